@@ -1,0 +1,46 @@
+"""The tree of errors that the dialer raises. It owns no behaviour.
+
+    DialerError                     anything a user or a caller may be told in one line
+    ├── ConfigError                 a setting is missing, unknown or of the wrong type (names file, key, allowed values)
+    ├── ImportFileError             a file to import cannot be read as a whole (single bad rows are rejects, not errors)
+    ├── StoreError                  the database cannot be opened, migrated or written
+    ├── NotRunningError             the command needs a running engine and there is none
+    ├── CommandRefusedError         the engine or the API understood a command and refuses it (says why)
+    ├── ProtocolError               a peer process sent something that is not in the message set
+    └── StartError                  a process cannot start: port in use, socket in use, pjsua2 missing
+
+A call that fails is not an error here: it is an `Outcome` (`vocabulary.py`). Kernels (`amd`, `pacing`) raise `ValueError`
+subclasses of their own and know nothing of this tree.
+"""
+
+
+class DialerError(Exception):
+    """Something that can be told in one line: what is wrong, where, and what would be right."""
+
+
+class ConfigError(DialerError):
+    """A setting is missing, unknown or malformed; the message names file, key and allowed values."""
+
+
+class ImportFileError(DialerError):
+    """A file to import cannot be used at all; the message names the file and the reason."""
+
+
+class StoreError(DialerError):
+    """The database cannot be opened, migrated or written."""
+
+
+class NotRunningError(DialerError):
+    """No engine answers on the configured address."""
+
+
+class CommandRefusedError(DialerError):
+    """A command was understood and refused; the message says why."""
+
+
+class ProtocolError(DialerError):
+    """A peer process sent bytes that are not a message of the set."""
+
+
+class StartError(DialerError):
+    """A process cannot start, for a reason outside its code."""

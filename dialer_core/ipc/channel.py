@@ -1,0 +1,161 @@
+"""Framing and transport of messages: 4-byte big-endian length, then one msgpack message, over a named Unix stream socket.
+
+It owns bytes and sockets. It owns no meaning: what to do with a message, and when to attach again, is its caller's.
+Two shapes of the same thing: `FrameBuffer` for loops of their own (line worker, media plane: `epoll` and non-blocking sockets) and
+`Link` for asyncio (engine, host).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from dialer_core.errors import ProtocolError, StartError
+
+R = TypeVar("R")
+S = TypeVar("S")
+
+_LENGTH = struct.Struct(">I")
+MAX_FRAME_BYTES = 16 * 1024 * 1024
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def encode_frame(message: msgspec.Struct) -> bytes:
+    """Return one message as it goes over the wire."""
+    body = _ENCODER.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+class FrameBuffer(Generic[R]):
+    """Bytes in, messages out.
+
+    Parameters
+    ----------
+    kind
+        The tagged union to decode.
+    """
+
+    def __init__(self, kind: object) -> None:
+        self._decoder: msgspec.msgpack.Decoder[R] = msgspec.msgpack.Decoder(kind)  # type: ignore[arg-type]
+        self._bytes = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[R]:
+        """Yield every whole message.
+
+        Raises
+        ------
+        ProtocolError
+            The bytes are not a message of the set; the connection must be closed.
+        """
+        self._bytes += data
+        at = 0
+        try:
+            while len(self._bytes) - at >= _LENGTH.size:
+                (length,) = _LENGTH.unpack_from(self._bytes, at)
+                if length > MAX_FRAME_BYTES:
+                    msg = f"frame of {length} bytes, at most {MAX_FRAME_BYTES} are allowed"
+                    raise ProtocolError(msg)
+                if len(self._bytes) - at - _LENGTH.size < length:
+                    break
+                body = memoryview(self._bytes)[at + _LENGTH.size : at + _LENGTH.size + length]
+                try:
+                    message = self._decoder.decode(body)
+                except (msgspec.DecodeError, msgspec.ValidationError) as error:
+                    msg = f"not a message of this socket's set: {error}"
+                    raise ProtocolError(msg) from error
+                finally:
+                    body.release()
+                at += _LENGTH.size + length
+                yield message
+        finally:
+            del self._bytes[:at]
+
+
+def listen_unix(path: Path) -> socket.socket:
+    """Bind a non-blocking listening socket at `path`, replacing a dead one; only this user may connect.
+
+    Raises
+    ------
+    StartError
+        A living process listens there, or the path is too long for a Unix socket.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if len(os.fsencode(path)) > 100:
+        msg = f"socket path is {len(os.fsencode(path))} bytes long, at most 100 work: set node.run_dir to a shorter folder ({path})"
+        raise StartError(msg)
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            path.unlink(missing_ok=True)
+        else:
+            msg = f"another process listens on {path}: is a dialer already running with this configuration?"
+            raise StartError(msg)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen(8)
+    listener.setblocking(False)
+    return listener
+
+
+class Link(Generic[S, R]):
+    """One attached peer, in asyncio. Sending never blocks; received messages go to `on_message` in order, on the loop.
+
+    The write buffer is bounded by the peer's patience: `queued_bytes` is what the caller's back-pressure looks at.
+    """
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        kind: object,
+        on_message: Callable[[R], None],
+        on_closed: Callable[[], None],
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._buffer: FrameBuffer[R] = FrameBuffer(kind)
+        self._on_message = on_message
+        self._on_closed = on_closed
+        self._task = asyncio.get_running_loop().create_task(self._receive())
+
+    @classmethod
+    async def attach(cls, path: Path, kind: object, on_message: Callable[[R], None], on_closed: Callable[[], None]) -> Link[S, R]:
+        """Connect to a listener's socket; raises `OSError` while there is none."""
+        reader, writer = await asyncio.open_unix_connection(str(path), limit=1 << 20)
+        return cls(reader, writer, kind, on_message, on_closed)
+
+    def send(self, message: S) -> None:
+        """Queue a message; silently nothing once closed (`on_closed` has told)."""
+        if not self._writer.is_closing():
+            self._writer.write(encode_frame(message))  # type: ignore[arg-type]
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes waiting for the peer to read."""
+        return self._writer.transport.get_write_buffer_size()
+
+    def close(self) -> None:
+        """Close; `on_closed` follows."""
+        self._writer.close()
+        self._task.cancel()
+
+    async def _receive(self) -> None:
+        try:
+            while data := await self._reader.read(1 << 16):
+                for message in self._buffer.feed(data):
+                    self._on_message(message)
+        except (ConnectionError, OSError):
+            pass
+        finally:
+            self._writer.close()
+            self._on_closed()

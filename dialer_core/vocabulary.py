@@ -1,0 +1,297 @@
+"""Every domain enum and id type, each member documented. Read this first; it imports nothing of ours.
+
+It owns the words of the system (see also the glossary in the documentation). State tables live beside their machines:
+attempts in `calls/attempt.py`, agents in `agents/state.py`, campaigns in `campaigns/state.py`.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NewType
+
+import uuid6
+
+AttemptId = NewType("AttemptId", str)
+LegId = NewType("LegId", str)
+AccountId = NewType("AccountId", str)
+PersonId = NewType("PersonId", str)
+PhoneId = NewType("PhoneId", str)
+LeadId = NewType("LeadId", str)
+AgentId = NewType("AgentId", str)
+"""The agent's name in `agents.toml`."""
+CampaignId = NewType("CampaignId", str)
+"""The campaign's name: the file name in `config/campaigns/` without `.toml`."""
+TrunkId = NewType("TrunkId", str)
+"""The trunk's name in `trunks.toml`."""
+WorkerId = NewType("WorkerId", str)
+"""`customers-3` or `agents-0`: the pool and the index of a line worker."""
+
+
+def new_id() -> str:
+    """Return a new UUIDv7 in its canonical text form: unique over nodes, and ordered by time."""
+    return str(uuid6.uuid7())
+
+
+class AttemptState(enum.StrEnum):
+    """Where one attempt is. The table of transitions is in `calls/attempt.py`."""
+
+    COMMITTED = "committed"
+    """The row is in the store; nothing has been sent."""
+    PLACING = "placing"
+    """Media leg and worker have been asked; the INVITE may leave at any moment."""
+    DIALING = "dialing"
+    """The INVITE has left; nothing but 100 has come back."""
+    RINGING = "ringing"
+    """180, or 181/182/183 without sound."""
+    EARLY_MEDIA = "early_media"
+    """183 or 180 with SDP: we listen to what the network plays."""
+    LISTENING = "listening"
+    """Answered; the detector is listening."""
+    WAITING = "waiting"
+    """A live answer; no agent yet. The media plane's deadline runs."""
+    BRIDGING = "bridging"
+    """An agent is reserved and the media plane has been asked to bridge."""
+    BRIDGED = "bridged"
+    """Customer and agent hear each other."""
+    ABANDONING = "abandoning"
+    """A live answer got no agent in time: the abandonment message is playing."""
+    RELEASING = "releasing"
+    """We have sent BYE or CANCEL and wait for the leg's end."""
+    ENDED = "ended"
+    """One outcome is stored. Nothing more happens."""
+
+
+class Outcome(enum.StrEnum):
+    """How an attempt ended; exactly one each. `calls/outcome.py` maps SIP and Q.850 to these."""
+
+    CONNECTED = "connected"
+    """A live answer was bridged to an agent."""
+    ABANDONED = "abandoned"
+    """A live answer, and no agent within the profile's limit (the message was played, or they hung up while it was)."""
+    CALLER_HUNG_UP = "caller_hung_up"
+    """Answered, and hung up before a verdict or while waiting within the limit."""
+    MACHINE = "machine"
+    """An answering machine or voicemail."""
+    FAX = "fax"
+    """A fax or modem tone."""
+    SIT = "sit"
+    """Special information tone: the number is out of service or the network intercepted the call."""
+    ANNOUNCEMENT = "announcement"
+    """A recorded announcement of a carrier."""
+    SCREENING = "screening"
+    """A phone's call-screening assistant."""
+    NETWORK_TONE = "network_tone"
+    """Answered or early media with a busy, reorder or ringback tone and nothing more."""
+    BUSY = "busy"
+    """486 or 600: the line is busy."""
+    NO_ANSWER = "no_answer"
+    """Rang until our ring limit, or 408/480 after ringing."""
+    DECLINED = "declined"
+    """603 or 403 by the called party: they rejected the call."""
+    INVALID_NUMBER = "invalid_number"
+    """404, 410, 484, 604 or Q.850 1, 3, 22, 28: the number does not exist."""
+    UNAVAILABLE = "unavailable"
+    """480 without ringing, Q.850 20/27: the phone is off or out of coverage."""
+    CONGESTION = "congestion"
+    """5xx or Q.850 34/38/41/42/47: the trunk or the network could not carry the call."""
+    TRUNK_FAILED = "trunk_failed"
+    """No answer from the trunk, or it refuses us (401, 407, 403 without a callee): never reached the number."""
+    MEDIA_FAILED = "media_failed"
+    """488, no common codec, unusable SDP, or an answered call that never got sound negotiated."""
+    REDIRECTED = "redirected"
+    """302 and kin: we do not follow redirects."""
+    CANCELLED = "cancelled"
+    """We stopped it before the answer: a restriction, a payment, a paused campaign, a drain."""
+    RELEASED = "released"
+    """The pacer let a long-ringing attempt go before it could become an abandoned call."""
+    INTERRUPTED = "interrupted"
+    """A part of ours died and cut it off. Counts for caps."""
+    INTERNAL = "internal"
+    """A bug cell of a state table was hit. Counts for caps."""
+    REJECTED = "rejected"
+    """Any other final response."""
+
+
+class Verdict(enum.StrEnum):
+    """What the detector heard. The labels of `amd`, under the same names."""
+
+    HUMAN = "human"
+    MACHINE = "machine"
+    SCREENING = "screening"
+    IVR = "ivr"
+    FAX = "fax"
+    SIT = "sit"
+    BUSY = "busy"
+    REORDER = "reorder"
+    RINGBACK = "ringback"
+    ANNOUNCEMENT = "announcement"
+    MUSIC = "music"
+    SILENCE = "silence"
+    UNKNOWN = "unknown"
+
+
+LIVE_VERDICTS = frozenset({Verdict.HUMAN, Verdict.SILENCE, Verdict.UNKNOWN})
+"""Verdicts routed as a person: a human, and whatever is undecided at the limit (marked)."""
+
+
+class DetectionMode(enum.StrEnum):
+    """What a campaign does with the detector."""
+
+    OFF = "off"
+    """No listening: every answered call is connected as a person."""
+    MONITOR = "monitor"
+    """Listen and record the verdict, but connect every answered call as a person."""
+    FAST = "fast"
+    """Act on the verdict; decide early."""
+    STRICT = "strict"
+    """Act on the verdict; wait longer to be surer that a machine is a machine."""
+
+
+class AgentState(enum.StrEnum):
+    """What an agent is doing. The table of transitions is in `agents/state.py`."""
+
+    LOGGED_OUT = "logged_out"
+    PAUSED = "paused"
+    """Logged in and not offered anyone; always with a reason."""
+    READY = "ready"
+    """Waiting for a person."""
+    RESERVED = "reserved"
+    """A person has been assigned; the bridge is being made."""
+    TALKING = "talking"
+    WRAP_UP = "wrap_up"
+    """After-call work, ended by time or by command."""
+
+
+class PauseReason(enum.StrEnum):
+    """Reasons the system itself gives for a pause. Agents give their own words beside these."""
+
+    CONNECTING = "connecting"
+    """Logged in; the softphone is being called."""
+    LOGIN = "login"
+    """The softphone is up and the agent has not said `ready` yet."""
+    LEG_LOST = "leg_lost"
+    """The softphone's leg is gone; it is being called again."""
+
+
+class CampaignState(enum.StrEnum):
+    """The life of a campaign. The table of transitions is in `campaigns/state.py`."""
+
+    STOPPED = "stopped"
+    RUNNING = "running"
+    PAUSED = "paused"
+    """No new attempts; those alive go on."""
+    FINISHED = "finished"
+    """Every lead is finished."""
+
+
+class LeadState(enum.StrEnum):
+    """The states that partition a list (I18)."""
+
+    DIALABLE = "dialable"
+    """May be dialed when its `next_at_utc` has passed (the gate still decides)."""
+    IN_ATTEMPT = "in_attempt"
+    """It has a live attempt."""
+    WAITING = "waiting"
+    """Waits for something named in `waiting_for` (wrap-up, a disposition, a callback)."""
+    FINISHED = "finished"
+    """Done, with a reason."""
+
+
+class LegKind(enum.StrEnum):
+    CUSTOMER = "customer"
+    AGENT = "agent"
+
+
+class EndedBy(enum.StrEnum):
+    """Who ended a leg."""
+
+    FAR = "far"
+    """The far end: BYE or a final response."""
+    US = "us"
+    """We did, by command."""
+    LIMIT = "limit"
+    """The worker's own timer for that phase."""
+    WORKER = "worker"
+    """The worker could not place it (no slot, bad address), or died."""
+
+
+class Channel(enum.StrEnum):
+    """By what a person is contacted."""
+
+    VOICE = "voice"
+    SMS = "sms"
+    WHATSAPP = "whatsapp"
+    EMAIL = "email"
+    VISIT = "visit"
+
+
+class ContactSettlement(enum.StrEnum):
+    """What became of a contact the gate reserved in the ledger. Settled once."""
+
+    RESERVED = "reserved"
+    COUNTED = "counted"
+    VOID = "void"
+    """It never reached the number; which outcomes void is in the rule pack."""
+
+
+class RestrictionKind(enum.StrEnum):
+    """Why somebody may not be contacted."""
+
+    DO_NOT_CALL = "do_not_call"
+    DISPUTE = "dispute"
+    ATTORNEY = "attorney"
+    BANKRUPTCY = "bankruptcy"
+    DECEASED = "deceased"
+    CEASE_CONTACT = "cease_contact"
+    HARDSHIP = "hardship"
+    WORKPLACE = "workplace"
+    REFUSED_CHANNEL = "refused_channel"
+    INCONVENIENT_HOURS = "inconvenient_hours"
+    WRONG_NUMBER = "wrong_number"
+    ABANDONMENT_LOCK = "abandonment_lock"
+
+
+class RestrictionScope(enum.StrEnum):
+    """What a restriction covers; its `scope_value` names which."""
+
+    PERSON = "person"
+    ACCOUNT = "account"
+    NUMBER = "number"
+    """The E.164 number, whoever it belongs to: how do-not-call lists come."""
+    PHONE = "phone"
+    """One phone of one person (a wrong number, a workplace)."""
+
+
+class TrunkState(enum.StrEnum):
+    UP = "up"
+    """It answers OPTIONS, or answered a call lately."""
+    DOWN = "down"
+    """It does not answer; probed again with back-off, leads wait."""
+    UNKNOWN = "unknown"
+    """Not probed yet."""
+
+
+class PacingMode(enum.StrEnum):
+    """The names that `pacing.PacerConfig.mode` takes."""
+
+    PREVIEW = "preview"
+    PROGRESSIVE = "progressive"
+    RATIO = "ratio"
+    ERLANG_C = "erlang_c"
+    PREDICTIVE = "predictive"
+
+
+class Disposition(enum.StrEnum):
+    """What an agent says a conversation was; a campaign may name more."""
+
+    RIGHT_PARTY = "right_party"
+    PROMISE = "promise"
+    REFUSES = "refuses"
+    THIRD_PARTY = "third_party"
+    WRONG_NUMBER = "wrong_number"
+    DISPUTES = "disputes"
+    DECEASED = "deceased"
+    CALLBACK = "callback"
+    MACHINE = "machine"
+    DO_NOT_CALL = "do_not_call"
+    OTHER = "other"
