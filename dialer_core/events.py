@@ -1,0 +1,307 @@
+"""Every event of the log: what happened, named `noun.past_participle` or `noun.state`. Read this third.
+
+An event is a row written in the same transaction as the state it reports, ordered by (node, source, seq). `data` (every field but the
+common ones) holds ids and numbers, never a phone number, a name, a balance or a message's text (I17). Plugins receive these very
+classes; `EVENTS` maps a stored name back to its class.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from dialer_core.vocabulary import AccountId, AgentId, AttemptId, CampaignId
+
+COMMON_FIELDS = frozenset({"campaign_id", "account_id", "attempt_id", "at_mono_ns"})
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Base: the ids an event may carry. `at_mono_ns` is when it happened at its source (0: when it is written)."""
+
+    name: ClassVar[str] = ""
+    campaign_id: CampaignId | None = None
+    account_id: AccountId | None = None
+    attempt_id: AttemptId | None = None
+    at_mono_ns: int = 0
+
+    def data(self) -> dict[str, Any]:
+        """Return what goes into the row's `data` column."""
+        return {field: value for field, value in msgspec.to_builtins(self).items() if field not in COMMON_FIELDS}
+
+
+class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the event log, as plugins and the API see it."""
+
+    node: str
+    source: str
+    seq: int
+    id: str
+    boot_id: str
+    at_utc: str
+    at_mono_ns: int
+    name: str
+    campaign_id: str | None
+    account_id: str | None
+    attempt_id: str | None
+    data: dict[str, Any]
+
+
+EVENTS: dict[str, type[Event]] = {}
+
+
+def _event(name: str) -> Any:  # noqa: ANN401 - a class decorator that keeps the class as it is
+    def register(cls: type[Event]) -> type[Event]:
+        cls.name = name
+        EVENTS[name] = cls
+        return cls
+
+    return register
+
+
+@_event("attempt.committed")
+class AttemptCommitted(Event, frozen=True, kw_only=True):
+    """The attempt's row and the gate's evidence are stored; its INVITE may leave."""
+
+    trunk: str
+    retry_of: str | None = None
+
+
+@_event("attempt.sent")
+class AttemptSent(Event, frozen=True, kw_only=True):
+    """The INVITE has left."""
+
+    call_id: str
+    worker: str
+
+
+@_event("attempt.ringing")
+class AttemptRinging(Event, frozen=True, kw_only=True):
+    """The first provisional answer that says it rings."""
+
+    code: int
+
+
+@_event("attempt.early_media")
+class AttemptEarlyMedia(Event, frozen=True, kw_only=True):
+    """Sound before the answer; the detector listens."""
+
+    code: int
+
+
+@_event("attempt.answered")
+class AttemptAnswered(Event, frozen=True, kw_only=True):
+    """200."""
+
+    ring_ms: int
+
+
+@_event("attempt.verdict_given")
+class AttemptVerdictGiven(Event, frozen=True, kw_only=True):
+    """What the detector heard. `decision_ms` counts from the answer (negative in early media)."""
+
+    label: str
+    reason: str
+    confidence: float
+    provisional: bool
+    decision_ms: int
+    greeting_end_mono_ns: int = 0
+
+
+@_event("attempt.verdict_revised")
+class AttemptVerdictRevised(Event, frozen=True, kw_only=True):
+    """A provisional verdict turned out otherwise."""
+
+    label: str
+    reason: str
+    confidence: float
+
+
+@_event("attempt.bridged")
+class AttemptBridged(Event, frozen=True, kw_only=True):
+    """Customer and agent hear each other since `at_mono_ns`."""
+
+    agent_id: AgentId
+    verdict_to_bridge_ms: float
+
+
+@_event("attempt.unbridged")
+class AttemptUnbridged(Event, frozen=True, kw_only=True):
+    """The agent's leg was lost in mid-conversation; the customer waits for the next agent."""
+
+    agent_id: AgentId
+
+
+@_event("attempt.abandoned")
+class AttemptAbandoned(Event, frozen=True, kw_only=True):
+    """A live answer without an agent in time; the message began at `at_mono_ns`."""
+
+    waited_ms: int
+
+
+@_event("attempt.released")
+class AttemptReleased(Event, frozen=True, kw_only=True):
+    """The pacer let a long-ringing attempt go."""
+
+    ring_ms: int
+
+
+@_event("attempt.ended")
+class AttemptEnded(Event, frozen=True, kw_only=True):
+    """The attempt's one outcome."""
+
+    outcome: str
+    sip_code: int
+    q850: int
+    ended_by: str
+    talk_ms: int = 0
+    agent_id: str | None = None
+
+
+@_event("attempt.dispositioned")
+class AttemptDispositioned(Event, frozen=True, kw_only=True):
+    """An agent said what the conversation was."""
+
+    agent_id: AgentId
+    disposition: str
+
+
+@_event("attempt.faulted")
+class AttemptFaulted(Event, frozen=True, kw_only=True):
+    """A `bug` cell of a state table was hit; the attempt ends as `internal`."""
+
+    state: str
+    event: str
+
+
+@_event("agent.state_changed")
+class AgentStateChanged(Event, frozen=True, kw_only=True):
+    """An agent's interval ended and the next began."""
+
+    agent_id: AgentId
+    state: str
+    reason: str = ""
+
+
+@_event("campaign.started")
+class CampaignStarted(Event, frozen=True, kw_only=True):
+    """Dialing may begin."""
+
+
+@_event("campaign.paused")
+class CampaignPaused(Event, frozen=True, kw_only=True):
+    """No new attempts."""
+
+    reason: str = ""
+
+
+@_event("campaign.stopped")
+class CampaignStopped(Event, frozen=True, kw_only=True):
+    """Stopped by command or by a drain."""
+
+    reason: str = ""
+
+
+@_event("campaign.empty")
+class CampaignEmpty(Event, frozen=True, kw_only=True):
+    """Nothing is dialable now; says why in counts per reason and when the next lead is."""
+
+    reasons: dict[str, int]
+    next_at_utc: str | None = None
+    finished: bool = False
+
+
+@_event("pacing.decided")
+class PacingDecided(Event, frozen=True, kw_only=True):
+    """The pacer placed or released something, or what bound it changed."""
+
+    pool: str
+    place: int
+    release: int
+    idle: int
+    ringing: int
+    listening: int
+    waiting: int
+    binding: str
+
+
+@_event("trunk.state_changed")
+class TrunkStateChanged(Event, frozen=True, kw_only=True):
+    """A trunk came up or went down."""
+
+    trunk: str
+    state: str
+    reason: str = ""
+
+
+@_event("worker.lost")
+class WorkerLost(Event, frozen=True, kw_only=True):
+    """A line worker died or its socket closed; its attempts ended as `interrupted`."""
+
+    worker: str
+    legs: int
+
+
+@_event("media.lost")
+class MediaLost(Event, frozen=True, kw_only=True):
+    """The media plane died or its socket closed."""
+
+    legs: int
+
+
+@_event("engine.restarted")
+class EngineRestarted(Event, frozen=True, kw_only=True):
+    """An engine started and found attempts that a former one had left alive."""
+
+    interrupted: int
+
+
+@_event("host.lost")
+class HostLost(Event, frozen=True, kw_only=True):
+    """The host process died; plugins, screens and the API are away until it is back."""
+
+
+@_event("lead.imported")
+class LeadsImported(Event, frozen=True, kw_only=True):
+    """An import ended."""
+
+    file_sha256: str
+    accepted: int
+    updated: int
+    rejected: int
+
+
+@_event("lead.blocked")
+class LeadBlocked(Event, frozen=True, kw_only=True):
+    """The gate refused a lead at its claim; it may be dialed from `allowed_from_utc` on, if ever."""
+
+    lead_id: str
+    rule: str
+    reason: str
+    allowed_from_utc: str | None = None
+
+
+@_event("lead.finished")
+class LeadFinished(Event, frozen=True, kw_only=True):
+    """A lead is done."""
+
+    lead_id: str
+    reason: str
+
+
+@_event("restriction.added")
+class RestrictionAdded(Event, frozen=True, kw_only=True):
+    """Somebody may no longer be contacted."""
+
+    kind: str
+    scope: str
+    count: int = 1
+
+
+@_event("plugin.failed")
+class PluginFailed(Event, frozen=True, kw_only=True):
+    """A plugin's hook raised or ran over its time limit; nothing else noticed."""
+
+    plugin: str
+    hook: str
+    error: str

@@ -1,0 +1,340 @@
+"""The tables, with their final keys. Owner modules beside this one hold the queries; nobody else names a column.
+
+Ids are UUIDv7 in text. Times are UTC; `*_mono_ns` are monotonic nanoseconds of the boot named by `boot_id` and are never compared across boots.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    Uuid,
+    text,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class UtcDateTime(TypeDecorator[dt.datetime]):
+    """Aware UTC in and out, on databases that keep zones and on SQLite, which does not."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        """Refuse naive times; SQLite stores UTC without a zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            msg = "a naive time was given to the store; use UTC with tzinfo"
+            raise ValueError(msg)
+        value = value.astimezone(dt.UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        """Give every time its zone back."""
+        del dialect
+        if value is None:
+            return None
+        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+class Base(DeclarativeBase):
+    """Declarative base: names every constraint, so that migrations can name them too."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {dt.datetime: UtcDateTime, dict[str, Any]: JSON, str: Text}
+
+
+_ID = Uuid(as_uuid=False)
+
+
+class Person(Base):
+    """Somebody who may be spoken to. One person has several accounts and phones."""
+
+    __tablename__ = "person"
+    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    external_id: Mapped[str | None] = mapped_column(String(128), unique=True)
+    name: Mapped[str] = mapped_column(default="")
+    language: Mapped[str] = mapped_column(String(8), default="es")
+    region: Mapped[str | None] = mapped_column(String(16))
+    """Where they live, where known (`MX-BCN`): both this and the number's zone must allow a call."""
+    created_at_utc: Mapped[dt.datetime]
+
+
+class Phone(Base):
+    """One number of one person. The same number may belong to several people."""
+
+    __tablename__ = "phone"
+    __table_args__ = (Index("uq_phone_person_id_e164", "person_id", "e164", unique=True),)
+    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    person_id: Mapped[str] = mapped_column(_ID, ForeignKey("person.id"))
+    e164: Mapped[str] = mapped_column(String(20), index=True)
+    kind: Mapped[str] = mapped_column(String(16), default="unknown")
+    rank: Mapped[int] = mapped_column(Integer, default=0)
+    zones: Mapped[str] = mapped_column(Text)
+    """IANA zones separated by a space; several where the number is ambiguous: all must allow the call."""
+    consent: Mapped[bool | None] = mapped_column(Boolean)
+    failures: Mapped[int] = mapped_column(Integer, default=0)
+    """Successive outcomes that speak against the number (invalid, fax, sit)."""
+    last_outcome: Mapped[str | None] = mapped_column(String(24))
+
+
+class Account(Base):
+    """One debt of one person."""
+
+    __tablename__ = "account"
+    __table_args__ = (Index("uq_account_portfolio_external_id", "portfolio", "external_id", unique=True),)
+    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    person_id: Mapped[str] = mapped_column(_ID, ForeignKey("person.id"), index=True)
+    portfolio: Mapped[str] = mapped_column(String(64), default="default")
+    external_id: Mapped[str] = mapped_column(String(128))
+    creditor: Mapped[str] = mapped_column(default="")
+    product: Mapped[str | None] = mapped_column(String(64))
+    currency: Mapped[str | None] = mapped_column(String(3))
+    balance_cents: Mapped[int | None] = mapped_column(BigInteger)
+    days_past_due: Mapped[int | None] = mapped_column(Integer)
+    due_date: Mapped[str | None] = mapped_column(String(10))
+    attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at_utc: Mapped[dt.datetime]
+
+
+class Campaign(Base):
+    """What a campaign's file says was last loaded, and its state, which the file does not say."""
+
+    __tablename__ = "campaign"
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    state: Mapped[str] = mapped_column(String(16))
+    settings: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    changed_at_utc: Mapped[dt.datetime]
+
+
+class Lead(Base):
+    """An account on a campaign's list."""
+
+    __tablename__ = "lead"
+    __table_args__ = (
+        Index("uq_lead_campaign_id_account_id", "campaign_id", "account_id", unique=True),
+        Index("ix_lead_hopper", "campaign_id", "state", "next_at_utc", "priority"),
+    )
+    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    campaign_id: Mapped[str] = mapped_column(String(64), ForeignKey("campaign.id"))
+    account_id: Mapped[str] = mapped_column(_ID, ForeignKey("account.id"))
+    person_id: Mapped[str] = mapped_column(_ID, ForeignKey("person.id"), index=True)
+    state: Mapped[str] = mapped_column(String(16))
+    priority: Mapped[float] = mapped_column(Float, default=0.0)
+    """Higher first."""
+    next_at_utc: Mapped[dt.datetime]
+    waiting_for: Mapped[str | None] = mapped_column(String(32))
+    blocked_rule: Mapped[str | None] = mapped_column(String(64))
+    """The gate's last refusal, in its own words; empty once dialed."""
+    blocked_reason: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    last_outcome: Mapped[str | None] = mapped_column(String(24))
+    finished_reason: Mapped[str | None] = mapped_column(String(32))
+    created_at_utc: Mapped[dt.datetime]
+
+
+class Attempt(Base):
+    """One try at one number: one Call-ID. Committed before its INVITE leaves (I1)."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (
+        Index("uq_attempt_live_person", "person_id", unique=True, sqlite_where=text("live"), postgresql_where=text("live")),
+        Index("uq_attempt_live_number", "number", unique=True, sqlite_where=text("live"), postgresql_where=text("live")),
+        Index("ix_attempt_campaign_id_committed_at_utc", "campaign_id", "committed_at_utc"),
+        Index("ix_attempt_lead_id", "lead_id"),
+    )
+    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    node: Mapped[str] = mapped_column(String(64))
+    boot_id: Mapped[str] = mapped_column(String(64))
+    campaign_id: Mapped[str] = mapped_column(String(64), ForeignKey("campaign.id"))
+    lead_id: Mapped[str] = mapped_column(_ID, ForeignKey("lead.id"))
+    account_id: Mapped[str] = mapped_column(_ID, ForeignKey("account.id"))
+    person_id: Mapped[str] = mapped_column(_ID, ForeignKey("person.id"))
+    phone_id: Mapped[str] = mapped_column(_ID, ForeignKey("phone.id"))
+    number: Mapped[str] = mapped_column(String(20))
+    trunk: Mapped[str] = mapped_column(String(64))
+    retry_of: Mapped[str | None] = mapped_column(_ID, ForeignKey("attempt.id"))
+    live: Mapped[bool] = mapped_column(Boolean)
+    """True from the commit to the outcome; a lead, a number and a person have one live attempt at most (I3)."""
+    state: Mapped[str] = mapped_column(String(16))
+    outcome: Mapped[str | None] = mapped_column(String(24))
+    sip_code: Mapped[int | None] = mapped_column(Integer)
+    q850: Mapped[int | None] = mapped_column(Integer)
+    ended_by: Mapped[str | None] = mapped_column(String(8))
+    call_id: Mapped[str | None] = mapped_column(String(255), index=True)
+    worker: Mapped[str | None] = mapped_column(String(64))
+    verdict: Mapped[str | None] = mapped_column(String(16))
+    """The final verdict, after revision."""
+    verdict_reason: Mapped[str | None] = mapped_column(String(48))
+    verdict_revised_from: Mapped[str | None] = mapped_column(String(16))
+    live_answer: Mapped[bool] = mapped_column(Boolean, default=False)
+    """It was routed as a person: counts in the abandonment ledger."""
+    abandoned: Mapped[bool] = mapped_column(Boolean, default=False)
+    agent_id: Mapped[str | None] = mapped_column(String(64))
+    disposition: Mapped[str | None] = mapped_column(String(32))
+    evidence: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """What the gate saw: rule pack and version, zones, counts (I11)."""
+    committed_at_utc: Mapped[dt.datetime]
+    ended_at_utc: Mapped[dt.datetime | None]
+    sent_mono_ns: Mapped[int | None] = mapped_column(BigInteger)
+    ringing_mono_ns: Mapped[int | None] = mapped_column(BigInteger)
+    answered_mono_ns: Mapped[int | None] = mapped_column(BigInteger)
+    verdict_mono_ns: Mapped[int | None] = mapped_column(BigInteger)
+    """First verdict after the answer."""
+    greeting_end_mono_ns: Mapped[int | None] = mapped_column(BigInteger)
+    bridged_mono_ns: Mapped[int | None] = mapped_column(BigInteger)
+    """First bridge."""
+    abandoned_mono_ns: Mapped[int | None] = mapped_column(BigInteger)
+    ended_mono_ns: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class Leg(Base):
+    """One SIP dialog of ours: a customer's or an agent's. The journal from which an orphan can be ended."""
+
+    __tablename__ = "leg"
+    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    attempt_id: Mapped[str | None] = mapped_column(_ID, ForeignKey("attempt.id"), index=True)
+    agent_id: Mapped[str | None] = mapped_column(String(64))
+    node: Mapped[str] = mapped_column(String(64))
+    worker: Mapped[str] = mapped_column(String(64))
+    live: Mapped[bool] = mapped_column(Boolean)
+    call_id: Mapped[str | None] = mapped_column(String(255))
+    dialog: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    media_port: Mapped[int | None] = mapped_column(Integer)
+    codec: Mapped[str | None] = mapped_column(String(16))
+    sip_code: Mapped[int | None] = mapped_column(Integer)
+    statistics: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    opened_at_utc: Mapped[dt.datetime]
+    ended_at_utc: Mapped[dt.datetime | None]
+
+
+class EventRow(Base):
+    """The event log. One writer per source; `seq` has no gaps within (node, source)."""
+
+    __tablename__ = "event"
+    __table_args__ = (Index("ix_event_attempt_id", "attempt_id"), Index("ix_event_name_at_utc", "name", "at_utc"))
+    node: Mapped[str] = mapped_column(String(64), primary_key=True)
+    source: Mapped[str] = mapped_column(String(16), primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    id: Mapped[str] = mapped_column(_ID)
+    boot_id: Mapped[str] = mapped_column(String(64))
+    at_utc: Mapped[dt.datetime]
+    at_mono_ns: Mapped[int] = mapped_column(BigInteger)
+    name: Mapped[str] = mapped_column(String(48))
+    campaign_id: Mapped[str | None] = mapped_column(String(64))
+    account_id: Mapped[str | None] = mapped_column(_ID)
+    attempt_id: Mapped[str | None] = mapped_column(_ID)
+    data: Mapped[dict[str, Any]]
+
+
+class Contact(Base):
+    """The ledger of contacts over all channels: what the caps count."""
+
+    __tablename__ = "contact"
+    __table_args__ = (
+        Index("ix_contact_person_id_at_utc", "person_id", "at_utc"),
+        Index("ix_contact_account_id_at_utc", "account_id", "at_utc"),
+        Index("ix_contact_address_at_utc", "address", "at_utc"),
+    )
+    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    person_id: Mapped[str] = mapped_column(_ID, ForeignKey("person.id"))
+    account_id: Mapped[str | None] = mapped_column(_ID, ForeignKey("account.id"))
+    attempt_id: Mapped[str | None] = mapped_column(_ID, ForeignKey("attempt.id"), index=True)
+    campaign_id: Mapped[str | None] = mapped_column(String(64))
+    channel: Mapped[str] = mapped_column(String(16))
+    address: Mapped[str] = mapped_column(String(128))
+    purpose: Mapped[str] = mapped_column(String(32))
+    at_utc: Mapped[dt.datetime]
+    settlement: Mapped[str] = mapped_column(String(16))
+    outcome: Mapped[str | None] = mapped_column(String(24))
+    conversation: Mapped[bool] = mapped_column(Boolean, default=False)
+    """They and an agent spoke: the seven days after a conversation run from here."""
+    prior: Mapped[bool] = mapped_column(Boolean, default=False)
+    """Imported: it happened before this system did the dialing."""
+
+
+class Restriction(Base):
+    """Why somebody may not be contacted, and until when. The gate reads these."""
+
+    __tablename__ = "restriction"
+    __table_args__ = (Index("ix_restriction_scope_scope_value", "scope", "scope_value"),)
+    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(24))
+    scope: Mapped[str] = mapped_column(String(16))
+    scope_value: Mapped[str] = mapped_column(String(64))
+    channel: Mapped[str | None] = mapped_column(String(16))
+    """Only this channel, or every channel where empty."""
+    source: Mapped[str] = mapped_column(String(128))
+    from_utc: Mapped[dt.datetime]
+    until_utc: Mapped[dt.datetime | None]
+    """Empty: for good."""
+
+
+class Agent(Base):
+    """An agent as last loaded from `agents.toml`."""
+
+    __tablename__ = "agent"
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(default="")
+    sip_uri: Mapped[str]
+    active: Mapped[bool] = mapped_column(Boolean, default=True)
+
+
+class AgentInterval(Base):
+    """What an agent did from when to when; the intervals of a log-in tile it without gap or overlap (I8)."""
+
+    __tablename__ = "agent_interval"
+    __table_args__ = (
+        Index("uq_agent_interval_open", "agent_id", unique=True, sqlite_where=text("to_utc IS NULL"), postgresql_where=text("to_utc IS NULL")),
+        Index("ix_agent_interval_agent_id_from_utc", "agent_id", "from_utc"),
+    )
+    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    agent_id: Mapped[str] = mapped_column(String(64), ForeignKey("agent.id"))
+    session_id: Mapped[str] = mapped_column(_ID, index=True)
+    """One log-in."""
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(String(48), default="")
+    attempt_id: Mapped[str | None] = mapped_column(_ID, ForeignKey("attempt.id"))
+    boot_id: Mapped[str] = mapped_column(String(64))
+    from_utc: Mapped[dt.datetime]
+    to_utc: Mapped[dt.datetime | None]
+    from_mono_ns: Mapped[int] = mapped_column(BigInteger)
+    to_mono_ns: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class ImportRun(Base):
+    """One import of one file, so that the same file again changes nothing and rejects can be found."""
+
+    __tablename__ = "import_run"
+    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    campaign_id: Mapped[str | None] = mapped_column(String(64))
+    file_sha256: Mapped[str] = mapped_column(String(64), index=True)
+    accepted: Mapped[int] = mapped_column(Integer)
+    updated: Mapped[int] = mapped_column(Integer)
+    rejected: Mapped[int] = mapped_column(Integer)
+    at_utc: Mapped[dt.datetime]
