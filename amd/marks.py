@@ -1,0 +1,114 @@
+"""What one tick of the detector has to say: `Marks`, arrays with one element per mark, and `Mark`, one of them as scalars.
+
+Owns the result type only; the detector fills it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amd.labels import Label, MarkKind, Reason
+
+
+class Mark(NamedTuple):
+    """One mark as Python scalars; the fields mean what those of `Marks` do."""
+
+    row: int
+    kind: MarkKind
+    label: Label
+    reason: Reason
+    confidence: float
+    provisional: bool
+    tick: int
+    greeting_end_tick: int
+    beep_end_tick: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Marks:
+    """The marks of one tick; empty in most ticks.
+
+    Ticks are 20 ms and count from 0 at the row's join, or at its answer once `Detector.answered` was called: the sound of tick
+    `k` covers ``[0.02 k, 0.02 (k + 1))`` seconds.
+
+    Attributes
+    ----------
+    row : numpy.ndarray of intp, shape (n_marks,)
+        Detector row.
+    kind : numpy.ndarray of uint8, shape (n_marks,)
+        `MarkKind` codes.
+    label : numpy.ndarray of uint8, shape (n_marks,)
+        `Label` codes; for a beep the row's label so far, `Label.UNKNOWN` if none.
+    reason : numpy.ndarray of uint8, shape (n_marks,)
+        `Reason` codes.
+    confidence : numpy.ndarray of float32, shape (n_marks,)
+        Probability in [0, 1] that the label is right, as far as the detector can tell.
+    provisional : numpy.ndarray of bool, shape (n_marks,)
+        True where the verdict may still be revised.
+    tick : numpy.ndarray of int32, shape (n_marks,)
+        Tick after which the mark was known.
+    greeting_end_tick : numpy.ndarray of int32, shape (n_marks,)
+        Last tick of speech heard so far, -1 when none was: a person's deadline runs from ``0.02 (greeting_end_tick + 1)`` s.
+    beep_end_tick : numpy.ndarray of int32, shape (n_marks,)
+        Last tick of the latest beep, -1 when there was none.
+    """
+
+    row: NDArray[np.intp]
+    kind: NDArray[np.uint8]
+    label: NDArray[np.uint8]
+    reason: NDArray[np.uint8]
+    confidence: NDArray[np.float32]
+    provisional: NDArray[np.bool_]
+    tick: NDArray[np.int32]
+    greeting_end_tick: NDArray[np.int32]
+    beep_end_tick: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        """Return the number of marks."""
+        return self.row.shape[0]
+
+    def __iter__(self) -> Iterator[Mark]:
+        """Yield each mark as Python scalars, in row order of the tick."""
+        for i in range(len(self)):
+            yield Mark(
+                int(self.row[i]),
+                MarkKind(self.kind[i]),
+                Label(self.label[i]),
+                Reason(self.reason[i]),
+                float(self.confidence[i]),
+                bool(self.provisional[i]),
+                int(self.tick[i]),
+                int(self.greeting_end_tick[i]),
+                int(self.beep_end_tick[i]),
+            )
+
+
+_DTYPES = (np.intp, np.uint8, np.uint8, np.uint8, np.float32, np.bool_, np.int32, np.int32, np.int32)
+
+NO_MARKS = Marks(*(np.empty(0, dtype) for dtype in _DTYPES))
+"""The result of a tick in which nothing was decided."""
+
+
+def join_marks(parts: list[Marks]) -> Marks:
+    """Concatenate the marks of one tick.
+
+    Parameters
+    ----------
+    parts : list of Marks
+        In the order in which they are to be reported; may be empty.
+
+    Returns
+    -------
+    Marks
+        All of them; `NO_MARKS` for an empty list.
+    """
+    if not parts:
+        return NO_MARKS
+    if len(parts) == 1:
+        return parts[0]
+    return Marks(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Marks)))

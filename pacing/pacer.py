@@ -1,0 +1,175 @@
+"""The pacer of one agent pool: a snapshot in, a decision out, with what must be remembered in between.
+
+Owns the order of the limits and the state between steps. The rules of the modes are in `pacing.strategies`, what is learned in
+`pacing.observed`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypedDict
+
+from pacing import strategies
+from pacing.errors import PacingInputError
+from pacing.interface import Binding, Decision, Mode, PacerConfig, Snapshot
+from pacing.observed import Observed
+
+STATE_VERSION = 1
+
+
+class PacerState(TypedDict):
+    """What `Pacer.export_state` returns: plain numbers, fit for JSON."""
+
+    version: int
+    observed: dict[str, float]
+
+
+class Pacer:
+    """Decides how many calls one pool places, step by step.
+
+    Parameters
+    ----------
+    config : PacerConfig
+        Mode and limits.
+    state : PacerState, optional
+        What an earlier pacer of this pool exported; priors when absent.
+
+    Raises
+    ------
+    PacingInputError
+        The state is not one that `export_state` returns.
+
+    Notes
+    -----
+    Limits apply in this order, and the last one that took calls away is the decision's `binding`: the mode's own rule, the
+    abandonment ceiling, the brake, the lines; preview mode and the hard stop place nothing whatever the rest says.
+
+    The ceiling (ratio and Erlang-C modes): while one more abandoned call would put ``abandoned_total`` over
+    ``max(abandonment_ceiling x live_total, 1)``, the pacer places one call per idle agent less those in flight. The 1 is the rule
+    for small samples: a first abandoned call is over any ceiling until there are 1 / ceiling live answers, so it is let happen
+    once, not twice.
+
+    A snapshot with more callers waiting than live answers in the ledger contradicts itself; it is paced as if braked.
+
+    Examples
+    --------
+    >>> pacer = Pacer(PacerConfig(mode="progressive"))
+    >>> decision = pacer.step(Snapshot(now_s=0.0, idle=3, waiting=0, ring_age_s=[4.0], lines_free=10))
+    >>> decision.place, str(decision.binding)
+    (2, 'idle')
+    """
+
+    def __init__(self, config: PacerConfig, state: PacerState | None = None) -> None:
+        if state is not None and (not isinstance(state, dict) or state.get("version") != STATE_VERSION):
+            raise PacingInputError("state", f"not a pacer state of version {STATE_VERSION}")
+        self._config = config
+        self._observed = Observed(state.get("observed") if state is not None else None)
+        # neither survives a restart: clocks differ between boots, and an open-loop rate owes nothing for the time it was off
+        self._last_s: float | None = None
+        self._credit = 0.0
+
+    @property
+    def config(self) -> PacerConfig:
+        """The settings this pacer was made with."""
+        return self._config
+
+    def step(self, snapshot: Snapshot) -> Decision:
+        """Learn from the snapshot's events and decide.
+
+        Parameters
+        ----------
+        snapshot : Snapshot
+            The pool now; `now_s` must not go back.
+
+        Returns
+        -------
+        Decision
+            Calls to place, and why no more. The caller is taken to place them all.
+
+        Raises
+        ------
+        PacingInputError
+            `now_s` is before that of the previous step; nothing is learned or decided.
+        """
+        elapsed_s = 0.0 if self._last_s is None else snapshot.now_s - self._last_s
+        if elapsed_s < 0.0:
+            raise PacingInputError("now_s", f"went back by {-elapsed_s:g} s")
+        self._last_s = snapshot.now_s
+        self._observed.take(snapshot.events)
+
+        place, binding = self._wanted(snapshot, elapsed_s)
+        safe = strategies.one_to_one(snapshot)
+        if self._config.mode in _ABANDONING and not self._has_room(snapshot) and place > safe:
+            place, binding = safe, Binding.CEILING
+        if (snapshot.brake or snapshot.waiting > snapshot.live_total) and place > safe:
+            place, binding = safe, Binding.BRAKE
+        if place > snapshot.lines_free:
+            place, binding = snapshot.lines_free, Binding.LINES
+        if snapshot.stop:
+            place, binding = 0, Binding.STOP
+        if self._config.mode is Mode.ERLANG_C:
+            self._credit -= place
+        return Decision(place=place, release=0, binding=binding)
+
+    def export_state(self) -> PacerState:
+        """Return what was learned, to be stored and given to the pool's next pacer.
+
+        Returns
+        -------
+        PacerState
+            Plain numbers.
+        """
+        return PacerState(version=STATE_VERSION, observed=self._observed.export())
+
+    def _wanted(self, snapshot: Snapshot, elapsed_s: float) -> tuple[int, Binding]:
+        match self._config.mode:
+            case Mode.PREVIEW:
+                return 0, Binding.PREVIEW
+            case Mode.PROGRESSIVE:
+                return strategies.one_to_one(snapshot), Binding.IDLE
+            case Mode.RATIO:
+                return strategies.by_ratio(snapshot, self._config.ratio), Binding.RATIO
+            case _:
+                return self._owed(snapshot, elapsed_s), Binding.ERLANG_C
+
+    def _owed(self, snapshot: Snapshot, elapsed_s: float) -> int:
+        handling_s = self._observed.handling_s(snapshot.talk_elapsed_s, snapshot.wrapup_elapsed_s)
+        rate_hz = strategies.erlang_c_dial_rate(
+            snapshot.agents, handling_s, self._observed.answer_rate, self._config
+        )
+        self._credit = min(self._credit + rate_hz * elapsed_s, 1.0 + rate_hz * strategies.CREDIT_S)
+        return math.floor(self._credit)
+
+    def _has_room(self, snapshot: Snapshot) -> bool:
+        allowed = max(self._config.abandonment_ceiling * snapshot.live_total, 1.0)
+        return snapshot.abandoned_total + 1 <= allowed
+
+
+_ABANDONING = frozenset({Mode.RATIO, Mode.ERLANG_C})
+"""Modes that may place more calls than there are idle agents."""
+
+
+def step_many(pacers: Sequence[Pacer], snapshots: Sequence[Snapshot]) -> list[Decision]:
+    """Step several pools.
+
+    Parameters
+    ----------
+    pacers : sequence of Pacer
+        One per pool, distinct.
+    snapshots : sequence of Snapshot
+        One per pacer, in the same order.
+
+    Returns
+    -------
+    list of Decision
+        What ``pacer.step(snapshot)`` returns for each.
+
+    Raises
+    ------
+    PacingInputError
+        The lengths differ, or a snapshot's clock went back.
+    """
+    if len(pacers) != len(snapshots):
+        raise PacingInputError("snapshots", f"{len(snapshots)} for {len(pacers)} pacers")
+    return [pacer.step(snapshot) for pacer, snapshot in zip(pacers, snapshots, strict=True)]
