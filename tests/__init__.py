@@ -1,0 +1,1 @@
+"""The tests mirror the tree; `conftest.py` says which kinds there are and what a skip must explain."""
