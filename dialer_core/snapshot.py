@@ -1,0 +1,97 @@
+"""What the engine says of itself at one moment: the answer to `status`, the same for CLI, API and plugins.
+
+It owns the shape only; `engine.py` fills it. No personal data: ids and numbers.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class AgentView(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent now."""
+
+    id: str
+    name: str
+    state: str
+    reason: str
+    seconds_in_state: float
+    leg_up: bool
+    """The softphone's leg is up."""
+    attempt_id: str | None = None
+    campaign: str | None = None
+    conversations: int = 0
+    """Since the engine started."""
+
+
+class CampaignView(msgspec.Struct, frozen=True, kw_only=True):
+    """One campaign now; totals since the engine started, the ledger over the profile's window."""
+
+    id: str
+    state: str
+    reason: str
+    """Why it is paused, empty, or waiting (`trunk down`, `no agents`, `nothing dialable: …`)."""
+    pacing: str
+    detection: str
+    attempts: int
+    dialing: int
+    """INVITE sent or ringing."""
+    listening: int
+    waiting: int
+    talking: int
+    live_answers: int
+    abandoned: int
+    outcomes: dict[str, int]
+    ledger_live: int
+    ledger_abandoned: int
+    abandonment_ceiling: float
+    last_decision: str
+    """The pacer's last decision in words."""
+
+
+class TrunkView(msgspec.Struct, frozen=True, kw_only=True):
+    """One trunk now."""
+
+    id: str
+    state: str
+    reason: str
+    lines: int
+    lines_used: int
+    calls_per_second: float
+
+
+class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
+    """One line worker now."""
+
+    id: str
+    attached: bool
+    slots_used: int
+    capacity: int
+    rss_mb: float
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine at one moment."""
+
+    node: str
+    at_utc: str
+    uptime_s: float
+    draining: bool
+    store_healthy: bool
+    media_attached: bool
+    loop_lag_ms_p99: float
+    campaigns: tuple[CampaignView, ...]
+    agents: tuple[AgentView, ...]
+    trunks: tuple[TrunkView, ...]
+    workers: tuple[WorkerView, ...]
+
+
+class CallView(msgspec.Struct, frozen=True, kw_only=True):
+    """One live attempt."""
+
+    attempt_id: str
+    campaign: str
+    state: str
+    trunk: str
+    seconds: float
+    agent: str | None = None
