@@ -1,8 +1,7 @@
 """A private PostgreSQL for the tests: started once in a run, where one is asked for, and gone with it.
 
-Owns the server's life. It uses Debian's binaries, a temporary directory of its own and a Unix socket in it: no
-port, no system cluster, no configuration. Durability is off. PostgreSQL refuses to run as root, so under root it
-runs as `postgres`.
+Owns the server's life. It uses Debian's binaries, a temporary directory of its own and a Unix socket in it:
+no port, no system cluster. Durability is off. PostgreSQL refuses root, so under root it runs as `postgres`.
 """
 
 import os
@@ -62,8 +61,8 @@ def postgresql_server() -> Iterator[Path]:
     if user is not None:
         prefix += [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
 
-    # Not pytest's temporary directory: under root that one is closed to the server's user, and its path may be
-    # too long for a socket.
+    # Not pytest's temporary directory: under root that one is closed to the server's user, and its path may
+    # be too long for a socket.
     home = Path(tempfile.mkdtemp(prefix="marcador-pg-"))
     if user is not None:
         os.chown(home, user.pw_uid, user.pw_gid)

@@ -1,8 +1,8 @@
 """No skip goes unnoticed: each says how to get what it lacks, the run ends by listing them, CI allows none.
 
-Owns the ways a test may skip (`requires_program`, the `needs_shared` marker with the `shared_data` fixture) and
-the account at the end. With `CI` or `MARCADOR_NO_SKIPS` true in the environment a skip fails the run, except of a
-test marked `needs_shared` where ../shared is absent.
+Owns the ways a test may skip (`requires_program`, the `needs_shared` marker with the `shared_data` fixture)
+and the account at the end. With `CI` or `MARCADOR_NO_SKIPS` true in the environment a skip fails the run,
+except that of a test marked `needs_shared` where ../shared is absent.
 """
 
 import os
@@ -19,6 +19,7 @@ PACKAGES = {
     "baresip": "baresip-core",
     "chromium": "chromium",
     "espeak-ng": "espeak-ng",
+    "git": "git",
     "kamailio": "kamailio",
     "sipp": "sip-tester",
     "sipsak": "sipsak",
@@ -38,7 +39,7 @@ def requires_program(name: str) -> pytest.MarkDecorator:
 
 @pytest.fixture
 def shared_data(request: pytest.FixtureRequest) -> Path:
-    """Return ../shared/data, read-only. Only for tests marked `needs_shared`: they skip where it is absent."""
+    """Return ../shared/data, read-only; only tests marked `needs_shared` may ask, as they skip without it."""
     if request.node.get_closest_marker("needs_shared") is None:
         pytest.fail("a test that uses shared_data carries the marker needs_shared")
     return SHARED_DATA
