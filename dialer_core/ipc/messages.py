@@ -113,7 +113,7 @@ WorkerCommand = Place | Attend | Hangup | Probe | AllowSources | Drain | DumpSta
 
 
 class WorkerHello(SourcedEvent, frozen=True, kw_only=True, tag="worker_hello"):
-    """First thing on a new connection."""
+    """First thing on a new connection, outside the sequence (`seq` 0): events kept while no engine was attached follow it."""
 
     worker: str
     pid: int
@@ -199,6 +199,8 @@ class LegEnded(SourcedEvent, frozen=True, kw_only=True, tag="leg_ended"):
     """SIP reason phrase or the worker's own words; no personal data."""
     retry_after_s: int = 0
     invite_sent: bool = True
+    crossed: bool = False
+    """A 200 crossed our CANCEL: somebody did answer, and heard nothing before the BYE. There was no `LegAnswered`; `code` is 200."""
 
 
 class ProbeResult(SourcedEvent, frozen=True, kw_only=True, tag="probe_result"):
@@ -234,6 +236,8 @@ class WorkerState(SourcedEvent, frozen=True, kw_only=True, tag="worker_state"):
     """Answer to `DumpState`."""
 
     legs: tuple[LegSnapshot, ...]
+    recent_ends: tuple[LegEnded, ...] = ()
+    """The last legs that ended, as told: what was on its way to an engine that died."""
 
 
 WorkerEvent = (

@@ -1,0 +1,231 @@
+"""One call of pjsua2: its callbacks turned into notices, its SDP pointed at the media plane.
+
+It owns the reading of what pjsua2 reports. It decides nothing: callbacks append to `notices` and return, the worker's loop reads them
+and drops the object in the turn that reported the disconnect (a later `~Call` would hang up whoever has its slot by then).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dialer_core.ipc.messages import Dialog, Place
+from dialer_core.sip import sdp
+from dialer_core.sip.headers import SipText, q850_cause, retry_after_s, split_list, tag_of, uri_of
+from dialer_core.sip.notices import (
+    Answered,
+    CallNotice,
+    Digit,
+    Disconnected,
+    Fault,
+    Negotiated,
+    Provisional,
+    Sent,
+)
+from dialer_core.sip.pjsua import pj
+
+_LONG_NUMBER = re.compile(r"\+?\d[\d .-]{4,}\d")
+_INFO_METHOD = 1
+"""`PJSUA_DTMF_METHOD_SIP_INFO`."""
+
+
+def _reported(callback: Callable[[CallHandle, Any], None]) -> Callable[[CallHandle, Any], None]:
+    """Turn an exception of a callback into a `Fault`: it cannot be raised through C++."""
+
+    @functools.wraps(callback)
+    def guarded(self: CallHandle, prm: Any) -> None:
+        try:
+            callback(self, prm)
+        except Exception as error:  # noqa: BLE001 - any of ours; told to the loop, which logs it
+            self.notices.append(Fault(time.monotonic_ns(), callback.__name__, type(error).__name__))
+
+    return guarded
+
+
+class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
+    """The call of one leg.
+
+    Parameters
+    ----------
+    account
+        The account it is placed by; kept alive by the endpoint.
+    order
+        Whose SDP and codecs are these.
+    """
+
+    def __init__(self, account: Any, order: Place) -> None:
+        super().__init__(account)
+        self.account = account
+        self.notices: list[CallNotice] = []
+        self.dead = False
+        """DISCONNECTED has been reported: never touch it again, drop it now."""
+        self._order = order
+        self._sent = False
+        self._answer: SipText | None = None
+        self._answered_from = ""
+        self._remote_audio: sdp.AudioDescription | None = None
+
+    # --- callbacks; the names are pjsua2's
+
+    @_reported
+    def onCallState(self, prm: Any) -> None:  # noqa: N802
+        """Follow the INVITE session."""
+        at_ns = time.monotonic_ns()
+        info = self.getInfo()
+        received, source = _received(prm.e)
+        if info.state == pj.PJSIP_INV_STATE_EARLY:
+            early_sdp = received is not None and received.has_sdp
+            self.notices.append(Provisional(at_ns, int(info.lastStatusCode), early_sdp))
+        elif info.state == pj.PJSIP_INV_STATE_CONNECTING:
+            self._answer, self._answered_from = received, source
+        elif info.state == pj.PJSIP_INV_STATE_CONFIRMED:
+            self.notices.append(Answered(at_ns, _dialog(self._answer, info, self._answered_from)))
+            self._answer = None
+        elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
+            self.dead = True
+            self.notices.append(
+                Disconnected(
+                    at_ns,
+                    code=int(info.lastStatusCode),
+                    q850=q850_cause(received) if received else 0,
+                    reason=clean_phrase(info.lastReason),
+                    retry_after_s=retry_after_s(received) if received else 0,
+                    received=received is not None,
+                )
+            )
+
+    @_reported
+    def onCallTsxState(self, prm: Any) -> None:  # noqa: N802
+        """Notice the INVITE's departure and its 100, of which `onCallState` says nothing."""
+        state = prm.e.body.tsxState
+        if state.tsx.method != "INVITE" or state.tsx.role != pj.PJSIP_ROLE_UAC:
+            return
+        if not self._sent and state.type == pj.PJSIP_EVENT_TX_MSG:
+            self._sent = True
+            self.notices.append(Sent(time.monotonic_ns(), self.getInfo().callIdString))
+        elif state.type == pj.PJSIP_EVENT_RX_MSG and state.tsx.statusCode == 100:
+            self.notices.append(Provisional(time.monotonic_ns(), 100, early_sdp=False))
+
+    @_reported
+    def onCallMediaState(self, _prm: Any) -> None:  # noqa: N802
+        """Read the far end's media anew: at 183, at 200, after each re-INVITE; also when nothing has changed."""
+        at_ns = time.monotonic_ns()
+        try:
+            stream = self.getStreamInfo(0)
+        except pj.Error:
+            self._negotiated_without_stream(at_ns)
+            return
+        if not stream.remoteRtpAddress:
+            return
+        host, _, port = stream.remoteRtpAddress.rpartition(":")
+        rtcp_host, _, rtcp_port = stream.remoteRtcpAddress.rpartition(":")
+        codec = stream.audCodecParam
+        self.notices.append(
+            Negotiated(
+                at_ns,
+                host=host.strip("[]"),
+                port=int(port),
+                codec=stream.codecName.upper(),
+                dtmf_pt=int(stream.audTxEventPt),
+                ptime_ms=int(codec.info.frameLen * codec.setting.frmPerPkt) or 20,
+                direction=int(stream.dir),
+                rtcp_host=rtcp_host.strip("[]"),
+                rtcp_port=int(rtcp_port or 0),
+            )
+        )
+
+    @_reported
+    def onCallSdpCreated(self, prm: Any) -> None:  # noqa: N802
+        """Put the media plane's socket into every offer and answer of ours."""
+        prm.sdp.wholeSdp = sdp.rewrite(
+            prm.sdp.wholeSdp,
+            host=self._order.media_host,
+            port=self._order.media_port,
+            codecs=self._order.codecs,
+        )
+        remote = prm.remSdp.wholeSdp
+        if remote:
+            self._remote_audio = sdp.read_audio(remote)
+
+    @_reported
+    def onDtmfDigit(self, prm: Any) -> None:  # noqa: N802
+        """Take digits by INFO; those by RFC 4733 go to the media plane's socket."""
+        if prm.method == _INFO_METHOD:
+            self.notices.append(Digit(time.monotonic_ns(), str(prm.digit)))
+
+    def onCallRedirected(self, _prm: Any) -> int:  # noqa: N802
+        """Refuse to follow a redirect, so that a 302 is seen as 302."""
+        return int(pj.PJSIP_REDIRECT_REJECT)
+
+    @_reported
+    def onCallTransferRequest(self, prm: Any) -> None:  # noqa: N802
+        """Refuse a REFER of the far end: it may not make us call others."""
+        prm.statusCode = pj.PJSIP_SC_DECLINE
+
+    @_reported
+    def onCallReplaceRequest(self, prm: Any) -> None:  # noqa: N802
+        """Refuse to be replaced."""
+        prm.statusCode = pj.PJSIP_SC_DECLINE
+
+    def _negotiated_without_stream(self, at_ns: int) -> None:
+        """Report media that pjsua2 has agreed on and made no stream for: both directions inactive."""
+        media = self.getInfo().media
+        remote = self._remote_audio
+        if len(media) == 0 or media[0].status == pj.PJSUA_CALL_MEDIA_NONE or remote is None:
+            return
+        self.notices.append(
+            Negotiated(
+                at_ns,
+                host=remote.host,
+                port=remote.port,
+                codec=remote.codecs[0],
+                dtmf_pt=remote.dtmf_pt,
+                ptime_ms=remote.ptime_ms,
+                direction=0,
+                rtcp_host=remote.rtcp_host,
+                rtcp_port=remote.rtcp_port,
+            )
+        )
+
+
+def clean_phrase(phrase: str) -> str:
+    """Return a far end's reason phrase fit for an event: one short line, long numbers masked."""
+    return _LONG_NUMBER.sub("#", "".join(char if char.isprintable() else " " for char in phrase))[:80]
+
+
+def _received(event: Any) -> tuple[SipText | None, str]:
+    """Return the message of the far end that caused a state change, and where it came from."""
+    if event.type != pj.PJSIP_EVENT_TSX_STATE or event.body.tsxState.type != pj.PJSIP_EVENT_RX_MSG:
+        return None, ""
+    rdata = event.body.tsxState.src.rdata
+    raw = rdata.wholeMsg
+    return (SipText.parse(raw), rdata.srcAddress) if raw else (None, "")
+
+
+def _dialog(answer: SipText | None, info: Any, destination: str) -> Dialog:
+    """Return what a BYE of another process would need, from the 200 of a call we placed."""
+    if answer is None:
+        return Dialog(
+            call_id=info.callIdString,
+            local_uri=uri_of(info.localUri),
+            local_tag=tag_of(info.localUri),
+            remote_uri=uri_of(info.remoteUri),
+            remote_tag=tag_of(info.remoteUri),
+            remote_target=uri_of(info.remoteContact),
+        )
+    local, remote = answer.first("from"), answer.first("to")
+    routes = [part for value in answer.values("record-route") for part in split_list(value)]
+    return Dialog(
+        call_id=answer.first("call-id"),
+        local_uri=uri_of(local),
+        local_tag=tag_of(local),
+        remote_uri=uri_of(remote),
+        remote_tag=tag_of(remote),
+        remote_target=uri_of(answer.first("contact")),
+        route_set=tuple(reversed(routes)),
+        local_cseq=answer.cseq[0],
+        destination=destination,
+    )

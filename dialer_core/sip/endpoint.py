@@ -1,0 +1,384 @@
+"""The pjsua2 endpoint of a worker: signalling only, no sound device, no RTP socket, no thread that calls back.
+
+It owns the library's life, its SIP transports, accounts by identity, and the measures that keep it from leaking or aborting (each of
+them measured; see docs/adr/0002-line-worker.md). It owns no leg: `worker.py` does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from typing import Any
+
+import msgspec
+
+from dialer_core.errors import StartError
+from dialer_core.ipc.messages import Place, Probe, SipIdentity
+from dialer_core.sip import source_filter
+from dialer_core.sip.call_handle import CallHandle, clean_phrase
+from dialer_core.sip.headers import SipText, is_header, q850_cause
+from dialer_core.sip.notices import FinalSeen, ProbeAnswered
+from dialer_core.sip.pjsua import PjLibrary, pj
+
+TRANSACTION_LIMIT_MS = 12_000
+"""How long pjsip waits for an answer to BYE, CANCEL or INVITE; until then the call keeps its slot. RFC 3261 has 32 s, which a worker of four
+slots cannot afford towards a dead trunk; it is above any `progress_limit_s` in use."""
+_ACCOUNTS_MAX = 6
+"""pjsua2 aborts at its ninth account; at most four can be in calls."""
+_SPARE_BRIDGE_PORTS = 8
+_WORD = re.compile(r"[A-Za-z0-9.+-]{8,128}")
+_WATCH_LEVEL, _QUIET_LEVEL = 4, 1
+
+
+class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker is told when it is started."""
+
+    worker_id: str
+    socket_path: str
+    sip_host: str
+    """Address its SIP socket is bound to."""
+    sip_port: int
+    media_host: str
+    """The media plane's address."""
+    public_host: str = ""
+    """What Via and Contact name instead of `sip_host`, behind NAT."""
+    user_agent: str = "Marcador"
+
+
+class PlaceRefusedError(Exception):
+    """pjsua2 would not send this INVITE; the text has no personal data."""
+
+
+class _WireWatch(pj.LogWriter):  # type: ignore[misc] # pjsua2 has no annotations
+    """Finds final answers to INVITEs in pjsip's own trace, where pjsua2 hides them: after our hang-up it calls nobody back.
+
+    Nothing of the trace is kept or written anywhere.
+    """
+
+    def __init__(self, found: list[FinalSeen | ProbeAnswered]) -> None:
+        super().__init__()
+        self._found = found
+
+    def write(self, entry: Any) -> None:
+        text = entry.msg
+        head, _, raw = text.partition("\n")
+        if not head.startswith("RX ") or "/INVITE/" not in head:
+            return
+        message = SipText.parse(raw)
+        if message.status >= 200 and message.status not in {401, 407}:
+            phrase = message.start_line.split(" ", 2)[2:]
+            reason = clean_phrase("".join(phrase))
+            self._found.append(
+                FinalSeen(
+                    time.monotonic_ns(), message.first("call-id"), message.status, q850_cause(message), reason
+                )
+            )
+
+
+class _Account(pj.Account):  # type: ignore[misc]
+    """An account: credentials and outbound proxy for calls out; whoever calls in is refused."""
+
+    def __init__(self, refused: list[Any], answered: list[FinalSeen | ProbeAnswered]) -> None:
+        super().__init__()
+        self.key: tuple[str, str, str] = ("", "", "")
+        self.calls = 0
+        self.used_ns = 0
+        self._refused = refused
+        self._answered = answered
+
+    def onIncomingCall(self, prm: Any) -> None:  # noqa: N802
+        """Refuse: nothing is offered here yet."""
+        call = pj.Call(self, prm.callId)
+        self._refused.append(call)  # dropped after this callback, not inside it
+        answer = pj.CallOpParam()
+        answer.statusCode = pj.PJSIP_SC_TEMPORARILY_UNAVAILABLE
+        call.hangup(answer)
+
+    def onIncomingSubscribe(self, prm: Any) -> None:  # noqa: N802
+        """Refuse: pjsua2 would accept presence subscriptions by itself."""
+        prm.code = pj.PJSIP_SC_BAD_EVENT
+
+    def onSendRequest(self, prm: Any) -> None:  # noqa: N802
+        """Tell the answer to an OPTIONS; the response's From carries the probe's id as display name."""
+        state = prm.e.body.tsxState
+        if state.type != pj.PJSIP_EVENT_RX_MSG:
+            return  # no answer, or no transport: the worker's own limit says 0
+        message = SipText.parse(state.src.rdata.wholeMsg)
+        probe_id = message.first("from").partition("<")[0].strip().strip('"')
+        self._answered.append(ProbeAnswered(time.monotonic_ns(), probe_id, message.status))
+
+
+class SipEndpoint:
+    """pjsua2, driven by `handle_one`.
+
+    Raises
+    ------
+    StartError
+        The SIP port is taken, or pjsua2 does not start.
+    """
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self.found: list[FinalSeen | ProbeAnswered] = []
+        """What came outside of calls; the loop takes it out."""
+        self.sip_sockets_changed = False
+        self._config = config
+        self._library = PjLibrary()
+        self._library.set_log_level(0)
+        self._watching = False
+        self._refused: list[Any] = []
+        self._accounts: list[_Account] = []
+        self._sources: tuple[str, ...] = source_filter.LOOPBACK
+        self._tcp = False
+        self._writer = _WireWatch(self.found)
+        try:
+            self._start()
+        except pj.Error as error:
+            raise StartError(
+                f"worker {config.worker_id}: pjsua2 does not start on {config.sip_host}:{config.sip_port}"
+                f" ({error.reason}); is the port taken? choose another first SIP port"
+            ) from error
+        self.capacity = self._library.slots_max()
+
+    def _start(self) -> None:
+        self._endpoint = pj.Endpoint()
+        self._endpoint.libCreate()
+        settings = pj.EpConfig()
+        agent = settings.uaConfig
+        agent.threadCnt, agent.mainThreadOnly = 0, True
+        agent.maxCalls = 32  # more than the build allows is cut down to what it allows
+        agent.userAgent, agent.natTypeInSdp = self._config.user_agent, 0
+        log = settings.logConfig
+        log.level, log.consoleLevel, log.msgLogging, log.decor = _QUIET_LEVEL, _WATCH_LEVEL, 1, 0
+        log.writer = self._writer
+        media = settings.medConfig
+        media.threadCnt, media.hasIoqueue, media.noVad, media.ecTailLen = 0, False, True, 0
+        media.clockRate = media.sndClockRate = 8000
+        media.audioFramePtime = 20
+        self._endpoint.libInit(settings)
+        self._library.set_transaction_limit(TRANSACTION_LIMIT_MS)
+        self._endpoint.transportCreate(pj.PJSIP_TRANSPORT_UDP, self._transport_config())
+        self._filter_sockets(discard=True)
+        self._endpoint.libStart()
+        self._library.set_log_level(_QUIET_LEVEL)
+        self._library.disconnect_sound_device()
+        for codec in self._endpoint.codecEnum2():
+            wanted = codec.codecId.startswith(("PCMU/8000", "PCMA/8000"))
+            self._endpoint.codecSetPriority(codec.codecId, 128 if wanted else 0)
+        self._account_for(SipIdentity(from_uri=""))
+
+    def _transport_config(self) -> Any:
+        transport = pj.TransportConfig()
+        transport.port, transport.boundAddress = self._config.sip_port, self._config.sip_host
+        transport.publicAddress = self._config.public_host
+        return transport
+
+    # --- the loop's side
+
+    def handle_one(self) -> bool:
+        """Let pjsip do what is due, at most one packet; return whether it did something. Callbacks run in here."""
+        return bool(self._endpoint.libHandleEvents(0))
+
+    def drop_refused(self) -> None:
+        """Drop the objects of refused incoming calls; in the turn that refused them."""
+        self._refused.clear()
+
+    def ms_to_next_timer(self) -> int | None:
+        """Return the milliseconds to pjsip's next timer."""
+        return self._library.ms_to_next_timer()
+
+    @property
+    def slots_used(self) -> int:
+        """Calls pjsua2 still holds."""
+        return self._library.slots_used()
+
+    @property
+    def uses_tcp(self) -> bool:
+        """Whether some trunk is spoken to by TCP."""
+        return self._tcp
+
+    @property
+    def bridge_ports(self) -> int:
+        """Ports of the unused conference bridge; near 1 + calls, or something leaks."""
+        return int(self._endpoint.mediaActivePorts())
+
+    def sweep_bridge(self) -> None:
+        """Free the bridge ports of ended calls, when there are some."""
+        if self.bridge_ports > 1 + self.slots_used + _SPARE_BRIDGE_PORTS:
+            self._library.turn_bridge()
+
+    def sip_descriptors(self) -> list[int]:
+        """Return the descriptors of pjsip's SIP sockets: those of this process bound to our port."""
+        self.sip_sockets_changed = False
+        found = []
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                with socket.socket(fileno=os.dup(int(name))) as candidate:
+                    address = candidate.getsockname()
+                    if candidate.family == socket.AF_INET and address[1] == self._config.sip_port:
+                        found.append(int(name))
+            except OSError:
+                continue  # not a socket, or the listing's own descriptor
+        return found
+
+    def watch_finals(self, watch: bool) -> None:  # noqa: FBT001
+        """Look (or stop looking) for final answers to INVITEs that were given up."""
+        if watch != self._watching:
+            self._watching = watch
+            self._library.set_log_level(_WATCH_LEVEL if watch else _QUIET_LEVEL)
+
+    # --- the commands' side
+
+    def place(self, order: Place) -> CallHandle:
+        """Send an INVITE.
+
+        Raises
+        ------
+        PlaceRefusedError
+            It cannot be sent; nothing has left.
+        """
+        bad = next((name for name, value in order.headers.items() if not is_header(name, value)), None)
+        if bad is not None:
+            raise PlaceRefusedError("a header's name or value cannot go into a message")
+        identity = order.identity
+        account = self._account_for(identity)
+        if "transport=tcp" in (order.to_uri + identity.proxy).lower():
+            self._need_tcp()
+        parameters = pj.CallOpParam(True)
+        parameters.opt.audioCount, parameters.opt.videoCount = 1, 0
+        if _WORD.fullmatch(order.leg_id):
+            # so that a journalled leg names its dialog even if this process dies before it can say so
+            parameters.opt.customCallId = order.leg_id
+        parameters.txOption.localUri = _name_address(identity.display_name, identity.from_uri)
+        parameters.txOption.headers = _header_vector(order.headers)
+        call = CallHandle(account, order)
+        try:
+            call.makeCall(order.to_uri, parameters)
+        except pj.Error as error:
+            call.dead = True
+            raise PlaceRefusedError(clean_phrase(error.reason)) from error
+        account.calls += 1
+        return call
+
+    def hang_up(self, call: CallHandle, reason: str) -> None:
+        """Send CANCEL or BYE; pjsua2 reports the disconnect at once and nothing afterwards."""
+        parameters = pj.CallOpParam()
+        if reason and is_header("Reason", reason):
+            parameters.txOption.headers = _header_vector({"Reason": reason})
+        try:
+            call.hangup(parameters)
+        except pj.Error:
+            # it has ended in this very moment; the notice of that is already there
+            return
+
+    def release(self, call: CallHandle) -> None:
+        """Forget a dead call's claim on its account."""
+        call.account.calls -= 1
+
+    def probe(self, order: Probe) -> None:
+        """Send OPTIONS out of any dialog.
+
+        Raises
+        ------
+        PlaceRefusedError
+            It cannot be sent.
+        """
+        if not _WORD.fullmatch(order.probe_id.rjust(8, "0")):
+            raise PlaceRefusedError("a probe's id is a word of letters, digits, '.', '+' and '-'")
+        if "transport=tcp" in (order.uri + order.proxy).lower():
+            self._need_tcp()
+        parameters = pj.SendRequestParam()
+        parameters.method = "OPTIONS"
+        parameters.txOption.targetUri = order.uri
+        parameters.txOption.localUri = f'"{order.probe_id}" <sip:dialer@{self._advertised}>'
+        try:
+            self._account_for(SipIdentity(from_uri="", proxy=order.proxy)).sendRequest(parameters)
+        except pj.Error as error:
+            raise PlaceRefusedError(clean_phrase(error.reason)) from error
+
+    def allow_sources(self, sources: tuple[str, ...]) -> None:
+        """Accept SIP from these alone.
+
+        Raises
+        ------
+        ValueError
+            One is not an IPv4 address or network; the earlier filter stays.
+        """
+        source_filter.build_program(sources)
+        self._sources = sources
+        self._filter_sockets(discard=False)
+
+    @property
+    def _advertised(self) -> str:
+        return self._config.public_host or self._config.sip_host
+
+    def _filter_sockets(self, *, discard: bool) -> None:
+        program = source_filter.build_program(self._sources)
+        for descriptor in self.sip_descriptors():
+            source_filter.attach(program, descriptor)
+            if discard:
+                source_filter.discard_waiting(descriptor)
+
+    def _need_tcp(self) -> None:
+        if not self._tcp:
+            self._endpoint.transportCreate(pj.PJSIP_TRANSPORT_TCP, self._transport_config())
+            self._tcp = True
+            self._filter_sockets(discard=False)
+            self.sip_sockets_changed = True
+
+    def _account_for(self, identity: SipIdentity) -> _Account:
+        key = (identity.auth_user, identity.password, identity.proxy)
+        account = next((known for known in self._accounts if known.key == key), None)
+        if account is None:
+            settings = self._account_config(key)
+            if len(self._accounts) < _ACCOUNTS_MAX:
+                account = _Account(self._refused, self.found)
+                account.create(settings, not self._accounts)
+                self._accounts.append(account)
+            else:
+                account = min(
+                    (known for known in self._accounts[1:] if not known.calls),
+                    key=lambda known: known.used_ns,
+                )
+                account.modify(settings)
+            account.key = key
+        account.used_ns = time.monotonic_ns()
+        return account
+
+    def _account_config(self, key: tuple[str, str, str]) -> Any:
+        user, password, proxy = key
+        settings = pj.AccountConfig()
+        settings.idUri = f"sip:dialer@{self._advertised}"
+        if user:
+            settings.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", user, 0, password))
+        if proxy:
+            settings.sipConfig.proxies.append(proxy)
+        calls = settings.callConfig
+        calls.timerUse, calls.timerMinSESec, calls.timerSessExpiresSec = pj.PJSUA_SIP_TIMER_OPTIONAL, 90, 1800
+        calls.prackUse = pj.PJSUA_100REL_OPTIONAL
+        settings.natConfig.sipOutboundUse = 0
+        media = settings.mediaConfig
+        media.useLoopMedTp, media.lockCodecEnabled = True, False
+        # nothing is bound: the loop transport names these in descriptions that no call object rewrites
+        media.transportConfig.boundAddress = self._config.media_host
+        media.transportConfig.port, media.transportConfig.portRange = 28_000, 100
+        return settings
+
+
+def _header_vector(headers: dict[str, str]) -> Any:
+    vector = pj.SipHeaderVector()
+    for name, value in headers.items():
+        header = pj.SipHeader()
+        header.hName, header.hValue = name, value
+        vector.append(header)
+    return vector
+
+
+def _name_address(display_name: str, uri: str) -> str:
+    if not display_name:
+        return f"<{uri}>"
+    quoted = (
+        "".join(char for char in display_name if char.isprintable()).replace("\\", "\\\\").replace('"', '\\"')
+    )
+    return f'"{quoted}" <{uri}>'
