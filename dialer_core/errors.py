@@ -35,7 +35,15 @@ class NotRunningError(DialerError):
 
 
 class CommandRefusedError(DialerError):
-    """A command was understood and refused; the message says why."""
+    """A command was not carried out; the message says why, and `kind` in one word.
+
+    `refused` (understood, not now), `unknown` (no such thing), `invalid` (bad arguments) or `internal`
+    (a fault of ours): the kinds of `ipc.messages.HostReply`.
+    """
+
+    def __init__(self, message: str, kind: str = "refused") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class ProtocolError(DialerError):

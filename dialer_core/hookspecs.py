@@ -1,0 +1,58 @@
+"""Every plugin hook. Read this fourth, after `vocabulary.py` and `events.py`.
+
+It owns their names, arguments and promises; `plugin_host.py` owns how they are called. All of them run in the
+host process, never in the engine: a plugin can be slow, hang or raise without a call noticing.
+
+An implementation names only the arguments it wants, and is marked with `hookimpl` from
+`dialer_core.plugin_api`. Each runs under `plugins.hook_limit_s`. An `async def` runs on the host's loop and
+is cancelled at the limit, so it must not block. A plain `def` runs in its plugin's own thread, one call at a
+time; it cannot be interrupted, so a plugin whose function overruns the limit is disabled. A plugin that fails
+five times in a row is disabled too. `dialer plugins` says which and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+import pluggy
+from fastapi import APIRouter
+
+from dialer_core.plugin_api import PROJECT, EngineHandle, Event, StoredEvent
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+
+
+@hookspec
+def dialer_startup(engine: EngineHandle) -> Awaitable[None] | None:
+    """Begin: open what the plugin needs. Called once, before any other hook of the plugin.
+
+    A plugin whose start-up fails is disabled.
+    """
+
+
+@hookspec
+def dialer_register_routes(engine: EngineHandle) -> APIRouter | None:
+    """Return routes to serve beside the API. Called once, after the start-up.
+
+    Every route needs the API's bearer token, like the core's own. A path that belongs to the core or to an
+    earlier plugin disables the plugin. Routes run on the host's loop: `async def` ones must not block.
+    """
+
+
+@hookspec
+def dialer_track_event(event: Event, stored: StoredEvent, engine: EngineHandle) -> Awaitable[None] | None:
+    """Look at one event of this node's log.
+
+    Everything from the plugin's start on comes, in the order of the log, one at a time.
+    `event` is the class in `events.py`; `stored` is its row, with node, source, seq and time. A slow plugin
+    only falls behind: the log waits. Events committed while the host is down are not delivered here; a plugin
+    that must see every event keeps a cursor and reads `engine.events(since=cursor)`.
+    """
+
+
+@hookspec
+def dialer_shutdown(engine: EngineHandle) -> Awaitable[None] | None:
+    """End: close what the start-up opened.
+
+    Called once when the host stops in good order; not when it is killed.
+    """

@@ -1,0 +1,260 @@
+"""All that a plugin imports. Nothing else of `dialer_core` is promised to stay.
+
+It owns the surface for plugins: the hook marker, the event classes, and `EngineHandle`, the one object
+through which a plugin (and the HTTP API, which has no other way either) reads and commands the running
+system. It owns no transport and no queue.
+
+A plugin is a module or an object whose functions are marked with `hookimpl`, named in the entry-point group
+`dialer.plugins`:
+
+    from dialer_core.plugin_api import AttemptBridged, hookimpl
+
+    @hookimpl
+    def dialer_track_event(event):
+        if isinstance(event, AttemptBridged):
+            print(event.attempt_id, event.agent_id)
+
+Coming, and not here yet because nothing of it is real: accounts, leads, restrictions, promises, messages,
+contacts, own storage, schedules, secrets, own commands.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import AsyncGenerator, Collection, Sequence
+from typing import Any, Protocol
+
+import msgspec
+import pluggy
+
+from dialer_core.clock import Clock
+from dialer_core.errors import CommandRefusedError, DialerError, NotRunningError
+from dialer_core.event_tail import EventTail
+from dialer_core.events import (
+    EVENTS,
+    AgentStateChanged,
+    AttemptAbandoned,
+    AttemptAnswered,
+    AttemptBridged,
+    AttemptCommitted,
+    AttemptDispositioned,
+    AttemptEarlyMedia,
+    AttemptEnded,
+    AttemptFaulted,
+    AttemptReleased,
+    AttemptRinging,
+    AttemptSent,
+    AttemptUnbridged,
+    AttemptVerdictGiven,
+    AttemptVerdictRevised,
+    CampaignEmpty,
+    CampaignPaused,
+    CampaignStarted,
+    CampaignStopped,
+    EngineRestarted,
+    Event,
+    HostLost,
+    LeadBlocked,
+    LeadFinished,
+    LeadsImported,
+    MediaLost,
+    PacingDecided,
+    PluginFailed,
+    RestrictionAdded,
+    StoredEvent,
+    TrunkStateChanged,
+    WorkerLost,
+)
+from dialer_core.snapshot import AgentView, CallView, CampaignView, Snapshot, TrunkView, WorkerView
+from dialer_core.vocabulary import AgentId, AgentState, AttemptId, CampaignId, Outcome, Verdict
+
+PROJECT = "dialer"
+"""Name of the pluggy project; every hook begins with it."""
+ENTRY_POINT_GROUP = "dialer.plugins"
+
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class CommandPort(Protocol):
+    """Where commands go: the link to the engine."""
+
+    async def command(self, name: str, args: dict[str, Any], *, actor: str) -> Any:
+        """Return the engine's result; raise `NotRunningError` or `CommandRefusedError`."""
+
+
+class _Commands:
+    """A group of commands, sent as one actor."""
+
+    def __init__(self, port: CommandPort, actor: str) -> None:
+        self._port = port
+        self._actor = actor
+
+    async def _send(self, command: str, /, **args: Any) -> Any:
+        return await self._port.command(command, args, actor=self._actor)
+
+
+class CampaignCommands(_Commands):
+    """Campaigns: what may be dialed now."""
+
+    async def start(self, campaign: CampaignId, *, reason: str = "") -> Any:
+        """Let it dial. Refused where it is finished or its configuration forbids it."""
+        return await self._send("campaigns.start", campaign=campaign, reason=reason)
+
+    async def pause(self, campaign: CampaignId, *, reason: str = "") -> Any:
+        """Place nothing new; attempts alive go on."""
+        return await self._send("campaigns.pause", campaign=campaign, reason=reason)
+
+    async def stop(self, campaign: CampaignId, *, reason: str = "") -> Any:
+        """Place nothing new, and cancel what has not been answered."""
+        return await self._send("campaigns.stop", campaign=campaign, reason=reason)
+
+
+class AgentCommands(_Commands):
+    """Agents: who takes people now."""
+
+    async def login(self, agent: AgentId, *, reason: str = "") -> Any:
+        """Call the agent's softphone and keep the leg."""
+        return await self._send("agents.login", agent=agent, reason=reason)
+
+    async def ready(self, agent: AgentId, *, reason: str = "") -> Any:
+        """Offer people to the agent; ends a pause or wrap-up."""
+        return await self._send("agents.ready", agent=agent, reason=reason)
+
+    async def pause(self, agent: AgentId, *, reason: str) -> Any:
+        """Offer nobody to the agent. The conversation they have goes on; the interval keeps the reason."""
+        return await self._send("agents.pause", agent=agent, reason=reason)
+
+    async def logout(self, agent: AgentId, *, reason: str = "") -> Any:
+        """End the agent's leg and log-in."""
+        return await self._send("agents.logout", agent=agent, reason=reason)
+
+
+class CallCommands(_Commands):
+    """Attempts that are alive."""
+
+    async def list(self) -> tuple[CallView, ...]:
+        """Return every live attempt."""
+        return msgspec.convert(await self._send("calls.list"), tuple[CallView, ...])
+
+    async def hangup(self, attempt: AttemptId) -> Any:
+        """End one attempt: CANCEL or BYE."""
+        return await self._send("calls.hangup", attempt=attempt)
+
+
+class AttemptCommands(_Commands):
+    """What is said of an attempt."""
+
+    async def disposition(self, disposition: str, *, agent: AgentId, attempt: AttemptId | None = None) -> Any:
+        """Store what the agent says it was; without `attempt`, of that agent's present or last one."""
+        args = {"agent": agent, "disposition": disposition} | ({"attempt": attempt} if attempt else {})
+        return await self._send("attempts.disposition", **args)
+
+
+class EngineHandle:
+    """The running system, as one actor sees it.
+
+    Every command may raise `NotRunningError` (no engine is attached now; nothing was done, or it cannot be
+    known) and `CommandRefusedError` (the message says why, `kind` in one word).
+
+    Parameters
+    ----------
+    actor
+        Who acts, in the engine's audit: `plugin:metrics`, `api:local`.
+    """
+
+    def __init__(self, *, port: CommandPort, tail: EventTail, clock: Clock, actor: str) -> None:
+        self._port = port
+        self._tail = tail
+        self._clock = clock
+        self.actor = actor
+        self.campaigns = CampaignCommands(port, actor)
+        self.agents = AgentCommands(port, actor)
+        self.calls = CallCommands(port, actor)
+        self.attempts = AttemptCommands(port, actor)
+
+    def acting_as(self, actor: str) -> EngineHandle:
+        """Return a handle on the same system for somebody else."""
+        return EngineHandle(port=self._port, tail=self._tail, clock=self._clock, actor=actor)
+
+    def now(self) -> dt.datetime:
+        """Return the time now, aware, in UTC: plugins take it from here, so that tests can set it."""
+        return self._clock.utc()
+
+    async def status(self) -> Snapshot:
+        """Return the engine at this moment."""
+        return msgspec.convert(await self._port.command("status", {}, actor=self.actor), Snapshot)
+
+    def events(
+        self, since: str, names: Collection[str] | None = None
+    ) -> AsyncGenerator[tuple[StoredEvent, str], None]:
+        """Yield events past the cursor, then new ones without end; each with the cursor behind it.
+
+        Keep the last cursor with what you made of the event, and nothing is missed, whatever dies. The empty
+        cursor is the beginning of the log, `last_cursor` its end. `names` None: every event.
+        """
+        return self._tail.follow(since, names=names)
+
+    async def read_events(
+        self, since: str, names: Collection[str] | None = None, limit: int = 500
+    ) -> tuple[Sequence[StoredEvent], str]:
+        """Return what the log holds past the cursor now, and the cursor to go on with."""
+        page = await self._tail.read(since, names=names, limit=limit)
+        return page.events, page.cursor
+
+    async def last_cursor(self) -> str:
+        """Return the cursor of the log's end now: `events(since=...)` from here yields only what is new."""
+        return await self._tail.end()
+
+
+__all__ = [
+    "EVENTS",
+    "AgentId",
+    "AgentState",
+    "AgentStateChanged",
+    "AgentView",
+    "AttemptAbandoned",
+    "AttemptAnswered",
+    "AttemptBridged",
+    "AttemptCommitted",
+    "AttemptDispositioned",
+    "AttemptEarlyMedia",
+    "AttemptEnded",
+    "AttemptFaulted",
+    "AttemptId",
+    "AttemptReleased",
+    "AttemptRinging",
+    "AttemptSent",
+    "AttemptUnbridged",
+    "AttemptVerdictGiven",
+    "AttemptVerdictRevised",
+    "CallView",
+    "CampaignEmpty",
+    "CampaignId",
+    "CampaignPaused",
+    "CampaignStarted",
+    "CampaignStopped",
+    "CampaignView",
+    "CommandRefusedError",
+    "DialerError",
+    "EngineHandle",
+    "EngineRestarted",
+    "Event",
+    "HostLost",
+    "LeadBlocked",
+    "LeadFinished",
+    "LeadsImported",
+    "MediaLost",
+    "NotRunningError",
+    "Outcome",
+    "PacingDecided",
+    "PluginFailed",
+    "RestrictionAdded",
+    "Snapshot",
+    "StoredEvent",
+    "TrunkStateChanged",
+    "TrunkView",
+    "Verdict",
+    "WorkerLost",
+    "WorkerView",
+    "hookimpl",
+]

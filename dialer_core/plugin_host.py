@@ -1,0 +1,372 @@
+"""Plugins: found by entry point, enabled by name, called so that none can harm another or the host.
+
+It owns discovery, the plugins' states, and the isolation of every hook call: only the arguments that an
+implementation names, a time limit, one outcome per plugin, a thread of its own for plain functions. It owns
+no hook (`hookspecs.py`) and nothing that plugins do.
+
+Why not pluggy's own call: one raising implementation aborts the whole call, an async one merely returns a
+coroutine, and a plain function cannot be interrupted. So pluggy registers and checks; the calling is here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import importlib.metadata
+import inspect
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pluggy
+import structlog
+
+from dialer_core import hookspecs
+from dialer_core.errors import ConfigError
+from dialer_core.event_tail import EventTail, typed
+from dialer_core.events import PluginFailed
+from dialer_core.plugin_api import ENTRY_POINT_GROUP, PROJECT, EngineHandle
+
+log = structlog.get_logger(__name__)
+
+FAILURES_IN_A_ROW = 5
+"""So many, and the plugin is disabled until the host starts again."""
+CANCEL_GRACE_S = 1.0
+"""How long a cancelled async hook may take to end before it counts as hung."""
+
+
+class PluginState(enum.StrEnum):
+    """What becomes of a plugin."""
+
+    AVAILABLE = "available"
+    """Installed, and not enabled in `plugins.enabled`."""
+    RUNNING = "running"
+    DISABLED = "disabled"
+    """Enabled, and cut off after a failure; `reason` says which."""
+
+
+class PluginView(msgspec.Struct, frozen=True, kw_only=True):
+    """One plugin now, for screens."""
+
+    name: str
+    state: str
+    reason: str = ""
+    package: str = ""
+    """Distribution and version it comes from."""
+    hooks: tuple[str, ...] = ()
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HookOutcome:
+    """What one plugin's implementation of a hook came to."""
+
+    plugin: str
+    value: Any = None
+    error: str = ""
+    """Empty: it returned `value`."""
+
+
+class HookThread:
+    """One daemon thread for a plugin's plain functions, one after another. A hung one is left behind."""
+
+    def __init__(self, plugin: str) -> None:
+        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=f"plugin-{plugin}", daemon=True)
+        self._thread.start()
+
+    def submit(self, function: Callable[[], Any]) -> Future[Any]:
+        """Run the function in the thread, after those submitted before."""
+        future: Future[Any] = Future()
+        self._jobs.put((future, function))
+        return future
+
+    def close(self) -> None:
+        """End the thread once its jobs are done."""
+        self._jobs.put(None)
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            future, function = job
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(function())
+                except BaseException as error:  # noqa: BLE001 - the waiter gets it, whatever it is
+                    future.set_exception(error)
+
+
+@dataclass(slots=True)
+class Plugin:
+    """One enabled plugin."""
+
+    name: str
+    package: str
+    state: PluginState = PluginState.RUNNING
+    reason: str = ""
+    hooks: dict[str, pluggy.HookImpl] = field(default_factory=dict)
+    failures: int = 0
+    failures_in_a_row: int = 0
+    thread: HookThread | None = None
+
+    def view(self) -> PluginView:
+        """Return the plugin as screens show it."""
+        return PluginView(
+            name=self.name,
+            state=self.state.value,
+            reason=self.reason,
+            package=self.package,
+            hooks=tuple(sorted(self.hooks)),
+            failures=self.failures,
+        )
+
+    def disable(self, reason: str) -> None:
+        """Cut the plugin off; the first reason stays."""
+        if self.state is PluginState.RUNNING:
+            self.state, self.reason = PluginState.DISABLED, reason
+            log.error("plugin_disabled", plugin=self.name, reason=reason)
+
+
+def installed() -> dict[str, importlib.metadata.EntryPoint]:
+    """Return every installed plugin by name."""
+    return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _package(point: importlib.metadata.EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else ""
+
+
+def list_plugins(enabled: Sequence[str]) -> list[PluginView]:
+    """Return every installed plugin; those enabled are loaded, to see whether they can be, but not started."""
+    loaded = {plugin.name: plugin.view() for plugin in load(enabled, installed())}
+    return [
+        loaded.get(name) or PluginView(name=name, state=PluginState.AVAILABLE, package=_package(point))
+        for name, point in sorted(installed().items())
+    ]
+
+
+def load(enabled: Sequence[str], available: Mapping[str, importlib.metadata.EntryPoint]) -> list[Plugin]:
+    """Import and register the enabled plugins, in the order given.
+
+    A plugin that cannot be imported, or whose hooks do not fit, is returned disabled with its reason: a
+    broken plugin is no cause to dial nothing.
+
+    Raises
+    ------
+    ConfigError
+        A name that is not installed; names those that are.
+    """
+    if missing := [name for name in enabled if name not in available]:
+        known = ", ".join(sorted(available)) or "none"
+        raise ConfigError(
+            f"plugins.enabled: {missing[0]!r} is not an installed plugin; installed are: {known}"
+        )
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return [_load_one(manager, name, available[name]) for name in dict.fromkeys(enabled)]
+
+
+def _load_one(manager: pluggy.PluginManager, name: str, point: importlib.metadata.EntryPoint) -> Plugin:
+    plugin = Plugin(name=name, package=_package(point))
+    try:
+        module = point.load()
+        manager.register(module, name)
+    except Exception as error:
+        log.warning("plugin_not_loaded", plugin=name, error=_place(error))
+        log.debug("plugin_not_loaded_trace", plugin=name, exc_info=error)
+        plugin.disable(f"cannot be loaded: {type(error).__name__}: {error}".splitlines()[0])
+        return plugin
+    for caller in manager.get_hookcallers(module) or ():
+        for implementation in caller.get_hookimpls():
+            if implementation.plugin_name != name:
+                continue
+            if not caller.has_spec():
+                plugin.disable(
+                    f"implements {caller.name}, which is not a hook; hooks are: {', '.join(hook_names())}"
+                )
+            elif implementation.wrapper or implementation.hookwrapper:
+                plugin.disable(f"{caller.name} is a hook wrapper; plugins may not wrap one another")
+            else:
+                plugin.hooks[caller.name] = implementation
+    return plugin
+
+
+def hook_names() -> list[str]:
+    """Return the name of every hook."""
+    return sorted(name for name in vars(hookspecs) if name.startswith(f"{PROJECT}_"))
+
+
+def _place(error: BaseException) -> str:
+    """Say what was raised and where, without its text: that may hold anything."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}"
+
+
+class HookLimitError(Exception):
+    """A hook ran over its limit and was cancelled."""
+
+
+class HookHungError(HookLimitError):
+    """A hook did not come back even so; its plugin cannot be called again."""
+
+
+class PluginHost:
+    """The running plugins.
+
+    Parameters
+    ----------
+    plugins
+        From `load`.
+    engine
+        The handle that each plugin gets, under its own name as the actor.
+    hook_limit_s
+        Longest a hook may take, in seconds.
+    report
+        Writes a `PluginFailed` into the event log. What it raises is logged.
+    """
+
+    def __init__(
+        self,
+        plugins: Sequence[Plugin],
+        *,
+        engine: EngineHandle,
+        hook_limit_s: float,
+        report: Callable[[PluginFailed], Awaitable[None]],
+    ) -> None:
+        self.plugins = list(plugins)
+        self._handles = {plugin.name: engine.acting_as(f"plugin:{plugin.name}") for plugin in plugins}
+        self._limit_s = hook_limit_s
+        self._report = report
+
+    def views(self) -> list[PluginView]:
+        """Return every enabled plugin as it is now."""
+        return [plugin.view() for plugin in self.plugins]
+
+    async def observe(self, hook: str, **arguments: Any) -> list[HookOutcome]:
+        """Call a hook of every running plugin, side by side; one outcome for each plugin that has it."""
+        running = [p for p in self.plugins if p.state is PluginState.RUNNING and hook in p.hooks]
+        return list(await asyncio.gather(*(self.call(plugin, hook, **arguments) for plugin in running)))
+
+    async def call(self, plugin: Plugin, hook: str, *, silent: bool = False, **arguments: Any) -> HookOutcome:
+        """Call one plugin's hook under the limit; a failure is counted, logged, reported and returned.
+
+        Parameters
+        ----------
+        plugin, hook
+            Whose, and which.
+        silent
+            Count and log a failure, but write no event: for failures on `plugin.failed` itself, or they would
+            never end.
+        arguments
+            All that the hook offers; the implementation gets those it names, and `engine`.
+        """
+        implementation = plugin.hooks[hook]
+        offered = {"engine": self._handles[plugin.name], **arguments}
+        named = {name: offered[name] for name in implementation.argnames}
+        try:
+            value = await self._run(plugin, implementation.function, named)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises is its outcome
+            text = await self._failed(plugin, hook, error, silent=silent)
+            return HookOutcome(plugin.name, error=text)
+        plugin.failures_in_a_row = 0
+        return HookOutcome(plugin.name, value=value)
+
+    async def start(self) -> None:
+        """Run every plugin's start-up; one that fails disables its plugin."""
+        for outcome in await self.observe("dialer_startup"):
+            self._disable_failed(outcome, "its start-up failed")
+
+    async def stop(self) -> None:
+        """Run every plugin's shutdown and let the threads end."""
+        await self.observe("dialer_shutdown")
+        for plugin in self.plugins:
+            if plugin.thread is not None:
+                plugin.thread.close()
+
+    async def routes(self) -> list[tuple[Plugin, Any]]:
+        """Return what each plugin wants served; one whose hook fails is disabled."""
+        found = []
+        for outcome in await self.observe("dialer_register_routes"):
+            self._disable_failed(outcome, "its routes could not be registered")
+            if outcome.value is not None:
+                found.append((self._named(outcome.plugin), outcome.value))
+        return found
+
+    async def track(self, tail: EventTail, node: str) -> None:
+        """Give every plugin this node's events from now on, each at its own pace, until cancelled."""
+        start = await tail.end()
+        async with asyncio.TaskGroup() as group:
+            for plugin in self.plugins:
+                if "dialer_track_event" in plugin.hooks:
+                    group.create_task(self._track_one(plugin, tail, node, start), name=f"track-{plugin.name}")
+
+    async def _track_one(self, plugin: Plugin, tail: EventTail, node: str, start: str) -> None:
+        async with contextlib.aclosing(tail.follow(start)) as stream:
+            async for stored, _ in stream:
+                if plugin.state is not PluginState.RUNNING:
+                    return
+                if stored.node != node or (event := typed(stored)) is None:
+                    continue
+                own_failure = isinstance(event, PluginFailed)
+                await self.call(plugin, "dialer_track_event", silent=own_failure, event=event, stored=stored)
+
+    def _named(self, name: str) -> Plugin:
+        return next(plugin for plugin in self.plugins if plugin.name == name)
+
+    def _disable_failed(self, outcome: HookOutcome, what: str) -> None:
+        if outcome.error:
+            self._named(outcome.plugin).disable(f"{what}: {outcome.error}")
+
+    async def _run(self, plugin: Plugin, function: Callable[..., Any], named: dict[str, Any]) -> Any:
+        if inspect.iscoroutinefunction(function):
+            return await self._within_limit(asyncio.ensure_future(function(**named)), cancel_works=True)
+        if plugin.thread is None:
+            plugin.thread = HookThread(plugin.name)
+        future = asyncio.wrap_future(plugin.thread.submit(lambda: function(**named)))
+        value = await self._within_limit(future, cancel_works=False)
+        if inspect.isawaitable(value):
+            return await self._within_limit(asyncio.ensure_future(value), cancel_works=True)
+        return value
+
+    async def _within_limit(self, future: asyncio.Future[Any], *, cancel_works: bool) -> Any:
+        """Wait up to the limit. A thread, or a coroutine that outlives its cancellation, counts as hung."""
+        started = time.monotonic()
+        try:
+            await asyncio.wait({future}, timeout=self._limit_s)
+            if not future.done() and cancel_works:
+                future.cancel()
+                await asyncio.wait({future}, timeout=CANCEL_GRACE_S)
+                if future.done():
+                    raise HookLimitError(f"took longer than {self._limit_s:g} s")
+        except asyncio.CancelledError:
+            future.cancel()
+            raise
+        if not future.done():
+            raise HookHungError(f"did not come back within {time.monotonic() - started:.1f} s")
+        return future.result()
+
+    async def _failed(self, plugin: Plugin, hook: str, error: Exception, *, silent: bool) -> str:
+        plugin.failures += 1
+        plugin.failures_in_a_row += 1
+        text = str(error) if isinstance(error, HookLimitError) else _place(error)
+        log.warning("plugin_failed", plugin=plugin.name, hook=hook, error=text, failures=plugin.failures)
+        log.debug("plugin_failed_trace", plugin=plugin.name, exc_info=error)
+        if isinstance(error, HookHungError):
+            plugin.disable(f"{hook} hangs: it {text}")
+        elif plugin.failures_in_a_row >= FAILURES_IN_A_ROW:
+            plugin.disable(f"{hook} failed {plugin.failures_in_a_row} times in a row, the last time: {text}")
+        if not silent:
+            try:
+                await self._report(PluginFailed(plugin=plugin.name, hook=hook, error=text))
+            except Exception as unreported:  # noqa: BLE001 - the store may be away; the log line above has told
+                log.warning("plugin_failure_unreported", plugin=plugin.name, error=_place(unreported))
+        return text

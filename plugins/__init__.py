@@ -1,0 +1,1 @@
+"""The bundled plugins. Each imports `dialer_core.plugin_api` and nothing else of the core."""
