@@ -11,6 +11,9 @@ from typing import Self
 
 from amd.errors import AmdInputError
 
+MAX_S = 60.0
+"""No threshold may be longer: a minute of listening serves nobody."""
+
 
 class Preset(StrEnum):
     """Ready sets of thresholds, named after the campaign's detection mode."""
@@ -27,14 +30,12 @@ class DetectorConfig:
 
     Parameters
     ----------
-    human_pause_s : float
-        Silence after a short utterance (up to 1 s of speech) that ends a person's greeting.
-    human_long_pause_s : float
-        The same after `human_speech_s` of speech; in between, the pause needed grows linearly.
-    human_speech_s : float
-        Longest greeting still taken for a person's, first to last word.
-    machine_speech_s : float
-        Greeting length, first word to now, from which it is a machine's.
+    pause_s : float
+        Quiet after a greeting of up to 1 s that ends it: a person waits for an answer.
+    long_pause_s : float
+        The same after the longest greeting; in between, the pause needed grows linearly.
+    longest_greeting_s : float
+        From its first to its last word, the length from which a greeting is a machine's.
     limit_s : float
         An undecided row gets its final verdict (`silence` or `unknown`) this long after join or answer.
     revise_s : float
@@ -47,14 +48,13 @@ class DetectorConfig:
 
     Examples
     --------
-    >>> DetectorConfig.preset("strict").human_pause_s > DetectorConfig.preset("fast").human_pause_s
+    >>> DetectorConfig.preset("strict").pause_s > DetectorConfig.preset("fast").pause_s
     True
     """
 
-    human_pause_s: float = 0.5
-    human_long_pause_s: float = 0.7
-    human_speech_s: float = 3.6
-    machine_speech_s: float = 4.2
+    pause_s: float = 0.5
+    long_pause_s: float = 0.7
+    longest_greeting_s: float = 4.2
     limit_s: float = 6.0
     revise_s: float = 3.0
 
@@ -62,12 +62,10 @@ class DetectorConfig:
         """Refuse thresholds that are not positive or contradict one another."""
         for f in fields(self):
             value = getattr(self, f.name)
-            if not 0.0 < value <= 60.0:  # noqa: PLR2004 - a minute of listening is beyond any use
-                raise AmdInputError(f.name, f"{value} s is outside (0, 60]")
-        if self.human_long_pause_s < self.human_pause_s:
-            raise AmdInputError("human_long_pause_s", "shorter than human_pause_s")
-        if self.machine_speech_s < self.human_speech_s:
-            raise AmdInputError("machine_speech_s", "shorter than human_speech_s: no length may be both")
+            if not 0.0 < value <= MAX_S:
+                raise AmdInputError(f.name, f"{value} s is outside (0, {MAX_S:g}]")
+        if self.long_pause_s < self.pause_s:
+            raise AmdInputError("long_pause_s", f"{self.long_pause_s} s is shorter than pause_s ({self.pause_s} s)")
 
     @classmethod
     def preset(cls, name: str) -> Self:
@@ -88,10 +86,8 @@ class DetectorConfig:
         AmdInputError
             There is no such preset.
         """
-        match name:
-            case Preset.FAST:
-                return cls()
-            case Preset.STRICT:
-                return cls(human_pause_s=0.8, human_long_pause_s=1.0, human_speech_s=3.2, limit_s=7.0)
-            case _:
-                raise AmdInputError("preset", f"{name!r} is not one of {', '.join(Preset)}")
+        if name == Preset.FAST:
+            return cls()
+        if name == Preset.STRICT:
+            return cls(pause_s=0.8, long_pause_s=1.0, longest_greeting_s=4.0, limit_s=7.0)
+        raise AmdInputError("preset", f"{name!r} is not one of {', '.join(Preset)}")

@@ -1,6 +1,6 @@
-"""The streaming detector: rows that join and leave, one call of `step` per 20 ms tick, state in arrays of one element per row.
+"""The streaming detector: rows that join and leave, one call of `step` per 20 ms tick, state in arrays of one record per row.
 
-Owns the wiring of front end, tones, beeps and decision, and the life of a row.
+Owns the wiring of front end, tones, rhythm and decision, and the life of a row.
 """
 
 from __future__ import annotations
@@ -8,8 +8,59 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from amd import bursts, cadence, decision, progress, tonebank, tones, voice
 from amd.config import DetectorConfig
-from amd.marks import NO_MARKS, Marks
+from amd.errors import AmdInputError
+from amd.frames import SILENT_DBFS, FrameBuffer
+from amd.labels import Label, MarkKind, Reason
+from amd.marks import NO_MARKS, Marks, join_marks
+from amd.rows import Field, Records, RowStore
+from amd.tonebank import FRAME, ToneFrames
+
+TONE_FAINTEST_DBFS, TONE_RISE_DB = -55.0, 3.0
+"""Frames below this level, or not this far above the noise floor, are not looked at for tones."""
+SOUND_RISE_DB = 5.0
+"""A frame sounds when it is this far above the noise floor."""
+RUN_TICKS, BAND_TICKS = 3, 5
+"""Ticks after which one steady sinusoid, or sound in the band of call-progress tones, is a tone and no voice."""
+HELD_TICKS = 3
+"""Lost ticks in a row during which whatever sounded is taken to go on; beyond, they are quiet (a silence-suppressing phone)."""
+
+CONFIDENCE = {
+    Reason.LIMIT: 0.5,
+    Reason.NO_VOICE: 0.5,
+    Reason.SHORT_GREETING: 0.9,
+    Reason.LONG_GREETING: 0.95,
+    Reason.RESUMED_SPEECH: 0.8,
+    Reason.BEEP: 0.99,
+    Reason.FAX_CED: 0.99,
+    Reason.FAX_CNG: 0.9,
+    Reason.SIT_INTERCEPT: 0.99,
+    Reason.SIT_VACANT: 0.99,
+    Reason.SIT_REORDER: 0.99,
+    Reason.SIT_NO_CIRCUIT: 0.99,
+    Reason.SIT_ITU: 0.99,
+    Reason.TONE_CADENCE: 0.98,
+    Reason.EARLY_SPEECH: 0.6,
+}
+"""Confidence given with each reason. Round figures, not yet calibrated ones: those come with the learned detector."""
+_CONFIDENCE = np.zeros(max(Reason) + 1, np.float32)
+for _reason, _value in CONFIDENCE.items():
+    _CONFIDENCE[_reason] = _value
+
+_MEASURES = ("hz", "purity", "band", "pair")
+_FIELDS: list[Field] = [
+    ("tick", "i4", -1),
+    ("lost_ticks", "i4", 0),  # lost in a row
+    ("heard_dbfs", "f4", SILENT_DBFS),  # measures of the tick before, repeated when one is lost
+    *((f"heard_{name}", "f4", 0.0) for name in _MEASURES),
+    *decision.FIELDS,
+    *cadence.FIELDS,
+    *voice.FIELDS,
+    *tones.FIELDS,
+    *progress.FIELDS,
+    *bursts.FIELDS,
+]
 
 
 class Detector:
@@ -21,30 +72,250 @@ class Detector:
         Rows to reserve memory for, at least 1; more are added when needed.
     config : DetectorConfig, optional
         Thresholds of rows that join without their own.
+
+    Raises
+    ------
+    AmdInputError
+        `capacity` is not positive.
+
+    Notes
+    -----
+    A row that listens gets exactly one mark of kind `VERDICT` that is not ringback, within ``config.limit_s`` of its join or
+    answer. If that is provisional (a person), exactly one `REVISED` or `SETTLED` follows within ``config.revise_s``. Early-media rows
+    have no limit and may never get a verdict. A `BEEP` may come at any time, also after the verdict, until the row leaves.
+
+    Name every joined row in every tick, with ``valid`` False where no packet arrived: rows that are not named stand still.
+
+    Examples
+    --------
+    >>> detector = Detector(capacity=100)
+    >>> row = detector.join()
+    >>> marks = detector.step(np.zeros((1, 160), np.int16), np.array([row]))
+    >>> len(marks)
+    0
     """
 
     def __init__(self, capacity: int, config: DetectorConfig | None = None) -> None:
-        self._capacity = capacity
         self._config = config or DetectorConfig()
+        self._rows = RowStore(capacity, _FIELDS)
+        self._frames = FrameBuffer()
+
+    @property
+    def capacity(self) -> int:
+        """Rows there is memory for; grows when more join."""
+        return self._rows.capacity
+
+    @property
+    def n_rows(self) -> int:
+        """Rows that have joined and not left."""
+        return self._rows.n_taken
+
+    @property
+    def row_bytes(self) -> int:
+        """Memory of one row."""
+        return self._rows.record_bytes
 
     def join(self, *, early: bool = False, config: DetectorConfig | None = None) -> int:
-        """Take up a call; return its row.
+        """Take up a call.
 
-        `early` rows listen to early media (tones and announcements only) until `answered`; `config` overrides the
-        detector's thresholds for this row.
+        Parameters
+        ----------
+        early : bool, optional
+            The call is not answered yet: only tones and announcements are told, without a limit, until `answered`.
+        config : DetectorConfig, optional
+            Thresholds of this row; the detector's own when absent.
+
+        Returns
+        -------
+        int
+            The call's row, to be named in `step`.
         """
-        raise NotImplementedError
+        row = self._rows.join()
+        self._rows.reset(row, early=early, **decision.thresholds(config or self._config))
+        return row
 
     def leave(self, row: int) -> None:
-        """Give up a row; its number may be handed out again."""
-        raise NotImplementedError
+        """Give a row up; its number may be handed out again.
+
+        Parameters
+        ----------
+        row : int
+            A row that has joined.
+
+        Raises
+        ------
+        AmdInputError
+            The row has not joined, or has left.
+        """
+        self._rows.leave(row)
 
     def answered(self, row: int) -> None:
-        """Restart an early-media row at tick 0 as an answered call, with nothing remembered."""
-        raise NotImplementedError
+        """Begin again at tick 0 with a call that was answered; what was heard before is forgotten.
+
+        Parameters
+        ----------
+        row : int
+            A row that has joined, early or not.
+
+        Raises
+        ------
+        AmdInputError
+            The row has not joined, or has left.
+        """
+        kept = {name: self._rows.get(row, name) for name in _THRESHOLDS}
+        self._rows.reset(row, early=False, **kept)
 
     def step(
         self, pcm: NDArray[np.int16], rows: NDArray[np.intp], valid: NDArray[np.bool_] | None = None
     ) -> Marks:
-        """Advance the named rows (distinct) by one tick of (n, 160) samples; ``valid[i]`` False: nothing arrived."""
-        return NO_MARKS
+        """Advance some rows by one tick.
+
+        Parameters
+        ----------
+        pcm : numpy.ndarray of int16, shape (n, 160)
+            20 ms at 8 kHz of each row; ignored where `valid` is False.
+        rows : numpy.ndarray of intp, shape (n,)
+            Rows that have joined, each at most once, in any order. Others stand still.
+        valid : numpy.ndarray of bool, shape (n,), optional
+            False where no packet arrived in time: time goes on, nothing is heard. All True when absent.
+
+        Returns
+        -------
+        Marks
+            What was decided on this tick; empty most of the time.
+
+        Raises
+        ------
+        AmdInputError
+            An array has the wrong shape or type, or a row has not joined; no row has advanced.
+        """
+        rows = np.asarray(rows)
+        if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+            raise AmdInputError("rows", "needs one dimension of integers")
+        n = rows.shape[0]
+        if not isinstance(pcm, np.ndarray) or pcm.dtype != np.int16 or pcm.shape != (n, FRAME):
+            raise AmdInputError("pcm", f"needs int16 of shape ({n}, {FRAME}), one frame per row")
+        if valid is not None and (valid.shape != (n,) or valid.dtype != np.bool_):
+            raise AmdInputError("valid", f"needs bool of shape ({n},)")
+        if n == 0:
+            return NO_MARKS
+        records = self._rows.take(rows)
+        marks = self._advance(records, rows, pcm, valid)
+        self._rows.put(rows, records)
+        return marks
+
+    def _advance(
+        self, records: Records, rows: NDArray[np.intp], pcm: NDArray[np.int16], valid: NDArray[np.bool_] | None
+    ) -> Marks:
+        records["tick"] += 1
+        tick = np.ascontiguousarray(records["tick"])
+        frames = self._frames.load(pcm)
+        informative = frames.informative if valid is None else frames.informative & valid
+        level = np.where(informative, frames.level_dbfs, np.float32(SILENT_DBFS))
+        floor = records["floor_dbfs"]
+        tonal_levels = informative & (level > np.maximum(floor + TONE_RISE_DB, TONE_FAINTEST_DBFS))
+        measured = _measure(frames.sound, np.flatnonzero(tonal_levels), tick.size)
+        if valid is not None:
+            level = _conceal(records, valid, level, measured)
+        _remember(records, level, measured)
+
+        sounding = level > np.maximum(floor + SOUND_RISE_DB, voice.FAINTEST_DBFS)
+        speech_before = records["onset"] >= 0
+        tone_label, tone_reason = tones.update(records, measured, level)
+        progress_label = progress.update(records, measured, level, sounding)
+        tonal = (records["run_ticks"] >= RUN_TICKS) | (
+            (records["cadence_now"] >= progress.BAND) & (records["cadence_ticks"] >= BAND_TICKS)
+        )
+        speaking = voice.update(records, level, informative & ~tonal) & ~tonal
+        beep, calling = bursts.update(records, tick, level, speaking, speech_before)
+        cadence.update(records, tick, speaking)
+
+        tone_label[calling], tone_reason[calling] = Label.FAX, Reason.FAX_CNG
+        paced = (progress_label != Label.UNKNOWN) & (tone_label == Label.UNKNOWN)
+        tone_label[paced], tone_reason[paced] = progress_label[paced], Reason.TONE_CADENCE
+        # ringing after someone spoke is their voice or their music, and a beep after a network tone is part of it
+        tone_label[(tone_label == Label.RINGBACK) & speech_before] = Label.UNKNOWN
+        beep = beep & ~_NO_BEEP[records["label"]]
+        outcome = decision.update(records, tick, decision.Heard(tone_label, tone_reason, beep, speaking))
+        return _collect(records, rows, tick, beep, outcome)
+
+
+_THRESHOLDS = tuple(decision.thresholds(DetectorConfig()))
+_NO_BEEP = np.zeros(max(Label) + 1, np.bool_)
+_NO_BEEP[[Label.FAX, Label.SIT, Label.BUSY, Label.REORDER]] = True
+
+
+def _measure(sound: NDArray[np.float32], active: NDArray[np.intp], n: int) -> ToneFrames:
+    if active.size == n:
+        return tonebank.measure(sound)
+    found = np.zeros((4, n), np.float32)
+    if active.size:
+        some = tonebank.measure(sound[active])
+        found[0, active], found[1, active] = some.hz, some.purity
+        found[2, active], found[3, active] = some.band, some.pair
+    return ToneFrames(hz=found[0], purity=found[1], band=found[2], pair=found[3])
+
+
+def _conceal(
+    records: Records, valid: NDArray[np.bool_], level: NDArray[np.float32], measured: ToneFrames
+) -> NDArray[np.float32]:
+    # a short loss sounds like what came before it; a long one is quiet
+    lost = np.where(valid, 0, records["lost_ticks"] + 1)
+    records["lost_ticks"] = lost
+    (held,) = np.nonzero((lost > 0) & (lost <= HELD_TICKS))
+    if held.size:
+        level[held] = records["heard_dbfs"][held]
+        for name in _MEASURES:
+            getattr(measured, name)[held] = records[f"heard_{name}"][held]
+    return level
+
+
+def _remember(records: Records, level: NDArray[np.float32], measured: ToneFrames) -> None:
+    records["heard_dbfs"] = level
+    for name in _MEASURES:
+        records[f"heard_{name}"] = getattr(measured, name)
+
+
+def _collect(
+    records: Records,
+    rows: NDArray[np.intp],
+    tick: NDArray[np.int32],
+    beep: NDArray[np.bool_],
+    outcome: decision.Outcome,
+) -> Marks:
+    parts = []
+    if beep.any():
+        (at,) = np.nonzero(beep)
+        label, reason = records["label"][at], np.full(at.size, Reason.BEEP, np.uint8)
+        parts.append(_marks(records, rows, tick, at, np.full(at.size, MarkKind.BEEP, np.uint8), label, reason, at < 0))
+    if outcome.kind.any():
+        (at,) = np.nonzero(outcome.kind)
+        parts.append(
+            _marks(
+                records, rows, tick, at, outcome.kind[at], outcome.label[at], outcome.reason[at], outcome.provisional[at]
+            )
+        )
+    return join_marks(parts)
+
+
+def _marks(
+    records: Records,
+    rows: NDArray[np.intp],
+    tick: NDArray[np.int32],
+    at: NDArray[np.intp],
+    kind: NDArray[np.uint8],
+    label: NDArray[np.uint8],
+    reason: NDArray[np.uint8],
+    provisional: NDArray[np.bool_],
+) -> Marks:
+    return Marks(
+        row=rows[at].astype(np.intp),
+        kind=kind,
+        label=label,
+        reason=reason,
+        confidence=_CONFIDENCE[reason],
+        provisional=provisional,
+        tick=tick[at],
+        greeting_end_tick=records["last_speech"][at],
+        beep_end_tick=records["beep_end"][at],
+    )

@@ -1,0 +1,110 @@
+"""Bursts: one pure, steady tone between quiet and quiet. A recording beep, or the calling tone of a fax.
+
+Owns what counts as a burst and which of the two it is. Runs of tonal frames come from `amd.tones`; what a beep says about the
+call is the detector's business.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amd.progress import BAND_HZ
+from amd.rows import Field, Records
+
+PURITY = 0.85
+"""Least mean share of the tone in its frames: 0.91 in white noise 10 dB lower."""
+LOWEST_HZ, HIGHEST_HZ = 350.0, 2050.0
+"""Where beeps are looked for; seen 400 to 1500 Hz."""
+MIN_TICKS, MAX_TICKS = 4.4, 90.0
+"""Length in ticks, parts of ticks at both ends included: 88 ms to 1.8 s."""
+FALL_DB = 8.0
+"""After a burst the level falls by this much."""
+AFTER_TICKS = 3
+"""Ticks of quiet after which a burst is believed: 60 ms."""
+BEFORE_TICKS = 15
+"""Ticks without voice before a beep where no speech was heard at all: 300 ms."""
+CNG_HZ, CNG_TOLERANCE_HZ = 1100.0, 40.0
+CNG_MIN_TICKS, CNG_MAX_TICKS = 21.0, 29.0
+"""Calling tone of a fax: 0.5 s, within 15 %."""
+
+FIELDS: list[Field] = [
+    ("burst_end", "i4", -1),  # last tick of a burst not yet believed, -1 for none
+    ("burst_dbfs", "f4", 0.0),
+    ("burst_calling", "?", False),  # it has the frequency and length of a fax's calling tone
+    ("beep_end", "i4", -1),  # last tick of the latest beep
+    ("voice_tick", "i4", -1),  # last tick with voice that was no tone
+    ("run_quiet", "i4", 0),  # ticks without voice before the run under way
+]
+
+
+def update(
+    records: Records,
+    tick: NDArray[np.int32],
+    level_dbfs: NDArray[np.float32],
+    voice: NDArray[np.bool_],
+    speech_before: NDArray[np.bool_],
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Watch runs end and tell which were bursts.
+
+    Parameters
+    ----------
+    records : numpy.ndarray, structured, shape (n,)
+        Rows, changed in place, after `amd.tones.update` of the same tick.
+    tick : numpy.ndarray of int32, shape (n,)
+        Row-local tick.
+    level_dbfs : numpy.ndarray of float32, shape (n,)
+        Levels of this tick.
+    voice : numpy.ndarray of bool, shape (n,)
+        True where the frame is voice and not part of a tone.
+    speech_before : numpy.ndarray of bool, shape (n,)
+        True where speech has been heard: then 1100 Hz is a beep, and so is a tone in the band of ringing and busy tones.
+
+    Returns
+    -------
+    beep, calling : numpy.ndarray of bool, shape (n,)
+        True where a beep, or a fax's calling tone, was believed on this tick. A beep ended `AFTER_TICKS` before, at
+        ``records["beep_end"]``.
+    """
+    run = records["run_ticks"]
+    records["run_quiet"] = np.where(run == 1, tick - records["voice_tick"] - 1, records["run_quiet"])
+    records["voice_tick"] = np.where(voice, tick, records["voice_tick"])
+
+    pending = records["burst_end"]
+    waiting = pending >= 0
+    nothing = np.zeros(tick.size, np.bool_)
+    beep, calling = nothing, nothing
+    if waiting.any():
+        pending[waiting & (tick > pending + 1) & (level_dbfs > records["burst_dbfs"] - FALL_DB)] = -1
+        believed = (pending >= 0) & (tick >= pending + AFTER_TICKS)
+        calling = believed & records["burst_calling"] & ~speech_before
+        beep = believed & ~calling
+        records["beep_end"] = np.where(beep, pending, records["beep_end"])
+        pending[believed] = -1
+    if records["ended_ticks"].any():
+        _run_ends(records, tick, level_dbfs, speech_before)
+    return beep, calling
+
+
+def _run_ends(
+    records: Records, tick: NDArray[np.int32], level_dbfs: NDArray[np.float32], speech_before: NDArray[np.bool_]
+) -> None:
+    hz, ended = records["run_hz"], records["ended_ticks"]
+    # the frame the run ended in may still hold part of the tone
+    fall = np.minimum(level_dbfs - records["run_dbfs"], 0.0) / 10.0
+    ticks = ended + records["run_attack"] + np.where(records["run_ticks"] == 0, 10.0**fall, 0.0)
+    calling = (np.abs(hz - CNG_HZ) <= CNG_TOLERANCE_HZ) & (ticks >= CNG_MIN_TICKS) & (ticks <= CNG_MAX_TICKS)
+    band = (hz >= BAND_HZ[0]) & (hz <= BAND_HZ[1])
+    burst = (
+        (ended > 1)
+        & (records["run_ticks"] == 0)
+        & (ticks >= MIN_TICKS)
+        & (ticks <= MAX_TICKS)
+        & (records["run_purity"] >= PURITY)
+        & (hz >= LOWEST_HZ)
+        & (hz <= HIGHEST_HZ)
+        & (speech_before | calling | (~band & (records["run_quiet"] >= BEFORE_TICKS)))
+    )
+    records["burst_end"][burst] = tick[burst] - 1
+    records["burst_dbfs"][burst] = records["run_dbfs"][burst]
+    records["burst_calling"][burst] = calling[burst]

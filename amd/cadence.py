@@ -1,0 +1,63 @@
+"""The rhythm of speech on one call: when the greeting began, how long it is, how long it has been quiet.
+
+Owns how ticks of voice become speech. What the lengths mean is `amd.decision`'s business.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amd.rows import Field, Records
+
+CONFIRM_TICKS = 6
+"""Ticks of voice that are speech; a shorter sound (a click, a breath) never happened."""
+DIP_TICKS = 2
+"""Ticks a sound may dip before it is confirmed."""
+CLOSURE_TICKS = 7
+"""Ticks a word may be silent (the closure of a stop) and still go on."""
+PAUSE_TICKS = 12
+"""Ticks of quiet between two segments of speech."""
+
+FIELDS: list[Field] = [
+    ("burst_voiced", "i4", 0),  # ticks of voice in the sound under way
+    ("burst_dip", "i4", 0),  # ticks since its last voice
+    ("burst_start", "i4", 0),  # tick it began
+    ("onset", "i4", -1),  # first tick of speech, -1 before any
+    ("segment_start", "i4", -1),  # first tick of the latest segment
+    ("last_speech", "i4", -1),  # last tick of speech
+    ("speech_ticks", "i4", 0),  # ticks of voice within speech
+]
+
+
+def update(records: Records, tick: NDArray[np.int32], voice: NDArray[np.bool_]) -> None:
+    """Advance the rhythm by one tick.
+
+    Parameters
+    ----------
+    records : numpy.ndarray, structured, shape (n,)
+        Rows, changed in place.
+    tick : numpy.ndarray of int32, shape (n,)
+        Row-local tick.
+    voice : numpy.ndarray of bool, shape (n,)
+        True where the frame is voice and not part of a tone.
+    """
+    count, dip = records["burst_voiced"], records["burst_dip"]
+    was_speech = count >= CONFIRM_TICKS
+    dip = np.where(voice, 0, dip + 1)
+    over = dip > np.where(was_speech, CLOSURE_TICKS, DIP_TICKS)
+    begins = voice & (count == 0)
+    count = np.where(over, 0, count + voice)
+    records["burst_dip"], records["burst_voiced"] = dip, count
+    records["burst_start"] = np.where(begins, tick, records["burst_start"])
+
+    speech = voice & (count >= CONFIRM_TICKS)
+    (new,) = np.nonzero(speech & ~was_speech)
+    if new.size:
+        start, onset = records["burst_start"][new], records["onset"][new]
+        records["onset"][new] = np.where(onset < 0, start, onset)
+        apart = (onset < 0) | (start - records["last_speech"][new] > PAUSE_TICKS)
+        records["segment_start"][new] = np.where(apart, start, records["segment_start"][new])
+        records["speech_ticks"][new] += CONFIRM_TICKS - 1
+    records["last_speech"] = np.where(speech, tick, records["last_speech"])
+    records["speech_ticks"] += speech

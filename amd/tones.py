@@ -1,0 +1,143 @@
+"""Single tones over time: runs of frames with one steady sinusoid, and the answer and information tones they make up.
+
+Owns runs, the answer tone of fax and modem, and special information tones. Two-frequency and cadenced tones are in
+`amd.progress`, recording beeps and the fax's calling tone in `amd.bursts`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amd.labels import Label, Reason
+from amd.rows import Field, Records
+from amd.tonebank import ToneFrames
+
+PURITY = 0.75
+"""Least share of a frame in one main lobe for it to be tonal: a tone at 10 dB over white noise has 0.91."""
+DRIFT_HZ = 10.0
+"""Furthest a frame's frequency may be from the run's mean."""
+SWELL_DB = 6.0
+"""Furthest a frame's level may be from the run's."""
+
+CED_HZ, CED_TOLERANCE_HZ, CED_TICKS = 2100.0, 25.0, 18
+"""Answer tone of fax and modem: verdict after 0.36 s, short of the first phase reversal at 0.45 s."""
+SIT_TOLERANCE_HZ = 18.0
+SIT_MIN_TICKS = 7
+"""Ticks of each of the first two information tones (274 to 380 ms nominal)."""
+SIT_LAST_TICKS = 5
+"""Ticks of the third after which the verdict is given."""
+SIT_GAP_TICKS = 10
+"""Longest gap between two of them."""
+
+_LOW, _HIGH, _ITU = 0, 1, 2
+_SIT_HZ = np.array([[913.8, 985.2, 950.0], [1370.6, 1428.5, 1400.0], [1776.7, 1776.7, 1800.0]], np.float32)
+_SIT_REASON = np.full((3, 3), Reason.SIT_ITU, np.uint8)  # first, second; anything with an ITU tone in it counts as ITU
+_SIT_REASON[_LOW, _LOW] = Reason.SIT_INTERCEPT
+_SIT_REASON[_HIGH, _LOW] = Reason.SIT_VACANT
+_SIT_REASON[_LOW, _HIGH] = Reason.SIT_REORDER
+_SIT_REASON[_HIGH, _HIGH] = Reason.SIT_NO_CIRCUIT
+
+FIELDS: list[Field] = [
+    ("run_ticks", "i4", 0),  # length of the run under way, 0 between runs
+    ("run_hz", "f4", 0.0),  # mean frequency and level of the run, or of the last one
+    ("run_dbfs", "f4", 0.0),
+    ("run_purity", "f4", 0.0),
+    ("run_attack", "f4", 0.0),  # part of a tick the run began before its first tonal frame
+    ("ended_ticks", "i4", 0),  # length of the run that ended on this tick, 0 if none did
+    ("last_dbfs", "f4", -np.inf),  # level of the tick before
+    ("sit_stage", "u1", 0),  # information tones heard in order
+    ("sit_kinds", "(2,)u1", 0),
+    ("sit_wait", "i4", 0),  # ticks since the last of them
+]
+
+
+def update(
+    records: Records, tones: ToneFrames, level_dbfs: NDArray[np.float32]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Advance the runs and recognise what they make up.
+
+    Parameters
+    ----------
+    records : numpy.ndarray, structured, shape (n,)
+        Rows, changed in place.
+    tones : ToneFrames
+        The bank's measures of this tick; purity 0 where it was not asked.
+    level_dbfs : numpy.ndarray of float32, shape (n,)
+        Levels of this tick.
+
+    Returns
+    -------
+    label, reason : numpy.ndarray of uint8, shape (n,)
+        `Label.FAX` or `Label.SIT` with its reason where one was recognised on this tick; `Label.UNKNOWN` elsewhere.
+
+    References
+    ----------
+    ITU-T (2005), Recommendation T.30; ITU-T (1998), Recommendation E.180/Q.35; Telcordia (2000), GR-674.
+    """
+    _advance_runs(records, tones, level_dbfs)
+    label, reason = np.zeros(level_dbfs.size, np.uint8), np.zeros(level_dbfs.size, np.uint8)
+    run_ticks = records["run_ticks"]
+    fax = (run_ticks == CED_TICKS) & (np.abs(records["run_hz"] - CED_HZ) <= CED_TOLERANCE_HZ)
+    label[fax], reason[fax] = Label.FAX, Reason.FAX_CED
+    _information_tones(records, label, reason)
+    return label, reason
+
+
+def _advance_runs(records: Records, tones: ToneFrames, level_dbfs: NDArray[np.float32]) -> None:
+    run_ticks, run_hz, run_dbfs = records["run_ticks"], records["run_hz"], records["run_dbfs"]
+    tonal = tones.purity >= PURITY
+    more = (
+        tonal
+        & (run_ticks > 0)
+        & (np.abs(tones.hz - run_hz) <= DRIFT_HZ)
+        & (np.abs(level_dbfs - run_dbfs) <= SWELL_DB)
+    )
+    # a fading tone ends its run and begins none: its echo is not another tone
+    fading = (run_ticks > 0) & (level_dbfs < run_dbfs - SWELL_DB)
+    begins = tonal & ~more & ~fading
+    records["ended_ticks"] = np.where(more, 0, run_ticks)
+    (begun,) = np.nonzero(begins)
+    (on,) = np.nonzero(more)
+    run_ticks[~more & ~begins] = 0
+    if begun.size:
+        # how much of the frame before already held the tone: its energy against this one's
+        rise = np.minimum(records["last_dbfs"][begun] - level_dbfs[begun], 0.0) / 10.0
+        records["run_attack"][begun] = 10.0**rise
+        run_ticks[begun] = 1
+        run_hz[begun], run_dbfs[begun] = tones.hz[begun], level_dbfs[begun]
+        records["run_purity"][begun] = tones.purity[begun]
+    if on.size:
+        run_ticks[on] += 1
+        weight = np.float32(1.0) / run_ticks[on]
+        run_hz[on] += weight * (tones.hz[on] - run_hz[on])
+        run_dbfs[on] += weight * (level_dbfs[on] - run_dbfs[on])
+        records["run_purity"][on] += weight * (tones.purity[on] - records["run_purity"][on])
+    records["last_dbfs"] = level_dbfs
+
+
+def _information_tones(records: Records, label: NDArray[np.uint8], reason: NDArray[np.uint8]) -> None:
+    run_ticks, stage, wait = records["run_ticks"], records["sit_stage"], records["sit_wait"]
+    wait += 1
+    stage[(stage > 0) & (wait > SIT_GAP_TICKS + SIT_MIN_TICKS)] = 0
+    (running,) = np.nonzero(run_ticks >= SIT_LAST_TICKS)
+    if running.size == 0:
+        return
+    # which of the three tones of each place is nearest, and whether it is near enough
+    away = np.abs(_SIT_HZ[None, :, :] - records["run_hz"][running, None, None])
+    kind, near = away.argmin(axis=2), away.min(axis=2) <= SIT_TOLERANCE_HZ
+    at, ticks = stage[running], run_ticks[running]
+    first = near[:, 0] & (ticks >= SIT_MIN_TICKS)
+    second = near[:, 1] & (ticks >= SIT_MIN_TICKS) & (at >= 1)
+    third = near[:, 2] & (at == 2)
+
+    rows = running[first]
+    stage[rows], wait[rows] = 1, 0
+    records["sit_kinds"][rows, 0] = kind[first, 0]
+    rows = running[second]
+    stage[rows], wait[rows] = 2, 0
+    records["sit_kinds"][rows, 1] = kind[second, 1]
+    rows = running[third]
+    kinds = records["sit_kinds"][rows]
+    label[rows], reason[rows] = Label.SIT, _SIT_REASON[kinds[:, 0], kinds[:, 1]]
+    stage[rows] = 0

@@ -1,0 +1,95 @@
+"""Voice activity: which frames rise above the line's own noise.
+
+Owns the noise floor (minimum statistics over the last two seconds), the speech level and the hysteresis between them. What the
+rhythm of voice and quiet means is in `amd.cadence`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amd.rows import Field, Records
+
+WINDOW_TICKS = 16
+"""Ticks of one of the `WINDOWS` over which a minimum is kept."""
+WINDOWS = 6
+"""Windows that make up the memory of the floor: 1.9 s, longer than people speak without a gap between words."""
+FIRST_FLOOR_DBFS = -38.0
+"""Highest floor believed until a whole memory has been heard: speech from the first frame must not become the floor."""
+HIGHEST_FLOOR_DBFS = -25.0
+"""Highest floor ever believed."""
+RISE_DB = 8.0
+"""Voice begins this far above the floor."""
+FALL_DB = 3.0
+"""Voice ends this far below where it begins."""
+SPAN_DB = 28.0
+"""What is this far below the loudest speech of the call is its reverberation or breath."""
+FAINTEST_DBFS = -50.0
+"""Nothing fainter is voice."""
+
+SMOOTHING = np.float32(0.4)
+"""Share of a new level in the smoothed one."""
+
+FIELDS: list[Field] = [
+    ("smooth_dbfs", "f4", 0.0),  # level over a few ticks
+    ("minimum_dbfs", "f4", np.inf),  # least of the smoothed level in the window under way
+    ("minima_dbfs", f"({WINDOWS},)f4", np.inf),
+    ("heard_ticks", "i4", 0),  # ticks the floor has learned from
+    ("floor_dbfs", "f4", -np.inf),
+    ("loudest_dbfs", "f4", -np.inf),  # most of the smoothed level
+    ("voiced", "?", False),
+]
+
+
+def update(
+    records: Records, level_dbfs: NDArray[np.float32], teaching: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Advance the floor and tell voice from quiet.
+
+    Parameters
+    ----------
+    records : numpy.ndarray, structured, shape (n,)
+        Rows, changed in place; ``floor_dbfs`` holds the noise floor afterwards.
+    level_dbfs : numpy.ndarray of float32, shape (n,)
+        Levels of this tick.
+    teaching : numpy.ndarray of bool, shape (n,)
+        False where the frame says nothing about the floor: lost, muted, or a steady tone.
+
+    Returns
+    -------
+    numpy.ndarray of bool, shape (n,)
+        True where the frame rises above the noise: voice, or music, or a tone (`amd.tones` knows).
+
+    Notes
+    -----
+    The floor is the least smoothed level of the last two seconds, which follows a noise that rises within that time and is not
+    lifted by speech, whose gaps reach the noise again.
+
+    References
+    ----------
+    R. Martin (2001), "Noise power spectral density estimation based on optimal smoothing and minimum statistics", IEEE
+    Transactions on Speech and Audio Processing 9(5).
+    """
+    heard, before = records["heard_ticks"], records["smooth_dbfs"]
+    smooth = np.where(heard == 0, level_dbfs, before + SMOOTHING * (level_dbfs - before))
+    smooth = np.where(teaching, smooth, before)
+    heard = heard + teaching
+
+    least = np.where(teaching, np.minimum(records["minimum_dbfs"], smooth), records["minimum_dbfs"])
+    minima = records["minima_dbfs"]
+    (full,) = np.nonzero(teaching & (heard % WINDOW_TICKS == 0))
+    minima[full, heard[full] // WINDOW_TICKS % WINDOWS] = least[full]
+    floor = np.minimum(minima.min(axis=1), least)
+    least[full] = np.inf
+    highest = np.where(heard < WINDOW_TICKS * WINDOWS, FIRST_FLOOR_DBFS, HIGHEST_FLOOR_DBFS)
+    # nothing heard yet: no floor
+    floor = np.where(heard > 0, np.minimum(floor, highest), -np.inf)
+    loudest = np.where(teaching, np.maximum(records["loudest_dbfs"], smooth), records["loudest_dbfs"])
+
+    begin = np.maximum(np.maximum(floor + RISE_DB, loudest - SPAN_DB), FAINTEST_DBFS)
+    voiced = level_dbfs > np.where(records["voiced"], begin - FALL_DB, begin)
+    records["smooth_dbfs"], records["heard_ticks"] = smooth, heard
+    records["minimum_dbfs"], records["floor_dbfs"], records["loudest_dbfs"] = least, floor, loudest
+    records["voiced"] = voiced
+    return np.asarray(voiced)
