@@ -1,0 +1,150 @@
+"""The agent and agent_interval tables: who the agents are, and what each did from when to when.
+
+It owns the tiling of a log-in by intervals without gap or overlap (I8): one interval ends at the very instant
+at which the next begins. It does not own the agents' states (`agents/state.py`) nor their events: the caller
+emits `agent.state_changed`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Row, Table, bindparam, false, insert, null, select, true, update
+
+from dialer_core.events import AgentStateChanged
+from dialer_core.settings import AgentSettings
+from dialer_core.store import events
+from dialer_core.store.models import Agent, AgentInterval
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import AgentId, AgentState, AttemptId, new_id
+
+_AGENT: Table = Agent.__table__  # type: ignore[assignment]
+_TABLE: Table = AgentInterval.__table__  # type: ignore[assignment]
+_INSERT = insert(_TABLE)
+_OPEN = select(_TABLE).where(_TABLE.c.to_utc.is_(null()))
+_OPEN_OF_AGENT = _OPEN.where(_TABLE.c.agent_id == bindparam("agent_id"))
+_CLOSE = (
+    update(_TABLE)
+    .where(_TABLE.c.id == bindparam("key"))
+    .values(to_utc=bindparam("to_utc"), to_mono_ns=bindparam("to_mono_ns"))
+)
+
+
+def sync(tx: Tx, agents: Mapping[AgentId, AgentSettings]) -> None:
+    """Make the table say what `agents.toml` says; an agent no longer named stays, inactive."""
+    known = {row.id: row for row in tx.execute(select(_AGENT))}
+    for agent_id, settings in agents.items():
+        values = {"name": settings.name, "sip_uri": settings.sip, "active": True}
+        row = known.get(agent_id)
+        if row is None:
+            tx.execute(insert(_AGENT), values | {"id": agent_id})
+        elif (row.name, row.sip_uri, row.active) != (settings.name, settings.sip, True):
+            tx.execute(update(_AGENT).where(_AGENT.c.id == agent_id).values(values))
+    if gone := known.keys() - agents.keys():
+        tx.execute(update(_AGENT).where(_AGENT.c.id.in_(gone)).values(active=false()))
+
+
+def active(tx: Tx) -> list[Agent]:
+    """Return the agents of the configuration, by id."""
+    query = select(_AGENT).where(_AGENT.c.active == true()).order_by(_AGENT.c.id)
+    return [Agent(**row._asdict()) for row in tx.execute(query)]
+
+
+def change_state(  # noqa: PLR0917 - an interval's fields, in the order of its columns
+    tx: Tx,
+    agent_id: AgentId,
+    session_id: str,
+    state: AgentState,
+    reason: str,
+    attempt_id: AttemptId | None,
+    at_utc: dt.datetime,
+    at_mono_ns: int,
+    boot_id: str,
+) -> None:
+    """Close the agent's open interval, if there is one, and open the next at the very same instant.
+
+    A clock that was set back, or a time stamped elsewhere, does not make an interval end before its
+    beginning: it then ends, and the next one begins, where it began. `logged_out` is not an interval: use
+    `close_session`.
+    """
+    at_utc, at_mono_ns = _close_open(tx, agent_id, at_utc, at_mono_ns, boot_id)
+    tx.execute(
+        _INSERT,
+        {
+            "id": new_id(),
+            "agent_id": agent_id,
+            "session_id": session_id,
+            "state": state.value,
+            "reason": reason,
+            "attempt_id": attempt_id,
+            "boot_id": boot_id,
+            "from_utc": at_utc,
+            "from_mono_ns": at_mono_ns,
+        },
+    )
+
+
+def close_session(tx: Tx, agent_id: AgentId, *, at_utc: dt.datetime, at_mono_ns: int, boot_id: str) -> None:
+    """Close the agent's open interval and open none: logged out. Harmless when there is none."""
+    _close_open(tx, agent_id, at_utc, at_mono_ns, boot_id)
+
+
+def close_all_open(tx: Tx, node: str) -> list[AgentId]:
+    """Close what a crashed engine left open, at the last time known: its last event, or the later beginning.
+
+    Emits `agent.state_changed` to `logged_out` for each, and returns the agents.
+    """
+    last = events.last(tx, node, "engine")
+    closed = []
+    for row in tx.execute(_OPEN.order_by(_TABLE.c.agent_id)).all():
+        to_utc, to_mono_ns = row.from_utc, row.from_mono_ns
+        if last is not None:
+            to_utc = max(to_utc, dt.datetime.fromisoformat(last.at_utc))
+            to_mono_ns = max(to_mono_ns, last.at_mono_ns) if last.boot_id == row.boot_id else None
+        tx.execute(_CLOSE, {"key": row.id, "to_utc": to_utc, "to_mono_ns": to_mono_ns})
+        tx.emit(
+            AgentStateChanged(
+                agent_id=AgentId(row.agent_id), state=AgentState.LOGGED_OUT.value, reason="engine_restarted"
+            )
+        )
+        closed.append(AgentId(row.agent_id))
+    return closed
+
+
+def open_intervals(tx: Tx) -> list[AgentInterval]:
+    """Return what every logged-in agent is doing, by agent."""
+    return [_record(row) for row in tx.execute(_OPEN.order_by(_TABLE.c.agent_id))]
+
+
+def intervals(tx: Tx, agent_id: AgentId, since_utc: dt.datetime) -> list[AgentInterval]:
+    """Return an agent's intervals that began since then, in order."""
+    query = (
+        select(_TABLE)
+        .where(_TABLE.c.agent_id == agent_id, _TABLE.c.from_utc >= since_utc)
+        .order_by(_TABLE.c.from_utc, _TABLE.c.id)
+    )
+    return [_record(row) for row in tx.execute(query)]
+
+
+def _close_open(
+    tx: Tx, agent_id: AgentId, at_utc: dt.datetime, at_mono_ns: int, boot_id: str
+) -> tuple[dt.datetime, int]:
+    """Close the open interval, if any, and return the instant at which it ended."""
+    row = tx.execute(_OPEN_OF_AGENT, {"agent_id": agent_id}).first()
+    if row is None:
+        return at_utc, at_mono_ns
+    at_utc = max(at_utc, row.from_utc)
+    if row.boot_id == boot_id:
+        at_mono_ns = max(at_mono_ns, row.from_mono_ns)
+    tx.execute(
+        _CLOSE,
+        {"key": row.id, "to_utc": at_utc, "to_mono_ns": at_mono_ns if row.boot_id == boot_id else None},
+    )
+    return at_utc, at_mono_ns
+
+
+def _record(row: Row[Any]) -> AgentInterval:
+    """Return a row as a detached record: changing it changes nothing in the store."""
+    return AgentInterval(**row._asdict())

@@ -1,0 +1,247 @@
+"""The attempt table: one row per try at one number, from before its INVITE to its outcome.
+
+It owns the rows and their two guards: a person and a number have one live attempt at most (I3), and an
+attempt ends once (I2). It does not own the attempt's states (`calls/attempt.py`) nor what follows from an
+outcome.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, Table, Update, bindparam, exc, func, select, true
+from sqlalchemy import insert as sql_insert
+from sqlalchemy import update as sql_update
+
+from dialer_core.errors import StoreError
+from dialer_core.events import AttemptEnded
+from dialer_core.store.errors import AlreadyEndedError, AlreadyLiveError, violated_constraint
+from dialer_core.store.models import Attempt
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import (
+    AccountId,
+    AttemptId,
+    AttemptState,
+    CampaignId,
+    EndedBy,
+    LeadId,
+    Outcome,
+    PersonId,
+    PhoneId,
+    TrunkId,
+)
+
+_TABLE: Table = Attempt.__table__  # type: ignore[assignment]
+_INSERT = sql_insert(_TABLE)
+_END_ONLY = frozenset({"id", "live", "outcome", "ended_at_utc", "ended_mono_ns"})
+_LIVE_GUARDS = {
+    "uq_attempt_live_person": "person",
+    "attempt.person_id": "person",
+    "uq_attempt_live_number": "number",
+    "attempt.number": "number",
+}
+
+
+class NewAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of an attempt when it is committed."""
+
+    id: AttemptId
+    node: str
+    boot_id: str
+    campaign_id: CampaignId
+    lead_id: LeadId
+    account_id: AccountId
+    person_id: PersonId
+    phone_id: PhoneId
+    number: str
+    trunk: TrunkId
+    committed_at_utc: dt.datetime
+    evidence: dict[str, Any]
+    """What the gate saw (I11)."""
+    retry_of: AttemptId | None = None
+    worker: str | None = None
+
+
+def insert(tx: Tx, new: NewAttempt) -> None:
+    """Write a live attempt in state `committed`.
+
+    Raises
+    ------
+    AlreadyLiveError
+        The person or the number has one (I3). Work that goes on after it in the same transaction puts this
+        call into `tx.savepoint()`.
+    """
+    row = {field: getattr(new, field) for field in NewAttempt.__struct_fields__}
+    try:
+        tx.execute(
+            _INSERT,
+            row
+            | {"live": True, "state": AttemptState.COMMITTED.value, "live_answer": False, "abandoned": False},
+        )
+    except exc.IntegrityError as error:
+        what = _LIVE_GUARDS.get(violated_constraint(error))
+        if what is None:
+            raise
+        raise AlreadyLiveError(what) from None
+
+
+def update(tx: Tx, attempt_id: AttemptId, **columns: Any) -> None:
+    """Set columns of an attempt; ending it is `end`'s alone. A state is only given to a live one.
+
+    Raises
+    ------
+    AlreadyEndedError
+        A state was given and the attempt has ended, or does not exist.
+    StoreError
+        A column is not one of the attempt's, or belongs to `end`; or there is no such attempt.
+    """
+    if wrong := columns.keys() & _END_ONLY:
+        raise StoreError(f"attempt.{min(wrong)} is set when the attempt ends; call end()")
+    if (
+        tx.execute(_update_of(frozenset(columns), "state" in columns), columns | {"key": attempt_id}).rowcount
+        == 1
+    ):
+        return
+    if "state" in columns:
+        raise AlreadyEndedError(f"attempt {attempt_id} is not live; its state cannot change")
+    raise StoreError(f"there is no attempt {attempt_id}")
+
+
+def end(
+    tx: Tx,
+    attempt_id: AttemptId,
+    *,
+    outcome: Outcome,
+    at_utc: dt.datetime,
+    at_mono_ns: int | None,
+    **columns: Any,
+) -> None:
+    """Give an attempt its one outcome.
+
+    Parameters
+    ----------
+    tx
+        The transaction.
+    attempt_id
+        A live attempt.
+    outcome
+        How it ended.
+    at_utc, at_mono_ns
+        When; no monotonic time where the boot has changed since it began.
+    **columns
+        Whatever else is known now: `sip_code`, `q850`, `ended_by`, `verdict` …
+
+    Raises
+    ------
+    AlreadyEndedError
+        It has ended, or never was.
+    """
+    values = columns | {
+        "live": False,
+        "state": AttemptState.ENDED.value,
+        "outcome": outcome.value,
+        "ended_at_utc": at_utc,
+        "ended_mono_ns": at_mono_ns,
+    }
+    if tx.execute(_update_of(frozenset(values), True), values | {"key": attempt_id}).rowcount != 1:
+        raise AlreadyEndedError(f"attempt {attempt_id} is not live; it cannot end as {outcome.value}")
+
+
+def get(tx: Tx, attempt_id: AttemptId) -> Attempt | None:
+    """Return an attempt, or None."""
+    row = tx.execute(select(_TABLE).where(_TABLE.c.id == attempt_id)).first()
+    return None if row is None else _record(row)
+
+
+def live(tx: Tx, node: str | None = None) -> list[Attempt]:
+    """Return the live attempts, of one node or all, the oldest first."""
+    query = select(_TABLE).where(_TABLE.c.live == true()).order_by(_TABLE.c.id)
+    if node is not None:
+        query = query.where(_TABLE.c.node == node)
+    return [_record(row) for row in tx.execute(query)]
+
+
+def interrupt_all(tx: Tx, node: str, *, at_utc: dt.datetime, at_mono_ns: int, boot_id: str) -> list[Attempt]:
+    """End every live attempt of a node as `interrupted`, with its event, and return them as they are now.
+
+    For an engine that starts and finds what a former one left. What was begun in another boot gets no
+    monotonic end: times of two boots are never compared. Recycling and settling their contacts is the
+    caller's.
+    """
+    interrupted = live(tx, node)
+    for attempt in interrupted:
+        ended_mono_ns = at_mono_ns if attempt.boot_id == boot_id else None
+        attempt_id = AttemptId(attempt.id)
+        end(
+            tx,
+            attempt_id,
+            outcome=Outcome.INTERRUPTED,
+            at_utc=at_utc,
+            at_mono_ns=ended_mono_ns,
+            ended_by=EndedBy.WORKER.value,
+        )
+        tx.emit(
+            AttemptEnded(
+                attempt_id=attempt_id,
+                campaign_id=CampaignId(attempt.campaign_id),
+                account_id=AccountId(attempt.account_id),
+                at_mono_ns=at_mono_ns,
+                outcome=Outcome.INTERRUPTED.value,
+                sip_code=attempt.sip_code or 0,
+                q850=attempt.q850 or 0,
+                ended_by=EndedBy.WORKER.value,
+                agent_id=attempt.agent_id,
+            )
+        )
+        attempt.live, attempt.state, attempt.outcome = (
+            False,
+            AttemptState.ENDED.value,
+            Outcome.INTERRUPTED.value,
+        )
+        attempt.ended_at_utc, attempt.ended_mono_ns, attempt.ended_by = (
+            at_utc,
+            ended_mono_ns,
+            EndedBy.WORKER.value,
+        )
+    return interrupted
+
+
+def count_by_outcome(tx: Tx, campaign_id: CampaignId) -> dict[Outcome, int]:
+    """Count a campaign's ended attempts by outcome."""
+    query = (
+        select(_TABLE.c.outcome, func.count().label("attempts"))
+        .where(_TABLE.c.campaign_id == campaign_id, _TABLE.c.outcome.is_not(None))
+        .group_by(_TABLE.c.outcome)
+    )
+    return {Outcome(row.outcome): row.attempts for row in tx.execute(query)}
+
+
+def abandonment_counts(tx: Tx, campaign_id: CampaignId, since_utc: dt.datetime) -> tuple[int, int]:
+    """Return (live answers, abandoned among them) of a campaign's attempts committed since then."""
+    query = select(
+        func.count().filter(_TABLE.c.live_answer == true()).label("answers"),
+        func.count().filter(_TABLE.c.abandoned == true()).label("abandoned"),
+    ).where(_TABLE.c.campaign_id == campaign_id, _TABLE.c.committed_at_utc >= since_utc)
+    row = tx.execute(query).one()
+    return row.answers, row.abandoned
+
+
+@lru_cache(maxsize=256)
+def _update_of(columns: frozenset[str], only_live: bool) -> Update:  # noqa: FBT001 - part of the cache's key
+    """Build the UPDATE of a set of columns once; the engine uses a few dozen sets."""
+    if unknown := columns - set(_TABLE.c.keys()):
+        raise StoreError(f"attempt has no column {min(unknown)}")
+    statement = (
+        sql_update(_TABLE)
+        .where(_TABLE.c.id == bindparam("key"))
+        .values({name: bindparam(name) for name in columns})
+    )
+    return statement.where(_TABLE.c.live == true()) if only_live else statement
+
+
+def _record(row: Row[Any]) -> Attempt:
+    """Return a row as a detached record: changing it changes nothing in the store."""
+    return Attempt(**row._asdict())

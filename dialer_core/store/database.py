@@ -1,0 +1,203 @@
+"""The database: how it is opened, migrated, and how a transaction begins and ends.
+
+It owns engines, connections and their settings. SQLite (WAL, every commit on disk, one writer at a time) and
+PostgreSQL by psycopg behave the same to the owner modules. It does not own the group commit of the call loop:
+that is the `Journal`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
+
+from dialer_core.clock import Clock, SystemClock, read_boot_id
+from dialer_core.errors import StoreError
+from dialer_core.store import events, migrate
+from dialer_core.store.errors import as_store_error
+from dialer_core.store.tx import Stamp, Tx
+
+BUSY_TIMEOUT_MS = 5_000
+"""How long SQLite waits for another process's transaction; bulk jobs keep theirs under 50 ms."""
+
+_SQLITE_PRAGMAS = (
+    f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+)
+
+
+class Database:
+    """One database. Made by `open_database`; threads may share it, processes open their own.
+
+    `node` and `boot_id` are what the events written through `write` carry.
+    """
+
+    def __init__(self, writer: Engine, reader: Engine, *, node: str, boot_id: str, clock: Clock) -> None:
+        self._writer = writer
+        self._reader = reader
+        self.node = node
+        self.boot_id = boot_id
+        self.clock = clock
+        self.dialect = writer.dialect.name
+        """`sqlite` or `postgresql`."""
+        self.place = writer.url.render_as_string(hide_password=True)
+        """The URL without its password, for messages."""
+
+    def migrate(self) -> None:
+        """Bring the tables to the newest revision; harmless when they are.
+
+        Raises
+        ------
+        StoreError
+            The database is away, or newer than this program.
+        """
+        with self._translated(), self._writer.connect() as connection:
+            migrate.upgrade(connection, self.place)
+
+    def downgrade(self, revision: str) -> None:
+        """Take the tables back to a revision (`base`: none are left). For development and tests."""
+        with self._translated(), self._writer.connect() as connection:
+            migrate.downgrade(connection, revision)
+
+    def require_current(self) -> None:
+        """Check that the tables are those of this program.
+
+        Raises
+        ------
+        StoreError
+            The database is away, behind or ahead; the message says what to do.
+        """
+        with self._translated(), self._reader.connect() as connection:
+            migrate.require_current(connection, self.place)
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """Open a read transaction: one snapshot, which no writer waits for."""
+        with self._translated(), self._reader.connect() as connection, connection.begin():
+            yield Tx(connection, None)
+
+    @contextmanager
+    def write(self, source: str = "host") -> Iterator[Tx]:
+        """Open a write transaction, committed at the block's end; a block that raises changes nothing."""
+        with self.transaction(Stamp(self.node, source, self.boot_id, self.clock)) as tx:
+            yield tx
+
+    @contextmanager
+    def transaction(self, stamp: Stamp) -> Iterator[Tx]:
+        """Open a write transaction whose events carry a stamp of one's own (the journal's)."""
+        with self._translated(), self._writer.connect() as connection, connection.begin():
+            tx = Tx(connection, stamp)
+            yield tx
+            events.insert_pending(tx)
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        self._writer.dispose()
+        self._reader.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except exc.SQLAlchemyError as error:
+            # The cause is cut off on purpose: databases quote the values of a row in their messages (I17).
+            raise as_store_error(error, self.place) from None
+
+
+def open_database(
+    url: str, *, node: str = "node1", clock: Clock | None = None, boot_id: str | None = None
+) -> Database:
+    """Open a database by URL; the first use connects.
+
+    Parameters
+    ----------
+    url
+        `sqlite:///FILE` (its folder is made) or `postgresql+psycopg://…`.
+    node
+        This node's name in the events written through `Database.write`.
+    clock
+        The machine's, unless a test gives another.
+    boot_id
+        This boot's, unless a test gives another.
+
+    Raises
+    ------
+    StoreError
+        The URL is not one of the two kinds, or the file's folder cannot be made.
+    """
+    try:
+        parsed = make_url(url)
+    except exc.ArgumentError:
+        raise StoreError(
+            "store.url is not a database URL; use sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
+        ) from None
+    place = parsed.render_as_string(hide_password=True)
+    kind = parsed.get_backend_name()
+    options: dict[str, Any] = {
+        "hide_parameters": True,
+        "json_serializer": _to_json,
+        "json_deserializer": msgspec.json.decode,
+    }
+    if kind == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise StoreError(
+                f"store.url {place} names no file; several processes share the store, so use sqlite:///FILE"
+            )
+        _make_folder(Path(parsed.database))
+        writer, reader = create_engine(parsed, **options), create_engine(parsed, **options)
+        _prepare_sqlite(writer, begin="BEGIN IMMEDIATE", read_only=False)
+        _prepare_sqlite(reader, begin="BEGIN", read_only=True)
+    elif kind == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+        options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
+        writer = create_engine(parsed, **options)
+        reader = create_engine(
+            parsed,
+            **options,
+            execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+        )
+    else:
+        raise StoreError(
+            f"store.url {place}: {kind} is not supported; use sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
+        )
+    return Database(
+        writer, reader, node=node, boot_id=boot_id or read_boot_id(), clock=clock or SystemClock()
+    )
+
+
+def _to_json(value: object) -> str:
+    # msgspec writes NaN and infinities as null, which PostgreSQL's json would refuse
+    return msgspec.json.encode(value).decode()
+
+
+def _make_folder(file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"cannot make the database's folder {file.parent}: {error.strerror}; "
+            "choose another store.url or node.state_dir"
+        ) from None
+
+
+def _prepare_sqlite(engine: Engine, *, begin: str, read_only: bool) -> None:
+    """Take transactions into our own hands: the driver would begin late, and never for reading."""
+
+    def set_up(dbapi_connection: Any, _record: object) -> None:
+        dbapi_connection.isolation_level = None
+        for pragma in _SQLITE_PRAGMAS:
+            dbapi_connection.execute(pragma)
+        if read_only:
+            dbapi_connection.execute("PRAGMA query_only=ON")
+
+    def begin_transaction(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine, "connect", set_up)
+    event.listen(engine, "begin", begin_transaction)

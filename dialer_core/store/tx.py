@@ -1,0 +1,125 @@
+"""One transaction as the owner modules see it.
+
+It owns the connection of one transaction and the events waiting to be written with it. It owns neither commit
+nor rollback (the `Database` and the `Journal` do) nor the event table (`store/events.py` gives the pending
+events their numbers, just before the commit).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, Executable, ScalarResult
+from sqlalchemy.exc import SQLAlchemyError
+
+from dialer_core.clock import Clock
+from dialer_core.errors import StoreError
+from dialer_core.events import Event
+from dialer_core.store.errors import DatabaseAwayError
+
+Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Whose events a transaction writes: the log is ordered by (node, source, seq)."""
+
+    node: str
+    source: str
+    boot_id: str
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class PendingEvent:
+    """An event that waits for its number."""
+
+    event: Event
+    at_utc: dt.datetime
+    at_mono_ns: int
+
+
+class Tx:
+    """A transaction: statements and events that are committed together or not at all.
+
+    Parameters
+    ----------
+    connection
+        A connection whose transaction has begun.
+    stamp
+        Whose events this writes; None in a read transaction, which may not emit.
+    """
+
+    __slots__ = ("connection", "dialect", "last_seq", "pending", "stamp")
+
+    def __init__(self, connection: Connection, stamp: Stamp | None) -> None:
+        self.connection = connection
+        self.stamp = stamp
+        self.dialect = connection.dialect.name
+        """`sqlite` or `postgresql`."""
+        self.pending: list[PendingEvent] = []
+        self.last_seq = 0
+        """Number of the last event written in this transaction; 0 while there is none."""
+
+    def execute(self, stmt: Executable, params: Parameters | None = None) -> CursorResult[Any]:
+        """Run a statement; a sequence of parameters runs it once for each."""
+        return self.connection.execute(stmt, params)
+
+    def scalar(self, stmt: Executable, params: Mapping[str, Any] | None = None) -> Any:
+        """Return the first column of the first row, or None."""
+        return self.connection.scalar(stmt, params)
+
+    def scalars(self, stmt: Executable, params: Mapping[str, Any] | None = None) -> ScalarResult[Any]:
+        """Return the first column of every row."""
+        return self.connection.scalars(stmt, params)
+
+    def utc(self) -> dt.datetime:
+        """Return the time now by the transaction's clock."""
+        return self._writing_stamp().clock.utc()
+
+    def emit(self, *events: Event) -> None:
+        """Write events with this transaction. One that carries no `at_mono_ns` happened now.
+
+        Raises
+        ------
+        StoreError
+            This is a read transaction.
+        """
+        clock = self._writing_stamp().clock
+        now_utc, now_mono_ns = clock.utc(), clock.mono_ns()
+        for event in events:
+            at_mono_ns = event.at_mono_ns or now_mono_ns
+            age = dt.timedelta(microseconds=(now_mono_ns - at_mono_ns) / 1000)
+            self.pending.append(PendingEvent(event, now_utc - age, at_mono_ns))
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what was done inside, events too, if the block raises; the transaction itself goes on.
+
+        PostgreSQL needs it around whatever may fail and be passed over: without it, the first error ends the
+        transaction.
+        """
+        mark = len(self.pending)
+        nested = self.connection.begin_nested()
+        try:
+            yield
+        except BaseException:
+            del self.pending[mark:]
+            try:
+                nested.rollback()
+            except SQLAlchemyError:
+                # a full disk, for one, ends the whole transaction and the savepoint with it
+                raise DatabaseAwayError(
+                    "the transaction was lost in the middle; nothing of it was stored"
+                ) from None
+            raise
+        nested.commit()
+
+    def _writing_stamp(self) -> Stamp:
+        if self.stamp is None:
+            raise StoreError("a read transaction cannot write or emit events; open it with write()")
+        return self.stamp
