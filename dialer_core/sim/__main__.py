@@ -1,0 +1,116 @@
+"""`python -m dialer_core.sim`: the simulated carrier and softphones as a process of its own.
+
+Prints one line of JSON, `{"event": "sim_ready", …}`, when every port listens, and ends on SIGTERM or SIGINT after it has
+hung up, saved every recording and written the log's last line. Exit status 1, and one line on stderr, when it cannot start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from dialer_core.errors import StartError
+from dialer_core.sim.behaviours import PersonTimes
+from dialer_core.sim.simulation import Simulation, SimulationSettings
+
+
+class _Ports(click.ParamType):
+    """Comma-separated port numbers."""
+
+    name = "PORT,PORT…"
+
+    def convert(
+        self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """The ports as numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            ports = tuple(int(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r}: give ports as 21010 or 21010,21011", param, ctx)
+        if any(not 1 <= port <= 65535 for port in ports) or len(set(ports)) != len(ports):
+            self.fail(f"{value!r}: ports are different numbers from 1 to 65535", param, ctx)
+        return ports
+
+
+class _Span(click.ParamType):
+    """Two numbers A-B with A <= B."""
+
+    name = "A-B"
+
+    def convert(
+        self, value: str | tuple[float, float], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        """The two numbers."""
+        if isinstance(value, tuple):
+            return value
+        first, _, last = value.partition("-")
+        try:
+            span = (float(first), float(last))
+        except ValueError:
+            self.fail(f"{value!r}: give two numbers as 3-6", param, ctx)
+        if span[0] > span[1]:
+            self.fail(f"{value!r}: the first number is the smaller one", param, ctx)
+        return span
+
+
+@click.command(epilog="Example: python -m dialer_core.sim --carrier-port 21000 --softphone-ports 21010,21011 "
+               "--log sim.jsonl --recordings sim-recordings")  # fmt: skip
+@click.option("--carrier-port", type=_Ports(), required=True, help="SIP port of the carrier; more than one make more trunks.")
+@click.option("--softphone-ports", type=_Ports(), default=(), help="SIP port of each softphone.")
+@click.option("--log", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Event log to write (JSONL).")
+@click.option("--recordings", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for what was heard.")
+@click.option("--seed", default=0, show_default=True, help="Equal seeds and numbers give equal calls.")
+@click.option("--bind", default="127.0.0.1", show_default=True, help="IPv4 address to listen on.")
+@click.option("--rtp-ports", type=_Span(), default=(32000, 32999), show_default="32000-32999", help="Range for RTP and RTCP.")
+@click.option("--talk-s", type=_Span(), default=(3.0, 6.0), show_default="3-6", help="How long a person talks.")
+@click.option("--patience-s", default=10.0, show_default=True, help="How long a person waits for an agent.")
+def main(
+    *,
+    carrier_port: tuple[int, ...],
+    softphone_ports: tuple[int, ...],
+    log: Path,
+    recordings: Path,
+    seed: int,
+    bind: str,
+    rtp_ports: tuple[float, float],
+    talk_s: tuple[float, float],
+    patience_s: float,
+) -> None:
+    """A simulated carrier and softphones: real SIP and RTP, by a table that the called number's last two digits choose."""
+    settings = SimulationSettings(
+        log=log,
+        recordings=recordings,
+        carrier_ports=carrier_port,
+        softphone_ports=softphone_ports,
+        host=bind,
+        rtp_ports=(int(rtp_ports[0]), int(rtp_ports[1])),
+        seed=seed,
+        times=PersonTimes(talk_s=talk_s, patience_s=patience_s),
+    )
+    try:
+        asyncio.run(_run(settings))
+    except StartError as error:
+        click.echo(f"sim: {error}", err=True)
+        sys.exit(1)
+
+
+async def _run(settings: SimulationSettings) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with Simulation(settings) as simulation:
+        click.echo(json.dumps({"event": "sim_ready", "pid": os.getpid(), **simulation.description()}))
+        await stopping.wait()
+
+
+if __name__ == "__main__":
+    main()

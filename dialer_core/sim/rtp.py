@@ -1,0 +1,398 @@
+"""The RTP of the simulated far ends: port pairs, one leg's stream both ways, and the pacer that all legs share.
+
+Owns sockets, headers (RFC 3550) and the 20 ms pace. A leg sends one continuous stream: one SSRC, sequence and timestamp
+without a jump, the marker on its first packet, silence when there is nothing to say. It records every packet it receives,
+whoever sent it. Knows neither SIP nor what the sound means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import random
+import socket
+import struct
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from dialer_core.errors import StartError
+from dialer_core.sim import g711
+from dialer_core.sim.recording import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+FRAME_S = 0.020
+FRAME_NS = 20_000_000
+CATCH_UP_TICKS = 10
+"""How many missed ticks are made up for at once; after a longer standstill the schedule starts anew."""
+STOPPED_NS = 500_000_000
+
+_HEADER = struct.Struct(">BBHII")
+_SO_TIMESTAMPNS = 35  # Linux; Python's socket module does not name it
+_TIMESPEC = struct.Struct("@qq")
+_ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
+_RTCP_TYPES = range(200, 208)
+_MAX_DATAGRAM = 2048
+
+
+class LegClosedError(Exception):
+    """The leg ended while something was still to be played on it; never leaves the simulator."""
+
+
+class PortPairs:
+    """Hands out even RTP ports with their odd RTCP ports, each pair as late as possible after its last use."""
+
+    def __init__(self, host: str, first: int, last: int) -> None:
+        self._host = host
+        self._range = (first, last)
+        self._free = deque(range(first + first % 2, last, 2))
+
+    def open(self) -> tuple[socket.socket, socket.socket]:
+        """Two bound sockets that do not block: RTP, RTCP.
+
+        Raises
+        ------
+        StartError
+            If no pair of the range is free.
+        """
+        for _ in range(len(self._free)):
+            port = self._free.popleft()
+            rtp = self._bind(port)
+            if rtp is not None:
+                rtcp = self._bind(port + 1)
+                if rtcp is not None:
+                    return rtp, rtcp
+                rtp.close()
+            self._free.append(port)
+        first, last = self._range
+        raise StartError(f"no free RTP port pair on {self._host} in {first}-{last}; widen the range (--rtp-ports)")
+
+    def give_back(self, port: int) -> None:
+        """Returns the pair that begins with this port."""
+        self._free.append(port)
+
+    def _bind(self, port: int) -> socket.socket | None:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        try:
+            sock.bind((self._host, port))
+        except OSError as error:
+            sock.close()
+            if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
+                raise
+            return None
+        return sock
+
+
+class Paced(Protocol):
+    """Whatever sends one frame a tick."""
+
+    def send_frame(self, now_ns: int) -> None:
+        """Sends the next 20 ms."""
+
+
+class Pacer:
+    """Calls every leg each 20 ms on one absolute schedule; a late tick is followed by the missed ones at once."""
+
+    def __init__(self) -> None:
+        self._legs: dict[Paced, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._due_s = 0.0
+        self.ticks = 0
+        self.late_ticks = 0
+        """Ticks more than 10 ms late."""
+        self.worst_late_s = 0.0
+
+    def start(self) -> None:
+        """Begins to tick on the running loop."""
+        loop = asyncio.get_running_loop()
+        self._due_s = loop.time() + FRAME_S
+        self._timer = loop.call_at(self._due_s, self._tick, loop)
+
+    def stop(self) -> None:
+        """Ends the ticks."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def add(self, leg: Paced) -> None:
+        """From the next tick on, this leg sends."""
+        self._legs[leg] = None
+
+    def remove(self, leg: Paced) -> None:
+        """This leg sends no more."""
+        self._legs.pop(leg, None)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        late_s = loop.time() - self._due_s
+        self.worst_late_s = max(self.worst_late_s, late_s)
+        self.late_ticks += late_s > FRAME_S / 2
+        due = 1 + int(late_s / FRAME_S)
+        for _ in range(min(due, CATCH_UP_TICKS)):
+            now_ns = time.monotonic_ns()
+            for leg in list(self._legs):
+                leg.send_frame(now_ns)
+            self.ticks += 1
+        self._due_s += due * FRAME_S
+        self._timer = loop.call_at(self._due_s, self._tick, loop)
+
+
+@dataclass(slots=True)
+class _Playing:
+    frames: Sequence[bytes]
+    done: asyncio.Future[int]
+    on_start: Callable[[int], None] | None
+    next_index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One received RTP packet of sound, as told to a leg's listener."""
+
+    arrival_ns: int
+    payload_type: int
+    payload: bytes
+
+
+@dataclass(slots=True)
+class LegCounts:
+    """What a leg counted beside its recording."""
+
+    sent: int = 0
+    send_errors: int = 0
+    not_rtp: int = 0
+    sources: Counter[str] = field(default_factory=Counter)
+    rtcp: int = 0
+    rtcp_sources: Counter[str] = field(default_factory=Counter)
+
+
+class RtpLeg:
+    """One call's RTP: sends on the pacer's ticks, records what comes.
+
+    Parameters
+    ----------
+    ports
+        Where its sockets come from.
+    pacer
+        Who drives it.
+    law
+        The codec that was negotiated.
+    remote
+        The far end's RTP address; None while it may not be sent to (hold).
+    on_packet
+        Called with each packet of sound.
+    on_flow
+        Called with ("first" | "stopped" | "resumed", arrival in ns, source, SSRC) when the received stream begins, pauses
+        for 500 ms, and goes on.
+    """
+
+    def __init__(
+        self,
+        *,
+        ports: PortPairs,
+        pacer: Pacer,
+        law: g711.Law,
+        remote: tuple[str, int] | None,
+        on_packet: Callable[[Received], None] | None = None,
+        on_flow: Callable[[str, int, str, int], None] | None = None,
+    ) -> None:
+        self._ports, self._pacer = ports, pacer
+        self._rtp, self._rtcp = ports.open()
+        self.port: int = self._rtp.getsockname()[1]
+        self.law = law
+        self.remote = remote
+        self.recorder = Recorder()
+        self.counts = LegCounts()
+        self._on_packet, self._on_flow = on_packet, on_flow
+        self._silence = g711.silent_frame(law)
+        self._playing: deque[_Playing] = deque()
+        self._tone: bytes | None = None
+        self._on_tone: Callable[[int], None] | None = None
+        self._ssrc = random.getrandbits(32)
+        self._sequence = random.getrandbits(16)
+        self._timestamp = random.getrandbits(32)
+        self._first = True
+        self.last_arrival_ns = 0
+        self._flowing = False
+        self._sending = False
+        self._has_stamps = self._ask_for_stamps()
+        self._mono_minus_real_ns = time.monotonic_ns() - time.time_ns()
+        self._mono_taken_ns = time.monotonic_ns()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._rtp, self._read_rtp)
+        loop.add_reader(self._rtcp, self._read_rtcp)
+        self._loop: asyncio.AbstractEventLoop | None = loop
+
+    def _ask_for_stamps(self) -> bool:
+        """Asks the kernel for arrival times, which a busy event loop cannot make late."""
+        try:
+            self._rtp.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        except OSError:
+            return False
+        return True
+
+    # ---- sending
+
+    def start_sending(self) -> None:
+        """Begins the stream with the next tick."""
+        if not self._sending:
+            self._sending = True
+            self._pacer.add(self)
+
+    def stop_sending(self) -> None:
+        """Ends the stream; what was still to be played is given up. Receiving goes on."""
+        self._sending = False
+        self._pacer.remove(self)
+        for playing in self._playing:
+            if not playing.done.done():
+                playing.done.set_exception(LegClosedError())
+                playing.done.exception()  # nobody may be waiting any more, and that is no fault
+        self._playing.clear()
+        self._tone = None
+
+    async def play(self, frames: Sequence[bytes], on_start: Callable[[int], None] | None = None) -> int:
+        """Plays the frames after what is already queued.
+
+        Returns
+        -------
+        The monotonic ns at which the last of them ends.
+
+        Raises
+        ------
+        LegClosedError
+            If the leg stops sending before.
+        """
+        if not self._sending:
+            raise LegClosedError
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if not frames:
+            return time.monotonic_ns()
+        self._playing.append(_Playing(frames, done, on_start))
+        return await done
+
+    def set_tone(self, frame: bytes | None, on_start: Callable[[int], None] | None = None) -> None:
+        """Sends this frame over and over whenever nothing is played (None: silence again)."""
+        self._tone, self._on_tone = frame, on_start
+
+    def set_law(self, law: g711.Law) -> None:
+        """Goes on in another codec, after a re-INVITE."""
+        if law is not self.law:
+            self.law, self._silence = law, g711.silent_frame(law)
+
+    def _next_payload(self, now_ns: int) -> bytes:
+        if self._playing:
+            playing = self._playing[0]
+            if playing.next_index == 0 and playing.on_start is not None:
+                playing.on_start(now_ns)
+            payload = playing.frames[playing.next_index]
+            playing.next_index += 1
+            if playing.next_index == len(playing.frames):
+                self._playing.popleft()
+                if not playing.done.done():
+                    playing.done.set_result(now_ns + FRAME_NS)
+            return payload
+        if self._tone is not None:
+            if self._on_tone is not None:
+                self._on_tone(now_ns)
+                self._on_tone = None
+            return self._tone
+        return self._silence
+
+    def send_frame(self, now_ns: int) -> None:
+        """One packet of 20 ms (called by the pacer). While held, time passes and nothing is sent."""
+        payload = self._next_payload(now_ns)
+        if self.remote is not None:
+            second = g711.PAYLOAD_TYPE[self.law] | (0x80 if self._first else 0)
+            packet = _HEADER.pack(0x80, second, self._sequence, self._timestamp, self._ssrc) + payload
+            try:
+                self._rtp.sendto(packet, self.remote)
+                self.counts.sent += 1
+            except OSError:  # a full buffer or an unreachable address loses the packet, as on any network; it is counted
+                self.counts.send_errors += 1
+            self._first = False
+            self._sequence = (self._sequence + 1) & 0xFFFF
+        self._timestamp = (self._timestamp + g711.FRAME_SAMPLES) & 0xFFFFFFFF
+        if self._flowing and now_ns - self.last_arrival_ns > STOPPED_NS:
+            self._flowing = False
+            self._tell_flow("stopped", self.last_arrival_ns, "", 0)
+
+    # ---- receiving
+
+    def _read_rtp(self) -> None:
+        while True:
+            try:
+                data, ancillary, _, source = self._rtp.recvmsg(_MAX_DATAGRAM, _ANCILLARY_BYTES)
+            except (BlockingIOError, ConnectionRefusedError):
+                return
+            self._receive(data, self._arrival_ns(ancillary), source)
+
+    def _arrival_ns(self, ancillary: list[tuple[int, int, bytes]]) -> int:
+        now_ns = time.monotonic_ns()
+        if not self._has_stamps or not ancillary:
+            return now_ns
+        if now_ns - self._mono_taken_ns > 1_000_000_000:  # the wall clock may be stepped; look again each second
+            self._mono_minus_real_ns = now_ns - time.time_ns()
+            self._mono_taken_ns = now_ns
+        seconds, nanoseconds = _TIMESPEC.unpack_from(ancillary[0][2])
+        stamped_ns: int = seconds * 1_000_000_000 + nanoseconds + self._mono_minus_real_ns
+        return min(stamped_ns, now_ns)
+
+    def _receive(self, data: bytes, arrival_ns: int, source: tuple[str, int]) -> None:
+        if len(data) >= 2 and data[1] in _RTCP_TYPES:  # rtcp-mux, never offered by us, still counted
+            self._count_rtcp(source)
+            return
+        if len(data) < _HEADER.size or data[0] >> 6 != 2:
+            self.counts.not_rtp += 1
+            return
+        first, second, sequence, timestamp, ssrc = _HEADER.unpack_from(data)
+        start = _HEADER.size + 4 * (first & 0x0F)
+        if first & 0x10 and len(data) >= start + 4:
+            start += 4 + 4 * int.from_bytes(data[start + 2 : start + 4], "big")
+        end = len(data) - (data[-1] if first & 0x20 else 0)
+        payload = data[start:end]
+        payload_type = second & 0x7F
+        head = (arrival_ns, sequence, timestamp, ssrc, bool(second & 0x80), payload_type, source[1])
+        self.recorder.add(head, payload)
+        where = f"{source[0]}:{source[1]}"
+        self.counts.sources[where] += 1
+        if not self._flowing:
+            self._flowing = True
+            self._tell_flow("resumed" if self.last_arrival_ns else "first", arrival_ns, where, ssrc)
+        self.last_arrival_ns = arrival_ns
+        if self._on_packet is not None and payload_type in g711.LAW_OF_PAYLOAD_TYPE:
+            self._on_packet(Received(arrival_ns, payload_type, payload))
+
+    def _read_rtcp(self) -> None:
+        while True:
+            try:
+                _, source = self._rtcp.recvfrom(_MAX_DATAGRAM)
+            except (BlockingIOError, ConnectionRefusedError):
+                return
+            self._count_rtcp(source)
+
+    def _count_rtcp(self, source: tuple[str, int]) -> None:
+        self.counts.rtcp += 1
+        self.counts.rtcp_sources[f"{source[0]}:{source[1]}"] += 1
+
+    def _tell_flow(self, what: str, at_ns: int, source: str, ssrc: int) -> None:
+        if self._on_flow is not None:
+            self._on_flow(what, at_ns, source, ssrc)
+
+    def close(self) -> None:
+        """Ends both directions and gives the ports back."""
+        if self._loop is None:
+            return
+        self.stop_sending()
+        self._read_rtp()  # what the kernel still holds belongs to the recording
+        self._read_rtcp()
+        if self._flowing:
+            self._flowing = False
+            self._tell_flow("stopped", self.last_arrival_ns, "", 0)
+        for sock in (self._rtp, self._rtcp):
+            self._loop.remove_reader(sock)
+            sock.close()
+        self._loop = None
+        self._ports.give_back(self.port)
