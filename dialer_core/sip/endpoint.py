@@ -12,7 +12,7 @@ import socket
 import time
 from typing import Any
 
-import msgspec
+
 
 from dialer_core.errors import StartError
 from dialer_core.ipc.messages import Place, Probe, SipIdentity
@@ -21,6 +21,7 @@ from dialer_core.sip.call_handle import CallHandle, clean_phrase
 from dialer_core.sip.headers import SipText, is_header, q850_cause
 from dialer_core.sip.notices import FinalSeen, ProbeAnswered
 from dialer_core.sip.pjsua import PjLibrary, pj
+from dialer_core.sip.worker_config import WorkerConfig
 
 TRANSACTION_LIMIT_MS = 12_000
 """How long pjsip waits for an answer to BYE, CANCEL or INVITE; until then the call keeps its slot. RFC 3261 has 32 s, which a worker of four
@@ -30,21 +31,6 @@ _ACCOUNTS_MAX = 6
 _SPARE_BRIDGE_PORTS = 8
 _WORD = re.compile(r"[A-Za-z0-9.+-]{8,128}")
 _WATCH_LEVEL, _QUIET_LEVEL = 4, 1
-
-
-class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker is told when it is started."""
-
-    worker_id: str
-    socket_path: str
-    sip_host: str
-    """Address its SIP socket is bound to."""
-    sip_port: int
-    media_host: str
-    """The media plane's address."""
-    public_host: str = ""
-    """What Via and Contact name instead of `sip_host`, behind NAT."""
-    user_agent: str = "Marcador"
 
 
 class PlaceRefusedError(Exception):

@@ -43,8 +43,9 @@ from dialer_core.ipc.messages import (
     WorkerHello,
     WorkerState,
 )
+from dialer_core.log_setup import configure_logging
 from dialer_core.sip.call_handle import CallHandle
-from dialer_core.sip.endpoint import PlaceRefusedError, SipEndpoint, WorkerConfig
+from dialer_core.sip.endpoint import PlaceRefusedError, SipEndpoint
 from dialer_core.sip.engine_link import EngineLink
 from dialer_core.sip.leg import Leg, Phase, Signal
 from dialer_core.sip.notices import (
@@ -59,6 +60,7 @@ from dialer_core.sip.notices import (
     Provisional,
     Sent,
 )
+from dialer_core.sip.worker_config import WorkerConfig
 from dialer_core.vocabulary import EndedBy, LegId, new_id
 
 _log = structlog.get_logger(__name__)
@@ -510,6 +512,7 @@ def main(arguments: list[str]) -> int:
             "usage: python -m dialer_core.sip.worker WORKER_ID SOCKET SIP_PORT   (on 127.0.0.1)\n"
         )
         return 2
+    configure_logging(level="info", log_format="console", process="worker")
     worker_id, path, port = arguments
     config = WorkerConfig(
         worker_id=worker_id,
