@@ -19,7 +19,6 @@ PACKAGES = {
     "baresip": "baresip-core",
     "chromium": "chromium",
     "espeak-ng": "espeak-ng",
-    "git": "git",
     "kamailio": "kamailio",
     "sipp": "sip-tester",
     "sipsak": "sipsak",

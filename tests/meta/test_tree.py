@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.meta.tree import code_files, repository_files
-from tests.skips import ROOT, requires_program
+from tests.skips import ROOT
 
-pytestmark = [pytest.mark.meta, requires_program("git")]
+pytestmark = pytest.mark.meta
 
 LONGEST_MODULE = 500
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}

@@ -14,9 +14,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.meta.tree import code_files, data_files, repository_files
-from tests.skips import ROOT, requires_program
+from tests.skips import ROOT
 
-pytestmark = [pytest.mark.meta, requires_program("git")]
+pytestmark = pytest.mark.meta
 
 
 @pytest.fixture(scope="module")

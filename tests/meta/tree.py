@@ -1,6 +1,7 @@
-"""What the repository holds, for the tests that look at it as a whole."""
+"""What the repository holds, for the tests that look at it as a whole; an unpacked archive will do."""
 
-import subprocess
+from collections.abc import Iterator
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
@@ -12,16 +13,22 @@ PACKAGES = ("dialer_core", "amd", "pacing", "plugins")
 
 @cache
 def repository_files() -> tuple[Path, ...]:
-    """Return every file of the working tree that git tracks or would add, relative to its root."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    paths = {Path(name) for name in listed.stdout.split("\0") if name}
-    return tuple(sorted(path for path in paths if (ROOT / path).is_file()))
+    """Return each file of the working tree that `.gitignore` does not leave out, as a path from its root."""
+    lines = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    ignored = (".git", *(line.strip() for line in lines if line.strip() and not line.startswith("#")))
+    return tuple(sorted(_walk(ROOT, ignored)))
+
+
+def _walk(folder: Path, ignored: tuple[str, ...]) -> Iterator[Path]:
+    """Yield the files below; of git's patterns it knows names, globs, `/` at the start and `/` at the end."""
+    for entry in folder.iterdir():
+        names = {entry.name, f"/{entry.relative_to(ROOT)}"}
+        if any(fnmatch(name, pattern.rstrip("/")) for name in names for pattern in ignored):
+            continue
+        if entry.is_dir():
+            yield from _walk(entry, ignored)
+        else:
+            yield entry.relative_to(ROOT)
 
 
 def code_files() -> list[Path]:
