@@ -27,7 +27,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     def data(self) -> dict[str, Any]:
         """Return what goes into the row's `data` column."""
-        return {field: value for field, value in msgspec.to_builtins(self).items() if field not in COMMON_FIELDS}
+        return {
+            field: value for field, value in msgspec.to_builtins(self).items() if field not in COMMON_FIELDS
+        }
 
 
 class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +52,7 @@ class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
 EVENTS: dict[str, type[Event]] = {}
 
 
-def _event(name: str) -> Any:  # noqa: ANN401 - a class decorator that keeps the class as it is
+def _event(name: str) -> Any:
     def register(cls: type[Event]) -> type[Event]:
         cls.name = name
         EVENTS[name] = cls

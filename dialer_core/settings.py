@@ -166,8 +166,8 @@ class TrunkSettings(_Section):
     """New calls per second at most, in any second."""
     caller_id: E164 | None = None
     """Caller ID where the campaign names none."""
-    options_interval_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
-    """OPTIONS keep-alive; a trunk that does not answer is down and waited for."""
+    options_interval_s: Annotated[float, Field(ge=0, le=3600)] = 30.0
+    """OPTIONS keep-alive; a trunk that does not answer is down and waited for. 0: never asked, always taken for up."""
     number_format: Literal["e164", "plain"] = "e164"
     """How the dialed number is written: `+525512345678` or `525512345678`."""
     prefix: str = Field(default="", pattern=r"^[0-9*#]*$")
@@ -338,7 +338,11 @@ def _explain(file: Path, error: ValidationError) -> str:
         elif item["type"] == "missing":
             text = "is missing and has no default"
         given = item.get("input")
-        shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) and item["type"] != "extra_forbidden" else ""
+        shown = (
+            f" (given: {given!r})"
+            if isinstance(given, str | int | float | bool) and item["type"] != "extra_forbidden"
+            else ""
+        )
         lines.append(f"{file}: {key}: {text}{shown}")
     return "\n".join(lines)
 
@@ -394,12 +398,16 @@ def load_settings(directory: Path) -> Settings:
     directory = directory.resolve()
     problems: list[str] = []
 
-    def parse(model: type[BaseModel], file: Path, raw: object, key: str = "") -> Any:  # noqa: ANN401 - the model given
+    def parse(model: type[BaseModel], file: Path, raw: object, key: str = "") -> Any:
         try:
             return model.model_validate(raw)
         except ValidationError as error:
             text = _explain(file, error)
-            problems.append("\n".join(line.replace(f"{file}: ", f"{file}: {key}.", 1) for line in text.splitlines()) if key else text)
+            problems.append(
+                "\n".join(line.replace(f"{file}: ", f"{file}: {key}.", 1) for line in text.splitlines())
+                if key
+                else text
+            )
             return None
 
     dialer_file = directory / "dialer.toml"
@@ -407,11 +415,19 @@ def load_settings(directory: Path) -> Settings:
 
     trunks_file = directory / "trunks.toml"
     trunk_tables = _section_table(trunks_file, read_toml(trunks_file), "trunks")
-    trunks = {TrunkId(name): parse(TrunkSettings, trunks_file, raw, f"trunks.{name}") for name, raw in trunk_tables.items()}
+    trunks = {
+        TrunkId(name): parse(TrunkSettings, trunks_file, raw, f"trunks.{name}")
+        for name, raw in trunk_tables.items()
+    }
 
     agents_file = directory / "agents.toml"
-    agent_tables = _section_table(agents_file, read_toml(agents_file), "agents") if agents_file.exists() else {}
-    agents = {AgentId(name): parse(AgentSettings, agents_file, raw, f"agents.{name}") for name, raw in agent_tables.items()}
+    agent_tables = (
+        _section_table(agents_file, read_toml(agents_file), "agents") if agents_file.exists() else {}
+    )
+    agents = {
+        AgentId(name): parse(AgentSettings, agents_file, raw, f"agents.{name}")
+        for name, raw in agent_tables.items()
+    }
 
     campaigns: dict[CampaignId, Any] = {}
     for file in sorted((directory / "campaigns").glob("*.toml")):
@@ -419,12 +435,16 @@ def load_settings(directory: Path) -> Settings:
         campaigns[CampaignId(file.stem)] = campaign
         for trunk in campaign.trunks if campaign else ():
             if trunk not in trunks:
-                problems.append(f"{file}: trunks: {trunk!r} is not in {trunks_file}; known are: {', '.join(sorted(trunks)) or 'none'}")
+                problems.append(
+                    f"{file}: trunks: {trunk!r} is not in {trunks_file}; known are: {', '.join(sorted(trunks)) or 'none'}"
+                )
     for name, agent in agents.items():
         for campaign_name in agent.campaigns if agent else ():
             if campaign_name not in campaigns:
                 known = ", ".join(sorted(campaigns)) or "none"
-                problems.append(f"{agents_file}: agents.{name}.campaigns: {campaign_name!r} has no file in {directory / 'campaigns'}; known are: {known}")
+                problems.append(
+                    f"{agents_file}: agents.{name}.campaigns: {campaign_name!r} has no file in {directory / 'campaigns'}; known are: {known}"
+                )
     if problems:
         raise ConfigError("\n".join(problems))
     return Settings(directory, dialer, trunks, agents, campaigns)

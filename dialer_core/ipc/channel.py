@@ -129,7 +129,9 @@ class Link(Generic[S, R]):
         self._task = asyncio.get_running_loop().create_task(self._receive())
 
     @classmethod
-    async def attach(cls, path: Path, kind: object, on_message: Callable[[R], None], on_closed: Callable[[], None]) -> Link[S, R]:
+    async def attach(
+        cls, path: Path, kind: object, on_message: Callable[[R], None], on_closed: Callable[[], None]
+    ) -> Link[S, R]:
         """Connect to a listener's socket; raises `OSError` while there is none."""
         reader, writer = await asyncio.open_unix_connection(str(path), limit=1 << 20)
         return cls(reader, writer, kind, on_message, on_closed)

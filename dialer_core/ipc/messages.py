@@ -241,7 +241,16 @@ class WorkerState(SourcedEvent, frozen=True, kw_only=True, tag="worker_state"):
 
 
 WorkerEvent = (
-    WorkerHello | LegSent | LegProvisional | LegNegotiated | LegAnswered | LegInfoDigit | LegEnded | ProbeResult | WorkerHealth | WorkerState
+    WorkerHello
+    | LegSent
+    | LegProvisional
+    | LegNegotiated
+    | LegAnswered
+    | LegInfoDigit
+    | LegEnded
+    | ProbeResult
+    | WorkerHealth
+    | WorkerState
 )
 
 

@@ -1,0 +1,1 @@
+"""Agents: their state machine, who is offered the next person, and their softphones' legs."""

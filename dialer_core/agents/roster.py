@@ -1,0 +1,220 @@
+"""All agents: every change of state, its intervals and events, wrap-up by time, and who is offered the next person.
+
+It owns agents' states. It does not own their softphones' legs (`softphones.py`) nor calls; both are told through callbacks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from dialer_core.agents.state import Agent, AgentCell, AgentCue
+from dialer_core.errors import CommandRefusedError
+from dialer_core.events import AgentStateChanged
+from dialer_core.runtime import Runtime
+from dialer_core.settings import AgentSettings, CampaignSettings
+from dialer_core.store import agents as agent_rows
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import AgentId, AgentState, AttemptId, CampaignId, PauseReason, new_id
+
+log = structlog.get_logger(__name__)
+
+
+class Roster:
+    """The agents of this node.
+
+    Parameters
+    ----------
+    on_free
+        Called when an agent may be offered a person, or pacing should look again.
+    on_logged_out
+        Called when an agent has logged out: their softphone's leg is to be ended.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        settings: dict[AgentId, AgentSettings],
+        campaigns: dict[CampaignId, CampaignSettings],
+        *,
+        on_free: Callable[[], None],
+        on_logged_out: Callable[[Agent], None],
+    ) -> None:
+        self._runtime = runtime
+        self._campaigns = campaigns
+        self._on_free = on_free
+        self._on_logged_out = on_logged_out
+        self._wrap_up_timers: dict[AgentId, asyncio.TimerHandle] = {}
+        self.wrap_up_seconds: list[tuple[int, float]] = []
+        """Pacing's food: (event kind, seconds) of talks and wrap-ups that ended since it last looked."""
+        self.agents = {
+            name: Agent(
+                id=name,
+                settings=agent,
+                campaigns=frozenset(CampaignId(c) for c in agent.campaigns) or frozenset(campaigns),
+                since_ns=runtime.clock.mono_ns(),
+            )
+            for name, agent in settings.items()
+        }
+
+    def __getitem__(self, name: AgentId) -> Agent:
+        """Return an agent; raises `CommandRefusedError` naming the known ones."""
+        try:
+            return self.agents[name]
+        except KeyError:
+            known = ", ".join(sorted(self.agents)) or "none"
+            msg = f"no agent {name!r} in agents.toml; known are: {known}"
+            raise CommandRefusedError(msg) from None
+
+    def all(self) -> Iterable[Agent]:
+        """Every agent, in the order of the file."""
+        return self.agents.values()
+
+    def longest_idle(self, campaign: CampaignId) -> Agent | None:
+        """Return the agent to be offered this campaign's next person: of those who may, the one idle longest."""
+        offered = [agent for agent in self.agents.values() if agent.offered and campaign in agent.campaigns]
+        return min(offered, key=lambda agent: agent.idle_since_ns, default=None)
+
+    # --- commands (from the API) ---------------------------------------------------------------------------------------
+
+    def login(self, name: AgentId) -> Agent:
+        """Log an agent in: paused until the softphone has answered."""
+        agent = self[name]
+        self._command(agent, AgentCue.LOGIN, PauseReason.CONNECTING)
+        agent.wants_ready = agent.settings.auto_ready
+        return agent
+
+    def ready(self, name: AgentId) -> None:
+        """Make an agent ready: now, when the softphone is up, or after this conversation."""
+        agent = self[name]
+        if agent.state is AgentState.PAUSED and not agent.leg_up:
+            agent.wants_ready = True
+            return
+        if agent.next_state(AgentCue.READY) is AgentCell.AFTER:
+            agent.after_call, agent.after_reason = None, ""
+            return
+        self._command(agent, AgentCue.READY, "")
+
+    def pause(self, name: AgentId, reason: str) -> None:
+        """Pause an agent: now, or after this conversation."""
+        agent = self[name]
+        agent.wants_ready = False
+        self._command(agent, AgentCue.PAUSE, reason or "pause")
+
+    def logout(self, name: AgentId) -> None:
+        """Log an agent out: now, or after this conversation."""
+        self._command(self[name], AgentCue.LOGOUT, "")
+
+    def _command(self, agent: Agent, cue: AgentCue, reason: str) -> None:
+        cell = agent.next_state(cue)
+        if cell is AgentCell.REFUSED:
+            msg = f"agent {agent.id} is {agent.state}: cannot {cue} now"
+            raise CommandRefusedError(msg)
+        if cell is AgentCell.AFTER:
+            agent.after_call, agent.after_reason = cue, reason
+            self._on_free()
+            return
+        self.apply(agent, cue, reason)
+
+    # --- what happens ---------------------------------------------------------------------------------------------------
+
+    def apply(
+        self,
+        agent: Agent,
+        cue: AgentCue,
+        reason: str = "",
+        *,
+        attempt: AttemptId | None = None,
+        campaign: CampaignId | None = None,
+    ) -> bool:
+        """Feed a cue; returns whether it changed anything. Intervals, events, timers and callbacks follow from the change."""
+        cell = agent.next_state(cue)
+        if not isinstance(cell, AgentState):
+            if cell is AgentCell.BUG:
+                log.error("agent_cue_is_a_bug", agent_id=agent.id, state=agent.state, cue=cue)
+            return False
+        state: AgentState = cell
+        if cue is AgentCue.LEG_UP and not agent.wants_ready:
+            state, reason = AgentState.PAUSED, PauseReason.LOGIN
+        if cue is AgentCue.LEG_LOST:
+            # Back to what they were when the softphone is up again; a log-out that was promised happens now.
+            agent.wants_ready = agent.wants_ready or agent.state is not AgentState.PAUSED
+            reason = PauseReason.LEG_LOST
+            if agent.after_call is AgentCue.LOGOUT:
+                state, reason = AgentState.LOGGED_OUT, ""
+            elif agent.after_call is AgentCue.PAUSE:
+                agent.wants_ready = False
+        elif state is AgentState.READY and agent.after_call is not None:
+            state = AgentState.LOGGED_OUT if agent.after_call is AgentCue.LOGOUT else AgentState.PAUSED
+            reason = agent.after_reason
+        self._enter(agent, state, reason, attempt, campaign)
+        return True
+
+    def _enter(
+        self,
+        agent: Agent,
+        state: AgentState,
+        reason: str,
+        attempt: AttemptId | None,
+        campaign: CampaignId | None,
+    ) -> None:
+        now_ns, now_utc = self._runtime.clock.mono_ns(), self._runtime.clock.utc()
+        before, spent_s = agent.state, (now_ns - agent.since_ns) / 1e9
+        if before is AgentState.LOGGED_OUT:
+            agent.session_id = new_id()
+        if timer := self._wrap_up_timers.pop(agent.id, None):
+            timer.cancel()
+        if before is AgentState.TALKING:
+            self.wrap_up_seconds.append((3, spent_s))
+            agent.conversations += 1
+        elif before is AgentState.WRAP_UP:
+            self.wrap_up_seconds.append((4, spent_s))
+        agent.state, agent.reason, agent.since_ns = state, reason, now_ns
+        if state in (AgentState.RESERVED, AgentState.TALKING):
+            agent.attempt_id = attempt or agent.attempt_id
+            agent.campaign_id = campaign or agent.campaign_id
+            agent.last_attempt_id = agent.attempt_id
+        elif state is not AgentState.WRAP_UP:
+            agent.attempt_id = None
+        if state is AgentState.READY:
+            agent.wants_ready = True
+            if before is not AgentState.RESERVED:
+                agent.idle_since_ns = now_ns
+        if state in (AgentState.PAUSED, AgentState.LOGGED_OUT):
+            agent.after_call, agent.after_reason = None, ""
+        session, attempt_id, boot_id = agent.session_id, agent.attempt_id, self._runtime.boot_id
+        event = AgentStateChanged(
+            agent_id=agent.id,
+            state=state,
+            reason=reason,
+            attempt_id=attempt_id,
+            campaign_id=agent.campaign_id,
+            at_mono_ns=now_ns,
+        )
+
+        def write(tx: Tx) -> None:
+            if state is AgentState.LOGGED_OUT:
+                agent_rows.close_session(tx, agent.id, at_utc=now_utc, at_mono_ns=now_ns, boot_id=boot_id)
+            else:
+                agent_rows.change_state(
+                    tx, agent_id=agent.id, session_id=session, state=state, reason=reason, attempt_id=attempt_id,
+                    at_utc=now_utc, at_mono_ns=now_ns, boot_id=boot_id,
+                )  # fmt: skip
+
+        self._runtime.store(write, event)
+        log.info("agent_state_changed", agent_id=agent.id, state=state, reason=reason)
+        if state is AgentState.WRAP_UP:
+            limit_s = agent.settings.wrap_up_s
+            if limit_s is None:
+                campaign_settings = self._campaigns.get(agent.campaign_id) if agent.campaign_id else None
+                limit_s = campaign_settings.wrap_up_s if campaign_settings else 0.0
+            self._wrap_up_timers[agent.id] = self._runtime.later(limit_s, lambda: self.wrap_up_over(agent))
+        if state is AgentState.LOGGED_OUT:
+            self._on_logged_out(agent)
+        self._on_free()
+
+    def wrap_up_over(self, agent: Agent) -> None:
+        """End the after-call work: its time is up, or the disposition is in."""
+        self.apply(agent, AgentCue.WRAP_UP_OVER)

@@ -1,0 +1,128 @@
+"""From a committed attempt to its INVITE: address, identity, headers, and the worker that sends it.
+
+It owns what an INVITE says. It owns no state of the attempt but `worker` and `placements`.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from dialer_core.calls.attempt import Attempt
+from dialer_core.calls.trunks import Trunks
+from dialer_core.campaigns.run import CampaignRun
+from dialer_core.events import TrunkStateChanged
+from dialer_core.ipc.messages import Place, SipIdentity
+from dialer_core.lines import WorkerPool
+from dialer_core.runtime import Runtime
+from dialer_core.settings import TrunkSettings
+from dialer_core.vocabulary import CampaignId, LegKind, Outcome, TrunkId
+
+log = structlog.get_logger(__name__)
+
+PROGRESS_LIMIT_S = 8.0
+"""No 1xx at all: the trunk is not there."""
+UNATTENDED_LIMIT_S = 45.0
+"""Longest stretch from the answer to the end of the abandonment message; a worker whose engine is dead ends the call then."""
+ATTEMPT_HEADER = "X-Marcador-Attempt"
+"""Carries the attempt's id (no personal data), so that a carrier's or SBC's trace can be joined to ours."""
+
+
+class Originator:
+    """Sends attempts on their way.
+
+    Parameters
+    ----------
+    passwords
+        Digest password per trunk, empty where none is wanted.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        campaigns: dict[CampaignId, CampaignRun],
+        trunks: Trunks,
+        workers: WorkerPool,
+        passwords: dict[TrunkId, str],
+        sip_host: str,
+    ) -> None:
+        self._runtime = runtime
+        self._campaigns = campaigns
+        self._trunks = trunks
+        self._workers = workers
+        self._passwords = passwords
+        self._sip_host = sip_host
+        self._media_host = ""
+
+    def place(self, attempt: Attempt, *, media_host: str = "") -> None:
+        """Ask the worker with most room to send the INVITE; `attempt.worker` stays None where no worker has room."""
+        self._media_host = media_host or self._media_host
+        worker = self._workers.choose(LegKind.CUSTOMER)
+        attempt.worker = worker
+        if worker is None:
+            log.warning("no_worker_has_room", attempt_id=attempt.id)
+            return
+        attempt.placements += 1
+        trunk = self._trunks[attempt.trunk].settings
+        campaign = self._campaigns[attempt.campaign_id].settings
+        caller_id = campaign.caller_id or trunk.caller_id or ""
+        domain = trunk.from_domain or trunk.host
+        self._workers.send(
+            worker,
+            Place(
+                leg_id=attempt.leg_id,
+                kind=LegKind.CUSTOMER,
+                to_uri=request_uri(trunk, attempt.number),
+                identity=SipIdentity(
+                    from_uri=f"sip:{_dialed(trunk, caller_id) if caller_id else 'anonymous'}@{domain}",
+                    auth_user=trunk.user,
+                    password=self._passwords.get(attempt.trunk, ""),
+                    proxy=f"sip:{trunk.proxy};lr" if trunk.proxy else "",
+                ),
+                media_host=self._media_host,
+                media_port=attempt.media_port,
+                codecs=trunk.codecs,
+                headers={ATTEMPT_HEADER: attempt.id, **trunk.headers},
+                progress_limit_s=PROGRESS_LIMIT_S,
+                ring_limit_s=campaign.ring_limit_s,
+                unattended_limit_s=UNATTENDED_LIMIT_S,
+            ),
+        )
+
+    def trunk_alive(self, attempt: Attempt) -> None:
+        """The trunk has answered something."""
+        if self._trunks.note_alive(attempt.trunk):
+            self._tell(attempt.trunk)
+
+    def note_ending(self, attempt: Attempt, outcome: Outcome, code: int) -> None:
+        """Learn about the trunk from an ending."""
+        if code and attempt.placements:
+            if outcome is Outcome.TRUNK_FAILED and code == 408 and not attempt.ringing_ns:
+                if self._trunks.note_silent(attempt.trunk, probe=False):
+                    self._tell(attempt.trunk)
+            else:
+                self.trunk_alive(attempt)
+
+    def _tell(self, name: TrunkId) -> None:
+        trunk = self._trunks[name]
+        log.warning("trunk_state_changed", trunk=name, state=trunk.state, reason=trunk.reason)
+        self._runtime.journal.append(
+            TrunkStateChanged(
+                trunk=name, state=trunk.state, reason=trunk.reason, at_mono_ns=self._runtime.clock.mono_ns()
+            )
+        )
+
+
+def _dialed(trunk: TrunkSettings, number: str) -> str:
+    return number if trunk.number_format == "e164" else number.removeprefix("+")
+
+
+def request_uri(trunk: TrunkSettings, number: str) -> str:
+    """Return the Request-URI of a number on a trunk.
+
+    Examples
+    --------
+    >>> request_uri(TrunkSettings(host="192.0.2.1", number_format="plain", prefix="99"), "+525512345678")
+    'sip:99525512345678@192.0.2.1:5060'
+    """
+    transport = ";transport=tcp" if trunk.transport == "tcp" else ""
+    return f"sip:{trunk.prefix}{_dialed(trunk, number)}@{trunk.host}:{trunk.port}{transport}"

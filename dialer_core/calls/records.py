@@ -1,0 +1,90 @@
+"""What an attempt's changes write: one journal unit per change, state and event together.
+
+It owns the journalling of attempts and their legs. Which change happens is `call_flow.py`'s; how a lead goes on is `campaigns/recycle.py`'s.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from dialer_core.calls.attempt import Attempt
+from dialer_core.events import Event
+from dialer_core.ipc.messages import Dialog, LegStatistics
+from dialer_core.runtime import Runtime
+from dialer_core.store import attempts as attempt_rows
+from dialer_core.store import legs as leg_rows
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import LegId, LegKind, WorkerId
+
+
+class CallRecords:
+    """Writes attempts and their legs through the journal, in order, without ever waiting."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def change(self, attempt: Attempt, event: Event | None = None, **columns: Any) -> None:
+        """Store the attempt's state with these columns, and the event that tells of it."""
+        attempt_id, state = attempt.id, attempt.state
+
+        def write(tx: Tx) -> None:
+            attempt_rows.update(tx, attempt_id, state=state, **columns)
+
+        self._runtime.store(write, *([event] if event else []))
+
+    def leg_placed(self, attempt: Attempt, worker: WorkerId) -> None:
+        """Store the leg that a worker has just been asked to place; a second worker (the first was full) only changes its name."""
+        leg_id, attempt_id, again, state = attempt.leg_id, attempt.id, attempt.placements > 1, attempt.state
+        row = leg_rows.NewLeg(
+            id=leg_id, kind=LegKind.CUSTOMER, attempt_id=attempt_id, node=self._runtime.node, worker=worker,
+            media_port=attempt.media_port, opened_at_utc=self._runtime.clock.utc(),
+        )  # fmt: skip
+
+        def write(tx: Tx) -> None:
+            attempt_rows.update(tx, attempt_id, state=state, worker=worker)
+            if again:
+                leg_rows.update(tx, leg_id, worker=worker)
+            else:
+                leg_rows.insert(tx, row)
+
+        self._runtime.store(write)
+
+    def sent(self, attempt: Attempt, event: Event) -> None:
+        """Store the Call-ID and when the INVITE left."""
+        attempt_id, leg_id, call_id, state, sent_ns = (
+            attempt.id,
+            attempt.leg_id,
+            attempt.call_id,
+            attempt.state,
+            attempt.sent_ns,
+        )
+
+        def write(tx: Tx) -> None:
+            attempt_rows.update(tx, attempt_id, state=state, call_id=call_id, sent_mono_ns=sent_ns)
+            leg_rows.update(tx, leg_id, call_id=call_id)
+
+        self._runtime.store(write, event)
+
+    def answered(self, attempt: Attempt, dialog: Dialog, event: Event) -> None:
+        """Store the answer and the dialog, from which a BYE can be built when its worker is dead."""
+        attempt_id, leg_id, state, answered_ns = (
+            attempt.id,
+            attempt.leg_id,
+            attempt.state,
+            attempt.answered_ns,
+        )
+        codec = attempt.negotiated.codec if attempt.negotiated else None
+        row = msgspec.to_builtins(dialog)
+
+        def write(tx: Tx) -> None:
+            attempt_rows.update(tx, attempt_id, state=state, answered_mono_ns=answered_ns)
+            leg_rows.update(tx, leg_id, dialog=row, codec=codec)
+
+        self._runtime.store(write, event)
+
+    def leg_statistics(self, leg_id: LegId, statistics: LegStatistics) -> None:
+        """Store a closed leg's totals."""
+        row = msgspec.to_builtins(statistics)
+        self._runtime.store(lambda tx: leg_rows.update(tx, leg_id, statistics=row))

@@ -1,0 +1,152 @@
+"""Trunks: lines in use, calls per second, up or down, and which one takes the next attempt.
+
+It owns the run-time state of trunks. It sends nothing: `call_flow.py` places, `engine.py` probes. A line is taken from the reservation until
+the attempt has ended; a token is taken at the reservation, so that an INVITE can leave at any moment after it (I7).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dialer_core.settings import TrunkSettings
+from dialer_core.vocabulary import TrunkId, TrunkState
+
+SECOND_NS = 1_000_000_000
+WINDOW_NS = 1_050_000_000
+"""The rate is kept in any window a little longer than a second, so that jitter between the token and the wire cannot break a second's limit."""
+FAILURES_TO_DOWN = 3
+"""Successive attempts without any SIP answer after which a trunk is down, without waiting for its next OPTIONS."""
+PROBE_BACKOFF_MAX_S = 30.0
+
+
+@dataclass(slots=True)
+class Trunk:
+    """One trunk now."""
+
+    id: TrunkId
+    settings: TrunkSettings
+    state: TrunkState = TrunkState.UNKNOWN
+    reason: str = "not probed yet"
+    lines_used: int = 0
+    silent_failures: int = 0
+    next_probe_ns: int = 0
+    probe_backoff_s: float = 1.0
+    _tokens: deque[int] = field(default_factory=deque)
+
+    @property
+    def lines_free(self) -> int:
+        """Lines that a new attempt may take."""
+        return max(0, self.settings.lines - self.lines_used)
+
+    def tokens_free(self, now_ns: int) -> int:
+        """INVITEs that may leave now without breaking the limit in any second."""
+        while self._tokens and self._tokens[0] <= now_ns - WINDOW_NS:
+            self._tokens.popleft()
+        if self.settings.calls_per_second < 1:
+            gap_ns = int(SECOND_NS / self.settings.calls_per_second)
+            return 1 if not self._tokens or now_ns - self._tokens[-1] >= gap_ns else 0
+        return max(0, int(self.settings.calls_per_second) - len(self._tokens))
+
+    def next_token_ns(self, now_ns: int) -> int:
+        """When the next token comes free (now, if one is)."""
+        if self.tokens_free(now_ns):
+            return now_ns
+        if self.settings.calls_per_second < 1:
+            return self._tokens[-1] + int(SECOND_NS / self.settings.calls_per_second)
+        return self._tokens[0] + WINDOW_NS
+
+    def take(self, now_ns: int) -> None:
+        """Take a line and a token."""
+        self.lines_used += 1
+        self._tokens.append(now_ns)
+
+    def give_back(self) -> None:
+        """Return a line."""
+        self.lines_used -= 1
+
+
+class Trunks:
+    """All trunks, and the choice among them."""
+
+    def __init__(self, settings: dict[TrunkId, TrunkSettings]) -> None:
+        self._trunks = {name: Trunk(id=name, settings=trunk) for name, trunk in settings.items()}
+        for trunk in self._trunks.values():
+            if trunk.settings.options_interval_s == 0:
+                trunk.state, trunk.reason = TrunkState.UP, "not probed (options_interval_s = 0)"
+
+    def __getitem__(self, name: TrunkId) -> Trunk:
+        return self._trunks[name]
+
+    def all(self) -> list[Trunk]:
+        """Every trunk, in the order of the file."""
+        return list(self._trunks.values())
+
+    def available(self, names: Sequence[str], now_ns: int) -> int:
+        """Attempts that could be placed now over these trunks."""
+        return sum(self._room(self._trunks[TrunkId(name)], now_ns) for name in names)
+
+    def reserve(self, names: Sequence[str], count: int, now_ns: int) -> list[TrunkId]:
+        """Take up to `count` lines with their tokens, the first trunks first; give each back with `give_back` of its trunk."""
+        taken: list[TrunkId] = []
+        for name in names:
+            trunk = self._trunks[TrunkId(name)]
+            for _ in range(min(count - len(taken), self._room(trunk, now_ns))):
+                trunk.take(now_ns)
+                taken.append(trunk.id)
+        return taken
+
+    def next_after(self, failed: TrunkId, names: Sequence[str], now_ns: int) -> TrunkId | None:
+        """Return the next trunk after a failed one that can take an attempt now, with its line and token taken."""
+        order = list(names)
+        for name in order[order.index(failed) + 1 :] if failed in order else []:
+            trunk = self._trunks[TrunkId(name)]
+            if self._room(trunk, now_ns):
+                trunk.take(now_ns)
+                return trunk.id
+        return None
+
+    def blocked_reason(self, names: Sequence[str], now_ns: int) -> str:
+        """Say why nothing can be placed over these trunks now; empty where something can."""
+        reasons = []
+        for name in names:
+            trunk = self._trunks[TrunkId(name)]
+            if self._room(trunk, now_ns):
+                return ""
+            if trunk.state is not TrunkState.UP:
+                reasons.append(f"trunk {name} is {trunk.state}: {trunk.reason}")
+            elif not trunk.lines_free:
+                reasons.append(f"trunk {name}: all {trunk.settings.lines} lines in use")
+            else:
+                reasons.append(f"trunk {name}: {trunk.settings.calls_per_second:g} calls per second reached")
+        return "; ".join(reasons)
+
+    def _room(self, trunk: Trunk, now_ns: int) -> int:
+        if trunk.state is not TrunkState.UP:
+            return 0
+        return min(trunk.lines_free, trunk.tokens_free(now_ns))
+
+    def note_alive(self, name: TrunkId) -> bool:
+        """Any SIP answer came; returns True where that changed the state to up."""
+        trunk = self._trunks[name]
+        trunk.silent_failures = 0
+        trunk.probe_backoff_s = 1.0
+        changed = trunk.state is not TrunkState.UP
+        trunk.state, trunk.reason = TrunkState.UP, ""
+        return changed
+
+    def note_silent(self, name: TrunkId, *, probe: bool) -> bool:
+        """No SIP answer came to a probe or an INVITE; returns True where that changed the state to down."""
+        trunk = self._trunks[name]
+        trunk.silent_failures += 1
+        if not probe and trunk.silent_failures < FAILURES_TO_DOWN:
+            return False
+        if probe:
+            trunk.probe_backoff_s = min(PROBE_BACKOFF_MAX_S, trunk.probe_backoff_s * 2)
+        if trunk.settings.options_interval_s == 0:
+            return False  # nothing would ever bring it up again
+        changed = trunk.state is not TrunkState.DOWN
+        trunk.state = TrunkState.DOWN
+        trunk.reason = "does not answer OPTIONS" if probe else "does not answer INVITE"
+        return changed

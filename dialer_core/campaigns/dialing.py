@@ -1,0 +1,446 @@
+"""When to place how many calls: one pacer per agent pool, its share to each campaign, trunk lines taken, leads claimed.
+
+It owns pools, pacers and campaigns' running state. A pool is the agents with the same eligible campaigns. The pacer decides from counts and
+ages (`pacing`); which lead comes next, and whether it may be contacted, is the hopper's and the gate's, in the claim's transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import structlog
+
+from dialer_core.agents.roster import Roster
+from dialer_core.calls.attempt import RINGING_STATES, Attempt
+from dialer_core.calls.trunks import Trunks
+from dialer_core.campaigns import hopper
+from dialer_core.campaigns.allocation import Allocation
+from dialer_core.campaigns.run import CampaignCue, CampaignRun
+from dialer_core.errors import CommandRefusedError
+from dialer_core.events import (
+    CampaignEmpty,
+    CampaignPaused,
+    CampaignStarted,
+    CampaignStopped,
+    Event,
+    PacingDecided,
+)
+from dialer_core.lines import WorkerPool
+from dialer_core.runtime import Runtime
+from dialer_core.store import campaigns as campaign_rows
+from dialer_core.vocabulary import (
+    AgentState,
+    AttemptId,
+    AttemptState,
+    CampaignId,
+    CampaignState,
+    LegId,
+    Outcome,
+    TrunkId,
+    new_id,
+)
+from pacing import Decision, EventKind, Pacer, PacerConfig, Snapshot
+
+log = structlog.get_logger(__name__)
+
+EMPTY_RETRY_S = 2.0
+"""An empty hopper is asked again after so long at most: leads may have been imported meanwhile."""
+CLAIM_FAILED_RETRY_S = 1.0
+MIN_RING_S = 15.0
+
+
+@dataclass(slots=True)
+class Pool:
+    """Agents with the same eligible campaigns, and their pacer."""
+
+    key: str
+    campaigns: tuple[CampaignId, ...]
+    pacer: Pacer | None = None
+    config: PacerConfig | None = None
+    allocation: Allocation = field(default_factory=Allocation)
+    events: list[tuple[int, float]] = field(default_factory=list)
+    last_binding: str = ""
+
+
+class Dialing:
+    """The pacing side of the engine.
+
+    Parameters
+    ----------
+    live
+        The live attempts, as `CallFlow` keeps them.
+    begin, release
+        `CallFlow`'s: take a committed attempt; end a long-ringing one.
+    braked
+        Whether the independent brake is on: loop lag, store behind.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        campaigns: dict[CampaignId, CampaignRun],
+        roster: Roster,
+        trunks: Trunks,
+        workers: WorkerPool,
+        *,
+        live: Callable[[], Iterable[Attempt]],
+        begin: Callable[[Attempt], None],
+        release: Callable[[Attempt, Outcome], None],
+        braked: Callable[[], bool],
+    ) -> None:
+        self._runtime = runtime
+        self.campaigns = campaigns
+        self._roster = roster
+        self._trunks = trunks
+        self._workers = workers
+        self._live = live
+        self._begin = begin
+        self._release = release
+        self._braked = braked
+        self.media_ready = False
+        self.draining = False
+        self._pools = self._make_pools()
+
+    def _make_pools(self) -> list[Pool]:
+        keys: dict[tuple[CampaignId, ...], None] = {}
+        for agent in self._roster.all():
+            keys[tuple(sorted(agent.campaigns))] = None
+        return [Pool(key="+".join(campaigns), campaigns=campaigns) for campaigns in keys]
+
+    # --- commands ---------------------------------------------------------------------------------------------------------------
+
+    def __getitem__(self, name: CampaignId) -> CampaignRun:
+        """Return a campaign; raises `CommandRefusedError` naming the known ones."""
+        try:
+            return self.campaigns[name]
+        except KeyError:
+            known = ", ".join(sorted(self.campaigns)) or "none"
+            msg = f"no campaign {name!r}; known are: {known}"
+            raise CommandRefusedError(msg) from None
+
+    def start(self, name: CampaignId) -> None:
+        """Let a campaign dial."""
+        self._command(name, CampaignCue.START, CampaignStarted(campaign_id=name), "")
+
+    def pause(self, name: CampaignId, reason: str) -> None:
+        """Place nothing new; what is alive goes on."""
+        self._command(
+            name,
+            CampaignCue.PAUSE,
+            CampaignPaused(campaign_id=name, reason=reason),
+            reason or "paused by command",
+        )
+
+    def stop(self, name: CampaignId, reason: str) -> None:
+        """Place nothing new, and end what has not been answered."""
+        self._command(
+            name,
+            CampaignCue.STOP,
+            CampaignStopped(campaign_id=name, reason=reason),
+            reason or "stopped by command",
+        )
+        for attempt in [a for a in self._live() if a.campaign_id == name and a.state in RINGING_STATES]:
+            self._release(attempt, Outcome.CANCELLED)
+
+    def _command(self, name: CampaignId, cue: CampaignCue, event: Event, reason: str) -> None:
+        campaign = self[name]
+        if not campaign.apply(cue):
+            msg = f"campaign {name} is {campaign.state}: cannot {cue} now"
+            raise CommandRefusedError(msg)
+        campaign.reason, campaign.empty_until_ns, campaign.empty_said = reason, 0, ""
+        self._store_state(campaign, event)
+
+    def _store_state(self, campaign: CampaignRun, *events: Event) -> None:
+        state = campaign.state
+        self._runtime.store(lambda tx: campaign_rows.set_state(tx, campaign.id, state), *events)
+
+    # --- what pacing learns (calls.call_flow.Observer) ---------------------------------------------------------------------
+
+    def live_answer(self, attempt: Attempt) -> None:
+        """Count a live answer."""
+        campaign = self.campaigns[attempt.campaign_id]
+        campaign.live_answers += 1
+        campaign.ledger_live += 1
+        self._learn(attempt, EventKind.LIVE_ANSWER, attempt.answered_ns)
+
+    def abandoned(self, attempt: Attempt) -> None:
+        """Count an abandoned call."""
+        campaign = self.campaigns[attempt.campaign_id]
+        campaign.abandoned += 1
+        campaign.ledger_abandoned += 1
+
+    def not_live_after_all(self, attempt: Attempt) -> None:
+        """Take a live answer back: it was a machine."""
+        campaign = self.campaigns[attempt.campaign_id]
+        campaign.live_answers -= 1
+        campaign.ledger_live -= 1
+        if attempt.abandoned_ns:
+            campaign.abandoned -= 1
+            campaign.ledger_abandoned -= 1
+
+    def attempt_ended(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Count an outcome."""
+        self.campaigns[attempt.campaign_id].outcomes[outcome] += 1
+        if not attempt.live and attempt.sent_ns:
+            kind = EventKind.RELEASED if outcome is Outcome.RELEASED else EventKind.NOT_LIVE
+            self._learn(attempt, kind, attempt.answered_ns or self._runtime.clock.mono_ns())
+
+    def _learn(self, attempt: Attempt, kind: EventKind, until_ns: int) -> None:
+        for pool in self._pools:
+            if pool.key == attempt.pool:
+                pool.events.append(
+                    (int(kind), max(0.0, (until_ns - attempt.sent_ns) / 1e9) if attempt.sent_ns else 0.0)
+                )
+
+    # --- one step -----------------------------------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Look at every pool once and place what its pacer says. Cheap; called on every change and a few times a second."""
+        finished_work, self._roster.wrap_up_seconds = self._roster.wrap_up_seconds, []
+        for pool in self._pools:
+            pool.events.extend(finished_work)
+            self._step_pool(pool)
+
+    def _step_pool(self, pool: Pool) -> None:
+        now_ns = self._runtime.clock.mono_ns()
+        running = [self.campaigns[name] for name in pool.campaigns if self.campaigns[name].dialing]
+        finished = [
+            self.campaigns[name]
+            for name in pool.campaigns
+            if self.campaigns[name].state is CampaignState.FINISHED
+        ]
+        for campaign in finished:
+            self._look_again(campaign, now_ns)
+        if not running or self.draining or not self.media_ready:
+            return
+        lead = max(running, key=lambda campaign: campaign.settings.weight)
+        pacer = self._pacer(pool, lead)
+        room = {campaign.id: self._room(campaign, now_ns) for campaign in running}
+        snapshot = self._snapshot(pool, running, room, now_ns)
+        pool.events.clear()
+        decision = pacer.step(snapshot)
+        self._tell(pool, running, snapshot, decision, now_ns)
+        for attempt in self._oldest_ringing(pool, decision.release, now_ns):
+            self._release(attempt, Outcome.RELEASED)
+        weights = {campaign.id: campaign.settings.weight for campaign in running}
+        for name, count in pool.allocation.split(decision.place, weights, room).items():
+            self._claim(pool, self.campaigns[name], count, now_ns)
+
+    def _pacer(self, pool: Pool, campaign: CampaignRun) -> Pacer:
+        """Return the pool's pacer; its settings are those of its heaviest running campaign."""
+        settings = campaign.settings
+        config = PacerConfig(
+            mode=settings.pacing,
+            abandonment_ceiling=campaign.ceiling,
+            agent_wait_s=campaign.agent_wait_s,
+            ring_timeout_s=settings.ring_limit_s,
+            min_ring_s=min(MIN_RING_S, settings.ring_limit_s),
+            ratio=settings.ratio,
+        )
+        if pool.pacer is None or pool.config != config:
+            pool.pacer = Pacer(config, pool.pacer.export_state() if pool.pacer else None)
+            pool.config = config
+        return pool.pacer
+
+    def _room(self, campaign: CampaignRun, now_ns: int) -> int:
+        """Attempts this campaign could place now; sets why none, for people."""
+        if now_ns < campaign.empty_until_ns:
+            return 0
+        trunks = campaign.settings.trunks
+        lines = self._trunks.available(trunks, now_ns)
+        workers = self._workers.free_for_customers() - sum(
+            other.claiming for other in self.campaigns.values()
+        )
+        workers -= sum(attempt.state is AttemptState.COMMITTED for attempt in self._live())
+        room = min(lines, max(0, workers))
+        if campaign.settings.max_lines is not None:
+            used = campaign.claiming + sum(attempt.campaign_id == campaign.id for attempt in self._live())
+            room = min(room, max(0, campaign.settings.max_lines - used))
+        if lines == 0:
+            campaign.reason = self._trunks.blocked_reason(trunks, now_ns)
+        elif room == 0:
+            campaign.reason = (
+                "all line workers are in use"
+                if workers <= 0
+                else f"max_lines ({campaign.settings.max_lines}) in use"
+            )
+        elif not campaign.empty_said:
+            campaign.reason = ""
+        return room
+
+    def _snapshot(
+        self, pool: Pool, running: list[CampaignRun], room: dict[CampaignId, int], now_ns: int
+    ) -> Snapshot:
+        members = [agent for agent in self._roster.all() if tuple(sorted(agent.campaigns)) == pool.campaigns]
+        placed = [attempt for attempt in self._live() if attempt.pool == pool.key]
+        claiming = sum(campaign.claiming for campaign in running)
+
+        def seconds(since_ns: int) -> float:
+            return max(0.0, (now_ns - since_ns) / 1e9)
+
+        talking = [agent for agent in members if agent.comes_back and agent.state is not AgentState.WRAP_UP]
+        return Snapshot(
+            now_s=now_ns / 1e9,
+            idle=sum(agent.offered for agent in members),
+            waiting=sum(attempt.state is AttemptState.WAITING for attempt in placed),
+            talk_elapsed_s=[seconds(agent.since_ns) for agent in talking],
+            wrapup_elapsed_s=[
+                seconds(agent.since_ns)
+                for agent in members
+                if agent.comes_back and agent.state is AgentState.WRAP_UP
+            ],
+            ring_age_s=[seconds(a.sent_ns or a.committed_ns) for a in placed if a.state in RINGING_STATES]
+            + [0.0] * claiming,
+            listening_age_s=[seconds(a.answered_ns) for a in placed if a.state is AttemptState.LISTENING],
+            lines_free=sum(room.values()),
+            live_total=sum(campaign.ledger_live for campaign in running),
+            abandoned_total=sum(campaign.ledger_abandoned for campaign in running),
+            brake=self._braked(),
+            events=list(pool.events),
+        )
+
+    def _tell(
+        self, pool: Pool, running: list[CampaignRun], snapshot: Snapshot, decision: Decision, now_ns: int
+    ) -> None:
+        words = (
+            f"{snapshot.idle} idle, {len(snapshot.ring_age_s)} ringing, {len(snapshot.listening_age_s)} listening, {snapshot.waiting} waiting; "
+            f"placing {decision.place}; bound by {decision.binding}"
+        )
+        for campaign in running:
+            campaign.last_decision = words
+        if not decision.place and not decision.release and decision.binding == pool.last_binding:
+            return
+        pool.last_binding = decision.binding
+        self._runtime.journal.append(
+            PacingDecided(
+                at_mono_ns=now_ns, pool=pool.key, place=decision.place, release=decision.release, idle=snapshot.idle,
+                ringing=len(snapshot.ring_age_s), listening=len(snapshot.listening_age_s), waiting=snapshot.waiting, binding=decision.binding,
+            )
+        )  # fmt: skip
+
+    def _oldest_ringing(self, pool: Pool, count: int, now_ns: int) -> list[Attempt]:
+        """Attempts that have rung the legal minimum, the oldest first."""
+        if not count:
+            return []
+        ringing = [
+            a
+            for a in self._live()
+            if a.pool == pool.key
+            and a.state in RINGING_STATES
+            and now_ns - a.sent_ns >= MIN_RING_S * 1e9
+            and a.sent_ns
+        ]
+        return sorted(ringing, key=lambda attempt: attempt.sent_ns)[:count]
+
+    # --- claiming ---------------------------------------------------------------------------------------------------------------
+
+    def _claim(self, pool: Pool, campaign: CampaignRun, count: int, now_ns: int) -> None:
+        trunks = self._trunks.reserve(campaign.settings.trunks, count, now_ns)
+        if not trunks:
+            return
+        campaign.claiming += len(trunks)
+        now_utc = self._runtime.clock.utc()
+        future = self._runtime.journal.submit(
+            lambda tx: hopper.claim(
+                tx, campaign_id=campaign.id, settings=campaign.settings, pack=campaign.pack, trunks=trunks,
+                node=self._runtime.node, boot_id=self._runtime.boot_id, now=now_utc,
+            )
+        )  # fmt: skip
+        future.add_done_callback(lambda done: self._claimed(pool, campaign, trunks, done))
+
+    def _claimed(
+        self, pool: Pool, campaign: CampaignRun, trunks: list[TrunkId], done: asyncio.Future[hopper.Claim]
+    ) -> None:
+        campaign.claiming -= len(trunks)
+        error = None if done.cancelled() else done.exception()
+        if done.cancelled() or error is not None:
+            log.error("claim_failed", campaign=campaign.id, error=type(error).__name__, exc_info=error)
+            campaign.reason = "leads could not be claimed: see the log"
+            campaign.empty_until_ns = self._runtime.clock.mono_ns() + int(CLAIM_FAILED_RETRY_S * 1e9)
+            claim = hopper.Claim(attempts=[], empty=None)
+        else:
+            claim = done.result()
+        for trunk in trunks[len(claim.attempts) :]:
+            self._trunks[trunk].give_back()
+        for claimed in claim.attempts:
+            self.adopt(claimed, pool.key)
+        if claim.empty is not None:
+            self._empty(campaign, claim.empty)
+        else:
+            campaign.empty_said = ""
+
+    def adopt(self, claimed: hopper.ClaimedAttempt, pool: str) -> None:
+        """Take a committed attempt whose trunk line is held; unless it must not be dialed any more, it begins."""
+        campaign = self.campaigns[claimed.campaign_id]
+        attempt = Attempt(
+            id=AttemptId(claimed.attempt_id), campaign_id=campaign.id, lead_id=claimed.lead_id, account_id=claimed.account_id,
+            person_id=claimed.person_id, phone_id=claimed.phone_id, number=claimed.number, trunk=claimed.trunk, pool=pool,
+            leg_id=LegId(new_id()), retry_of=claimed.retry_of, language=claimed.language,
+        )  # fmt: skip
+        campaign.attempts += 1
+        self._begin(attempt)
+        if (
+            not campaign.dialing or self.draining or not self.media_ready
+        ):  # paused, stopped or drained between claim and now
+            self._release(attempt, Outcome.CANCELLED)
+
+    def _empty(self, campaign: CampaignRun, report: hopper.EmptyReport) -> None:
+        """Nothing (more) is dialable: say why once, and ask again when something may have changed."""
+        now_ns, now_utc = self._runtime.clock.mono_ns(), self._runtime.clock.utc()
+        wait_s = EMPTY_RETRY_S
+        if report.next_at is not None:
+            wait_s = min(wait_s, max(0.05, (report.next_at - now_utc).total_seconds()))
+        campaign.empty_until_ns = now_ns + int(wait_s * 1e9)
+        busy = campaign.claiming or any(attempt.campaign_id == campaign.id for attempt in self._live())
+        done = report.finished and not busy
+        if report.finished and busy:
+            return
+        said = f"{sorted(report.reasons.items())} {report.next_at} {done}"
+        if said == campaign.empty_said:
+            return
+        campaign.empty_said = said
+        campaign.reason = _empty_words(report)
+        event = CampaignEmpty(
+            campaign_id=campaign.id,
+            reasons=report.reasons,
+            finished=done,
+            next_at_utc=report.next_at.isoformat() if report.next_at else None,
+        )
+        log.info("campaign_empty", campaign=campaign.id, reasons=report.reasons, finished=done)
+        if done and campaign.apply(CampaignCue.LIST_DONE):
+            self._store_state(campaign, event)
+        else:
+            self._runtime.journal.append(event)
+
+    def _look_again(self, campaign: CampaignRun, now_ns: int) -> None:
+        """A finished list may have got new leads: look, without claiming."""
+        if now_ns < campaign.empty_until_ns or self.draining:
+            return
+        campaign.empty_until_ns = now_ns + int(EMPTY_RETRY_S * 1e9)
+        now_utc = self._runtime.clock.utc()
+
+        def looked(done: asyncio.Future[bool]) -> None:
+            if (
+                not done.cancelled()
+                and done.exception() is None
+                and done.result()
+                and campaign.apply(CampaignCue.LEADS_CAME)
+            ):
+                campaign.empty_until_ns, campaign.empty_said, campaign.reason = 0, "", ""
+                self._store_state(campaign, CampaignStarted(campaign_id=campaign.id))
+
+        self._runtime.journal.submit(lambda tx: hopper.has_work(tx, campaign.id, now_utc)).add_done_callback(
+            looked
+        )
+
+
+def _empty_words(report: hopper.EmptyReport) -> str:
+    reasons = (
+        ", ".join(f"{count} {reason}" for reason, count in sorted(report.reasons.items()))
+        or "the list is empty"
+    )
+    when = f"; next at {report.next_at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC" if report.next_at else ""
+    return f"nothing dialable: {reasons}{when}"

@@ -1,0 +1,102 @@
+"""One campaign while the engine runs: its settings, its rule pack, its state and its running totals.
+
+It owns the campaign's state table and the totals; `dialing.py` decides what is placed, `calls/` what becomes of it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from dialer_core.compliance.packs import RulePack
+from dialer_core.settings import CampaignSettings
+from dialer_core.vocabulary import CampaignId, CampaignState
+
+
+class CampaignCue(enum.StrEnum):
+    """What can happen to a campaign."""
+
+    START = "start"
+    PAUSE = "pause"
+    STOP = "stop"
+    LIST_DONE = "list_done"
+    """Every lead is finished and no attempt is alive."""
+    LEADS_CAME = "leads_came"
+    """A finished list has dialable leads again."""
+
+
+S = CampaignState
+_CUES: Final = tuple(CampaignCue)
+_ROWS: Final[dict[CampaignState, tuple[CampaignState | None, ...]]] = {
+    # state      start      pause     stop       list done   leads came
+    S.STOPPED:  (S.RUNNING, None,     None,      None,       None),
+    S.RUNNING:  (None,      S.PAUSED, S.STOPPED, S.FINISHED, None),
+    S.PAUSED:   (S.RUNNING, None,     S.STOPPED, None,       None),
+    S.FINISHED: (S.RUNNING, None,     S.STOPPED, None,       S.RUNNING),
+}  # fmt: skip
+TABLE: Final[dict[tuple[CampaignState, CampaignCue], CampaignState | None]] = {
+    (state, cue): cell for state, row in _ROWS.items() for cue, cell in zip(_CUES, row, strict=True)
+}
+"""None: the cue makes no sense there (a command is refused, an observation ignored). Rendered into the documentation."""
+
+
+@dataclass(slots=True)
+class CampaignRun:
+    """One campaign now."""
+
+    id: CampaignId
+    settings: CampaignSettings
+    pack: RulePack
+    state: CampaignState = CampaignState.STOPPED
+    reason: str = ""
+    """Why it is not dialing, for people."""
+    draining: bool = False
+    empty_until_ns: int = 0
+    """Nothing was dialable: the hopper is not asked again before."""
+    empty_said: str = ""
+    """The last report of an empty hopper, so that the same one is not told again."""
+    claiming: int = 0
+    """Leads being claimed now."""
+    attempts: int = 0
+    live_answers: int = 0
+    abandoned: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    ledger_live: int = 0
+    """Live answers in the profile's tightest window."""
+    ledger_abandoned: int = 0
+    last_decision: str = ""
+
+    @property
+    def dialing(self) -> bool:
+        """New attempts may be placed."""
+        return self.state is CampaignState.RUNNING and not self.draining
+
+    @property
+    def agent_wait_s(self) -> float:
+        """Seconds from the end of a greeting within which a live answer must have an agent: the profile's limit."""
+        return self.pack.abandonment.limit_s
+
+    @property
+    def ceiling(self) -> float:
+        """Share of live answers that may be abandoned: the campaign's or the rule pack's, whichever is stricter."""
+        return min(self.settings.abandonment_ceiling, self.pack.abandonment.ceiling)
+
+    def apply(self, cue: CampaignCue) -> bool:
+        """Feed a cue; returns whether the state changed."""
+        state = TABLE[self.state, cue]
+        if state is None:
+            return False
+        self.state = state
+        return True
+
+
+def render_table() -> str:
+    """Return the table of transitions in Markdown."""
+    lines = ["| state | " + " | ".join(_CUES) + " |", "|---" * (len(_CUES) + 1) + "|"]
+    lines += [
+        f"| **{state}** | " + " | ".join(cell.value if cell else "–" for cell in row) + " |"
+        for state, row in _ROWS.items()
+    ]
+    return "\n".join(lines)

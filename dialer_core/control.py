@@ -1,0 +1,224 @@
+"""What can be asked of the running engine: every `HostCommand` by name, and the status it answers.
+
+It owns the mapping from command names to the engine's parts and the building of `Snapshot`. It decides nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import structlog
+
+from dialer_core.errors import CommandRefusedError
+from dialer_core.events import AttemptDispositioned
+from dialer_core.ipc.messages import HostCommand, HostReply
+from dialer_core.snapshot import AgentView, CallView, CampaignView, Snapshot, TrunkView, WorkerView
+from dialer_core.store import attempts as attempt_rows
+from dialer_core.vocabulary import (
+    AgentId,
+    AgentState,
+    AttemptId,
+    AttemptState,
+    CampaignId,
+    Disposition,
+    Outcome,
+)
+
+if TYPE_CHECKING:
+    from dialer_core.engine import Engine
+
+log = structlog.get_logger(__name__)
+
+_DIALING = (
+    AttemptState.COMMITTED,
+    AttemptState.PLACING,
+    AttemptState.DIALING,
+    AttemptState.RINGING,
+    AttemptState.EARLY_MEDIA,
+)
+
+
+class UnknownError(Exception):
+    """The thing named in a command does not exist."""
+
+
+class InvalidError(Exception):
+    """An argument is missing or not allowed."""
+
+
+class Control:
+    """Answers commands for one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._commands: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "status": lambda _args: msgspec.to_builtins(self.snapshot()),
+            "calls.list": lambda _args: msgspec.to_builtins(self.calls()),
+            "calls.hangup": self._hangup,
+            "campaigns.start": lambda args: engine.dialing.start(self._campaign(args)),
+            "campaigns.pause": lambda args: engine.dialing.pause(
+                self._campaign(args), _text(args, "reason", "")
+            ),
+            "campaigns.stop": lambda args: engine.dialing.stop(
+                self._campaign(args), _text(args, "reason", "")
+            ),
+            "agents.login": lambda args: engine.login(self._agent(args)),
+            "agents.ready": lambda args: engine.roster.ready(self._agent(args)),
+            "agents.pause": lambda args: engine.roster.pause(self._agent(args), _text(args, "reason", "")),
+            "agents.logout": lambda args: engine.roster.logout(self._agent(args)),
+            "attempts.disposition": self._dispose,
+            "engine.drain": lambda _args: engine.drain(),
+        }
+
+    def answer(self, command: HostCommand) -> HostReply:
+        """Carry a command out; every failure is a reply, never an exception."""
+        handler = self._commands.get(command.name)
+        if handler is None:
+            return HostReply(
+                request_id=command.request_id, error=f"there is no command {command.name!r}", kind="unknown"
+            )
+        try:
+            result = handler(command.args)
+        except UnknownError as error:
+            return HostReply(request_id=command.request_id, error=str(error), kind="unknown")
+        except InvalidError as error:
+            return HostReply(request_id=command.request_id, error=str(error), kind="invalid")
+        except CommandRefusedError as error:
+            return HostReply(request_id=command.request_id, error=str(error), kind="refused")
+        except Exception as error:  # the call loop must outlive a mistake in a command
+            log.exception("command_failed", command=command.name, error=type(error).__name__)
+            return HostReply(
+                request_id=command.request_id,
+                error="the engine failed on this command; see its log",
+                kind="internal",
+            )
+        else:
+            return HostReply(request_id=command.request_id, result=result)
+        finally:
+            if command.name not in ("status", "calls.list"):
+                log.info("command", command=command.name, actor=command.actor)
+
+    def _campaign(self, args: dict[str, Any]) -> CampaignId:
+        name = CampaignId(_text(args, "campaign"))
+        if name not in self._engine.dialing.campaigns:
+            known = ", ".join(sorted(self._engine.dialing.campaigns)) or "none"
+            raise UnknownError(f"no campaign {name!r}; known are: {known}")
+        return name
+
+    def _agent(self, args: dict[str, Any]) -> AgentId:
+        name = AgentId(_text(args, "agent"))
+        if name not in self._engine.roster.agents:
+            known = ", ".join(sorted(self._engine.roster.agents)) or "none"
+            raise UnknownError(f"no agent {name!r}; known are: {known}")
+        return name
+
+    def _hangup(self, args: dict[str, Any]) -> None:
+        attempt = self._engine.flow.attempts.get(AttemptId(_text(args, "attempt")))
+        if attempt is None:
+            raise UnknownError("no live attempt has this id")
+        self._engine.flow.release(attempt, Outcome.CANCELLED)
+
+    def _dispose(self, args: dict[str, Any]) -> dict[str, str]:
+        agent_id = self._agent(args)
+        agent = self._engine.roster[agent_id]
+        text = _text(args, "disposition")
+        try:
+            disposition = Disposition(text)
+        except ValueError:
+            raise InvalidError(f"{text!r} is no disposition; allowed are: {', '.join(Disposition)}") from None
+        attempt_id = AttemptId(args["attempt"]) if args.get("attempt") else agent.last_attempt_id
+        if attempt_id is None:
+            raise CommandRefusedError(f"agent {agent_id} has had no conversation since the engine started")
+        runtime = self._engine.runtime
+        event = AttemptDispositioned(
+            attempt_id=attempt_id,
+            agent_id=agent_id,
+            disposition=disposition,
+            at_mono_ns=runtime.clock.mono_ns(),
+            campaign_id=agent.campaign_id,
+        )
+        runtime.store(lambda tx: attempt_rows.update(tx, attempt_id, disposition=disposition.value), event)
+        if agent.state is AgentState.WRAP_UP:
+            self._engine.roster.wrap_up_over(agent)
+        return {"attempt": attempt_id, "disposition": disposition}
+
+    # --- status --------------------------------------------------------------------------------------------------------------------
+
+    def calls(self) -> tuple[CallView, ...]:
+        """Every live attempt, the oldest first."""
+        now_ns = self._engine.runtime.clock.mono_ns()
+        return tuple(
+            CallView(
+                attempt_id=a.id, campaign=a.campaign_id, state=a.state, trunk=a.trunk, agent=a.agent_id,
+                seconds=round((now_ns - a.committed_ns) / 1e9, 3),
+            )
+            for a in sorted(self._engine.flow.attempts.values(), key=lambda a: a.committed_ns)
+        )  # fmt: skip
+
+    def snapshot(self) -> Snapshot:
+        """Everything a status page needs, from memory."""
+        engine = self._engine
+        now_ns = engine.runtime.clock.mono_ns()
+        return Snapshot(
+            node=engine.runtime.node,
+            at_utc=engine.runtime.clock.utc().isoformat(),
+            uptime_s=round((now_ns - engine.started_ns) / 1e9, 1),
+            draining=engine.dialing.draining,
+            store_healthy=engine.runtime.journal.healthy,
+            media_attached=engine.media_ready,
+            loop_lag_ms_p99=round(engine.lag.p99_ms(), 2),
+            campaigns=tuple(self._campaign_view(name) for name in engine.dialing.campaigns),
+            agents=tuple(
+                AgentView(
+                    id=agent.id, name=agent.settings.name, state=agent.state, reason=agent.reason, leg_up=agent.leg_up,
+                    seconds_in_state=round((now_ns - agent.since_ns) / 1e9, 1), attempt_id=agent.attempt_id, campaign=agent.campaign_id,
+                    conversations=agent.conversations,
+                )
+                for agent in engine.roster.all()
+            ),
+            trunks=tuple(
+                TrunkView(
+                    id=trunk.id, state=trunk.state, reason=trunk.reason, lines=trunk.settings.lines, lines_used=trunk.lines_used,
+                    calls_per_second=trunk.settings.calls_per_second,
+                )
+                for trunk in engine.trunks.all()
+            ),
+            workers=tuple(
+                WorkerView(id=worker.id, attached=worker.ready, slots_used=worker.slots_used, capacity=worker.capacity, rss_mb=worker.rss_mb)
+                for worker in sorted(engine.workers.workers.values(), key=lambda worker: worker.id)
+            ),
+        )  # fmt: skip
+
+    def _campaign_view(self, name: CampaignId) -> CampaignView:
+        campaign = self._engine.dialing.campaigns[name]
+        states = [
+            attempt.state for attempt in self._engine.flow.attempts.values() if attempt.campaign_id == name
+        ]
+        return CampaignView(
+            id=name,
+            state=campaign.state,
+            reason=campaign.reason,
+            pacing=campaign.settings.pacing,
+            detection=campaign.settings.detection,
+            attempts=campaign.attempts,
+            dialing=sum(state in _DIALING for state in states),
+            listening=states.count(AttemptState.LISTENING),
+            waiting=states.count(AttemptState.WAITING) + states.count(AttemptState.ABANDONING),
+            talking=states.count(AttemptState.BRIDGED) + states.count(AttemptState.BRIDGING),
+            live_answers=campaign.live_answers,
+            abandoned=campaign.abandoned,
+            outcomes=dict(campaign.outcomes),
+            ledger_live=campaign.ledger_live,
+            ledger_abandoned=campaign.ledger_abandoned,
+            abandonment_ceiling=campaign.ceiling,
+            last_decision=campaign.last_decision,
+        )
+
+
+def _text(args: dict[str, Any], key: str, default: str | None = None) -> str:
+    value = args.get(key, default)
+    if not isinstance(value, str) or (default is None and not value):
+        raise InvalidError(f"{key} is missing; it must be a text")
+    return value[:200]

@@ -1,0 +1,256 @@
+"""The engine's side of the line workers and the media plane: who is attached, how many calls each can take, and sending to them.
+
+It owns links, slots and attaching again. What the events mean is `call_flow.py`'s and `softphones.py`'s: they are handed on, in order.
+`MediaPort` and `WorkerPort` are the seam that lets a test drive the real engine on virtual time without processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from dialer_core.ipc.channel import Link
+from dialer_core.ipc.messages import (
+    AllowSources,
+    DumpState,
+    LegEnded,
+    MediaCommand,
+    MediaEvent,
+    MediaHealth,
+    MediaHello,
+    Place,
+    WorkerCommand,
+    WorkerEvent,
+    WorkerHealth,
+    WorkerHello,
+    WorkerState,
+)
+from dialer_core.vocabulary import LegId, LegKind, WorkerId
+
+log = structlog.get_logger(__name__)
+
+ATTACH_INTERVAL_S = 0.2
+WORKER_SOCKETS = "worker-*.sock"
+MEDIA_SOCKET = "media.sock"
+AGENT_WORKER_PREFIX = "agents-"
+
+
+class WorkerPort(Protocol):
+    """What can be told to one worker."""
+
+    def send(self, message: WorkerCommand) -> None:
+        """Queue a command; never blocks."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class MediaPort(Protocol):
+    """What can be told to the media plane."""
+
+    def send(self, message: MediaCommand) -> None:
+        """Queue a command; never blocks; dropped while it is away (the engine is told that it is)."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """One attached worker."""
+
+    id: WorkerId
+    port: WorkerPort
+    capacity: int = 0
+    slots_used: int = 0
+    placing: int = 0
+    """Placed since the last health report, so perhaps not yet in `slots_used`."""
+    rss_mb: float = 0.0
+    boot: str = ""
+    ready: bool = False
+
+    @property
+    def free(self) -> int:
+        """Calls it can surely take."""
+        return max(0, self.capacity - self.slots_used - self.placing) if self.ready else 0
+
+
+class WorkerPool:
+    """Every attached line worker. Agents' legs live in workers of their own, so that no customer's call can take them down."""
+
+    def __init__(
+        self,
+        on_event: Callable[[WorkerId, WorkerEvent], None],
+        on_lost: Callable[[WorkerId], None],
+        on_capacity: Callable[[], None],
+    ) -> None:
+        self.workers: dict[WorkerId, Worker] = {}
+        self.sources: tuple[str, ...] = ()
+        self._on_event = on_event
+        self._on_lost = on_lost
+        self._on_capacity = on_capacity
+        self._stray_legs: Callable[[WorkerId, tuple[LegId, ...]], None] | None = None
+
+    def on_stray_legs(self, callback: Callable[[WorkerId, tuple[LegId, ...]], None]) -> None:
+        """Set what is told the legs that a worker still holds when it is attached."""
+        self._stray_legs = callback
+
+    def add(self, name: WorkerId, port: WorkerPort) -> None:
+        """Take a worker in; it counts once it has said hello."""
+        self.workers[name] = Worker(id=name, port=port)
+
+    def remove(self, name: WorkerId) -> None:
+        """A worker's socket has closed."""
+        if self.workers.pop(name, None) is not None:
+            self._on_lost(name)
+
+    def choose(self, kind: LegKind) -> WorkerId | None:
+        """Return the worker with most room for a leg of this kind, or None where there is no room."""
+        candidates = [
+            worker
+            for worker in self.workers.values()
+            if worker.free and (worker.id.startswith(AGENT_WORKER_PREFIX)) is (kind is LegKind.AGENT)
+        ]
+        best = max(candidates, key=lambda worker: worker.free, default=None)
+        return best.id if best else None
+
+    def free_for_customers(self) -> int:
+        """Customers' calls that could be placed now."""
+        return sum(
+            worker.free for worker in self.workers.values() if not worker.id.startswith(AGENT_WORKER_PREFIX)
+        )
+
+    def send(self, name: WorkerId, message: WorkerCommand) -> None:
+        """Send to a worker; nothing where it is gone (its loss has been told)."""
+        if (worker := self.workers.get(name)) is not None:
+            if isinstance(message, Place):
+                worker.placing += 1
+            worker.port.send(message)
+
+    def receive(self, name: WorkerId, event: WorkerEvent) -> None:
+        """Take one event of a worker."""
+        worker = self.workers.get(name)
+        if worker is None:
+            return
+        match event:
+            case WorkerHello():
+                worker.capacity, worker.boot, worker.ready = event.capacity, event.boot, True
+                if self.sources:
+                    worker.port.send(AllowSources(addresses=self.sources))
+                worker.port.send(DumpState())
+                log.info("worker_attached", worker=name, capacity=event.capacity, pid=event.pid)
+                self._on_capacity()
+            case WorkerHealth():
+                freed = event.slots_used < worker.slots_used
+                worker.slots_used, worker.capacity, worker.rss_mb, worker.placing = (
+                    event.slots_used,
+                    event.capacity,
+                    event.rss_mb,
+                    0,
+                )
+                if freed:
+                    self._on_capacity()
+            case WorkerState():
+                if self._stray_legs is not None:
+                    self._stray_legs(name, tuple(leg.leg_id for leg in event.legs))
+            case LegEnded():
+                self._on_event(name, event)
+                self._on_capacity()
+            case _:
+                self._on_event(name, event)
+
+
+class MediaLink:
+    """The one media plane, attached or not."""
+
+    def __init__(
+        self,
+        on_event: Callable[[MediaEvent], None],
+        on_attached: Callable[[], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self._on_event = on_event
+        self._on_attached = on_attached
+        self._on_lost = on_lost
+        self.link: Link[MediaCommand, MediaEvent] | None = None
+        self.prompts: frozenset[str] = frozenset()
+        self.attached = False
+        self.last_health: MediaHealth | None = None
+
+    def send(self, message: MediaCommand) -> None:
+        """Queue a command."""
+        if self.link is not None:
+            self.link.send(message)
+
+    def receive(self, event: MediaEvent) -> None:
+        """Take one event."""
+        match event:
+            case MediaHello():
+                self.prompts, self.attached = frozenset(event.prompts), True
+                self.send(DumpState())
+                log.info("media_attached", pid=event.pid)
+                self._on_attached()
+            case MediaHealth():
+                self.last_health = event
+            case _:
+                self._on_event(event)
+
+    def closed(self) -> None:
+        """The socket has closed."""
+        self.link = None
+        if self.attached:
+            self.attached = False
+            self._on_lost()
+
+
+class Attacher:
+    """Keeps the engine attached to every worker socket and the media plane in the run folder, for ever again."""
+
+    def __init__(self, run_dir: Path, pool: WorkerPool, media: MediaLink) -> None:
+        self._run_dir = run_dir
+        self._pool = pool
+        self._media = media
+        self._links: dict[WorkerId, Link[WorkerCommand, WorkerEvent]] = {}
+
+    async def run(self) -> None:
+        """Attach to whatever appears, until cancelled."""
+        while True:
+            await self._attach_all()
+            await asyncio.sleep(ATTACH_INTERVAL_S)
+
+    async def _attach_all(self) -> None:
+        if self._media.link is None:
+            try:
+                self._media.link = await Link.attach(
+                    self._run_dir / MEDIA_SOCKET, MediaEvent, self._media.receive, self._media.closed
+                )
+            except OSError:
+                pass  # not up yet, or being replaced: looked for again in a moment
+        for path in self._run_dir.glob(WORKER_SOCKETS):
+            name = WorkerId(path.stem.removeprefix("worker-"))
+            if name in self._links:
+                continue
+            try:
+                link: Link[WorkerCommand, WorkerEvent] = await Link.attach(
+                    path,
+                    WorkerEvent,
+                    lambda event, name=name: self._pool.receive(name, event),
+                    lambda name=name: self._closed(name),
+                )
+            except OSError:
+                continue
+            self._links[name] = link
+            self._pool.add(name, link)
+
+    def _closed(self, name: WorkerId) -> None:
+        self._links.pop(name, None)
+        self._pool.remove(name)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for link in list(self._links.values()):
+            link.close()
+        if self._media.link is not None:
+            self._media.link.close()

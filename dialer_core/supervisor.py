@@ -1,0 +1,272 @@
+"""`dialer run`: starts the media plane, the line workers, the engine and the host, watches them, starts again what dies, and drains on SIGTERM.
+
+It owns processes and nothing else: no state, no calls, no database. Everything it starts can be started again without it losing anything, because none of
+it knows the supervisor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+
+from dialer_core.errors import StartError
+from dialer_core.ipc.channel import Link
+from dialer_core.ipc.messages import WorkerCommand, WorkerEvent, WorkerHello
+from dialer_core.lines import AGENT_WORKER_PREFIX, MEDIA_SOCKET
+from dialer_core.settings import Settings
+from dialer_core.sip.pool import ForkServer, ForkServerSettings, worker_socket_path
+from dialer_core.vocabulary import WorkerId
+
+log = structlog.get_logger(__name__)
+
+RESTART_FIRST_S: Final = 0.2
+RESTART_MAX_S: Final = 10.0
+STEADY_S: Final = 30.0
+"""A process that lived so long starts again at once when it dies; one that did not waits longer each time."""
+HELLO_LIMIT_S: Final = 15.0
+STOP_LIMIT_S: Final = 8.0
+SPARE_LINES: Final = 0.25
+"""Extra worker slots: a slot lives on for up to 32 s after a BYE or CANCEL that nobody answers."""
+GAVE_UP_STARTS: Final = 3
+"""The engine failing so often before it ever ran steadily means that it cannot start: the supervisor ends with its error."""
+
+
+@dataclass(slots=True)
+class Child:
+    """One process that is kept running."""
+
+    name: str
+    arguments: list[str]
+    process: asyncio.subprocess.Process | None = None
+    started_s: float = 0.0
+    short_lives: int = 0
+    stopping: bool = False
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """The processes of one node.
+
+    Parameters
+    ----------
+    settings
+        The configuration, checked; each child reads it again by itself.
+    """
+
+    settings: Settings
+    _children: dict[str, Child] = field(default_factory=dict)
+    _workers: dict[WorkerId, int] = field(default_factory=dict)
+    """SIP port of each worker."""
+    _worker_deaths: dict[WorkerId, int] = field(default_factory=dict)
+    _forks: ForkServer | None = None
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _draining: bool = False
+    _done: asyncio.Event = field(default_factory=asyncio.Event)
+    _exit_code: int = 0
+
+    async def run(self) -> int:
+        """Start everything, keep it running, and return when the engine has drained."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._drain)
+        run_dir = self.settings.run_dir
+        run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        dialer, config = self.settings.dialer, str(self.settings.directory)
+        media = [
+            "-m", "dialer_core.media.plane", "--socket", str(run_dir / MEDIA_SOCKET), "--bind", dialer.media.bind,
+            "--advertise", dialer.media.public_address or dialer.media.bind, "--ports", dialer.media.rtp_ports,
+        ]  # fmt: skip
+        if dialer.media.prompts_dir is not None:
+            media += ["--prompts", str(self.settings.directory.parent / dialer.media.prompts_dir)]
+        try:
+            await self._start(Child("media", media))
+            self._forks = await ForkServer.start(
+                run_dir,
+                on_exit=self._worker_exited,
+                settings=ForkServerSettings(
+                    log_level=dialer.log.level,
+                    log_format=dialer.log.format,
+                    public_host=dialer.sip.public_address,
+                ),
+            )
+            await self._start_workers()
+            if not self._draining:
+                await self._start(Child("engine", ["-m", "dialer_core.engine", "--config", config]))
+                await self._start(Child("host", ["-m", "dialer_core.host", "--config", config]))
+                log.info(
+                    "dialer_running",
+                    workers=len(self._workers),
+                    api=f"http://{dialer.http.bind}:{dialer.http.port}/api/v1",
+                )
+                await self._done.wait()
+        finally:
+            await self._stop_all()
+        return self._exit_code
+
+    # --- children -----------------------------------------------------------------------------------------------------------------
+
+    async def _start(self, child: Child) -> None:
+        self._children[child.name] = child
+        child.started_s = asyncio.get_running_loop().time()
+        child.process = await asyncio.create_subprocess_exec(
+            sys.executable, *child.arguments, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+        )  # a session of its own: a Ctrl-C in the terminal is the supervisor's to act on
+        log.info("process_started", process=child.name, pid=child.process.pid)
+        self._spawn(self._watch(child))
+
+    async def _watch(self, child: Child) -> None:
+        assert child.process is not None  # noqa: S101 - started just before
+        code = await child.process.wait()
+        lived_s = asyncio.get_running_loop().time() - child.started_s
+        if child.stopping or self._done.is_set():
+            return
+        if child.name == "engine" and self._draining:
+            self._exit_code = 0 if code == 0 else 1
+            self._done.set()
+            return
+        log.error("process_died", process=child.name, code=code, lived_s=round(lived_s, 1))
+        child.short_lives = 0 if lived_s > STEADY_S else child.short_lives + 1
+        if child.name == "engine" and (code == 2 or child.short_lives >= GAVE_UP_STARTS):
+            log.error("engine_cannot_start", code=code)
+            self._exit_code = code if code in (1, 2) else 1
+            self._done.set()
+            return
+        await asyncio.sleep(_backoff_s(child.short_lives))
+        if not self._done.is_set():
+            await self._start(child)
+
+    # --- line workers -------------------------------------------------------------------------------------------------------------
+
+    async def _start_workers(self) -> None:
+        """Start one worker, read how many calls this pjsua2 takes, then as many as trunks and agents need."""
+        port = self.settings.dialer.sip.first_port
+        first = WorkerId("customers-0")
+        await self._spawn_worker(first, port)
+        capacity = await self._read_capacity(first)
+        lines = sum(trunk.lines for trunk in self.settings.trunks.values())
+        customers = max(1, math.ceil(lines * (1 + SPARE_LINES) / capacity))
+        agents = math.ceil(len(self.settings.agents) * (1 + SPARE_LINES) / capacity)
+        names = [WorkerId(f"customers-{index}") for index in range(1, customers)]
+        names += [WorkerId(f"{AGENT_WORKER_PREFIX}{index}") for index in range(agents)]
+        gap_s = 1.0 / self.settings.dialer.sip.start_rate_per_s
+        for offset, name in enumerate(names, start=1):
+            if self._draining:
+                return
+            await self._spawn_worker(name, port + offset)
+            await asyncio.sleep(gap_s)
+        log.info("workers_started", workers=len(self._workers), capacity=capacity)
+
+    async def _spawn_worker(self, name: WorkerId, port: int) -> None:
+        assert self._forks is not None  # noqa: S101 - set before the first worker
+        self._workers[name] = port
+        media_host = self.settings.dialer.media.public_address or self.settings.dialer.media.bind
+        await self._forks.spawn(
+            name, sip_host=self.settings.dialer.sip.bind, sip_port=port, media_host=media_host
+        )
+
+    async def _read_capacity(self, name: WorkerId) -> int:
+        """Attach for a moment, as an engine would, and take the capacity from its hello."""
+        assert self._forks is not None  # noqa: S101 - set before the first worker
+        loop = asyncio.get_running_loop()
+        heard: asyncio.Future[int] = loop.create_future()
+
+        def on_message(event: WorkerEvent) -> None:
+            if isinstance(event, WorkerHello) and not heard.done():
+                heard.set_result(event.capacity)
+
+        deadline = loop.time() + HELLO_LIMIT_S
+        while loop.time() < deadline:
+            if name not in self._forks.workers:
+                msg = f"line worker {name} ended at once: is SIP port {self._workers[name]} in use? (sip.first_port in dialer.toml)"
+                raise StartError(msg)
+            try:
+                link: Link[WorkerCommand, WorkerEvent] = await Link.attach(
+                    worker_socket_path(self.settings.run_dir, name), WorkerEvent, on_message, lambda: None
+                )
+            except OSError:
+                await asyncio.sleep(0.02)
+                continue
+            with contextlib.suppress(TimeoutError):
+                return await asyncio.wait_for(heard, HELLO_LIMIT_S)
+            link.close()
+        msg = f"line worker {name} did not say hello within {HELLO_LIMIT_S:g} s"
+        raise StartError(msg)
+
+    def _worker_exited(self, name: WorkerId, code: int | None) -> None:
+        if self._draining or self._done.is_set():
+            return
+        deaths = self._worker_deaths[name] = self._worker_deaths.get(name, 0) + 1
+        log.error("worker_died", worker=name, code=code, deaths=deaths)
+        self._spawn(self._replace(name, deaths))
+
+    async def _replace(self, name: WorkerId, deaths: int) -> None:
+        await asyncio.sleep(_backoff_s(deaths - 1))
+        if self._draining or self._done.is_set():
+            return
+        try:
+            await self._spawn_worker(name, self._workers[name])
+        except StartError as error:
+            log.error("worker_not_replaced", worker=name, error=str(error))
+            self._worker_exited(name, None)
+
+    # --- the end --------------------------------------------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        self._draining = True
+        engine = self._children.get("engine")
+        if engine is None or engine.process is None or engine.process.returncode is not None:
+            self._done.set()
+            return
+        log.info("draining")
+        with contextlib.suppress(ProcessLookupError):
+            engine.process.send_signal(signal.SIGTERM)
+
+    async def _stop_all(self) -> None:
+        """Host first, the engine if it still lives, then workers and media plane: nobody is left talking to a dead part."""
+        self._draining = True
+        self._done.set()
+        for name in ("host", "engine"):
+            await self._stop(name)
+        if self._forks is not None:
+            await self._forks.stop()
+        await self._stop("media")
+        for task in self._tasks:
+            task.cancel()
+        log.info("dialer_stopped", code=self._exit_code)
+
+    async def _stop(self, name: str) -> None:
+        child = self._children.get(name)
+        if child is None or child.process is None or child.process.returncode is not None:
+            return
+        child.stopping = True
+        with contextlib.suppress(ProcessLookupError):
+            child.process.terminate()
+        try:
+            await asyncio.wait_for(child.process.wait(), STOP_LIMIT_S)
+        except TimeoutError:
+            log.error("process_killed", process=name)
+            with contextlib.suppress(ProcessLookupError):
+                child.process.kill()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        discard: Callable[[asyncio.Task[None]], None] = self._tasks.discard
+        task.add_done_callback(discard)
+
+
+def _backoff_s(failures: int) -> float:
+    return float(min(RESTART_MAX_S, RESTART_FIRST_S * 2**failures)) if failures else RESTART_FIRST_S
+
+
+def run(settings: Settings) -> int:
+    """Run a node in the foreground until it is drained; returns the exit code."""
+    return asyncio.run(Supervisor(settings).run())
