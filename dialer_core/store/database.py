@@ -7,7 +7,10 @@ that is the `Journal`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,11 +21,13 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
 from dialer_core.clock import Clock, SystemClock, read_boot_id
 from dialer_core.errors import StoreError
 from dialer_core.store import events, migrate
-from dialer_core.store.errors import as_store_error
+from dialer_core.store.errors import DatabaseAwayError, as_store_error, is_busy
 from dialer_core.store.tx import Stamp, Tx
 
 BUSY_TIMEOUT_MS = 5_000
 """How long SQLite waits for another process's transaction; bulk jobs keep theirs under 50 ms."""
+TURN_POLL_S = 0.001
+"""How often whoever is next looks whether the present transaction has ended."""
 
 _SQLITE_PRAGMAS = (
     f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
@@ -151,8 +156,10 @@ def open_database(
             )
         _make_folder(Path(parsed.database))
         writer, reader = create_engine(parsed, **options), create_engine(parsed, **options)
-        _prepare_sqlite(writer, begin="BEGIN IMMEDIATE", read_only=False)
-        _prepare_sqlite(reader, begin="BEGIN", read_only=True)
+        _prepare_sqlite(
+            writer, _begin_in_turn(Path(f"{parsed.database}-turn")), last_pragma="PRAGMA busy_timeout=0"
+        )
+        _prepare_sqlite(reader, _begin_reading, last_pragma="PRAGMA query_only=ON")
     elif kind == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
         options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
@@ -186,18 +193,50 @@ def _make_folder(file: Path) -> None:
         ) from None
 
 
-def _prepare_sqlite(engine: Engine, *, begin: str, read_only: bool) -> None:
+def _prepare_sqlite(engine: Engine, begin: Callable[[Connection], None], *, last_pragma: str) -> None:
     """Take transactions into our own hands: the driver would begin late, and never for reading."""
 
     def set_up(dbapi_connection: Any, _record: object) -> None:
         dbapi_connection.isolation_level = None
-        for pragma in _SQLITE_PRAGMAS:
+        for pragma in (*_SQLITE_PRAGMAS, last_pragma):
             dbapi_connection.execute(pragma)
-        if read_only:
-            dbapi_connection.execute("PRAGMA query_only=ON")
-
-    def begin_transaction(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
 
     event.listen(engine, "connect", set_up)
-    event.listen(engine, "begin", begin_transaction)
+    event.listen(engine, "begin", begin)
+
+
+def _begin_reading(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+def _begin_in_turn(turn_file: Path) -> Callable[[Connection], None]:
+    """Return a BEGIN IMMEDIATE under which no process starves another.
+
+    SQLite itself lets whoever asks at the right moment write, and a job that writes one transaction after the
+    other asks at the right moment always: beside one, the journal was seen to wait for seconds. So whoever
+    waits to write holds a turnstile, and a second transaction of the same job stands behind it.
+    """
+
+    def begin(connection: Connection) -> None:
+        try:
+            turnstile = os.open(turn_file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise DatabaseAwayError(
+                f"cannot write beside the database: {turn_file}: {error.strerror}"
+            ) from None
+        try:
+            fcntl.flock(turnstile, fcntl.LOCK_EX)
+            deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+            while True:
+                try:
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                except exc.OperationalError as error:
+                    if not is_busy(error) or time.monotonic() > deadline:
+                        raise
+                    time.sleep(TURN_POLL_S)
+                else:
+                    return
+        finally:
+            os.close(turnstile)  # and let the next one through
+
+    return begin

@@ -20,6 +20,8 @@ from dialer_core.errors import StoreError
 _SQLITE_AWAY = frozenset({5, 6, 7, 8, 10, 11, 13, 14, 15, 17, 26})
 # BUSY LOCKED NOMEM READONLY IOERR CORRUPT FULL CANTOPEN PROTOCOL SCHEMA NOTADB
 
+_SQLITE_BUSY = 5
+
 # Classes of SQLSTATE: connection, transaction rollback (deadlock), resources, operator intervention, system
 # error, lock.
 _POSTGRESQL_AWAY = frozenset({"08", "40", "53", "55", "57", "58"})
@@ -57,6 +59,11 @@ def is_away(error: exc.SQLAlchemyError) -> bool:
     if state is None:
         return isinstance(error, exc.OperationalError | exc.InterfaceError)
     return state[:2] in _POSTGRESQL_AWAY or state == _READ_ONLY_TRANSACTION
+
+
+def is_busy(error: exc.DBAPIError) -> bool:
+    """Say whether SQLite is being written to by someone else."""
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == _SQLITE_BUSY
 
 
 def violated_constraint(error: exc.IntegrityError) -> str:

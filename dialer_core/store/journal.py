@@ -238,8 +238,8 @@ class Journal:
                     unit.error = last_error
 
     def _transact(self, group: list[_Unit], *, growing: bool, events_apart: bool) -> None:
-        deadline_ns = time.monotonic_ns() + GROUP_WINDOW_NS
         with self._database.transaction(self._stamp) as tx:
+            deadline_ns = time.monotonic_ns() + GROUP_WINDOW_NS  # what came in while we waited to begin counts too
             for unit in group:  # the list grows under the loop
                 self._run_unit(tx, unit, events_apart=events_apart)
                 if (

@@ -1,12 +1,13 @@
-"""The tables, with their final keys. Owner modules beside this one hold the queries; nobody else names a column.
+"""The tables, with their final keys. Owner modules beside this one hold the queries.
 
-Ids are UUIDv7 in text. Times are UTC; `*_mono_ns` are monotonic nanoseconds of the boot named by `boot_id` and are never compared across boots.
+Ids are UUIDv7 in text. Times are UTC; `*_mono_ns` are monotonic nanoseconds of the boot named by `boot_id`
+and are never compared across boots. Outside the store a row is a detached record: changing it changes nothing.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
@@ -64,7 +65,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {dt.datetime: UtcDateTime, dict[str, Any]: JSON, str: Text}
+    type_annotation_map: ClassVar[dict[type | Any, type]] = {dt.datetime: UtcDateTime, dict[str, Any]: JSON, str: Text}
 
 
 _ID = Uuid(as_uuid=False)
@@ -136,7 +137,7 @@ class Lead(Base):
     __tablename__ = "lead"
     __table_args__ = (
         Index("uq_lead_campaign_id_account_id", "campaign_id", "account_id", unique=True),
-        Index("ix_lead_hopper", "campaign_id", "state", "next_at_utc", "priority"),
+        # ix_lead_hopper stands after the class: it needs a column in descending order
     )
     id: Mapped[str] = mapped_column(_ID, primary_key=True)
     campaign_id: Mapped[str] = mapped_column(String(64), ForeignKey("campaign.id"))
@@ -156,13 +157,38 @@ class Lead(Base):
     created_at_utc: Mapped[dt.datetime]
 
 
+# The hopper walks it: ready leads (one value of next_at_utc, see `store/leads.py`) by priority, the untried
+# first, in order of import.
+Index(
+    "ix_lead_hopper",
+    Lead.campaign_id,
+    Lead.state,
+    Lead.next_at_utc,
+    Lead.priority.desc(),
+    Lead.attempts,
+    Lead.id,
+)
+
+
 class Attempt(Base):
     """One try at one number: one Call-ID. Committed before its INVITE leaves (I1)."""
 
     __tablename__ = "attempt"
     __table_args__ = (
-        Index("uq_attempt_live_person", "person_id", unique=True, sqlite_where=text("live"), postgresql_where=text("live")),
-        Index("uq_attempt_live_number", "number", unique=True, sqlite_where=text("live"), postgresql_where=text("live")),
+        Index(
+            "uq_attempt_live_person",
+            "person_id",
+            unique=True,
+            sqlite_where=text("live"),
+            postgresql_where=text("live"),
+        ),
+        Index(
+            "uq_attempt_live_number",
+            "number",
+            unique=True,
+            sqlite_where=text("live"),
+            postgresql_where=text("live"),
+        ),
         Index("ix_attempt_campaign_id_committed_at_utc", "campaign_id", "committed_at_utc"),
         Index("ix_attempt_lead_id", "lead_id"),
     )
@@ -178,7 +204,7 @@ class Attempt(Base):
     trunk: Mapped[str] = mapped_column(String(64))
     retry_of: Mapped[str | None] = mapped_column(_ID, ForeignKey("attempt.id"))
     live: Mapped[bool] = mapped_column(Boolean)
-    """True from the commit to the outcome; a lead, a number and a person have one live attempt at most (I3)."""
+    """True from the commit to the outcome; a lead, a number and a person have one live at most (I3)."""
     state: Mapped[str] = mapped_column(String(16))
     outcome: Mapped[str | None] = mapped_column(String(24))
     sip_code: Mapped[int | None] = mapped_column(Integer)
@@ -236,7 +262,10 @@ class EventRow(Base):
     """The event log. One writer per source; `seq` has no gaps within (node, source)."""
 
     __tablename__ = "event"
-    __table_args__ = (Index("ix_event_attempt_id", "attempt_id"), Index("ix_event_name_at_utc", "name", "at_utc"))
+    __table_args__ = (
+        Index("ix_event_attempt_id", "attempt_id"),
+        Index("ix_event_name_at_utc", "name", "at_utc"),
+    )
     node: Mapped[str] = mapped_column(String(64), primary_key=True)
     source: Mapped[str] = mapped_column(String(16), primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
@@ -309,7 +338,13 @@ class AgentInterval(Base):
 
     __tablename__ = "agent_interval"
     __table_args__ = (
-        Index("uq_agent_interval_open", "agent_id", unique=True, sqlite_where=text("to_utc IS NULL"), postgresql_where=text("to_utc IS NULL")),
+        Index(
+            "uq_agent_interval_open",
+            "agent_id",
+            unique=True,
+            sqlite_where=text("to_utc IS NULL"),
+            postgresql_where=text("to_utc IS NULL"),
+        ),
         Index("ix_agent_interval_agent_id_from_utc", "agent_id", "from_utc"),
     )
     id: Mapped[str] = mapped_column(_ID, primary_key=True)
