@@ -19,7 +19,7 @@ LOWEST_HZ, HIGHEST_HZ = 350.0, 2050.0
 MIN_TICKS, MAX_TICKS = 4.4, 90.0
 """Length in ticks, parts of ticks at both ends included: 88 ms to 1.8 s."""
 FALL_DB = 8.0
-"""After a burst the level falls by this much."""
+"""Before and after a burst the level is lower by this much."""
 AFTER_TICKS = 3
 """Ticks of quiet after which a burst is believed: 60 ms."""
 BEFORE_TICKS = 15
@@ -33,8 +33,9 @@ FIELDS: list[Field] = [
     ("burst_dbfs", "f4", 0.0),
     ("burst_calling", "?", False),  # it has the frequency and length of a fax's calling tone
     ("beep_end", "i4", -1),  # last tick of the latest beep
-    ("voice_tick", "i4", -1),  # last tick with voice that was no tone
-    ("run_quiet", "i4", 0),  # ticks without voice before the run under way
+    ("voice_tick", "i4", -1),  # last tick with voice that was no tone, and the same one tick ago
+    ("voice_tick_before", "i4", -1),
+    ("run_quiet", "i4", 0),  # ticks without voice before the run under way and the part frame it may begin in
 ]
 
 
@@ -67,7 +68,8 @@ def update(
         ``records["beep_end"]``.
     """
     run = records["run_ticks"]
-    records["run_quiet"] = np.where(run == 1, tick - records["voice_tick"] - 1, records["run_quiet"])
+    records["run_quiet"] = np.where(run == 1, tick - records["voice_tick_before"] - 2, records["run_quiet"])
+    records["voice_tick_before"] = records["voice_tick"]
     records["voice_tick"] = np.where(voice, tick, records["voice_tick"])
 
     pending = records["burst_end"]
@@ -101,6 +103,7 @@ def _run_ends(
         & (ticks >= MIN_TICKS)
         & (ticks <= MAX_TICKS)
         & (records["run_purity"] >= PURITY)
+        & (records["run_before_dbfs"] < records["run_dbfs"] - FALL_DB)
         & (hz >= LOWEST_HZ)
         & (hz <= HIGHEST_HZ)
         & (speech_before | calling | (~band & (records["run_quiet"] >= BEFORE_TICKS)))

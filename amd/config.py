@@ -19,9 +19,9 @@ class Preset(StrEnum):
     """Ready sets of thresholds, named after the campaign's detection mode."""
 
     FAST = "fast"
-    """Connect people as early as possible; greetings that pause are passed at first and revised."""
+    """Decide early: people are connected soonest, greetings that pause are passed at first and revised."""
     STRICT = "strict"
-    """Wait longer before a pause counts as the end of a greeting: fewer machines passed, people connected later."""
+    """Wait longer: a greeting must be longer to be a machine's, and the quiet after it longer to be a person's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +54,8 @@ class DetectorConfig:
 
     pause_s: float = 0.5
     long_pause_s: float = 0.7
-    longest_greeting_s: float = 4.2
-    limit_s: float = 6.0
+    longest_greeting_s: float = 4.4
+    limit_s: float = 6.5
     revise_s: float = 3.0
 
     def __post_init__(self) -> None:
@@ -89,5 +89,5 @@ class DetectorConfig:
         if name == Preset.FAST:
             return cls()
         if name == Preset.STRICT:
-            return cls(pause_s=0.8, long_pause_s=1.0, longest_greeting_s=4.0, limit_s=7.0)
+            return cls(pause_s=0.7, long_pause_s=0.9, longest_greeting_s=5.4, limit_s=8.0)
         raise AmdInputError("preset", f"{name!r} is not one of {', '.join(Preset)}")

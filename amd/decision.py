@@ -107,60 +107,61 @@ def update(records: Records, tick: NDArray[np.int32], heard: Heard) -> Outcome:
         Verdicts, revisions and settlements.
     """
     state, early = records["state"], records["early"]
-    onset, last = records["onset"], records["last_speech"]
+    onset, last, since = records["onset"], records["last_speech"], records["verdict_tick"]
     listening, provisional = state == LISTENING, state == PROVISIONAL
+    answered = listening & ~early
     spoken = onset >= 0
     length = np.where(spoken, last - onset + 1, 0)
-    quiet = np.where(heard.voice & (records["burst_voiced"] > 0), 0, tick - last)
+    # a sound under way that is not yet speech may become it: no quiet
+    quiet = np.where(heard.voice, 0, tick - last)
 
-    label = np.zeros(tick.size, np.uint8)
-    reason = np.full(tick.size, _NONE, np.uint8)
+    label = heard.tone_label.copy()
+    label[label == Label.RINGBACK] = _NOTHING
+    reason = np.where(label != _NOTHING, heard.tone_reason, _UNDECIDED)
 
-    def decide(where: NDArray[np.bool_], to: Label, why: Reason) -> None:
+    def decide(where: NDArray[np.bool_], to: int, why: int) -> None:
         # the first rule that applies has the word
-        where = where & (reason == _NONE)
-        label[where], reason[where] = to, why
+        if where.any():
+            where = where & (reason == _UNDECIDED)
+            label[where], reason[where] = to, why
 
-    tone = (heard.tone_label != Label.UNKNOWN) & (heard.tone_label != Label.RINGBACK)
-    label[tone], reason[tone] = heard.tone_label[tone], heard.tone_reason[tone]
     decide(heard.beep & (spoken | provisional) & ~early, Label.MACHINE, Reason.BEEP)
-
-    resumed = provisional & (records["segment_start"] > records["verdict_tick"])
     run = last - records["segment_start"] + 1
     enough = np.where(records["greeting_ticks"] >= PHRASE_TICKS, RESUMED_TICKS, RESUMED_SHORT_TICKS)
+    resumed = provisional & (records["segment_start"] > since)
     decide(resumed & (run >= enough), Label.MACHINE, Reason.RESUMED_SPEECH)
-
-    answered = listening & ~early
-    decide(answered & (length >= records["longest_ticks"]), Label.MACHINE, Reason.LONG_GREETING)
-    # the pause that ends a greeting grows with its length, from 1 s of speech to the longest a person's may be
-    span = np.maximum(records["longest_ticks"] - SHORT_TICKS, 1)
-    grown = np.clip((length - SHORT_TICKS) / span, 0.0, 1.0)
+    longest = records["longest_ticks"]
+    decide(answered & (length >= longest), Label.MACHINE, Reason.LONG_GREETING)
+    # the pause that ends a greeting grows with its length, from 1 s to the longest a person's may be
+    grown = np.maximum(length - SHORT_TICKS, 0) / np.maximum(longest - SHORT_TICKS, 1)
     pause = records["pause_ticks"] + grown * (records["long_pause_ticks"] - records["pause_ticks"])
     decide(answered & spoken & (quiet >= pause), Label.HUMAN, Reason.SHORT_GREETING)
     limit = answered & (tick + 1 >= records["limit_ticks"])
     decide(limit & spoken, Label.UNKNOWN, Reason.LIMIT)
     decide(limit & ~spoken, Label.SILENCE, Reason.NO_VOICE)
-    decide(listening & early & (records["speech_ticks"] >= EARLY_SPEECH_TICKS), Label.ANNOUNCEMENT, Reason.EARLY_SPEECH)
+    early_speech = listening & early & (records["speech_ticks"] >= EARLY_SPEECH_TICKS)
+    decide(early_speech, Label.ANNOUNCEMENT, Reason.EARLY_SPEECH)
 
+    decided = reason != _UNDECIDED
+    first, revised = listening & decided, provisional & decided
+    settled = provisional & ~decided & (tick - since >= records["revise_ticks"])
+    person = first & (label == Label.HUMAN)
     kind = np.zeros(tick.size, np.uint8)
-    decided = reason != _NONE
-    person = decided & (label == Label.HUMAN)
-    kind[listening & decided] = MarkKind.VERDICT
-    kind[provisional & decided] = MarkKind.REVISED
-    settled = provisional & ~decided & (tick - records["verdict_tick"] >= records["revise_ticks"])
-    kind[settled], label[settled], reason[settled] = MarkKind.SETTLED, Label.HUMAN, Reason.SHORT_GREETING
+    changes = first | revised | settled
+    if changes.any():
+        kind[first], kind[revised], kind[settled] = MarkKind.VERDICT, MarkKind.REVISED, MarkKind.SETTLED
+        label[settled], reason[settled] = Label.HUMAN, Reason.SHORT_GREETING
+        records["verdict_tick"][first], records["greeting_ticks"][first] = tick[first], length[first]
+        records["label"][changes] = label[changes]
+        records["state"][changes] = np.where(person[changes], PROVISIONAL, FINAL)
 
-    changes = kind > 0
-    records["verdict_tick"] = np.where(kind == MarkKind.VERDICT, tick, records["verdict_tick"])
-    records["greeting_ticks"] = np.where(kind == MarkKind.VERDICT, length, records["greeting_ticks"])
-    records["label"] = np.where(changes, label, records["label"])
-    records["state"] = np.where(changes, np.where(person & listening, PROVISIONAL, FINAL), state)
-
-    # ringing decides nothing: said once, and the row listens on
+    # ringing decides nothing: it is said once, and the row listens on
     ringing = listening & ~decided & (heard.tone_label == Label.RINGBACK) & ~records["ringback"]
-    kind[ringing], label[ringing], reason[ringing] = MarkKind.VERDICT, Label.RINGBACK, Reason.TONE_CADENCE
-    records["ringback"] |= ringing
-    return Outcome(kind, label, reason, (person & listening) | ringing)
+    if ringing.any():
+        kind[ringing], label[ringing], reason[ringing] = MarkKind.VERDICT, Label.RINGBACK, Reason.TONE_CADENCE
+        records["ringback"][ringing] = True
+    return Outcome(kind, label, reason, person | ringing)
 
 
-_NONE = np.uint8(255)
+_NOTHING = int(Label.UNKNOWN)
+_UNDECIDED = np.uint8(255)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from amd import bursts, cadence, decision, progress, tonebank, tones, voice
 from amd.config import DetectorConfig
 from amd.errors import AmdInputError
-from amd.frames import SILENT_DBFS, FrameBuffer
+from amd.frames import SILENT_DBFS, FrameBuffer, Frames
 from amd.labels import Label, MarkKind, Reason
 from amd.marks import NO_MARKS, Marks, join_marks
 from amd.rows import Field, Records, RowStore
@@ -214,7 +214,7 @@ class Detector:
         level = np.where(informative, frames.level_dbfs, np.float32(SILENT_DBFS))
         floor = records["floor_dbfs"]
         tonal_levels = informative & (level > np.maximum(floor + TONE_RISE_DB, TONE_FAINTEST_DBFS))
-        measured = _measure(frames.sound, np.flatnonzero(tonal_levels), tick.size)
+        measured = _measure(frames, np.flatnonzero(tonal_levels))
         if valid is not None:
             level = _conceal(records, valid, level, measured)
         _remember(records, level, measured)
@@ -245,15 +245,15 @@ _NO_BEEP = np.zeros(max(Label) + 1, np.bool_)
 _NO_BEEP[[Label.FAX, Label.SIT, Label.BUSY, Label.REORDER]] = True
 
 
-def _measure(sound: NDArray[np.float32], active: NDArray[np.intp], n: int) -> ToneFrames:
-    if active.size == n:
-        return tonebank.measure(sound)
-    found = np.zeros((4, n), np.float32)
+def _measure(frames: Frames, active: NDArray[np.intp]) -> ToneFrames:
+    found = np.zeros((len(_MEASURES), frames.mean.size), np.float32)
     if active.size:
-        some = tonebank.measure(sound[active])
-        found[0, active], found[1, active] = some.hz, some.purity
-        found[2, active], found[3, active] = some.band, some.pair
-    return ToneFrames(hz=found[0], purity=found[1], band=found[2], pair=found[3])
+        sound = frames.sound[active]
+        sound -= frames.mean[active, None]
+        some = tonebank.measure(sound)
+        for row, name in enumerate(_MEASURES):
+            found[row, active] = getattr(some, name)
+    return ToneFrames(*found)
 
 
 def _conceal(

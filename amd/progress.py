@@ -153,26 +153,29 @@ def _classify(records: Records, tones: ToneFrames, level_dbfs: NDArray[np.float3
 
 
 def _turn(records: Records, changed: NDArray[np.intp], label: NDArray[np.uint8]) -> None:
-    s = records[changed]
-    was, becomes = s["cadence_now"], s["cadence_next"]
-    on_ends, off_ends = (was >= BAND) & (becomes == QUIET), (was == QUIET) & (becomes >= BAND)
-    # a tone that becomes another tone, or a pause between two different ones, starts a new history
-    n = np.where(off_ends & (s["cadence_n"] > 0) & (becomes != s["cadence_sound"]), 0, s["cadence_n"])
-    n = np.where((becomes == OTHER) | ((was >= BAND) & (becomes >= BAND)), 0, n)
-    # the history begins with a period on
-    keep = on_ends | (off_ends & (n > 0))
-    periods = s["cadence_periods"]
-    pushed = np.concatenate([periods[:, 1:], s["cadence_ticks"][:, None].astype(np.float32)], axis=1)
-    periods = np.where(keep[:, None], pushed, periods)
-    n = np.where(keep, np.minimum(n + 1, 1000), n)
-    heard = np.where(was >= BAND, was, s["cadence_sound"])
+    was, becomes = records["cadence_now"][changed], records["cadence_next"][changed]
+    n, sound = records["cadence_n"][changed], records["cadence_sound"][changed]
+    lasted = records["cadence_ticks"][changed]
+    records["cadence_now"][changed] = becomes
+    records["cadence_ticks"][changed] = records["cadence_next_ticks"][changed]
+    records["cadence_next_ticks"][changed] = 0
 
+    # other sound, or a tone that turns into another without a pause or after one, starts a new history
+    n[(becomes == OTHER) | ((was >= BAND) & (becomes >= BAND))] = 0
+    n[(was == QUIET) & (becomes >= BAND) & (becomes != sound)] = 0
+    on_ends = (was >= BAND) & (becomes == QUIET)
+    # a history begins with a period on
+    off_ends = (was == QUIET) & (becomes >= BAND) & (n > 0)
+    records["cadence_n"][changed] = n + (on_ends | off_ends)
+    (at,) = np.nonzero(on_ends | off_ends)
+    if at.size == 0:
+        return
+    rows = changed[at]
+    sound = np.where(on_ends[at], was[at], sound[at])
+    periods = np.concatenate([records["cadence_periods"][rows, 1:], lasted[at, None]], axis=1, dtype=np.float32)
+    records["cadence_sound"][rows], records["cadence_periods"][rows] = sound, periods
     fits = (np.abs(periods[:, None, :] - _WANTED) <= _SLACK).all(axis=2)
-    fits &= (n[:, None] >= _LENGTH) & (heard[:, None] == _SOUND) & keep[:, None]
-    # patterns of odd length end with a period on, of even length with a pause
-    fits &= (_LENGTH % 2 == 1)[None, :] == on_ends[:, None]
-    label[changed] = np.where(fits.any(axis=1), _LABEL[fits.argmax(axis=1)], 0)
-
-    s["cadence_periods"], s["cadence_n"], s["cadence_sound"] = periods, n, heard
-    s["cadence_now"], s["cadence_ticks"], s["cadence_next_ticks"] = becomes, s["cadence_next_ticks"], 0
-    records[changed] = s
+    fits &= (n[at, None] + 1 >= _LENGTH) & (sound[:, None] == _SOUND)
+    # a pattern of odd length ends with a period on, one of even length with a pause
+    fits &= (_LENGTH % 2 == 1) == on_ends[at, None]
+    label[rows] = np.where(fits.any(axis=1), _LABEL[fits.argmax(axis=1)], Label.UNKNOWN)

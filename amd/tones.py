@@ -44,8 +44,10 @@ FIELDS: list[Field] = [
     ("run_dbfs", "f4", 0.0),
     ("run_purity", "f4", 0.0),
     ("run_attack", "f4", 0.0),  # part of a tick the run began before its first tonal frame
+    ("run_before_dbfs", "f4", 0.0),  # level two ticks before that frame, where none of the tone can be
     ("ended_ticks", "i4", 0),  # length of the run that ended on this tick, 0 if none did
-    ("last_dbfs", "f4", -np.inf),  # level of the tick before
+    ("last_dbfs", "f4", -np.inf),  # levels of the tick before and of the one before that
+    ("before_dbfs", "f4", -np.inf),
     ("sit_stage", "u1", 0),  # information tones heard in order
     ("sit_kinds", "(2,)u1", 0),
     ("sit_wait", "i4", 0),  # ticks since the last of them
@@ -104,6 +106,7 @@ def _advance_runs(records: Records, tones: ToneFrames, level_dbfs: NDArray[np.fl
         # how much of the frame before already held the tone: its energy against this one's
         rise = np.minimum(records["last_dbfs"][begun] - level_dbfs[begun], 0.0) / 10.0
         records["run_attack"][begun] = 10.0**rise
+        records["run_before_dbfs"][begun] = records["before_dbfs"][begun]
         run_ticks[begun] = 1
         run_hz[begun], run_dbfs[begun] = tones.hz[begun], level_dbfs[begun]
         records["run_purity"][begun] = tones.purity[begun]
@@ -113,6 +116,7 @@ def _advance_runs(records: Records, tones: ToneFrames, level_dbfs: NDArray[np.fl
         run_hz[on] += weight * (tones.hz[on] - run_hz[on])
         run_dbfs[on] += weight * (level_dbfs[on] - run_dbfs[on])
         records["run_purity"][on] += weight * (tones.purity[on] - records["run_purity"][on])
+    records["before_dbfs"] = records["last_dbfs"]
     records["last_dbfs"] = level_dbfs
 
 

@@ -19,13 +19,13 @@ FIRST_FLOOR_DBFS = -38.0
 """Highest floor believed until a whole memory has been heard: speech from the first frame must not become the floor."""
 HIGHEST_FLOOR_DBFS = -25.0
 """Highest floor ever believed."""
-RISE_DB = 8.0
+RISE_DB = 6.0
 """Voice begins this far above the floor."""
-FALL_DB = 3.0
+FALL_DB = 2.0
 """Voice ends this far below where it begins."""
-SPAN_DB = 28.0
+SPAN_DB = 30.0
 """What is this far below the loudest speech of the call is its reverberation or breath."""
-FAINTEST_DBFS = -50.0
+FAINTEST_DBFS = -52.0
 """Nothing fainter is voice."""
 
 SMOOTHING = np.float32(0.4)
