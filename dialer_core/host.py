@@ -1,0 +1,307 @@
+"""The host process: plugins, HTTP, and everything else that must never run on the engine's loop.
+
+It owns its composition: the link to the engine (attached again whenever it is lost), the tail of the event
+log, the plugins, the HTTP server, and its own end on SIGTERM. It owns no call: a host that hangs or dies
+stops nothing that is dialed or talking.
+
+Run as `python -m dialer_core.host --config DIR`; the supervisor does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+
+from dialer_core.clock import SystemClock
+from dialer_core.errors import CommandRefusedError, ConfigError, DialerError, NotRunningError, StartError
+from dialer_core.event_tail import EventTail
+from dialer_core.events import Event
+from dialer_core.http.answers import ApiParts
+from dialer_core.http.app import create_app
+from dialer_core.http.tokens import Tokens, ensure_token
+from dialer_core.ipc.channel import Link
+from dialer_core.ipc.messages import EngineToHost, EventsCommitted, HostCommand, HostReply, HostToEngine
+from dialer_core.log_setup import configure_logging
+from dialer_core.plugin_api import EngineHandle
+from dialer_core.plugin_host import PluginHost, installed, load
+from dialer_core.settings import Settings, load_settings
+from dialer_core.store.database import Database, open_database
+
+log = structlog.get_logger(__name__)
+
+ENGINE_SOCKET = "engine.sock"
+"""In the run folder; the engine listens there."""
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 1.0
+REPLY_LIMIT_S = 10.0
+MAX_QUEUED_BYTES = 4 << 20
+"""Commands that the engine has not read yet; beyond, it counts as away."""
+GRACE_S = 3
+"""How long requests under way may take to end when the host stops."""
+
+
+class EngineLink:
+    """The link to the engine: commands out, replies and wake-ups in; attached again when it is lost.
+
+    Parameters
+    ----------
+    path
+        The engine's socket.
+    on_events
+        Called when the event log has grown, and after each attachment.
+    reply_limit_s
+        Longest a command waits for its reply.
+    """
+
+    def __init__(
+        self, path: Path, on_events: Callable[[], None], *, reply_limit_s: float = REPLY_LIMIT_S
+    ) -> None:
+        self._path = path
+        self._on_events = on_events
+        self._reply_limit_s = reply_limit_s
+        self._link: Link[HostToEngine, EngineToHost] | None = None
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[HostReply]] = {}
+
+    @property
+    def attached(self) -> bool:
+        """An engine is there now."""
+        return self._link is not None
+
+    async def run(self) -> None:
+        """Attach, and attach again whenever the engine goes away, until cancelled."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            closed = asyncio.Event()
+            try:
+                self._link = await Link.attach(self._path, EngineToHost, self._received, closed.set)
+            except OSError:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                continue
+            pause_s = FIRST_PAUSE_S
+            log.info("engine_attached")
+            self._on_events()
+            try:
+                await closed.wait()
+                log.warning("engine_detached", commands_unanswered=len(self._waiting))
+            finally:
+                self._link.close()
+                self._link = None
+                for future in self._waiting.values():
+                    if not future.done():
+                        future.set_exception(
+                            NotRunningError(
+                                "the engine went away before it answered; status says if it was done"
+                            )
+                        )
+
+    async def command(self, name: str, args: dict[str, Any], *, actor: str) -> Any:
+        """Send a command and return the engine's result.
+
+        Raises
+        ------
+        NotRunningError
+            The engine is not attached, went away, or did not answer in time.
+        CommandRefusedError
+            It answered with an error; `kind` says of which kind.
+        """
+        if self._link is None:
+            raise NotRunningError(
+                "the engine is not attached: it is starting, restarting or stopped; try again soon"
+            )
+        if self._link.queued_bytes > MAX_QUEUED_BYTES:
+            raise NotRunningError("the engine does not read its commands; try again in a moment")
+        number = next(self._numbers)
+        future: asyncio.Future[HostReply] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        self._link.send(HostCommand(request_id=number, name=name, args=args, actor=actor))
+        try:
+            reply = await asyncio.wait_for(future, self._reply_limit_s)
+        except TimeoutError:
+            raise NotRunningError(
+                f"the engine did not answer within {self._reply_limit_s:g} s: status says if it was done"
+            ) from None
+        finally:
+            del self._waiting[number]
+        if reply.error:
+            raise CommandRefusedError(reply.error, reply.kind or "refused")
+        return reply.result
+
+    def _received(self, message: EngineToHost) -> None:
+        if isinstance(message, EventsCommitted):
+            self._on_events()
+        elif (future := self._waiting.get(message.request_id)) is not None and not future.done():
+            future.set_result(message)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, but for the signals: those are the host's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
+        yield
+
+
+def bind_http(host: str, port: int) -> socket.socket:
+    """Bind the API's socket before anything else starts.
+
+    Raises
+    ------
+    StartError
+        The port is in use, or the address is not this machine's.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise StartError(f"http.bind: {host!r} is not an address: {error.strerror}") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise StartError(
+            f"http: cannot listen on {host}:{port}: {error.strerror}; set http.port to a free port"
+        ) from error
+    return listener
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Run the host until `stop` is set.
+
+    Raises
+    ------
+    DialerError
+        It cannot start: port in use, token readable by others, store not migrated, unknown plugin.
+    """
+    dialer = settings.dialer
+    plugins_found = load(dialer.plugins.enabled, installed())
+    tokens = Tokens(ensure_token(settings.token_file))
+    with contextlib.closing(bind_http(dialer.http.bind, dialer.http.port)) as listener:
+        database = open_database(settings.store_url, node=dialer.node.name)
+        try:
+            await asyncio.to_thread(database.require_current)
+            await _serve(
+                settings,
+                stop,
+                plugins_found=plugins_found,
+                tokens=tokens,
+                listener=listener,
+                database=database,
+            )
+        finally:
+            database.dispose()
+
+
+async def _serve(
+    settings: Settings,
+    stop: asyncio.Event,
+    *,
+    plugins_found: Sequence[Any],
+    tokens: Tokens,
+    listener: socket.socket,
+    database: Database,
+) -> None:
+    dialer = settings.dialer
+    tail = EventTail(database)
+    link = EngineLink(settings.run_dir / ENGINE_SOCKET, tail.wake)
+    engine = EngineHandle(port=link, tail=tail, clock=SystemClock(), actor="host")
+
+    async def report(event: Event) -> None:
+        await asyncio.to_thread(_write_event, database, event)
+        tail.wake()
+
+    plugins = PluginHost(
+        plugins_found, engine=engine, hook_limit_s=dialer.plugins.hook_limit_s, report=report
+    )
+    attaching = asyncio.create_task(link.run(), name="engine-link")
+    try:
+        await plugins.start()
+        parts = ApiParts(engine=engine, database=database, plugins=plugins.views)
+        app = create_app(parts, tokens, await plugins.routes())
+        server = _Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                server_header=False,
+                timeout_graceful_shutdown=GRACE_S,
+                limit_concurrency=256,
+            )
+        )
+        serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+        tracking = asyncio.create_task(plugins.track(tail, dialer.node.name), name="plugin-events")
+        stopping = asyncio.create_task(stop.wait())
+        log.info(
+            "host_started",
+            bind=dialer.http.bind,
+            port=dialer.http.port,
+            plugins=[p.name for p in plugins.plugins],
+        )
+        done, _ = await asyncio.wait(
+            {serving, tracking, stopping, attaching}, return_when=asyncio.FIRST_COMPLETED
+        )
+        parts.stopping.set()
+        server.should_exit = True
+        await serving
+        tracking.cancel()
+        stopping.cancel()
+        await asyncio.gather(tracking, stopping, return_exceptions=True)
+        for task in done - {stopping}:
+            task.result()  # one that ended by itself failed: its error ends the host, and the supervisor starts another
+    finally:
+        await plugins.stop()
+        attaching.cancel()
+        await asyncio.gather(attaching, return_exceptions=True)
+        log.info("host_stopped")
+
+
+def _write_event(database: Database, event: Event) -> None:
+    with database.write() as tx:
+        tx.emit(event)
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop.set)
+    await serve(settings, stop)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the host; return its exit status: 0 stopped, 1 could not start, 2 the configuration is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m dialer_core.host", description="Plugins and HTTP.")
+    parser.add_argument(
+        "--config", type=Path, default=Path("config"), metavar="DIR", help="configuration directory"
+    )
+    arguments = parser.parse_args(argv)
+    try:
+        settings = load_settings(arguments.config)
+        configure_logging(
+            level=settings.dialer.log.level, log_format=settings.dialer.log.format, process="host"
+        )
+        asyncio.run(_run(settings))
+    except DialerError as error:
+        print(f"host: {error}", file=sys.stderr)  # noqa: T201 - the one line for whoever started it
+        return 2 if isinstance(error, ConfigError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

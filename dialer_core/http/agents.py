@@ -1,0 +1,78 @@
+"""Routes of agents: what each is doing, and log-in, ready, pause, log-out, disposition."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Path
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from dialer_core.http.answers import Engine, answer, needs, shape
+from dialer_core.http.campaigns import NO_REASON, WhyBody
+from dialer_core.http.problems import Problem
+from dialer_core.http.tokens import Scope
+from dialer_core.plugin_api import AgentId, AgentView
+
+router = APIRouter(prefix="/agents", tags=["agents"])
+
+Name = Annotated[str, Path(max_length=64, description="The agent's name in agents.toml")]
+
+
+class PauseReason(BaseModel):
+    """Why an agent takes nobody for a while."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: Annotated[str, Field(min_length=1, max_length=48)]
+
+
+class AgentDisposition(BaseModel):
+    """What the agent says their present or last conversation was."""
+
+    model_config = ConfigDict(extra="forbid")
+    disposition: Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z0-9_]+$")]
+
+
+@router.get("", dependencies=[needs(Scope.READ)], responses=shape(tuple[AgentView, ...], "Every agent now"))
+async def list_agents(engine: Engine) -> Response:
+    """Every agent now."""
+    return answer((await engine.status()).agents)
+
+
+@router.get("/{agent}", dependencies=[needs(Scope.READ)], responses=shape(AgentView, "The agent now"))
+async def get_agent(agent: Name, engine: Engine) -> Response:
+    """One agent now."""
+    for view in (await engine.status()).agents:
+        if view.id == agent:
+            return answer(view)
+    raise Problem(404, "unknown", "there is no such agent; GET /api/v1/agents lists them")
+
+
+@router.post("/{agent}/login", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Done"))
+async def login_agent(agent: Name, engine: Engine, why: WhyBody = NO_REASON) -> Response:
+    """Call the agent's softphone and keep the leg."""
+    return answer(await engine.agents.login(AgentId(agent), reason=why.reason))
+
+
+@router.post("/{agent}/ready", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Done"))
+async def ready_agent(agent: Name, engine: Engine, why: WhyBody = NO_REASON) -> Response:
+    """Offer people to the agent; ends a pause or wrap-up."""
+    return answer(await engine.agents.ready(AgentId(agent), reason=why.reason))
+
+
+@router.post("/{agent}/pause", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Done"))
+async def pause_agent(agent: Name, engine: Engine, why: Annotated[PauseReason, Body()]) -> Response:
+    """Offer nobody to the agent; the conversation they have goes on. A reason is required."""
+    return answer(await engine.agents.pause(AgentId(agent), reason=why.reason))
+
+
+@router.post("/{agent}/logout", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Done"))
+async def logout_agent(agent: Name, engine: Engine, why: WhyBody = NO_REASON) -> Response:
+    """End the agent's leg and log-in."""
+    return answer(await engine.agents.logout(AgentId(agent), reason=why.reason))
+
+
+@router.post("/{agent}/disposition", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Stored"))
+async def dispose(agent: Name, engine: Engine, said: Annotated[AgentDisposition, Body()]) -> Response:
+    """Store what the agent says their present or last conversation was; ends their wrap-up."""
+    return answer(await engine.attempts.disposition(said.disposition, agent=AgentId(agent)))

@@ -1,0 +1,96 @@
+"""What routes share: the parts behind the API, who asks, and answers in the shapes of our structs.
+
+It owns no route.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer, SecurityScopes
+from starlette.responses import Response
+
+from dialer_core.events import StoredEvent
+from dialer_core.http.problems import MEDIA_TYPE, Problem, ProblemDocument
+from dialer_core.http.tokens import Principal, Scope
+from dialer_core.plugin_api import AgentView, CallView, CampaignView, EngineHandle, Snapshot
+from dialer_core.plugin_host import PluginView
+from dialer_core.store.database import Database
+from dialer_core.store.events import EventPage
+
+REF = "#/components/schemas/{name}"
+SHAPES = (Snapshot, CampaignView, AgentView, CallView, PluginView, StoredEvent, EventPage, ProblemDocument)
+"""Shapes of answers, described once, by msgspec, and put into the OpenAPI document."""
+
+
+@dataclass(slots=True)
+class ApiParts:
+    """What stands behind the API."""
+
+    engine: EngineHandle
+    database: Database
+    plugins: Callable[[], Sequence[PluginView]]
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the host stops: streams end."""
+    streams: int = 0
+    """Event streams open now."""
+
+
+def _parts(request: Request) -> ApiParts:
+    parts: ApiParts = request.app.state.parts
+    return parts
+
+
+def _principal(
+    request: Request,
+    needed: SecurityScopes,
+    _described: Annotated[
+        Any, Security(HTTPBearer(auto_error=False, description="The token of `http.token_file`"))
+    ],
+) -> Principal:
+    """Return who asks; the guard has checked the token, this checks the scope."""
+    principal: Principal = request.state.principal
+    if missing := {Scope(name) for name in needed.scopes} - principal.scopes:
+        raise Problem(403, "forbidden", f"this token lacks the scope {min(missing).value}")
+    return principal
+
+
+def _engine(request: Request) -> EngineHandle:
+    principal: Principal = request.state.principal
+    return _parts(request).engine.acting_as(f"api:{principal.name}")
+
+
+Parts = Annotated[ApiParts, Depends(_parts)]
+Engine = Annotated[EngineHandle, Depends(_engine)]
+
+
+def needs(scope: Scope) -> Any:
+    """Return the dependency of a route that needs this scope."""
+    return Security(_principal, scopes=[scope.value])
+
+
+def answer(value: Any) -> Response:
+    """Return a value as JSON, written by msgspec."""
+    return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+def shape(kind: Any, description: str) -> dict[int | str, dict[str, Any]]:
+    """Return a route's `responses`: a good answer's shape, and that every error is a problem document."""
+    (schema,), _ = msgspec.json.schema_components([kind], ref_template=REF)
+    return {
+        200: {"description": description, "content": {"application/json": {"schema": schema}}},
+        "default": {
+            "description": "What is wrong, and what would be right",
+            "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(name="ProblemDocument")}}},
+        },
+    }
+
+
+def components() -> dict[str, Any]:
+    """Return the schemas of every shape, for the OpenAPI document."""
+    return dict(msgspec.json.schema_components(SHAPES, ref_template=REF)[1])

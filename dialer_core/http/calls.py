@@ -1,0 +1,53 @@
+"""Routes of live attempts, and of what is said of an attempt."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Body
+from pydantic import Field
+from starlette.responses import Response
+
+from dialer_core.http.agents import AgentDisposition
+from dialer_core.http.answers import Engine, answer, needs, shape
+from dialer_core.http.tokens import Scope
+from dialer_core.plugin_api import AgentId, AttemptId, CallView
+
+router = APIRouter(tags=["calls"])
+
+
+class AttemptDisposition(AgentDisposition):
+    """What an agent says a conversation was."""
+
+    agent: Annotated[str, Field(max_length=64)]
+
+
+@router.get(
+    "/calls", dependencies=[needs(Scope.READ)], responses=shape(tuple[CallView, ...], "Every live attempt")
+)
+async def list_calls(engine: Engine) -> Response:
+    """Every live attempt."""
+    return answer(await engine.calls.list())
+
+
+@router.post(
+    "/calls/{attempt}/hangup", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Under way")
+)
+async def hang_up(attempt: UUID, engine: Engine) -> Response:
+    """End one attempt: CANCEL before the answer, BYE after it."""
+    return answer(await engine.calls.hangup(AttemptId(str(attempt))))
+
+
+@router.post(
+    "/attempts/{attempt}/disposition", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Stored")
+)
+async def dispose_attempt(
+    attempt: UUID, engine: Engine, said: Annotated[AttemptDisposition, Body()]
+) -> Response:
+    """Store what an agent says this attempt was."""
+    return answer(
+        await engine.attempts.disposition(
+            said.disposition, agent=AgentId(said.agent), attempt=AttemptId(str(attempt))
+        )
+    )

@@ -1,0 +1,106 @@
+"""The event log over HTTP: pages by cursor, or a stream of server-sent events, from the same URL."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Header, Query
+from starlette.responses import Response, StreamingResponse
+
+from dialer_core.errors import StoreError
+from dialer_core.events import EVENTS, StoredEvent
+from dialer_core.http.answers import ApiParts, Engine, Parts, answer, needs, shape
+from dialer_core.http.problems import Problem
+from dialer_core.http.tokens import Scope
+from dialer_core.store.events import EventPage, parse_cursor
+
+router = APIRouter(tags=["events"])
+
+PING_S = 15.0
+"""A comment line this often keeps proxies from closing an idle stream."""
+MAX_STREAMS = 32
+"""Streams at once: each reads the store on its own."""
+STREAM = "text/event-stream"
+
+
+def _checked_cursor(cursor: str) -> str:
+    try:
+        parse_cursor(cursor)
+    except StoreError as error:
+        raise Problem(422, "invalid", f"cursor: {error}") from error
+    return cursor
+
+
+def _checked_names(names: str) -> list[str] | None:
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    if unknown := [name for name in wanted if name not in EVENTS]:
+        del unknown
+        raise Problem(
+            422, "invalid", f"names: not all of these are events; events are: {', '.join(sorted(EVENTS))}"
+        )
+    return wanted or None
+
+
+@router.get(
+    "/events",
+    dependencies=[needs(Scope.READ)],
+    responses=shape(EventPage, "Events past the cursor, and the cursor to go on with"),
+)
+async def list_events(
+    *,
+    engine: Engine,
+    parts: Parts,
+    cursor: Annotated[
+        str, Query(max_length=4096, description="From an earlier answer; empty: the beginning")
+    ] = "",
+    names: Annotated[str, Query(max_length=4096, description="Only these events, separated by commas")] = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    accept: Annotated[str, Header(include_in_schema=False)] = "",
+    last_event_id: Annotated[str | None, Header(description="With a stream: go on after this event")] = None,
+) -> Response:
+    """Events past a cursor; with `Accept: text/event-stream` a stream, from now on without a cursor."""
+    wanted = _checked_names(names)
+    if STREAM in accept:
+        start = _checked_cursor(last_event_id or cursor) or await engine.last_cursor()
+        if parts.streams >= MAX_STREAMS:
+            raise Problem(503, "busy", f"{MAX_STREAMS} streams are open, the most there may be; close one")
+        return StreamingResponse(
+            _stream(engine.events(start, wanted), parts),
+            media_type=STREAM,
+            headers={"Cache-Control": "no-store"},
+        )
+    found, after = await engine.read_events(_checked_cursor(cursor), wanted, limit)
+    return answer(EventPage(events=list(found), cursor=after))
+
+
+async def _stream(
+    events: AsyncGenerator[tuple[StoredEvent, str], None], parts: ApiParts
+) -> AsyncIterator[bytes]:
+    """Yield the wire form: `id` is the cursor, so that a client that comes back misses nothing."""
+    parts.streams += 1
+    stopping = asyncio.ensure_future(parts.stopping.wait())
+    coming = asyncio.ensure_future(anext(events))
+    try:
+        yield b": marcador events\n\n"
+        while True:
+            await asyncio.wait({coming, stopping}, timeout=PING_S, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                return
+            if coming.done():
+                event, cursor = coming.result()
+                data = msgspec.json.encode(event)
+                yield b"id: %s\nevent: %s\ndata: %s\n\n" % (cursor.encode(), event.name.encode(), data)
+                coming = asyncio.ensure_future(anext(events))
+            else:
+                yield b": ping\n\n"
+    finally:
+        parts.streams -= 1
+        stopping.cancel()
+        coming.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await coming
+        await events.aclose()
