@@ -30,7 +30,8 @@ from dialer_core.campaigns.dialing import Dialing
 from dialer_core.campaigns.run import CampaignCue, CampaignRun
 from dialer_core.clock import SystemClock, read_boot_id
 from dialer_core.compliance import abandonment
-from dialer_core.compliance.packs import RulePack, load_packs
+from dialer_core.compliance.packs import load_packs
+from dialer_core.compliance.rules import RulePack
 from dialer_core.control import Control
 from dialer_core.errors import ConfigError, DialerError
 from dialer_core.events import CampaignStarted, EngineRestarted, MediaLost, TrunkStateChanged, WorkerLost
@@ -198,10 +199,7 @@ class Engine:
             if run.state is CampaignState.PAUSED:
                 run.reason = "paused before the engine started"
             elif run.settings.start and run.apply(CampaignCue.START):
-                self.runtime.store(
-                    lambda tx, name=name: campaign_rows.set_state(tx, name, CampaignState.RUNNING),
-                    CampaignStarted(campaign_id=name),
-                )
+                self.dialing.store_state(run, CampaignStarted(campaign_id=name))
 
     async def run(self) -> None:
         """Run until `stopped`: pacing steps, trunk probes, loop lag."""
@@ -402,7 +400,7 @@ def known_sources(settings: Settings) -> tuple[str, ...]:
         try:
             addresses |= {str(info[4][0]) for info in socket.getaddrinfo(host, None, socket.AF_INET)}
         except OSError as error:
-            log.error("host_not_resolved", host=host, error=error.strerror)
+            log.error("host_not_resolved", host=host, error=error.strerror)  # noqa: TRY400 - the text says it all
     return tuple(sorted(addresses))
 
 
@@ -441,7 +439,12 @@ async def serve(settings: Settings) -> int:
         hosts.add(link)
 
     server = await asyncio.start_unix_server(connected, sock=listen_unix(settings.run_dir / ENGINE_SOCKET))
-    journal.on_committed(lambda seq: [link.send(EventsCommitted(seq=seq)) for link in hosts] and None)
+
+    def committed(seq: int) -> None:
+        for link in hosts:
+            link.send(EventsCommitted(seq=seq))
+
+    journal.on_committed(committed)
     attacher = Attacher(settings.run_dir, engine.workers, engine.media)
     attaching = asyncio.create_task(attacher.run())
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -481,7 +484,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return asyncio.run(serve(settings))
     except DialerError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 2 if isinstance(error, ConfigError) else 1
 
 

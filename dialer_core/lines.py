@@ -7,8 +7,10 @@ It owns links, slots and attaching again. What the events mean is `call_flow.py`
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -222,22 +224,17 @@ class Attacher:
 
     async def _attach_all(self) -> None:
         if self._media.link is None:
-            try:
+            with contextlib.suppress(OSError):  # not up yet, or being replaced: looked for again in a moment
                 self._media.link = await Link.attach(
                     self._run_dir / MEDIA_SOCKET, MediaEvent, self._media.receive, self._media.closed
                 )
-            except OSError:
-                pass  # not up yet, or being replaced: looked for again in a moment
         for path in self._run_dir.glob(WORKER_SOCKETS):
             name = WorkerId(path.stem.removeprefix("worker-"))
             if name in self._links:
                 continue
             try:
                 link: Link[WorkerCommand, WorkerEvent] = await Link.attach(
-                    path,
-                    WorkerEvent,
-                    lambda event, name=name: self._pool.receive(name, event),
-                    lambda name=name: self._closed(name),
+                    path, WorkerEvent, partial(self._pool.receive, name), partial(self._closed, name)
                 )
             except OSError:
                 continue

@@ -1,4 +1,4 @@
-"""`dialer run`: starts the media plane, the line workers, the engine and the host, watches them, starts again what dies, and drains on SIGTERM.
+"""`dialer run`: starts media plane, line workers, engine and host, watches them, starts again what dies, drains on SIGTERM.
 
 It owns processes and nothing else: no state, no calls, no database. Everything it starts can be started again without it losing anything, because none of
 it knows the supervisor.
@@ -214,7 +214,7 @@ class Supervisor:
         try:
             await self._spawn_worker(name, self._workers[name])
         except StartError as error:
-            log.error("worker_not_replaced", worker=name, error=str(error))
+            log.error("worker_not_replaced", worker=name, error=str(error))  # noqa: TRY400 - the text says it all
             self._worker_exited(name, None)
 
     # --- the end --------------------------------------------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ class Supervisor:
         try:
             await asyncio.wait_for(child.process.wait(), STOP_LIMIT_S)
         except TimeoutError:
-            log.error("process_killed", process=name)
+            log.error("process_killed", process=name)  # noqa: TRY400 - a time-out has no trace worth reading
             with contextlib.suppress(ProcessLookupError):
                 child.process.kill()
 

@@ -198,6 +198,8 @@ class LeadState(enum.StrEnum):
 
 
 class LegKind(enum.StrEnum):
+    """Whose leg it is."""
+
     CUSTOMER = "customer"
     AGENT = "agent"
 
@@ -263,6 +265,8 @@ class RestrictionScope(enum.StrEnum):
 
 
 class TrunkState(enum.StrEnum):
+    """Whether a trunk carries calls now."""
+
     UP = "up"
     """It answers OPTIONS, or answered a call lately."""
     DOWN = "down"

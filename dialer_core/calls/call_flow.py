@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -41,6 +41,7 @@ from dialer_core.events import (
     AttemptUnbridged,
     AttemptVerdictGiven,
     AttemptVerdictRevised,
+    Event,
 )
 from dialer_core.ipc.messages import (
     Attend,
@@ -332,8 +333,11 @@ class CallFlow:
         else:
             limit_s = STATE_LIMIT_S[attempt.state]
         self._overdue[attempt.id] = self._runtime.later(
-            limit_s, lambda: self._feed(attempt, Cue.OVERDUE) and None
+            limit_s, lambda: self._overstayed(attempt)
         )
+
+    def _overstayed(self, attempt: Attempt) -> None:
+        self._feed(attempt, Cue.OVERDUE)
 
     # --- what each step does -----------------------------------------------------------------------------------------------------
 
@@ -576,7 +580,7 @@ class CallFlow:
         log.debug("event_for_an_ended_leg", event_type=type(event).__name__)
 
     @staticmethod
-    def _event(kind: type, attempt: Attempt, at_ns: int, **data: object):  # noqa: ANN205 - an event of that kind
+    def _event(kind: type[Event], attempt: Attempt, at_ns: int, **data: Any) -> Event:
         return kind(
             attempt_id=attempt.id,
             campaign_id=attempt.campaign_id,

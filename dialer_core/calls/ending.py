@@ -16,7 +16,7 @@ from dialer_core.calls.outcome import TRUNK_FAULTS, outcome_of_response
 from dialer_core.calls.trunks import Trunks
 from dialer_core.campaigns import hopper, recycle
 from dialer_core.campaigns.run import CampaignRun
-from dialer_core.events import AttemptEnded, AttemptReleased
+from dialer_core.events import AttemptEnded, AttemptReleased, Event
 from dialer_core.runtime import Runtime
 from dialer_core.store import attempts as attempt_rows
 from dialer_core.store import legs as leg_rows
@@ -75,7 +75,7 @@ class Ending:
         campaign = self._campaigns[attempt.campaign_id]
         now_ns, now_utc = self._runtime.clock.mono_ns(), self._runtime.clock.utc()
         talk_ms = attempt.talk_ns // 1_000_000
-        events = [
+        events: list[Event] = [
             AttemptEnded(
                 attempt_id=attempt.id, campaign_id=attempt.campaign_id, account_id=attempt.account_id, at_mono_ns=now_ns, outcome=outcome,
                 sip_code=code, q850=q850, ended_by=by, talk_ms=talk_ms, agent_id=attempt.last_agent_id,
@@ -87,7 +87,7 @@ class Ending:
                 AttemptReleased(
                     attempt_id=attempt.id, campaign_id=attempt.campaign_id, at_mono_ns=now_ns, ring_ms=ring_ms
                 )
-            )  # type: ignore[arg-type]
+            )
         retry_trunk: TrunkId | None = None
         if outcome in TRUNK_FAULTS and campaign.settings.failover and campaign.dialing:
             retry_trunk = self._trunks.next_after(attempt.trunk, campaign.settings.trunks, now_ns)

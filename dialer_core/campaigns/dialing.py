@@ -151,9 +151,10 @@ class Dialing:
             msg = f"campaign {name} is {campaign.state}: cannot {cue} now"
             raise CommandRefusedError(msg)
         campaign.reason, campaign.empty_until_ns, campaign.empty_said = reason, 0, ""
-        self._store_state(campaign, event)
+        self.store_state(campaign, event)
 
-    def _store_state(self, campaign: CampaignRun, *events: Event) -> None:
+    def store_state(self, campaign: CampaignRun, *events: Event) -> None:
+        """Store a campaign's state with the events that tell of it."""
         state = campaign.state
         self._runtime.store(lambda tx: campaign_rows.set_state(tx, campaign.id, state), *events)
 
@@ -411,7 +412,7 @@ class Dialing:
         )
         log.info("campaign_empty", campaign=campaign.id, reasons=report.reasons, finished=done)
         if done and campaign.apply(CampaignCue.LIST_DONE):
-            self._store_state(campaign, event)
+            self.store_state(campaign, event)
         else:
             self._runtime.journal.append(event)
 
@@ -430,7 +431,7 @@ class Dialing:
                 and campaign.apply(CampaignCue.LEADS_CAME)
             ):
                 campaign.empty_until_ns, campaign.empty_said, campaign.reason = 0, "", ""
-                self._store_state(campaign, CampaignStarted(campaign_id=campaign.id))
+                self.store_state(campaign, CampaignStarted(campaign_id=campaign.id))
 
         self._runtime.journal.submit(lambda tx: hopper.has_work(tx, campaign.id, now_utc)).add_done_callback(
             looked

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from dialer_core.compliance.packs import RulePack
+from dialer_core.compliance.rules import RulePack
 from dialer_core.settings import CampaignSettings
 from dialer_core.vocabulary import CampaignId, CampaignState
 
@@ -96,7 +96,7 @@ def render_table() -> str:
     """Return the table of transitions in Markdown."""
     lines = ["| state | " + " | ".join(_CUES) + " |", "|---" * (len(_CUES) + 1) + "|"]
     lines += [
-        f"| **{state}** | " + " | ".join(cell.value if cell else "–" for cell in row) + " |"
+        f"| **{state}** | " + " | ".join(cell.value if cell else "-" for cell in row) + " |"
         for state, row in _ROWS.items()
     ]
     return "\n".join(lines)

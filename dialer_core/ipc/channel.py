@@ -44,7 +44,7 @@ class FrameBuffer(Generic[R]):
     """
 
     def __init__(self, kind: object) -> None:
-        self._decoder: msgspec.msgpack.Decoder[R] = msgspec.msgpack.Decoder(kind)  # type: ignore[arg-type]
+        self._decoder: msgspec.msgpack.Decoder[R] = msgspec.msgpack.Decoder(kind)
         self._bytes = bytearray()
 
     def feed(self, data: bytes) -> Iterator[R]:
