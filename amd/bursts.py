@@ -63,9 +63,10 @@ def update(
 
     Returns
     -------
-    beep, calling : numpy.ndarray of bool, shape (n,)
-        True where a beep, or a fax's calling tone, was believed on this tick. A beep ended `AFTER_TICKS` before, at
-        ``records["beep_end"]``.
+    beep : numpy.ndarray of bool, shape (n,)
+        True where a beep was believed on this tick; it ended at ``records["beep_end"]``.
+    calling : numpy.ndarray of bool, shape (n,)
+        The same for a fax's calling tone.
     """
     run = records["run_ticks"]
     records["run_quiet"] = np.where(run == 1, tick - records["voice_tick_before"] - 2, records["run_quiet"])
@@ -89,7 +90,10 @@ def update(
 
 
 def _run_ends(
-    records: Records, tick: NDArray[np.int32], level_dbfs: NDArray[np.float32], speech_before: NDArray[np.bool_]
+    records: Records,
+    tick: NDArray[np.int32],
+    level_dbfs: NDArray[np.float32],
+    speech_before: NDArray[np.bool_],
 ) -> None:
     hz, ended = records["run_hz"], records["ended_ticks"]
     # the frame the run ended in may still hold part of the tone

@@ -28,7 +28,7 @@ class Preset(StrEnum):
 class DetectorConfig:
     """Thresholds of the sequential decision, all in seconds of sound.
 
-    Parameters
+    Attributes
     ----------
     pause_s : float
         Quiet after a greeting of up to 1 s that ends it: a person waits for an answer.
@@ -65,7 +65,9 @@ class DetectorConfig:
             if not 0.0 < value <= MAX_S:
                 raise AmdInputError(f.name, f"{value} s is outside (0, {MAX_S:g}]")
         if self.long_pause_s < self.pause_s:
-            raise AmdInputError("long_pause_s", f"{self.long_pause_s} s is shorter than pause_s ({self.pause_s} s)")
+            raise AmdInputError(
+                "long_pause_s", f"{self.long_pause_s} s is shorter than pause_s ({self.pause_s} s)"
+            )
 
     @classmethod
     def preset(cls, name: str) -> Self:

@@ -119,7 +119,7 @@ def update(records: Records, tick: NDArray[np.int32], heard: Heard) -> Outcome:
     label[label == Label.RINGBACK] = _NOTHING
     reason = np.where(label != _NOTHING, heard.tone_reason, _UNDECIDED)
 
-    def decide(where: NDArray[np.bool_], to: int, why: int) -> None:
+    def decide(where: NDArray[np.bool_], to: int, why: int) -> None:  # numpydoc ignore=GL08
         # the first rule that applies has the word
         if where.any():
             where = where & (reason == _UNDECIDED)

@@ -101,17 +101,17 @@ class Detector:
         self._frames = FrameBuffer()
 
     @property
-    def capacity(self) -> int:
-        """Rows there is memory for; grows when more join."""
+    def capacity(self) -> int:  # numpydoc ignore=RT01
+        """Number of rows there is memory for; grows when more join."""
         return self._rows.capacity
 
     @property
-    def n_rows(self) -> int:
-        """Rows that have joined and not left."""
+    def n_rows(self) -> int:  # numpydoc ignore=RT01
+        """Number of rows that have joined and not left."""
         return self._rows.n_taken
 
     @property
-    def row_bytes(self) -> int:
+    def row_bytes(self) -> int:  # numpydoc ignore=RT01
         """Memory of one row."""
         return self._rows.record_bytes
 
@@ -193,7 +193,7 @@ class Detector:
         if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
             raise AmdInputError("rows", "needs one dimension of integers")
         n = rows.shape[0]
-        if not isinstance(pcm, np.ndarray) or pcm.dtype != np.int16 or pcm.shape != (n, FRAME):
+        if pcm.dtype != np.int16 or pcm.shape != (n, FRAME):
             raise AmdInputError("pcm", f"needs int16 of shape ({n}, {FRAME}), one frame per row")
         if valid is not None and (valid.shape != (n,) or valid.dtype != np.bool_):
             raise AmdInputError("valid", f"needs bool of shape ({n},)")
@@ -205,7 +205,11 @@ class Detector:
         return marks
 
     def _advance(
-        self, records: Records, rows: NDArray[np.intp], pcm: NDArray[np.int16], valid: NDArray[np.bool_] | None
+        self,
+        records: Records,
+        rows: NDArray[np.intp],
+        pcm: NDArray[np.int16],
+        valid: NDArray[np.bool_] | None,
     ) -> Marks:
         records["tick"] += 1
         tick = np.ascontiguousarray(records["tick"])
@@ -287,14 +291,14 @@ def _collect(
     if beep.any():
         (at,) = np.nonzero(beep)
         label, reason = records["label"][at], np.full(at.size, Reason.BEEP, np.uint8)
-        parts.append(_marks(records, rows, tick, at, np.full(at.size, MarkKind.BEEP, np.uint8), label, reason, at < 0))
+        kind, final = np.full(at.size, MarkKind.BEEP, np.uint8), np.zeros(at.size, np.bool_)
+        parts.append(_marks(records, rows[at], tick[at], at, decision.Outcome(kind, label, reason, final)))
     if outcome.kind.any():
         (at,) = np.nonzero(outcome.kind)
-        parts.append(
-            _marks(
-                records, rows, tick, at, outcome.kind[at], outcome.label[at], outcome.reason[at], outcome.provisional[at]
-            )
+        what = decision.Outcome(
+            outcome.kind[at], outcome.label[at], outcome.reason[at], outcome.provisional[at]
         )
+        parts.append(_marks(records, rows[at], tick[at], at, what))
     return join_marks(parts)
 
 
@@ -303,19 +307,16 @@ def _marks(
     rows: NDArray[np.intp],
     tick: NDArray[np.int32],
     at: NDArray[np.intp],
-    kind: NDArray[np.uint8],
-    label: NDArray[np.uint8],
-    reason: NDArray[np.uint8],
-    provisional: NDArray[np.bool_],
+    what: decision.Outcome,
 ) -> Marks:
     return Marks(
-        row=rows[at].astype(np.intp),
-        kind=kind,
-        label=label,
-        reason=reason,
-        confidence=_CONFIDENCE[reason],
-        provisional=provisional,
-        tick=tick[at],
+        row=rows.astype(np.intp),
+        kind=what.kind,
+        label=what.label,
+        reason=what.reason,
+        confidence=_CONFIDENCE[what.reason],
+        provisional=what.provisional,
+        tick=tick,
         greeting_end_tick=records["last_speech"][at],
         beep_end_tick=records["beep_end"][at],
     )

@@ -38,7 +38,7 @@ def _pcmu_octets() -> NDArray[np.uint8]:
     magnitude = np.minimum((np.where(sample < 0, ~sample, sample) >> 2) + 33, 0x1FFF)
     segment = np.frexp(magnitude)[1] - 6
     octet = segment << 4 | (magnitude >> segment + 1 & 15)
-    return (~np.where(sample < 0, octet | 0x80, octet)).astype(np.uint8)
+    return np.asarray(~np.where(sample < 0, octet | 0x80, octet), np.int32).astype(np.uint8)
 
 
 def _pcma_octets() -> NDArray[np.uint8]:
@@ -47,7 +47,7 @@ def _pcma_octets() -> NDArray[np.uint8]:
     magnitude = np.where(sample < 0, ~sample, sample) >> 4
     segment = np.maximum(np.frexp(magnitude)[1] - 4, 0)
     octet = segment << 4 | (magnitude >> np.maximum(segment - 1, 0) & 15)
-    return (np.where(sample < 0, octet, octet | 0x80) ^ 0x55).astype(np.uint8)
+    return np.asarray(np.where(sample < 0, octet, octet | 0x80) ^ 0x55, np.int32).astype(np.uint8)
 
 
 _PCMU_VALUE = _pcmu_values()
@@ -67,7 +67,7 @@ PCMA_TO_PCMU = _PCMU_OCTET[_PCMA_VALUE.view(np.uint16)].tobytes()
 
 
 def decode_pcmu(octets: NDArray[np.uint8], out: NDArray[np.int16] | None = None) -> NDArray[np.int16]:
-    """µ-law octets as linear samples.
+    """Decode µ-law octets to linear samples.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def decode_pcmu(octets: NDArray[np.uint8], out: NDArray[np.int16] | None = None)
 
 
 def decode_pcma(octets: NDArray[np.uint8], out: NDArray[np.int16] | None = None) -> NDArray[np.int16]:
-    """A-law octets as linear samples.
+    """Decode A-law octets to linear samples.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def decode_pcma(octets: NDArray[np.uint8], out: NDArray[np.int16] | None = None)
 
 
 def encode_pcmu(pcm: NDArray[np.int16]) -> NDArray[np.uint8]:
-    """Linear samples as µ-law octets.
+    """Encode linear samples as µ-law octets.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def encode_pcmu(pcm: NDArray[np.int16]) -> NDArray[np.uint8]:
 
 
 def encode_pcma(pcm: NDArray[np.int16]) -> NDArray[np.uint8]:
-    """Linear samples as A-law octets.
+    """Encode linear samples as A-law octets.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def _decode(
     value: NDArray[np.int16],
     pair: NDArray[np.uint32],
 ) -> NDArray[np.int16]:
-    if not isinstance(octets, np.ndarray) or octets.dtype != np.uint8:
+    if octets.dtype != np.uint8:
         raise AmdInputError("octets", "needs an array of uint8")
     if out is None:
         out = np.empty(octets.shape, np.int16)
@@ -211,6 +211,6 @@ def _decode(
 
 
 def _samples(pcm: NDArray[np.int16]) -> NDArray[np.int16]:
-    if not isinstance(pcm, np.ndarray) or pcm.dtype != np.int16:
+    if pcm.dtype != np.int16:
         raise AmdInputError("pcm", "needs an array of int16")
     return pcm

@@ -40,7 +40,7 @@ class Label(IntEnum):
     """Nobody said anything by the limit: routed as a person, marked."""
 
     @property
-    def word(self) -> str:
+    def word(self) -> str:  # numpydoc ignore=RT01
         """The label as events, the store and `dialer amd classify` spell it."""
         return self.name.lower()
 
@@ -80,7 +80,7 @@ class Reason(IntEnum):
     """Speech before the call was answered."""
 
     @property
-    def word(self) -> str:
+    def word(self) -> str:  # numpydoc ignore=RT01
         """The reason as events and the store spell it."""
         return self.name.lower()
 

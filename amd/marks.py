@@ -70,7 +70,7 @@ class Marks:
 
     def __len__(self) -> int:
         """Return the number of marks."""
-        return self.row.shape[0]
+        return self.row.size
 
     def __iter__(self) -> Iterator[Mark]:
         """Yield each mark as Python scalars, in row order of the tick."""
@@ -88,9 +88,17 @@ class Marks:
             )
 
 
-_DTYPES = (np.intp, np.uint8, np.uint8, np.uint8, np.float32, np.bool_, np.int32, np.int32, np.int32)
-
-NO_MARKS = Marks(*(np.empty(0, dtype) for dtype in _DTYPES))
+NO_MARKS = Marks(
+    row=np.empty(0, np.intp),
+    kind=np.empty(0, np.uint8),
+    label=np.empty(0, np.uint8),
+    reason=np.empty(0, np.uint8),
+    confidence=np.empty(0, np.float32),
+    provisional=np.empty(0, np.bool_),
+    tick=np.empty(0, np.int32),
+    greeting_end_tick=np.empty(0, np.int32),
+    beep_end_tick=np.empty(0, np.int32),
+)
 """The result of a tick in which nothing was decided."""
 
 

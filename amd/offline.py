@@ -46,7 +46,7 @@ def detect(
     >>> [(mark.label.word, mark.reason.word) for mark in detect(np.zeros(0, np.int16), tail_s=6.0)]
     [('silence', 'no_voice')]
     """
-    if not isinstance(pcm, np.ndarray) or pcm.dtype != np.int16 or pcm.ndim != 1:
+    if pcm.dtype != np.int16 or pcm.ndim != 1:
         raise AmdInputError("pcm", "needs int16 of one dimension")
     if not 0.0 <= tail_s < float("inf"):
         raise AmdInputError("tail_s", f"{tail_s} s is not a length")

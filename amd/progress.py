@@ -96,7 +96,9 @@ FIELDS: list[Field] = [
 ]
 
 
-def update(records: Records, tones: ToneFrames, level_dbfs: NDArray[np.float32], sounding: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def update(
+    records: Records, tones: ToneFrames, level_dbfs: NDArray[np.float32], sounding: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
     """Advance the on-off history and compare it with the table.
 
     Parameters
@@ -132,7 +134,11 @@ def update(records: Records, tones: ToneFrames, level_dbfs: NDArray[np.float32],
     tone = sound >= BAND
     records["cadence_dbfs"] = np.where(
         tone,
-        np.where(now >= BAND, records["cadence_dbfs"] + np.float32(0.2) * (level_dbfs - records["cadence_dbfs"]), level_dbfs),
+        np.where(
+            now >= BAND,
+            records["cadence_dbfs"] + np.float32(0.2) * (level_dbfs - records["cadence_dbfs"]),
+            level_dbfs,
+        ),
         records["cadence_dbfs"],
     )
 
@@ -143,7 +149,9 @@ def update(records: Records, tones: ToneFrames, level_dbfs: NDArray[np.float32],
     return label
 
 
-def _classify(records: Records, tones: ToneFrames, level_dbfs: NDArray[np.float32], sounding: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _classify(
+    records: Records, tones: ToneFrames, level_dbfs: NDArray[np.float32], sounding: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
     band = (tones.band >= BAND_SHARE) & (tones.hz >= BAND_HZ[0]) & (tones.hz <= BAND_HZ[1])
     sound = np.where(tones.pair >= PAIR_SHARE, PAIR, np.where(band, BAND, OTHER))
     # below a tone just heard, noise is a pause, however the floor stands
@@ -172,7 +180,9 @@ def _turn(records: Records, changed: NDArray[np.intp], label: NDArray[np.uint8])
         return
     rows = changed[at]
     sound = np.where(on_ends[at], was[at], sound[at])
-    periods = np.concatenate([records["cadence_periods"][rows, 1:], lasted[at, None]], axis=1, dtype=np.float32)
+    periods = np.concatenate(
+        [records["cadence_periods"][rows, 1:], lasted[at, None]], axis=1, dtype=np.float32
+    )
     records["cadence_sound"][rows], records["cadence_periods"][rows] = sound, periods
     fits = (np.abs(periods[:, None, :] - _WANTED) <= _SLACK).all(axis=2)
     fits &= (n[at, None] + 1 >= _LENGTH) & (sound[:, None] == _SOUND)

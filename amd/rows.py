@@ -42,17 +42,17 @@ class RowStore:
         self._free = list(range(capacity - 1, -1, -1))
 
     @property
-    def capacity(self) -> int:
-        """Rows there is memory for."""
+    def capacity(self) -> int:  # numpydoc ignore=RT01
+        """Number of rows there is memory for."""
         return self._taken.size
 
     @property
-    def n_taken(self) -> int:
-        """Rows in use."""
+    def n_taken(self) -> int:  # numpydoc ignore=RT01
+        """Number of rows in use."""
         return self.capacity - len(self._free)
 
     @property
-    def record_bytes(self) -> int:
+    def record_bytes(self) -> int:  # numpydoc ignore=RT01
         """Memory of one row."""
         return self._records.dtype.itemsize
 
@@ -137,13 +137,13 @@ class RowStore:
         AmdInputError
             A row is not in use, or is named twice.
         """
-        if rows.size and not (0 <= rows.min() and rows.max() < self.capacity and self._taken[rows].all()):
+        inside = (rows >= 0) & (rows < self.capacity)
+        if not inside.all() or not self._taken[rows].all():
             raise AmdInputError("rows", "names a row that has not joined or has left")
-        if rows.size > 1:
-            seen = np.zeros(self.capacity, np.bool_)
-            seen[rows] = True
-            if np.count_nonzero(seen) != rows.size:
-                raise AmdInputError("rows", "names a row twice")
+        named = np.zeros(self.capacity, np.bool_)
+        named[rows] = True
+        if np.count_nonzero(named) != rows.size:
+            raise AmdInputError("rows", "names a row twice")
         return self._records.take(rows)
 
     def put(self, rows: NDArray[np.intp], records: Records) -> None:

@@ -32,7 +32,9 @@ SIT_GAP_TICKS = 10
 
 _LOW, _HIGH, _ITU = 0, 1, 2
 _SIT_HZ = np.array([[913.8, 985.2, 950.0], [1370.6, 1428.5, 1400.0], [1776.7, 1776.7, 1800.0]], np.float32)
-_SIT_REASON = np.full((3, 3), Reason.SIT_ITU, np.uint8)  # first, second; anything with an ITU tone in it counts as ITU
+_SIT_REASON = np.full(
+    (3, 3), Reason.SIT_ITU, np.uint8
+)  # first, second; anything with an ITU tone in it counts as ITU
 _SIT_REASON[_LOW, _LOW] = Reason.SIT_INTERCEPT
 _SIT_REASON[_HIGH, _LOW] = Reason.SIT_VACANT
 _SIT_REASON[_LOW, _HIGH] = Reason.SIT_REORDER
@@ -70,8 +72,10 @@ def update(
 
     Returns
     -------
-    label, reason : numpy.ndarray of uint8, shape (n,)
-        `Label.FAX` or `Label.SIT` with its reason where one was recognised on this tick; `Label.UNKNOWN` elsewhere.
+    label : numpy.ndarray of uint8, shape (n,)
+        `Label.FAX` or `Label.SIT` where one was recognised on this tick; `Label.UNKNOWN` elsewhere.
+    reason : numpy.ndarray of uint8, shape (n,)
+        Its `Reason` there.
 
     References
     ----------

@@ -62,7 +62,9 @@ def erlang_b(agents: ArrayLike, load: ArrayLike) -> Floats:
     lost = np.asarray(below < _TINY)
     if lost.any():
         blocked = np.array(blocked)
-        blocked[lost] = [_erlang_b_recurrence(int(ni), float(ai)) for ni, ai in zip(n[lost], a[lost], strict=True)]
+        blocked[lost] = [
+            _erlang_b_recurrence(int(ni), float(ai)) for ni, ai in zip(n[lost], a[lost], strict=True)
+        ]
     return np.asarray(blocked, dtype=np.float64)
 
 
@@ -97,12 +99,14 @@ def erlang_c(agents: ArrayLike, load: ArrayLike) -> Floats:
     """
     n, a = np.broadcast_arrays(_agents(agents, low=1), _nonnegative("load", load))
     blocked = erlang_b(n, a)
-    # C = B / (1 - (a / n)(1 - B))
+    # the probability of waiting is C = B / (1 - (a / n)(1 - B))
     waiting = blocked / np.maximum(1.0 - a / n * (1.0 - blocked), np.finfo(float).tiny)
     return np.where(a < n, np.minimum(waiting, 1.0), 1.0)
 
 
-def erlang_c_wait_tail(agents: ArrayLike, arrival_hz: ArrayLike, handling_s: ArrayLike, wait_s: ArrayLike) -> Floats:
+def erlang_c_wait_tail(
+    agents: ArrayLike, arrival_hz: ArrayLike, handling_s: ArrayLike, wait_s: ArrayLike
+) -> Floats:
     """Probability of waiting longer than a given time in M/M/n, first come first served.
 
     Parameters
@@ -143,10 +147,14 @@ def erlang_c_wait_tail(agents: ArrayLike, arrival_hz: ArrayLike, handling_s: Arr
     )
     load = rate * handling
     # P(W > t) = C(n, a) exp(-(n - a) t / handling)
-    return erlang_c(n, load) * np.exp(-np.maximum(n - load, 0.0) * wait / handling)
+    return np.asarray(
+        erlang_c(n, load) * np.exp(-np.maximum(n - load, 0.0) * wait / handling), dtype=np.float64
+    )
 
 
-def largest_arrival_rate(agents: ArrayLike, handling_s: ArrayLike, wait_s: ArrayLike, target: ArrayLike) -> Floats:
+def largest_arrival_rate(
+    agents: ArrayLike, handling_s: ArrayLike, wait_s: ArrayLike, target: ArrayLike
+) -> Floats:
     """Largest arrival rate at which a share of callers waits no longer than a given time: Erlang C's inverse in the rate.
 
     Parameters
@@ -192,10 +200,12 @@ def largest_arrival_rate(agents: ArrayLike, handling_s: ArrayLike, wait_s: Array
         load = 0.5 * (low + high)
         met = erlang_c_wait_tail(servers, load / handling, handling, wait) <= 1.0 - share
         low, high = np.where(met, load, low), np.where(met, high, load)
-    return low / handling
+    return np.asarray(low / handling, dtype=np.float64)
 
 
-def fewest_agents(arrival_hz: ArrayLike, handling_s: ArrayLike, wait_s: ArrayLike, target: ArrayLike) -> NDArray[np.int64]:
+def fewest_agents(
+    arrival_hz: ArrayLike, handling_s: ArrayLike, wait_s: ArrayLike, target: ArrayLike
+) -> NDArray[np.int64]:
     """Fewest agents with whom a share of callers waits no longer than a given time: Erlang C's inverse in the agents.
 
     Parameters
@@ -234,7 +244,7 @@ def fewest_agents(arrival_hz: ArrayLike, handling_s: ArrayLike, wait_s: ArrayLik
     if load.size and load.max() > MAX_AGENTS / 2:
         raise PacingInputError("arrival_hz", f"{load.max():g} erlangs need more than {MAX_AGENTS} agents")
 
-    def met(n: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def met(n: NDArray[np.int64]) -> NDArray[np.bool_]:  # numpydoc ignore=GL08
         return erlang_c_wait_tail(n, rate, handling, wait) <= 1.0 - share
 
     # low fails (it cannot even carry the load, or is 0), high is doubled from there until it meets the target

@@ -22,7 +22,7 @@ FloatArray = NDArray[np.float64]
 
 
 class Mode(StrEnum):
-    """How a pool's pacer decides. (`predictive` joins these with its own issue and is refused until then.)"""
+    """How a pool's pacer decides; the predictive mode is not among them yet and is refused."""
 
     PREVIEW = "preview"
     """The agent decides: the pacer never places a call."""
@@ -74,7 +74,7 @@ class EventKind(IntEnum):
 class PacerConfig:
     """Settings of one pool's pacer.
 
-    Parameters
+    Attributes
     ----------
     mode : str
         One of `Mode`.
@@ -124,7 +124,9 @@ class PacerConfig:
             allowed = ", ".join(Mode)
             raise PacingInputError("mode", f"{self.mode!r} is not one of {allowed}") from None
         if self.min_ring_s > self.ring_timeout_s:
-            raise PacingInputError("min_ring_s", f"{self.min_ring_s} is over ring_timeout_s ({self.ring_timeout_s})")
+            raise PacingInputError(
+                "min_ring_s", f"{self.min_ring_s} is over ring_timeout_s ({self.ring_timeout_s})"
+            )
         _within("abandonment_ceiling", self.abandonment_ceiling, 0.0, 1.0, low_open=True)
         _within("agent_wait_s", self.agent_wait_s, 0.0, 60.0)
         _within("ring_timeout_s", self.ring_timeout_s, 0.0, 600.0, low_open=True)
@@ -142,7 +144,7 @@ class Snapshot:
     after this call, are left out. An attempt is counted once: ringing, listening, or waiting; a caller for whom an agent is
     already reserved is with that agent.
 
-    Parameters
+    Attributes
     ----------
     now_s : float
         Any clock that never goes back, in seconds.
@@ -205,12 +207,15 @@ class Snapshot:
             _set(self, name, _ages(name, getattr(self, name)))
         if self.abandoned_total > self.live_total:
             raise PacingInputError(
-                "abandoned_total", f"{self.abandoned_total} abandoned of {self.live_total} live answers is impossible"
+                "abandoned_total",
+                f"{self.abandoned_total} abandoned of {self.live_total} live answers is impossible",
             )
         if self.waiting_left_s is not None:
             left_s = _vector("waiting_left_s", self.waiting_left_s)
             if left_s.size != self.waiting:
-                raise PacingInputError("waiting_left_s", f"{left_s.size} deadlines for {self.waiting} waiting callers")
+                raise PacingInputError(
+                    "waiting_left_s", f"{left_s.size} deadlines for {self.waiting} waiting callers"
+                )
             _set(self, "waiting_left_s", left_s)
         if self.ring_propensity is not None:
             propensity = _probabilities("ring_propensity", self.ring_propensity)
@@ -224,13 +229,13 @@ class Snapshot:
         _set(self, "events", _event_rows(self.events))
 
     @property
-    def in_flight(self) -> int:
-        """Attempts that are or may become live callers: ringing, under analysis, waiting for an agent."""
+    def in_flight(self) -> int:  # numpydoc ignore=RT01
+        """Number of attempts that are or may become live callers: ringing, under analysis, waiting for an agent."""
         return len(self.ring_age_s) + len(self.listening_age_s) + self.waiting
 
     @property
-    def agents(self) -> int:
-        """Agents who take calls: idle, talking, in wrap-up."""
+    def agents(self) -> int:  # numpydoc ignore=RT01
+        """Number of agents who take calls: idle, talking, in wrap-up."""
         return self.idle + len(self.talk_elapsed_s) + len(self.wrapup_elapsed_s)
 
 
@@ -315,7 +320,7 @@ def _event_rows(values: FloatArray | Sequence[Sequence[float]]) -> FloatArray:
         raise PacingInputError("events", "not an array of numbers") from None
     if rows.size == 0:
         return np.empty((0, 2))
-    if rows.ndim != 2 or rows.shape[1] != 2:  # noqa: PLR2004 - a row is (kind, seconds)
+    if rows.ndim != 2 or rows.shape[1] != 2:
         raise PacingInputError("events", f"needs rows of (kind, seconds), has shape {rows.shape}")
     if not np.isin(rows[:, 0], [int(kind) for kind in EventKind]).all():
         raise PacingInputError("events", f"kinds are {min(EventKind)} to {max(EventKind)}")

@@ -32,7 +32,7 @@ MEMORY_CONVERSATIONS = 500.0
 class Mean:
     """A running mean with a prior and exponential forgetting.
 
-    Parameters
+    Attributes
     ----------
     weight : float
         Observations the mean stands on, at least 0.
@@ -118,7 +118,7 @@ class Observed:
         self._wrapup.add(seconds[kind == EventKind.WRAPUP_ENDED])
 
     @property
-    def answer_rate(self) -> float:
+    def answer_rate(self) -> float:  # numpydoc ignore=RT01
         """Live answers per attempt, in (0, 1)."""
         return self._answer.total / self._answer.weight
 

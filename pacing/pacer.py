@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import TypedDict
 
+import numpy as np
+
 from pacing import strategies
 from pacing.errors import PacingInputError
 from pacing.interface import Binding, Decision, Mode, PacerConfig, Snapshot
@@ -61,7 +63,7 @@ class Pacer:
     """
 
     def __init__(self, config: PacerConfig, state: PacerState | None = None) -> None:
-        if state is not None and (not isinstance(state, dict) or state.get("version") != STATE_VERSION):
+        if state is not None and state.get("version") != STATE_VERSION:
             raise PacingInputError("state", f"not a pacer state of version {STATE_VERSION}")
         self._config = config
         self._observed = Observed(state.get("observed") if state is not None else None)
@@ -70,7 +72,7 @@ class Pacer:
         self._credit = 0.0
 
     @property
-    def config(self) -> PacerConfig:
+    def config(self) -> PacerConfig:  # numpydoc ignore=RT01
         """The settings this pacer was made with."""
         return self._config
 
@@ -96,7 +98,7 @@ class Pacer:
         if elapsed_s < 0.0:
             raise PacingInputError("now_s", f"went back by {-elapsed_s:g} s")
         self._last_s = snapshot.now_s
-        self._observed.take(snapshot.events)
+        self._observed.take(np.asarray(snapshot.events))
 
         place, binding = self._wanted(snapshot, elapsed_s)
         safe = strategies.one_to_one(snapshot)
@@ -134,7 +136,9 @@ class Pacer:
                 return self._owed(snapshot, elapsed_s), Binding.ERLANG_C
 
     def _owed(self, snapshot: Snapshot, elapsed_s: float) -> int:
-        handling_s = self._observed.handling_s(snapshot.talk_elapsed_s, snapshot.wrapup_elapsed_s)
+        handling_s = self._observed.handling_s(
+            np.asarray(snapshot.talk_elapsed_s), np.asarray(snapshot.wrapup_elapsed_s)
+        )
         rate_hz = strategies.erlang_c_dial_rate(
             snapshot.agents, handling_s, self._observed.answer_rate, self._config
         )

@@ -80,7 +80,9 @@ def erlang_c_dial_rate(agents: int, handling_s: float, answer_rate: float, confi
     """
     if agents == 0:
         return 0.0
-    return _live_rate(agents, handling_s, config.erlang_wait_s, config.erlang_target) / max(answer_rate, MIN_ANSWER_RATE)
+    return _live_rate(agents, handling_s, config.erlang_wait_s, config.erlang_target) / max(
+        answer_rate, MIN_ANSWER_RATE
+    )
 
 
 def _live_rate(agents: int, handling_s: float, wait_s: float, target: float) -> float:
