@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
 
@@ -35,9 +35,11 @@ def wait_until(predicate: Callable[[], T], timeout_s: float, what: str) -> T:
         pause_s = min(pause_s * 1.5, LONGEST_PAUSE_S)
 
 
-async def wait_until_async(
-    predicate: Callable[[], T] | Callable[[], Awaitable[T]], timeout_s: float, what: str
-) -> T:
+@overload
+async def wait_until_async(predicate: Callable[[], Awaitable[T]], timeout_s: float, what: str) -> T: ...
+@overload
+async def wait_until_async(predicate: Callable[[], T], timeout_s: float, what: str) -> T: ...
+async def wait_until_async(predicate: Callable[[], object], timeout_s: float, what: str) -> object:
     """Do as `wait_until` without blocking the loop; the predicate may be a coroutine function."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
@@ -45,7 +47,7 @@ async def wait_until_async(
     while True:
         last = loop.time() >= deadline
         answer = predicate()
-        value: T = await answer if isawaitable(answer) else answer
+        value = await answer if isawaitable(answer) else answer
         if value:
             return value
         if last:

@@ -29,7 +29,7 @@ def test_the_condition_is_asked_at_the_deadline() -> None:
 
 async def test_the_loop_goes_on_meanwhile() -> None:
     """The asynchronous form takes plain and coroutine predicates, and raises alike."""
-    asked = []
+    asked: list[None] = []
 
     async def third_time() -> bool:
         asked.append(None)
