@@ -27,7 +27,7 @@ from dialer_core.vocabulary import (
 )
 
 if TYPE_CHECKING:
-    from dialer_core.engine import Engine
+    from dialer_core.call_loop import CallLoop
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ class InvalidError(Exception):
 class Control:
     """Answers commands for one engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: CallLoop) -> None:
         self._engine = engine
         self._commands: dict[str, Callable[[dict[str, Any]], Any]] = {
             "status": lambda _args: msgspec.to_builtins(self.snapshot()),
@@ -115,7 +115,7 @@ class Control:
         return name
 
     def _hangup(self, args: dict[str, Any]) -> None:
-        attempt = self._engine.flow.attempts.get(AttemptId(_text(args, "attempt")))
+        attempt = self._engine.machine.attempts.get(AttemptId(_text(args, "attempt")))
         if attempt is None:
             raise UnknownError("no live attempt has this id")
         self._engine.flow.release(attempt, Outcome.CANCELLED)
@@ -154,7 +154,7 @@ class Control:
                 attempt_id=a.id, campaign=a.campaign_id, state=a.state, trunk=a.trunk, agent=a.agent_id,
                 seconds=round((now_ns - a.committed_ns) / 1e9, 3),
             )
-            for a in sorted(self._engine.flow.attempts.values(), key=lambda a: a.committed_ns)
+            for a in sorted(self._engine.machine.attempts.values(), key=lambda a: a.committed_ns)
         )  # fmt: skip
 
     def snapshot(self) -> Snapshot:
@@ -194,7 +194,7 @@ class Control:
     def _campaign_view(self, name: CampaignId) -> CampaignView:
         campaign = self._engine.dialing.campaigns[name]
         states = [
-            attempt.state for attempt in self._engine.flow.attempts.values() if attempt.campaign_id == name
+            attempt.state for attempt in self._engine.machine.attempts.values() if attempt.campaign_id == name
         ]
         return CampaignView(
             id=name,

@@ -1,14 +1,12 @@
-"""The engine: the composition root of the call loop. Nothing but calls runs on its loop.
+"""The engine process: a `CallLoop` on the real clock, store, workers and media plane, and the socket on which the host asks.
 
-It owns wiring, starting, draining and stopping. What happens to calls is in `calls/`, agents in `agents/`, pacing in `campaigns/`; commands in
-`control.py`. `Engine` itself knows no process or socket, so a test can drive it on virtual time; `main` gives it real ones.
+It owns the process: configuration, signals, sockets. What it runs is `call_loop.py`.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import gc
 import signal
 import socket
@@ -17,374 +15,26 @@ from pathlib import Path
 
 import structlog
 
-from dialer_core.agents.roster import Roster
-from dialer_core.agents.softphones import Softphones
-from dialer_core.agents.state import Agent
-from dialer_core.calls.attempt import RINGING_STATES, Attempt
-from dialer_core.calls.call_flow import CallFlow
-from dialer_core.calls.ending import Ending
-from dialer_core.calls.originate import Originator
-from dialer_core.calls.trunks import Trunks
-from dialer_core.campaigns import hopper, recycle
-from dialer_core.campaigns.dialing import Dialing
-from dialer_core.campaigns.run import CampaignCue, CampaignRun
+from dialer_core.call_loop import CallLoop
 from dialer_core.clock import SystemClock, read_boot_id
-from dialer_core.compliance import abandonment
 from dialer_core.compliance.packs import load_packs
-from dialer_core.compliance.rules import RulePack
-from dialer_core.control import Control
 from dialer_core.errors import ConfigError, DialerError
-from dialer_core.events import CampaignStarted, EngineRestarted, MediaLost, TrunkStateChanged, WorkerLost
 from dialer_core.ipc.channel import Link, listen_unix
 from dialer_core.ipc.messages import (
-    CloseLeg,
     EngineToHost,
     EventsCommitted,
-    Hangup,
     HostCommand,
-    MediaEvent,
-    MediaState,
-    Probe,
-    ProbeResult,
-    WorkerEvent,
 )
-from dialer_core.lines import Attacher, MediaLink, WorkerPool
+from dialer_core.lines import Attacher
 from dialer_core.log_setup import configure_logging
-from dialer_core.loop_lag import LoopLag
 from dialer_core.runtime import Runtime
 from dialer_core.settings import Settings, load_settings
-from dialer_core.store import agents as agent_rows
-from dialer_core.store import attempts as attempt_rows
-from dialer_core.store import campaigns as campaign_rows
-from dialer_core.store import legs as leg_rows
 from dialer_core.store.database import open_database
 from dialer_core.store.journal import Journal
-from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import (
-    AgentId,
-    AgentState,
-    AttemptId,
-    CampaignId,
-    CampaignState,
-    LegId,
-    LegKind,
-    Outcome,
-    TrunkId,
-    WorkerId,
-)
 
 log = structlog.get_logger(__name__)
 
-STEP_INTERVAL_S = 0.1
-"""Pacing looks at least so often; every change wakes it at once."""
-DRAIN_LIMIT_S = 300.0
-"""Conversations may go on for so long after SIGTERM; a second SIGTERM ends them."""
 ENGINE_SOCKET = "engine.sock"
-
-
-class Engine:
-    """The call loop's parts, wired.
-
-    Parameters
-    ----------
-    runtime
-        Clock, journal, loop.
-    settings
-        The configuration, checked.
-    packs
-        Rule packs by name.
-    passwords
-        Digest password per trunk.
-    """
-
-    def __init__(
-        self, runtime: Runtime, settings: Settings, packs: dict[str, RulePack], passwords: dict[TrunkId, str]
-    ) -> None:
-        self.runtime = runtime
-        self.settings = settings
-        self.started_ns = runtime.clock.mono_ns()
-        self.lag = LoopLag()
-        self.stopped = asyncio.Event()
-        self._wake_pending = False
-        self._hurried = False
-        campaigns = {
-            name: CampaignRun(id=name, settings=campaign, pack=packs[campaign.rule_pack])
-            for name, campaign in settings.campaigns.items()
-        }
-        sip_host = settings.dialer.sip.public_address or settings.dialer.sip.bind
-        self.trunks = Trunks(settings.trunks)
-        self.workers = WorkerPool(self._on_worker, self._on_worker_lost, self.wake)
-        self.workers.on_stray_legs(self._end_stray_legs)
-        self.media = MediaLink(self._on_media, self._on_media_attached, self._on_media_lost)
-        self.roster = Roster(
-            runtime, settings.agents, settings.campaigns, on_free=self.wake, on_logged_out=self._on_logged_out
-        )
-        self.softphones = Softphones(
-            runtime,
-            self.roster,
-            self.workers,
-            self.media,
-            sip_host=sip_host,
-            on_agent_lost=lambda agent: self.flow.agent_lost(agent),
-        )
-        originator = Originator(runtime, campaigns, self.trunks, self.workers, passwords, sip_host)
-        ending = Ending(runtime, campaigns, self.trunks, on_retry=self._on_retry)
-        self.dialing = Dialing(
-            runtime, campaigns, self.roster, self.trunks, self.workers,
-            live=lambda: self.flow.attempts.values(), begin=lambda attempt: self.flow.begin(attempt),
-            release=lambda attempt, outcome: self.flow.release(attempt, outcome), braked=lambda: self.lag.braked or not runtime.journal.healthy,
-        )  # fmt: skip
-        self.flow = CallFlow(
-            runtime,
-            campaigns,
-            self.trunks,
-            self.workers,
-            self.media,
-            self.roster,
-            originator,
-            ending,
-            self.dialing,
-        )
-        self.flow.on_idle = self.wake
-        self.flow.on_bad_agent_leg = self.softphones.restart
-        self.control = Control(self)
-
-    @property
-    def media_ready(self) -> bool:
-        """The media plane is attached."""
-        return self.media.attached
-
-    # --- life ----------------------------------------------------------------------------------------------------------------------
-
-    async def recover(self) -> None:
-        """Bring the store in line with a start: what a former engine left alive ends as `interrupted`, campaigns and agents are loaded."""
-        now_utc, now_ns = self.runtime.clock.utc(), self.runtime.clock.mono_ns()
-        node, boot_id = self.runtime.node, self.runtime.boot_id
-        campaigns = self.dialing.campaigns
-
-        def write(tx: Tx) -> tuple[dict[CampaignId, CampaignState], dict[CampaignId, tuple[int, int]]]:
-            campaign_rows.sync(
-                tx, {name: run.settings.model_dump(mode="json") for name, run in campaigns.items()}
-            )
-            agent_rows.sync(tx, self.settings.agents)
-            interrupted = attempt_rows.interrupt_all(
-                tx, node, at_utc=now_utc, at_mono_ns=now_ns, boot_id=boot_id
-            )
-            for attempt in interrupted:
-                run = campaigns.get(CampaignId(attempt.campaign_id))
-                if run is None:
-                    log.warning(
-                        "interrupted_attempt_of_an_unknown_campaign",
-                        attempt_id=attempt.id,
-                        campaign=attempt.campaign_id,
-                    )
-                    run = next(iter(campaigns.values()))
-                recycle.settle(
-                    tx, attempt_id=AttemptId(attempt.id), outcome=Outcome.INTERRUPTED, live_answer=attempt.live_answer,
-                    abandoned=attempt.abandoned, talked=attempt.bridged_mono_ns is not None, settings=run.settings, pack=run.pack, now=now_utc,
-                )  # fmt: skip
-            leg_rows.end_all(tx, node, at_utc=now_utc)
-            lost = agent_rows.close_all_open(tx, node)
-            if interrupted or lost:
-                tx.emit(EngineRestarted(interrupted=len(interrupted)))
-            ledgers = {
-                name: abandonment.tightest(tx, name, run.pack, now_utc) for name, run in campaigns.items()
-            }
-            return campaign_rows.states(tx), ledgers
-
-        states, ledgers = await self.runtime.journal.submit(write)
-        for name, run in campaigns.items():
-            run.ledger_live, run.ledger_abandoned = ledgers[name]
-            run.state = states[name]
-            if run.state is CampaignState.PAUSED:
-                run.reason = "paused before the engine started"
-            elif run.settings.start and run.apply(CampaignCue.START):
-                self.dialing.store_state(run, CampaignStarted(campaign_id=name))
-
-    async def run(self) -> None:
-        """Run until `stopped`: pacing steps, trunk probes, loop lag."""
-        tasks = [asyncio.create_task(work) for work in (self._steps(), self._probes(), self.lag.run())]
-        try:
-            await self.stopped.wait()
-        finally:
-            for task in tasks:
-                task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(*tasks)
-
-    async def _steps(self) -> None:
-        while True:
-            await asyncio.sleep(STEP_INTERVAL_S)
-            self._step()
-
-    def wake(self) -> None:
-        """Look again in this turn of the loop, once, however many changes ask for it."""
-        if not self._wake_pending:
-            self._wake_pending = True
-            self.runtime.loop.call_soon(self._woken)
-
-    def _woken(self) -> None:
-        self._wake_pending = False
-        self._step()
-
-    def _step(self) -> None:
-        try:
-            self.flow.serve_waiting()
-            self.dialing.step()
-            self._call_softphones()
-            self._finish_drain()
-        except Exception as error:  # one bad step must not end every call
-            log.exception("step_failed", error=type(error).__name__)
-
-    def _call_softphones(self) -> None:
-        """Softphones whose first call found no worker or media plane yet."""
-        if self.media_ready and self.workers.choose(LegKind.AGENT) is not None:
-            for agent in self.roster.all():
-                if agent.state is AgentState.PAUSED and agent.leg_id is None and agent.redial_attempt == 0:
-                    self.softphones.call(agent)
-
-    async def _probes(self) -> None:
-        while True:
-            now_ns = self.runtime.clock.mono_ns()
-            for trunk in self.trunks.all():
-                if trunk.settings.options_interval_s == 0 or now_ns < trunk.next_probe_ns:
-                    continue
-                worker = next(
-                    (
-                        worker.id
-                        for worker in self.workers.workers.values()
-                        if worker.ready and worker.id.startswith("customers")
-                    ),
-                    None,
-                )
-                if worker is None:
-                    continue
-                wait_s = (
-                    trunk.settings.options_interval_s
-                    if trunk.reason == ""
-                    else min(trunk.settings.options_interval_s, trunk.probe_backoff_s)
-                )
-                trunk.next_probe_ns = now_ns + int((wait_s + 3.0) * 1e9)
-                transport = ";transport=tcp" if trunk.settings.transport == "tcp" else ""
-                proxy = f"sip:{trunk.settings.proxy};lr" if trunk.settings.proxy else ""
-                uri = f"sip:{trunk.settings.host}:{trunk.settings.port}{transport}"
-                self.workers.send(worker, Probe(probe_id=trunk.id, uri=uri, proxy=proxy))
-            await asyncio.sleep(0.1)
-
-    # --- drain ---------------------------------------------------------------------------------------------------------------------
-
-    def drain(self) -> None:
-        """Place nothing more, cancel what is not answered, let conversations end, then log everybody out and stop. Twice: end them now."""
-        if self.dialing.draining:
-            self._hurried = True
-            for attempt in list(self.flow.attempts.values()):
-                self.flow.release(attempt, Outcome.CANCELLED)
-            return
-        log.info("draining", live=len(self.flow.attempts))
-        self.dialing.draining = True
-        for attempt in list(self.flow.attempts.values()):
-            if attempt.state in RINGING_STATES:
-                self.flow.release(attempt, Outcome.CANCELLED)
-        self.runtime.later(DRAIN_LIMIT_S, self.drain)
-        self.wake()
-
-    def _finish_drain(self) -> None:
-        if (
-            not self.dialing.draining
-            or self.flow.attempts
-            or any(run.claiming for run in self.dialing.campaigns.values())
-        ):
-            return
-        for agent in self.roster.all():
-            if agent.state not in (AgentState.LOGGED_OUT, AgentState.RESERVED, AgentState.TALKING):
-                self.roster.logout(agent.id)
-        self.stopped.set()
-
-    # --- what comes in -------------------------------------------------------------------------------------------------------------
-
-    def login(self, name: AgentId) -> None:
-        """Log an agent in and call their softphone."""
-        agent = self.roster.login(name)
-        agent.redial_attempt = 0
-        if self.media_ready and self.workers.choose(LegKind.AGENT) is not None:
-            self.softphones.call(agent)
-
-    def _on_logged_out(self, agent: Agent) -> None:
-        self.softphones.hang_up(agent)
-
-    def _on_retry(self, claimed: hopper.ClaimedAttempt, failed: Attempt) -> None:
-        self.dialing.adopt(claimed, failed.pool)
-
-    def _on_worker(self, name: WorkerId, event: WorkerEvent) -> None:
-        if isinstance(event, ProbeResult):
-            self._probed(TrunkId(event.probe_id), event.code)
-            return
-        leg_id: LegId | None = getattr(event, "leg_id", None)
-        if leg_id is not None and self.softphones.owns(leg_id):
-            self.softphones.on_worker(name, event)
-        else:
-            self.flow.on_worker(name, event)
-
-    def _probed(self, name: TrunkId, code: int) -> None:
-        changed = self.trunks.note_alive(name) if code else self.trunks.note_silent(name, probe=True)
-        trunk = self.trunks[name]
-        wait_s = trunk.settings.options_interval_s if code else trunk.probe_backoff_s
-        trunk.next_probe_ns = self.runtime.clock.mono_ns() + int(wait_s * 1e9)
-        if changed:
-            log.warning("trunk_state_changed", trunk=name, state=trunk.state, reason=trunk.reason)
-            self.runtime.journal.append(
-                TrunkStateChanged(
-                    trunk=name,
-                    state=trunk.state,
-                    reason=trunk.reason,
-                    at_mono_ns=self.runtime.clock.mono_ns(),
-                )
-            )
-            self.wake()
-
-    def _on_media(self, event: MediaEvent) -> None:
-        if isinstance(event, MediaState):
-            for leg in event.legs:
-                if not self.softphones.owns(leg.leg_id) and not self.flow.owns(leg.leg_id):
-                    self.media.send(CloseLeg(leg_id=leg.leg_id))
-            return
-        leg_id: LegId | None = getattr(event, "leg_id", None)
-        if leg_id is not None and self.softphones.owns(leg_id):
-            self.softphones.on_media(event)
-        else:
-            self.flow.on_media(event)
-
-    def _end_stray_legs(self, name: WorkerId, legs: tuple[LegId, ...]) -> None:
-        """A former engine's legs: nobody here knows them any more."""
-        for leg_id in legs:
-            if not self.softphones.owns(leg_id) and not self.flow.owns(leg_id):
-                self.workers.send(name, Hangup(leg_id=leg_id))
-
-    def _on_worker_lost(self, name: WorkerId) -> None:
-        legs = self.flow.on_worker_lost(name) + self.softphones.on_worker_lost(name)
-        log.error("worker_lost", worker=name, legs=legs)
-        self.runtime.journal.append(
-            WorkerLost(worker=name, legs=legs, at_mono_ns=self.runtime.clock.mono_ns())
-        )
-        self.wake()
-
-    def _on_media_attached(self) -> None:
-        missing = (
-            {run.settings.abandonment_prompt for run in self.dialing.campaigns.values()}
-            - self.media.prompts
-            - {""}
-        )
-        if missing:
-            log.error("prompt_missing", prompts=sorted(missing), known=sorted(self.media.prompts))
-        self.dialing.media_ready = True
-        self.wake()
-
-    def _on_media_lost(self) -> None:
-        self.dialing.media_ready = False
-        legs = self.flow.on_media_lost()
-        self.softphones.on_media_lost()
-        log.error("media_lost", legs=legs)
-        self.runtime.journal.append(MediaLost(legs=legs, at_mono_ns=self.runtime.clock.mono_ns()))
 
 
 def known_sources(settings: Settings) -> tuple[str, ...]:
@@ -418,7 +68,7 @@ async def serve(settings: Settings) -> int:
     database.require_current()
     journal = Journal(database, node=node, boot_id=boot_id, clock=clock)
     loop = asyncio.get_running_loop()
-    engine = Engine(
+    engine = CallLoop(
         Runtime(node=node, boot_id=boot_id, clock=clock, journal=journal, loop=loop),
         settings,
         packs,

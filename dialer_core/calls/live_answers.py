@@ -1,0 +1,282 @@
+"""From the answer to the talk: listening, verdict, waiting, the agent, the bridge, and the abandoned call.
+
+It owns what the media plane's events do to an attempt. Signalling is `call_flow.py`'s; agents' states are the roster's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import structlog
+
+from dialer_core.agents.roster import Roster
+from dialer_core.agents.state import Agent, AgentCue
+from dialer_core.calls.attempt import RINGING_STATES, Attempt, Cue
+from dialer_core.calls.machine import AttemptMachine, event_of
+from dialer_core.calls.outcome import outcome_of_verdict
+from dialer_core.calls.records import CallRecords
+from dialer_core.campaigns.run import CampaignRun
+from dialer_core.events import (
+    AttemptAbandoned,
+    AttemptBridged,
+    AttemptUnbridged,
+    AttemptVerdictGiven,
+    AttemptVerdictRevised,
+)
+from dialer_core.ipc.messages import (
+    Attend,
+    Await,
+    Bridge,
+    BridgeRefused,
+    FallbackStarted,
+    LegsBridged,
+    LegVerdict,
+    Listen,
+    Unbridge,
+    VerdictRevised,
+)
+from dialer_core.lines import MediaPort, WorkerPool
+from dialer_core.runtime import Runtime
+from dialer_core.vocabulary import LIVE_VERDICTS, AttemptState, CampaignId, DetectionMode, Outcome
+
+log = structlog.get_logger(__name__)
+
+ACTING_MODES: Final = frozenset({DetectionMode.FAST, DetectionMode.STRICT})
+"""Modes in which a verdict decides; in the others every answered call is connected as a person."""
+S = AttemptState
+
+
+class Observer(Protocol):
+    """What pacing is told of attempts."""
+
+    def live_answer(self, attempt: Attempt) -> None:
+        """It is routed as a person from now."""
+
+    def abandoned(self, attempt: Attempt) -> None:
+        """It got no agent in time."""
+
+    def not_live_after_all(self, attempt: Attempt) -> None:
+        """A live answer was revised to a machine before anybody talked."""
+
+    def attempt_ended(self, attempt: Attempt, outcome: Outcome) -> None:
+        """It is over."""
+
+
+class LiveAnswers:
+    """Answered calls on their way to an agent."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        machine: AttemptMachine,
+        campaigns: dict[CampaignId, CampaignRun],
+        workers: WorkerPool,
+        media: MediaPort,
+        roster: Roster,
+        records: CallRecords,
+        observer: Observer,
+    ) -> None:
+        self._runtime = runtime
+        self._machine = machine
+        self._campaigns = campaigns
+        self._workers = workers
+        self._media = media
+        self._roster = roster
+        self._records = records
+        self._observer = observer
+        self.on_bad_agent_leg: Callable[[Agent], None] = lambda _agent: None
+        """Called when the media plane will not bridge to an agent's leg: it is to be called anew."""
+
+    def serve_waiting(self) -> None:
+        """Give waiting people to agents: those with the least time left first, each to the agent idle longest."""
+        waiting = sorted(
+            (a for a in self._machine.attempts.values() if a.state is S.WAITING),
+            key=lambda a: a.waiting_since_ns,
+        )
+        for attempt in waiting:
+            agent = self._roster.longest_idle(attempt.campaign_id)
+            if agent is not None:
+                self._reserve(attempt, agent)
+
+    def agent_lost(self, agent: Agent) -> None:
+        """An agent's leg is gone: their caller waits for the next one."""
+        if (
+            agent.attempt_id is not None
+            and (attempt := self._machine.attempts.get(agent.attempt_id)) is not None
+            and attempt.agent_id == agent.id
+        ):
+            self._machine.feed(attempt, Cue.AGENT_LOST)
+
+    def listen(self, attempt: Attempt, *, early: bool) -> None:
+        """Have the media plane's detector listen, unless the campaign's mode is off."""
+        campaign = self._campaigns[attempt.campaign_id]
+        mode = campaign.settings.detection
+        if mode is DetectionMode.OFF:
+            return
+        self._media.send(
+            Listen(
+                leg_id=attempt.leg_id, mode=mode, early=early, agent_wait_s=campaign.agent_wait_s,
+                fallback_prompt=campaign.settings.abandonment_prompt,
+            )
+        )  # fmt: skip
+
+    def verdict(self, attempt: Attempt, event: LegVerdict) -> None:
+        """Take a verdict: note it, and act on it where the campaign's mode acts."""
+        early = event.early or attempt.state in RINGING_STATES
+        if early:
+            attempt.early_verdict = event.label
+        else:
+            attempt.verdict = event.label
+            attempt.verdict_ns = attempt.verdict_ns or event.at_ns
+            attempt.greeting_end_ns = event.greeting_end_ns or attempt.greeting_end_ns
+        told = event_of(
+            AttemptVerdictGiven, attempt, event.at_ns, label=event.label, reason=event.reason, confidence=round(event.confidence, 4),
+            provisional=event.provisional, decision_ms=(event.at_ns - attempt.answered_ns) // 1_000_000 if attempt.answered_ns else -1,
+            greeting_end_mono_ns=event.greeting_end_ns,
+        )  # fmt: skip
+        if early:
+            self._records.change(attempt, told)
+            return
+        acts = self._campaigns[attempt.campaign_id].settings.detection in (
+            DetectionMode.FAST,
+            DetectionMode.STRICT,
+        )
+        if acts:
+            if event.label in LIVE_VERDICTS:
+                self.route_as_person(attempt)
+            else:
+                attempt.release_outcome = attempt.release_outcome or outcome_of_verdict(event.label)
+                self._machine.feed(attempt, Cue.NOT_LIVE)
+        self._records.change(
+            attempt, told, verdict=event.label, verdict_reason=event.reason, verdict_mono_ns=attempt.verdict_ns,
+            greeting_end_mono_ns=attempt.greeting_end_ns or None,
+        )  # fmt: skip
+
+    def revised(self, attempt: Attempt, event: VerdictRevised) -> None:
+        """Take a revision: a person turned out to be a machine. Released, unless somebody is talking already."""
+        before, attempt.verdict = attempt.verdict, event.label
+        told = event_of(
+            AttemptVerdictRevised,
+            attempt,
+            event.at_ns,
+            label=event.label,
+            reason=event.reason,
+            confidence=round(event.confidence, 4),
+        )
+        self._records.change(
+            attempt, told, verdict=event.label, verdict_reason=event.reason, verdict_revised_from=before
+        )
+        acts = self._campaigns[attempt.campaign_id].settings.detection in (
+            DetectionMode.FAST,
+            DetectionMode.STRICT,
+        )
+        if (
+            acts
+            and event.label not in LIVE_VERDICTS
+            and attempt.next_state(Cue.REVISED_NOT_LIVE) is S.RELEASING
+        ):
+            attempt.release_outcome = attempt.release_outcome or outcome_of_verdict(event.label)
+            attempt.live = attempt.abandoned = False
+            self._observer.not_live_after_all(attempt)
+            self._machine.feed(attempt, Cue.REVISED_NOT_LIVE)
+            self._records.change(attempt, None, live_answer=False, abandoned=False)
+
+    def route_as_person(self, attempt: Attempt) -> None:
+        """From now on this is a live answer."""
+        if attempt.next_state(Cue.LIVE) is not S.WAITING:
+            self._machine.late += 1
+            return
+        attempt.live = True
+        self._observer.live_answer(attempt)
+        self._machine.feed(attempt, Cue.LIVE)
+
+    def wait_for_agent(self, attempt: Attempt, before: AttemptState) -> None:
+        """Entered WAITING: start the media plane's deadline where it does not run yet, then look for an agent at once."""
+        campaign = self._campaigns[attempt.campaign_id]
+        attempt.waiting_since_ns = self._runtime.clock.mono_ns()
+        listening_decides = campaign.settings.detection in ACTING_MODES
+        if before is S.BRIDGED or (before is S.LISTENING and not listening_decides):
+            self._media.send(
+                Await(
+                    leg_id=attempt.leg_id,
+                    agent_wait_s=campaign.agent_wait_s,
+                    fallback_prompt=campaign.settings.abandonment_prompt,
+                )
+            )
+        self._records.change(attempt, None, live_answer=True)
+        agent = self._roster.longest_idle(attempt.campaign_id)
+        if agent is not None:
+            self._reserve(attempt, agent)
+
+    def _reserve(self, attempt: Attempt, agent: Agent) -> None:
+        """Give this person to this agent. Nothing here waits for the store."""
+        if agent.leg_id is None or not self._machine.feed(attempt, Cue.AGENT_RESERVED):
+            return
+        attempt.agent_id = agent.id
+        self._media.send(Bridge(leg_id=attempt.leg_id, agent_leg_id=agent.leg_id))
+        self._roster.apply(agent, AgentCue.RESERVE, attempt=attempt.id, campaign=attempt.campaign_id)
+
+    def bridged(self, attempt: Attempt, event: LegsBridged) -> None:
+        """Customer and agent hear each other."""
+        if not self._machine.feed(attempt, Cue.BRIDGED):
+            return
+        assert attempt.agent_id is not None  # noqa: S101 - BRIDGING is entered by _reserve alone
+        attempt.bridge_began_ns = event.at_ns
+        first = not attempt.bridged_ns
+        attempt.bridged_ns = attempt.bridged_ns or event.at_ns
+        attempt.last_agent_id = attempt.agent_id
+        if attempt.worker is not None:
+            self._workers.send(attempt.worker, Attend(leg_id=attempt.leg_id))
+        self._roster.apply(self._roster[attempt.agent_id], AgentCue.BRIDGED)
+        since_ns = attempt.verdict_ns or attempt.waiting_since_ns
+        told = event_of(
+            AttemptBridged,
+            attempt,
+            event.at_ns,
+            agent_id=attempt.agent_id,
+            verdict_to_bridge_ms=round((event.at_ns - since_ns) / 1e6, 3),
+        )
+        columns = {"bridged_mono_ns": event.at_ns} if first else {}
+        self._records.change(attempt, told, agent_id=attempt.agent_id, **columns)
+
+    def refused(self, attempt: Attempt, event: BridgeRefused) -> None:
+        """The media plane would not bridge."""
+        log.warning("bridge_refused", attempt_id=attempt.id, leg_id=event.leg_id, reason=event.reason)
+        if event.reason != "fallback" and attempt.agent_id is not None and attempt.state is S.BRIDGING:
+            self.on_bad_agent_leg(
+                self._roster[attempt.agent_id]
+            )  # comes back as AGENT_LOST, so that nobody is offered that leg again
+        self._machine.feed(attempt, Cue.BRIDGE_REFUSED)
+
+    def part_from_agent(self, attempt: Attempt, before: AttemptState, cue: Cue) -> None:
+        """The attempt leaves BRIDGING or BRIDGED: its agent is freed, or goes into wrap-up."""
+        agent_id, attempt.agent_id = attempt.agent_id, None
+        if agent_id is None:
+            return
+        agent = self._roster[agent_id]
+        if before is S.BRIDGED:
+            now_ns = self._runtime.clock.mono_ns()
+            attempt.talk_ns += max(0, now_ns - attempt.bridge_began_ns)
+            self._media.send(Unbridge(leg_id=attempt.leg_id))
+            if cue is Cue.AGENT_LOST:
+                self._runtime.journal.append(event_of(AttemptUnbridged, attempt, now_ns, agent_id=agent_id))
+        if cue is not Cue.AGENT_LOST:  # a lost agent's state is changed by whoever saw the loss
+            self._roster.apply(agent, AgentCue.CALL_ENDED if before is S.BRIDGED else AgentCue.UNRESERVE)
+
+    def abandoned(self, attempt: Attempt, event: FallbackStarted) -> None:
+        """No agent in time: the abandonment message is playing."""
+        talked = bool(attempt.bridged_ns)
+        if not self._machine.feed(attempt, Cue.FALLBACK_STARTED):
+            return
+        waited_ms = (event.at_ns - (attempt.greeting_end_ns or attempt.waiting_since_ns)) // 1_000_000
+        if talked:  # they lost their agent in mid-talk: sorry is said, but it was not an abandoned call
+            self._records.change(attempt)
+            return
+        attempt.abandoned, attempt.abandoned_ns = True, event.at_ns
+        if not attempt.live:
+            attempt.live = True
+            self._observer.live_answer(attempt)
+        self._observer.abandoned(attempt)
+        told = event_of(AttemptAbandoned, attempt, event.at_ns, waited_ms=waited_ms)
+        self._records.change(attempt, told, live_answer=True, abandoned=True, abandoned_mono_ns=event.at_ns)
