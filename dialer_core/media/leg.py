@@ -1,0 +1,323 @@
+"""One leg: its sockets, the far end it may hear and speak to, its outgoing stream, and what goes into that stream.
+
+What goes out is, in this order: a prompt while one plays, else what the bridged partner sends, else silence. It decides nothing about
+calls: commands, deadlines and reports are `plane.py`'s, the wait for an agent `waiting.py`'s.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from typing import Final
+
+from amd.g711 import PCMA_TO_PCMU, PCMU_TO_PCMA
+from dialer_core.ipc.messages import ConnectLeg, LegStatistics, LegVerdict
+from dialer_core.media import dtmf, rtcp, rtp
+from dialer_core.media.listener import Ear
+from dialer_core.media.prompts import SILENCE, Player
+from dialer_core.media.relay import Relay
+from dialer_core.media.sockets import PortPair
+from dialer_core.media.waiting import Waiting
+from dialer_core.vocabulary import LegId, LegKind
+
+PAYLOAD_TYPES: Final = {"PCMU": rtp.PCMU, "PCMA": rtp.PCMA}
+_TRANSLATION: Final = {(rtp.PCMU, rtp.PCMA): PCMU_TO_PCMA, (rtp.PCMA, rtp.PCMU): PCMA_TO_PCMU}
+_HELD_HOSTS: Final = ("", "0.0.0.0")
+_WE_SEND: Final = (1, 3)
+_THEY_SEND: Final = (2, 3)
+_RTCP_TYPES: Final = range(192, 224)
+"""Second bytes that mean RTCP on an RTP port (RFC 5761)."""
+
+Address = tuple[str, int]
+
+
+def is_reachable(command: ConnectLeg) -> bool:
+    """Return whether a far end can be sent to as described (or is on hold): IPv4 addresses, real ports, a codec we have.
+
+    A host name is refused: looking it up would stop the sound of every call.
+    """
+    try:
+        for host in filter(None, (command.host, command.rtcp_host)):
+            ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return (
+        command.codec in PAYLOAD_TYPES
+        and 0 <= command.port <= 65534
+        and 0 <= command.rtcp_port <= 65535
+        and -1 <= command.dtmf_pt <= 127
+    )
+
+
+class Leg:
+    """One leg of a call, from `OpenLeg` to `CloseLeg`."""
+
+    __slots__ = (
+        "_digits",
+        "_event_pt",
+        "_far",
+        "_far_rtcp",
+        "_last_sender_report",
+        "_latching",
+        "_refused",
+        "_rtp",
+        "_send_failed",
+        "_sending",
+        "_unusable",
+        "codec",
+        "connected",
+        "ear",
+        "expected_since_ns",
+        "kind",
+        "last_heard_ns",
+        "leg_id",
+        "next_report_ns",
+        "partner",
+        "player",
+        "relay",
+        "rtp_lost",
+        "sockets",
+        "statistics",
+        "stream",
+        "verdict",
+        "waiting",
+    )
+
+    def __init__(self, leg_id: LegId, kind: LegKind, sockets: PortPair, now_ns: int) -> None:
+        self.leg_id = leg_id
+        self.kind = kind
+        self.sockets = sockets
+        self.connected: ConnectLeg | None = None
+        self.codec = rtp.PCMU
+        self.stream = rtp.OutgoingStream(
+            secrets.randbits(32), secrets.randbits(15), secrets.randbits(31), now_ns
+        )
+        self.statistics = rtp.ReceiveStatistics()
+        self.waiting = Waiting()
+        self.player: Player | None = None
+        self.partner: Leg | None = None
+        self.relay: Relay | None = None
+        """Numbers the partner's packets into our stream; set exactly while bridged."""
+        self.ear: Ear | None = None
+        """Where sound goes that the detector hears."""
+        self.verdict: LegVerdict | None = None
+        self.last_heard_ns = 0
+        self.expected_since_ns: int | None = None
+        """Since when the far end ought to send; None: it need not."""
+        self.rtp_lost = False
+        self.next_report_ns = 0
+        self._rtp = sockets.rtp
+        self._far: Address | None = None
+        self._far_rtcp: Address | None = None
+        self._sending = False
+        self._latching = False
+        self._event_pt = -1
+        self._digits = dtmf.DigitReceiver()
+        self._last_sender_report: tuple[int, int] | None = None
+        self._refused = 0
+        self._unusable = 0
+        self._send_failed = 0
+
+    # --- where the far end is ------------------------------------------------------------------------------------------
+
+    def connect(self, command: ConnectLeg, now_ns: int) -> None:
+        """Aim at the far end as now negotiated. On hold nothing is sent and everything else is kept."""
+        before = self.connected
+        self.connected = command
+        self.codec = PAYLOAD_TYPES[command.codec]
+        self._event_pt = command.dtmf_pt
+        held = command.host in _HELD_HOSTS or command.port == 0
+        if not held and (before is None or (before.host, before.port) != (command.host, command.port)):
+            self._far = (command.host, command.port)
+            self._latching = command.latch
+        if not held:
+            self._far_rtcp = (command.rtcp_host or command.host, command.rtcp_port or command.port + 1)
+        self._sending = not held and command.direction in _WE_SEND
+        expected = not held and command.direction in _THEY_SEND
+        if not expected:
+            self.expected_since_ns = None
+        elif self.expected_since_ns is None:
+            self.expected_since_ns = now_ns
+
+    def _latch(self, source: Address) -> None:
+        """Take the first valid source as the far end, for both directions (the negotiated address is behind a NAT)."""
+        self._latching = False
+        self._far = source
+        if self.connected is not None and not self.connected.rtcp_port:
+            self._far_rtcp = (source[0], source[1] + 1)
+
+    # --- what comes in -------------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes, source: Address, now_ns: int) -> str | None:
+        """Take one datagram from the RTP socket: to the partner, to the ear. Return the digit a press begins with, if it does."""
+        if source != self._far and not self._latching:
+            self._refused += 1
+            return None
+        packet = rtp.parse(data)
+        if packet is None:
+            self._unusable += 1
+            return None
+        second, sequence, timestamp, ssrc, payload = packet
+        payload_type = second & 0x7F
+        sound = payload_type in SILENCE
+        if not sound and payload_type not in (rtp.OUR_EVENT_PT, self._event_pt):
+            if second in _RTCP_TYPES and not self._latching:
+                self.receive_report(data, source, now_ns)
+            elif payload_type != rtp.COMFORT_NOISE:
+                self._unusable += 1
+            return None
+        if self._latching:
+            self._latch(source)
+        arrival = self.statistics.update(sequence, timestamp, ssrc, now_ns)
+        if arrival in (rtp.DUPLICATE, rtp.WILD):
+            return None
+        self.last_heard_ns = now_ns
+        partner = self.partner
+        if sound:
+            if partner is not None:
+                partner.relay_sound(arrival, second, sequence, timestamp, payload, now_ns)
+            if self.ear is not None:
+                self.ear.push(arrival, payload_type, timestamp, payload, now_ns)
+            return None
+        if arrival == rtp.RESTARTED:
+            self._digits.restart()
+        if partner is not None:
+            partner.relay_event(arrival, second, sequence, timestamp, payload, now_ns)
+        return self._digits.receive(timestamp, payload)
+
+    def receive_report(self, data: bytes, source: Address, now_ns: int) -> None:
+        """Take one RTCP datagram; only the far end's own reports are looked at."""
+        if self._far_rtcp is None or source[0] != self._far_rtcp[0]:
+            self._refused += 1
+            return
+        for part in rtcp.parse(data):
+            if isinstance(part, rtcp.Report) and part.ntp is not None:
+                self._last_sender_report = (part.middle_of_ntp, now_ns)
+
+    # --- what goes out -------------------------------------------------------------------------------------------------
+
+    def relay_sound(
+        self, arrival: int, second: int, sequence: int, timestamp: int, payload: bytes, now_ns: int
+    ) -> None:
+        """Send the partner's sound on, in our codec and our numbering."""
+        relay = self.relay
+        if relay is None or not self._sending or (self.player is not None and not self.player.exhausted):
+            return
+        place = relay.audio(arrival, sequence, timestamp, len(payload), now_ns)
+        if place is None:
+            return
+        payload_type = second & 0x7F
+        if payload_type != self.codec:
+            payload = payload.translate(_TRANSLATION[payload_type, self.codec])
+            second = second & 0x80 | self.codec
+        self._send(self.stream.number(second, place[0], place[1], payload))
+
+    def relay_event(
+        self, arrival: int, second: int, sequence: int, timestamp: int, payload: bytes, now_ns: int
+    ) -> None:
+        """Send the partner's telephone-event on under our far end's payload type; a far end without one gets none."""
+        relay = self.relay
+        if relay is None or not self._sending or (self.player is not None and not self.player.exhausted):
+            return
+        if self._event_pt < 0:
+            relay.withhold(arrival, sequence)
+            return
+        place = relay.event(arrival, sequence, timestamp, now_ns)
+        if place is not None:
+            self._send(self.stream.number(second & 0x80 | self._event_pt, place[0], place[1], payload))
+
+    def tick(self, now_ns: int) -> Player | None:
+        """Send this tick's frame of our own, if one is due; return the player that has now come to its end.
+
+        A prompt's time runs on a held leg too.
+        """
+        player = self.player
+        if player is not None:
+            payload = player.next_frame(self.codec)
+            if payload is not None:
+                self._pace(payload, now_ns)
+                return None
+            self.player = None
+        if self.relay is None or self.relay.filling(now_ns):
+            self.stream.marker |= player is not None
+            self._pace(SILENCE[self.codec], now_ns)
+        return player
+
+    def _pace(self, payload: bytes, now_ns: int) -> None:
+        if self._sending:
+            packet = self.stream.paced(self.codec, payload, now_ns)
+            if packet is not None:
+                self._send(packet)
+
+    def _send(self, packet: bytes) -> None:
+        try:
+            self._rtp.sendto(packet, self._far)  # type: ignore[arg-type]
+        except OSError:
+            # A full buffer, an unreachable network, an ICMP answer to an earlier packet: as lost as in the network.
+            self._send_failed += 1
+
+    def play(self, player: Player | None) -> Player | None:
+        """Start playing (or stop, with None); return what was cut off by it."""
+        cut, self.player = self.player, player
+        if player is not None:
+            self.stream.marker = True
+        return cut
+
+    def join(self, partner: Leg) -> None:
+        """Begin to hear `partner`; the other direction is the partner's own `join`."""
+        self.partner = partner
+        self.relay = Relay(self.stream)
+
+    def part(self) -> None:
+        """Hear the partner no more: silence from the next tick."""
+        self.partner = None
+        self.relay = None
+        self.stream.marker = True
+
+    # --- reports and the end -------------------------------------------------------------------------------------------
+
+    def send_report(self, now_ns: int, unix_s: float, cname: str, *, bye: bool = False) -> None:
+        """Send an SR (or an RR, when we have sent nothing), with a BYE at the end. `unix_s` is the wall clock at `now_ns`."""
+        if self._far_rtcp is None:
+            return
+        blocks: tuple[rtcp.ReportBlock, ...] = ()
+        heard = self.statistics
+        if heard.received:
+            middle, at_ns = self._last_sender_report or (0, now_ns)
+            blocks = (
+                rtcp.ReportBlock(
+                    ssrc=heard.ssrc,
+                    fraction_lost=heard.fraction_lost(),
+                    lost=heard.lost,
+                    highest_sequence=heard.extended_highest_sequence,
+                    jitter=int(heard.jitter),
+                    last_report=middle,
+                    delay=(now_ns - at_ns) * 65536 // 1_000_000_000 & 0xFFFF_FFFF,
+                ),
+            )
+        stream = self.stream
+        report = rtcp.Report(
+            ssrc=stream.ssrc,
+            blocks=blocks,
+            ntp=rtcp.ntp_time(unix_s) if stream.packets else None,
+            timestamp=stream.position(now_ns),
+            packets=stream.packets,
+            octets=stream.octets,
+        )
+        try:
+            self.sockets.rtcp.sendto(rtcp.build(report, cname, bye=bye), self._far_rtcp)
+        except OSError:
+            self._send_failed += 1
+
+    def totals(self) -> LegStatistics:
+        """Return the leg's statistics so far."""
+        heard = self.statistics
+        return LegStatistics(
+            rx_packets=heard.received,
+            rx_lost=heard.lost,
+            rx_late=heard.reordered,
+            rx_duplicate=heard.duplicate,
+            rx_refused=self._refused,
+            tx_packets=self.stream.packets - self._send_failed,
+            jitter_ms=heard.jitter / 8,
+        )

@@ -1,0 +1,163 @@
+"""The media plane's process: one loop that reads every ready socket at once and passes over all legs every 20 ms.
+
+It owns the loop, its schedule and the start of the process. What happens to the legs is `exchange.py`'s, the engine's socket
+`engine_link.py`'s. Nothing here blocks: files are read before the loop begins.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import ipaddress
+import os
+import select
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from dialer_core.clock import Clock, SystemClock
+from dialer_core.errors import StartError
+from dialer_core.media.engine_link import EngineLink
+from dialer_core.media.exchange import Exchange
+from dialer_core.media.prompts import Prompt, load_prompts
+from dialer_core.media.rtp import FRAME_NS
+from dialer_core.media.sockets import PortPool
+
+_log = structlog.get_logger(__name__)
+
+_HOUSEKEEPING_TICKS: Final = 5
+_HEALTH_TICKS: Final = 50
+_ROUNDS_BEFORE_TICK: Final = 16
+"""Packets of each leg that are read before a tick that is due: what is already here must not be taken for silence."""
+_LATE_TICKS: Final = 5
+"""Ticks made up for after the process was held up; beyond it they are left out, and timestamps jump instead."""
+
+
+class MediaPlane:
+    """The loop.
+
+    Parameters
+    ----------
+    socket_path
+        Where the engine attaches.
+    pool
+        RTP ports to hand out.
+    advertise
+        The address that SDP names.
+    prompts
+        By id.
+    """
+
+    def __init__(
+        self, socket_path: Path, pool: PortPool, advertise: str, prompts: dict[str, Prompt], clock: Clock
+    ) -> None:
+        self._epoll = select.epoll()
+        self._clock = clock
+        self._link = EngineLink(socket_path, self._epoll, clock, tuple(sorted(prompts)))
+        self._exchange = Exchange(self._epoll, pool, advertise, prompts, self._link.send, clock)
+        self._stopping = False
+        self._ticks = 0
+        self._worst_lag_ns = 0
+
+    def stop(self) -> None:
+        """End `run` at its next turn. Safe in a signal handler."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Serve until `stop`; then close every leg."""
+        # What was loaded so far lives as long as the process: the collector need not walk it between two packets.
+        gc.collect()
+        gc.freeze()
+        mono_ns = self._clock.mono_ns
+        next_tick_ns = mono_ns() + FRAME_NS
+        while not self._stopping:
+            self._serve(max(0.0, (next_tick_ns - mono_ns()) / 1e9))
+            now_ns = mono_ns()
+            if now_ns < next_tick_ns:
+                continue
+            self._worst_lag_ns = max(self._worst_lag_ns, now_ns - next_tick_ns)
+            for _ in range(_ROUNDS_BEFORE_TICK):
+                if not self._serve(0.0):
+                    break
+            if now_ns - next_tick_ns > _LATE_TICKS * FRAME_NS:
+                next_tick_ns += (now_ns - next_tick_ns) // FRAME_NS * FRAME_NS
+            while next_tick_ns <= now_ns:
+                self._tick(next_tick_ns)
+                next_tick_ns += FRAME_NS
+        self._exchange.close()
+        self._link.close()
+        self._epoll.close()
+
+    def _serve(self, timeout_s: float) -> bool:
+        """Wait for sockets and read one datagram of each ready one; return whether any was ready."""
+        ready = self._epoll.poll(timeout_s)
+        receive = self._exchange.receive
+        for fd, mask in ready:
+            if not receive(fd) and self._link.owns(fd):
+                for command in self._link.ready(fd, mask):
+                    self._exchange.apply(command)
+        return bool(ready)
+
+    def _tick(self, due_ns: int) -> None:
+        now_ns = self._clock.mono_ns()
+        self._exchange.tick(due_ns, now_ns)
+        self._ticks += 1
+        if self._ticks % _HOUSEKEEPING_TICKS == 0:
+            self._exchange.housekeep(now_ns)
+        if self._ticks % _HEALTH_TICKS == 0:
+            self._link.send(self._exchange.health(now_ns, self._worst_lag_ns / 1e6, _rss_mb()))
+            self._worst_lag_ns = 0
+
+
+def _rss_mb() -> float:
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _port_range(text: str) -> tuple[int, int]:
+    first, dash, last = text.partition("-")
+    if not (dash and first.isdigit() and last.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port range; write FIRST-LAST, for example 20000-29999")
+    return int(first), int(last)
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no IPv4 address") from error
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the media plane until SIGTERM or SIGINT; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m dialer_core.media.plane", description="The dialer's media plane.")
+    parser.add_argument("--socket", type=Path, required=True, help="Unix socket on which the engine attaches")
+    parser.add_argument("--bind", type=_address, default="127.0.0.1", help="IPv4 address of the RTP sockets")
+    parser.add_argument("--advertise", type=_address, help="address that SDP names; default: --bind")
+    parser.add_argument("--ports", type=_port_range, default=(20000, 29999), help="RTP port range, FIRST-LAST")
+    parser.add_argument("--prompts", type=Path, help="folder of WAV or FLAC files; a file's name without suffix is its id")
+    options = parser.parse_args(arguments)
+    try:
+        plane = MediaPlane(
+            options.socket,
+            PortPool(options.bind, *options.ports),
+            options.advertise or options.bind,
+            load_prompts(options.prompts),
+            SystemClock(),
+        )
+    except StartError as error:
+        sys.stderr.write(f"media plane: {error}\n")
+        return 1
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: plane.stop())
+    _log.info("media_plane_started", pid=os.getpid(), ports=f"{options.ports[0]}-{options.ports[1]}")
+    plane.run()
+    _log.info("media_plane_stopped", pid=os.getpid())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""Prompts: read once at the start, encoded for both codecs, handed out as 20 ms frames. It sends nothing and paces nothing.
+
+A prompt's id is its file's stem. The packaged ones (see `prompts/SOURCES.md`) can be replaced by files of the same name in the folder
+given at the start.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import soundfile
+
+from amd import g711
+from dialer_core.errors import StartError
+from dialer_core.media.rtp import PCMA, PCMU, SAMPLES_PER_FRAME
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RATE_HZ: Final = 8000
+LONGEST_S: Final = 120
+SUFFIXES: Final = (".wav", ".flac")
+SILENCE: Final = {PCMU: b"\xff" * SAMPLES_PER_FRAME, PCMA: b"\xd5" * SAMPLES_PER_FRAME}
+"""One frame of silence by payload type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt's frames by payload type: `frames[PCMU]` and `frames[PCMA]`, 160 octets each."""
+
+    prompt_id: str
+    frames: dict[int, tuple[bytes, ...]]
+
+    @classmethod
+    def encode(cls, prompt_id: str, pcm: NDArray[np.int16]) -> Prompt:
+        """Encode 8 kHz sound of shape (n_samples,); the last frame is filled with silence."""
+        short = -len(pcm) % SAMPLES_PER_FRAME
+        whole = np.concatenate([pcm, np.zeros(short, np.int16)])
+        return cls(
+            prompt_id, {PCMU: _frames(g711.encode_pcmu(whole)), PCMA: _frames(g711.encode_pcma(whole))}
+        )
+
+
+class Player:
+    """Prompts being played to one leg, one after another. `play_id` None: nobody wants to hear of its end."""
+
+    __slots__ = ("_at", "_frames", "play_id")
+
+    def __init__(self, prompts: tuple[Prompt, ...], play_id: str | None) -> None:
+        self.play_id = play_id
+        self._frames = {
+            payload_type: tuple(frame for prompt in prompts for frame in prompt.frames[payload_type])
+            for payload_type in (PCMU, PCMA)
+        }
+        self._at = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the last frame has been handed out."""
+        return self._at >= len(self._frames[PCMU])
+
+    def next_frame(self, payload_type: int) -> bytes | None:
+        """Return the next frame, or None when everything has been played."""
+        if self.exhausted:
+            return None
+        self._at += 1
+        return self._frames[payload_type][self._at - 1]
+
+
+def load_prompts(folder: Path | None = None) -> dict[str, Prompt]:
+    """Return the packaged prompts, and those of `folder` (WAV or FLAC, any rate, channels mixed) which replace them by name.
+
+    Raises
+    ------
+    StartError
+        The folder cannot be read, or a file in it is not usable sound; the message names the file.
+    """
+    loaded: dict[str, Prompt] = {}
+    packaged = resources.files("dialer_core.media") / "prompts"
+    with resources.as_file(packaged) as path:
+        sources = [path] if folder is None else [path, folder]
+        for source in sources:
+            try:
+                files = sorted(file for file in source.iterdir() if file.suffix.lower() in SUFFIXES)
+            except OSError as error:
+                raise StartError(f"prompt folder {source} cannot be read: {error.strerror}") from error
+            for file in files:
+                loaded[file.stem] = Prompt.encode(file.stem, read_pcm(file))
+    return loaded
+
+
+def read_pcm(file: Path) -> NDArray[np.int16]:
+    """Return a sound file as 8 kHz mono, shape (n_samples,).
+
+    Raises
+    ------
+    StartError
+        It cannot be decoded, is empty, silent or longer than LONGEST_S.
+    """
+    try:
+        sound, rate_hz = soundfile.read(file, dtype="float32", always_2d=True)
+    except (OSError, RuntimeError) as error:
+        raise StartError(f"prompt {file} is not a readable WAV or FLAC file: {error}") from error
+    mono = sound.mean(axis=1)
+    if not len(mono) or not np.any(mono):
+        raise StartError(f"prompt {file} holds no sound")
+    if len(mono) > LONGEST_S * rate_hz:
+        raise StartError(f"prompt {file} is {len(mono) / rate_hz:.0f} s long, at most {LONGEST_S} s are allowed")
+    if rate_hz != RATE_HZ:
+        # scipy.signal takes a third of a second to import: only for whoever needs it
+        from scipy.signal import resample_poly  # noqa: PLC0415
+
+        divisor = math.gcd(RATE_HZ, rate_hz)
+        mono = resample_poly(mono, RATE_HZ // divisor, rate_hz // divisor)
+    return np.clip(np.rint(mono * 32768.0), -32768, 32767).astype(np.int16)
+
+
+def _frames(octets: NDArray[np.uint8]) -> tuple[bytes, ...]:
+    coded = octets.tobytes()
+    return tuple(coded[at : at + SAMPLES_PER_FRAME] for at in range(0, len(coded), SAMPLES_PER_FRAME))
