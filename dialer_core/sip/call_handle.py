@@ -28,6 +28,9 @@ from dialer_core.sip.notices import (
 from dialer_core.sip.pjsua import pj
 
 _LONG_NUMBER = re.compile(r"\+?\d[\d .-]{4,}\d")
+_NO_MEDIA = 488
+_UNUSABLE_ANSWER = frozenset({406, 415, _NO_MEDIA})
+"""How pjsip names, in its BYE, an answer without a description, with an unreadable one, with one it cannot use."""
 _INFO_METHOD = 1
 """`PJSUA_DTMF_METHOD_SIP_INFO`."""
 
@@ -64,6 +67,7 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
         """DISCONNECTED has been reported: never touch it again, drop it now."""
         self._order = order
         self._sent = False
+        self._was_answered = False
         self._answer: SipText | None = None
         self._answered_from = ""
         self._remote_audio: sdp.AudioDescription | None = None
@@ -80,22 +84,14 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
             early_sdp = received is not None and received.has_sdp
             self.notices.append(Provisional(at_ns, int(info.lastStatusCode), early_sdp))
         elif info.state == pj.PJSIP_INV_STATE_CONNECTING:
+            self._was_answered = True
             self._answer, self._answered_from = received, source
         elif info.state == pj.PJSIP_INV_STATE_CONFIRMED:
             self.notices.append(Answered(at_ns, _dialog(self._answer, info, self._answered_from)))
             self._answer = None
         elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
             self.dead = True
-            self.notices.append(
-                Disconnected(
-                    at_ns,
-                    code=int(info.lastStatusCode),
-                    q850=q850_cause(received) if received else 0,
-                    reason=clean_phrase(info.lastReason),
-                    retry_after_s=retry_after_s(received) if received else 0,
-                    received=received is not None,
-                )
-            )
+            self.notices.append(self._disconnected(at_ns, info, received))
 
     @_reported
     def onCallTsxState(self, prm: Any) -> None:  # noqa: N802
@@ -169,6 +165,19 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
     def onCallReplaceRequest(self, prm: Any) -> None:  # noqa: N802
         """Refuse to be replaced."""
         prm.statusCode = pj.PJSIP_SC_DECLINE
+
+    def _disconnected(self, at_ns: int, info: Any, received: SipText | None) -> Disconnected:
+        """Tell who ended it: after the answer only a BYE is the far end's doing, anything else pjsua2's own."""
+        code = int(info.lastStatusCode)
+        by_far = not self._was_answered or (received is not None and received.start_line.startswith("BYE "))
+        return Disconnected(
+            at_ns,
+            code=_NO_MEDIA if not by_far and code in _UNUSABLE_ANSWER else code,
+            q850=q850_cause(received) if received is not None else 0,
+            reason=clean_phrase(info.lastReason),
+            retry_after_s=retry_after_s(received) if received is not None else 0,
+            by_far=by_far,
+        )
 
     def _negotiated_without_stream(self, at_ns: int) -> None:
         """Report media that pjsua2 has agreed on and made no stream for: both directions inactive."""

@@ -57,14 +57,15 @@ class Digit:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """The call is over for pjsua2; `received`: a message of the far end did it, not a timer or the transport."""
+    """The call is over for pjsua2."""
 
     at_ns: int
     code: int
     q850: int
     reason: str
     retry_after_s: int
-    received: bool
+    by_far: bool
+    """False: answered, and then ended by pjsua2 itself: unusable media, or no session refresh."""
 
 
 @dataclass(frozen=True, slots=True)

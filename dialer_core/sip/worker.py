@@ -336,7 +336,7 @@ class LineWorker:
             self._end(
                 leg.order.leg_id,
                 code=notice.code,
-                by=EndedBy.WORKER if unsent else EndedBy.FAR,
+                by=EndedBy.WORKER if unsent else EndedBy.FAR if notice.by_far else EndedBy.LIMIT,
                 q850=notice.q850,
                 reason=notice.reason,
                 retry_after_s=notice.retry_after_s,
