@@ -1,0 +1,58 @@
+"""Why nothing is dialable now: counts per reason and when the next lead is, for status and events.
+
+It owns that report. It changes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from dialer_core.store import leads
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import CampaignId, LeadState
+
+COUNTED = 20_000
+"""Leads counted per state at most; beyond, the report says `at least`."""
+
+
+@dataclass(frozen=True)
+class EmptyReport:
+    """Why a campaign has nothing to dial. `reasons` counts leads: the gate's rules, `retry_later`, `in_attempt`, `waiting_…`, `finished_…`."""
+
+    reasons: dict[str, int]
+    next_at: dt.datetime | None
+    """When the next lead is due, in UTC; None where none has a known time."""
+    finished: bool
+    """There are leads and every one is finished."""
+    complete: bool = True
+    """False: the counts are `at least`."""
+
+    def words(self) -> str:
+        """Say it in one line."""
+        if not self.reasons:
+            return "the campaign has no leads; import some with 'dialer leads import'"
+        least = "" if self.complete else "at least "
+        parts = [
+            f"{least}{count} {name}" for name, count in sorted(self.reasons.items(), key=lambda one: -one[1])
+        ]
+        due = f"; next at {self.next_at:%Y-%m-%d %H:%M:%S} UTC" if self.next_at else ""
+        return f"{'every lead is finished' if self.finished else 'nothing dialable now'}: {', '.join(parts)}{due}"
+
+
+def report(tx: Tx, campaign_id: CampaignId) -> EmptyReport | None:
+    """Say why a campaign has nothing to dial now; None where some lead is ready after all (another claim holds it)."""
+    tally = leads.tally(tx, campaign_id, COUNTED)
+    if tally.ready:
+        return None
+    reasons: dict[str, int] = {}
+    for (state, reason), count in tally.counts.items():
+        reasons[_name(state, reason)] = count
+    unfinished = any(state is not LeadState.FINISHED for state, _ in tally.counts)
+    return EmptyReport(reasons, tally.next_at_utc, bool(tally.counts) and not unfinished, tally.complete)
+
+
+def _name(state: LeadState, reason: str) -> str:
+    if state is LeadState.DIALABLE:
+        return reason or "retry_later"
+    return f"{state.value}_{reason}" if reason else state.value

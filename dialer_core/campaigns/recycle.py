@@ -1,0 +1,277 @@
+"""What becomes of a lead after an attempt: dialed again and when, at which number, or done.
+
+It owns the built-in rules per outcome (`RULES`, below; a campaign's `[recycle.OUTCOME]` replaces one), the settling of the contact in
+the ledger, the number's health and the lock after an abandoned call. It does not end attempts (`calls/`) nor choose the next lead
+(`hopper.py`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from dialer_core.compliance.rules import RulePack
+from dialer_core.errors import StoreError
+from dialer_core.events import LeadFinished
+from dialer_core.settings import CampaignSettings, RecycleRule
+from dialer_core.store import attempts, claims, contacts, leads, people, restrictions
+from dialer_core.store.models import Attempt, Lead
+from dialer_core.store.people import PhoneRow
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import (
+    AccountId,
+    AttemptId,
+    CampaignId,
+    ContactSettlement,
+    LeadId,
+    LeadState,
+    Outcome,
+    PersonId,
+    PhoneId,
+    RestrictionKind,
+    RestrictionScope,
+)
+
+_DAY_MIN = 24 * 60.0
+
+
+def _again(after_minutes: float, max_attempts: int, *, next_number: bool = False) -> RecycleRule:
+    return RecycleRule(after_minutes=after_minutes, max_attempts=max_attempts, next_number=next_number)
+
+
+RULES: dict[Outcome, RecycleRule] = {
+    # spoken with: an agent's disposition may open the lead again
+    Outcome.CONNECTED: RecycleRule(finish=True),
+    # a person was there
+    Outcome.ABANDONED: _again(240, 3),  # and not before the pack's lock has ended
+    Outcome.CALLER_HUNG_UP: _again(120, 4),
+    Outcome.DECLINED: _again(_DAY_MIN, 2, next_number=True),
+    Outcome.SCREENING: _again(240, 4, next_number=True),
+    # nobody was there
+    Outcome.MACHINE: _again(240, 6, next_number=True),
+    Outcome.NO_ANSWER: _again(180, 6, next_number=True),
+    Outcome.BUSY: _again(15, 6),
+    Outcome.UNAVAILABLE: _again(120, 6, next_number=True),
+    Outcome.NETWORK_TONE: _again(30, 4, next_number=True),
+    Outcome.ANNOUNCEMENT: _again(_DAY_MIN, 3, next_number=True),
+    Outcome.REJECTED: _again(240, 3, next_number=True),
+    # speaks against the number: the next number soon, this one not before a day, and never after FAULTS_OF_A_DEAD_NUMBER in a row
+    Outcome.INVALID_NUMBER: _again(5, 100, next_number=True),
+    Outcome.SIT: _again(5, 100, next_number=True),
+    Outcome.FAX: _again(5, 100, next_number=True),
+    # never reached the number, or was our doing
+    Outcome.CONGESTION: _again(2, 100),
+    Outcome.TRUNK_FAILED: _again(1, 100),
+    Outcome.REDIRECTED: _again(_DAY_MIN, 3, next_number=True),
+    Outcome.MEDIA_FAILED: _again(30, 3),
+    Outcome.RELEASED: _again(30, 6),
+    Outcome.CANCELLED: _again(5, 100),
+    Outcome.INTERRUPTED: _again(15, 100),
+    Outcome.INTERNAL: _again(60, 3),
+}
+
+NUMBER_FAULTS = frozenset({Outcome.INVALID_NUMBER, Outcome.SIT, Outcome.FAX})
+FAULTS_OF_A_DEAD_NUMBER = 2
+"""So many outcomes in a row that speak against a number, and it is not dialed again."""
+
+SAYS_NOTHING_OF_THE_NUMBER = frozenset(
+    {
+        Outcome.CONGESTION,
+        Outcome.TRUNK_FAILED,
+        Outcome.REDIRECTED,
+        Outcome.MEDIA_FAILED,
+        Outcome.RELEASED,
+        Outcome.CANCELLED,
+        Outcome.INTERRUPTED,
+        Outcome.INTERNAL,
+    }
+)
+
+NO_USABLE_NUMBER = "no_usable_number"
+
+_REST_OF_A_FAULTY_NUMBER = dt.timedelta(days=1)
+_LONGEST_BACK_OFF = dt.timedelta(hours=1)
+_UNBOUNDED = frozenset({Outcome.TRUNK_FAILED, Outcome.CONGESTION, Outcome.CANCELLED, Outcome.INTERRUPTED})
+"""Never the lead's fault: these alone never finish it, but the pause doubles each time, up to `_LONGEST_BACK_OFF`."""
+
+
+def rule_of(settings: CampaignSettings, outcome: Outcome) -> RecycleRule:
+    """Return the rule of an outcome: the campaign's, or the built-in one."""
+    return settings.recycle.get(outcome) or RULES[outcome]
+
+
+def usable(phone: PhoneRow) -> bool:
+    """Say whether a number may be tried at all."""
+    return phone.failures < FAULTS_OF_A_DEAD_NUMBER and phone.consent is not False
+
+
+def in_order(phones: Sequence[PhoneRow], last: PhoneId | None, *, move_on: bool) -> list[PhoneRow]:
+    """Return the usable numbers in the order to try them.
+
+    Parameters
+    ----------
+    phones
+        The person's numbers by rank.
+    last
+        The number tried last, if any.
+    move_on
+        Begin with the number after it, rather than with it.
+    """
+    ranked = list(phones)
+    begin = next((index for index, phone in enumerate(ranked) if phone.id == last), None)
+    if begin is not None:
+        begin += int(move_on)
+        ranked = ranked[begin:] + ranked[:begin]
+    return [phone for phone in ranked if usable(phone)]
+
+
+def settle(
+    tx: Tx,
+    *,
+    attempt_id: AttemptId,
+    outcome: Outcome,
+    live_answer: bool,
+    abandoned: bool,
+    talked: bool,
+    settings: CampaignSettings,
+    pack: RulePack,
+    now: dt.datetime,
+) -> LeadState | None:
+    """Settle an attempt that has just ended: contact, number and lead. Once: a second call changes nothing.
+
+    Parameters
+    ----------
+    tx
+        The transaction in which the attempt ended.
+    attempt_id, outcome
+        The attempt and its one outcome.
+    live_answer, abandoned, talked
+        It was routed as a person; no agent came in time; an agent and the person spoke.
+    settings, pack
+        Of its campaign.
+    now
+        When it ended.
+
+    Returns
+    -------
+    LeadState | None
+        The lead's state from now on; None where there was nothing to settle.
+
+    Raises
+    ------
+    StoreError
+        There is no such attempt or lead.
+    """
+    attempt = attempts.get(tx, attempt_id)
+    if attempt is None:
+        raise StoreError(f"there is no attempt {attempt_id} to settle")
+    void = outcome in pack.void_outcomes and not live_answer and not talked
+    settlement = ContactSettlement.VOID if void else ContactSettlement.COUNTED
+    if not contacts.settle(tx, attempt_id, settlement, outcome=outcome.value, conversation=talked):
+        return None
+    phones = people.phones_of(tx, [attempt.person_id])[attempt.person_id]
+    phones = [_after(tx, phone, outcome) if phone.id == attempt.phone_id else phone for phone in phones]
+    locked_until = None
+    if abandoned and pack.abandonment.lock_hours:
+        locked_until = now + dt.timedelta(hours=pack.abandonment.lock_hours)
+        restrictions.add(
+            tx,
+            RestrictionKind.ABANDONMENT_LOCK,
+            RestrictionScope.PERSON,
+            attempt.person_id,
+            source=f"attempt {attempt_id}",
+            from_utc=now,
+            until_utc=locked_until,
+        )
+    lead = leads.get(tx, LeadId(attempt.lead_id))
+    if lead is None:
+        raise StoreError(f"there is no lead {attempt.lead_id} to recycle")
+    if lead.state != LeadState.IN_ATTEMPT:  # finished meanwhile, by a payment or a restriction
+        leads.update_lead(tx, LeadId(lead.id), last_outcome=outcome.value)
+        return LeadState(lead.state)
+    return _recycle(tx, attempt, lead, outcome, phones, settings, max(filter(None, (now, locked_until))), now)
+
+
+def _recycle(
+    tx: Tx,
+    attempt: Attempt,
+    lead: Lead,
+    outcome: Outcome,
+    phones: Sequence[PhoneRow],
+    settings: CampaignSettings,
+    earliest: dt.datetime,
+    now: dt.datetime,
+) -> LeadState:
+    rule = rule_of(settings, outcome)
+    before = claims.count_outcome(tx, LeadId(lead.id), outcome, without=AttemptId(attempt.id))
+    reason = _finished_because(rule, outcome, before, phones)
+    if reason is not None:
+        finish(tx, lead, reason, outcome=outcome)
+        return LeadState.FINISHED
+    pause = dt.timedelta(minutes=rule.after_minutes)
+    if outcome in _UNBOUNDED and outcome not in settings.recycle:
+        pause = min(pause * 2 ** min(before, 16), _LONGEST_BACK_OFF)
+    others = [phone for phone in phones if usable(phone) and phone.id != attempt.phone_id]
+    if outcome in NUMBER_FAULTS and not (others and rule.next_number):
+        pause = max(pause, _REST_OF_A_FAULTY_NUMBER)
+    leads.update_lead(
+        tx,
+        LeadId(lead.id),
+        state=LeadState.DIALABLE.value,
+        next_at_utc=max(now + pause, earliest),
+        last_outcome=outcome.value,
+        waiting_for=None,
+    )
+    return LeadState.DIALABLE
+
+
+def _finished_because(
+    rule: RecycleRule, outcome: Outcome, before: int, phones: Sequence[PhoneRow]
+) -> str | None:
+    if rule.finish:
+        return outcome.value
+    if not any(usable(phone) for phone in phones):
+        return NO_USABLE_NUMBER
+    if before + 1 >= rule.max_attempts and outcome not in _UNBOUNDED:
+        return f"max_{outcome.value}"
+    return None
+
+
+def finish(tx: Tx, lead: Lead, reason: str, *, outcome: Outcome | None = None) -> None:
+    """Finish a lead with a reason; the event is in the same transaction."""
+    changes = {"last_outcome": outcome.value} if outcome is not None else {}
+    leads.update_lead(
+        tx,
+        LeadId(lead.id),
+        state=LeadState.FINISHED.value,
+        finished_reason=reason,
+        waiting_for=None,
+        **changes,
+    )
+    tx.emit(
+        LeadFinished(
+            campaign_id=CampaignId(lead.campaign_id),
+            account_id=AccountId(lead.account_id),
+            lead_id=lead.id,
+            reason=reason,
+        )
+    )
+
+
+def _after(tx: Tx, phone: PhoneRow, outcome: Outcome) -> PhoneRow:
+    """Return a phone as it is after an outcome, and store what the outcome says of it."""
+    failures = phone.failures
+    if outcome not in SAYS_NOTHING_OF_THE_NUMBER:
+        failures = failures + 1 if outcome in NUMBER_FAULTS else 0
+    people.set_phone_health(tx, phone.id, failures=failures, last_outcome=outcome.value)
+    return PhoneRow(
+        phone.id,
+        PersonId(phone.person_id),
+        phone.e164,
+        phone.kind,
+        phone.rank,
+        phone.zones,
+        phone.consent,
+        failures,
+        outcome.value,
+    )

@@ -1,0 +1,52 @@
+"""The abandonment ledger: live answers and abandoned calls of a campaign, over every window of its rule pack's profile.
+
+It owns which windows there are and which of them is tightest. The counts are always taken anew from the attempts (I10); what runs
+between two countings is the engine's.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from dialer_core.compliance.rules import Abandonment, RulePack
+from dialer_core.store import attempts
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import CampaignId
+
+_BEGINNING = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowTotal:
+    """One window's counts."""
+
+    name: str
+    live: int
+    """Calls answered by a person, the abandoned among them."""
+    abandoned: int
+
+    def share(self) -> float:
+        """Return the share abandoned, 0 where nobody answered."""
+        return self.abandoned / self.live if self.live else 0.0
+
+    def balance(self, ceiling: float) -> float:
+        """Return how many more calls might be abandoned now without passing the ceiling; negative: how many too many."""
+        return ceiling * self.live - self.abandoned
+
+
+def totals(tx: Tx, campaign_id: CampaignId, profile: Abandonment, now: dt.datetime) -> list[WindowTotal]:
+    """Count every window of a profile, in its order, from the attempts committed in it."""
+    found = []
+    for window in profile.windows:
+        since = _BEGINNING if window.days is None else now - dt.timedelta(days=window.days)
+        live, abandoned = attempts.abandonment_counts(tx, campaign_id, since)
+        found.append(WindowTotal(window.name, live, abandoned))
+    return found
+
+
+def tightest(tx: Tx, campaign_id: CampaignId, pack: RulePack, now: dt.datetime) -> tuple[int, int]:
+    """Return (live, abandoned) of the window that leaves the least room under the profile's ceiling."""
+    profile = pack.abandonment
+    total = min(totals(tx, campaign_id, profile, now), key=lambda one: one.balance(profile.ceiling))
+    return total.live, total.abandoned

@@ -1,0 +1,86 @@
+"""Counting: how often somebody was contacted, whether once more is too often, and from when it is not.
+
+Pure: contacts in, counts and instants out. Every count is taken in every zone the callee may be in, and the strictest holds.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+
+from dialer_core.compliance.rules import Cap, QuietPeriod, RulePack
+from dialer_core.compliance.windows import start_of_local_day, zone_info
+from dialer_core.store.contacts import Entry
+from dialer_core.vocabulary import Channel
+
+_DAY = dt.timedelta(days=1)
+_SPARE_DAYS = 2
+"""A calendar day is at most this much longer than 24 hours, over every zone and daylight change."""
+
+
+def horizon(pack: RulePack) -> dt.timedelta:
+    """Return how far back contacts matter to a pack."""
+    days = [0.0]
+    days += [
+        cap.rolling_days if cap.rolling_days is not None else (cap.local_days or 0) + _SPARE_DAYS
+        for cap in pack.caps
+    ]
+    days += [quiet.local_days + _SPARE_DAYS for quiet in pack.quiet_periods]
+    return max(days) * _DAY
+
+
+def concerns(channels: tuple[Channel, ...], channel: Channel) -> bool:
+    """Say whether a rule with these channels (none: all) speaks of a channel."""
+    return not channels or channel in channels
+
+
+def counted(cap: Cap, contacts: Iterable[Entry], zones: Sequence[str], at: dt.datetime) -> list[dt.datetime]:
+    """Return the times of the contacts that a cap counts at an instant, the newest first.
+
+    Parameters
+    ----------
+    cap
+        The rule.
+    contacts
+        Contacts with the cap's person, account or address.
+    zones
+        Every zone the callee may be in.
+    at
+        Now. A contact stamped later (a clock was put back) counts.
+    """
+    if cap.rolling_days is not None:
+        after = at - cap.rolling_days * _DAY
+        times = [one.at_utc for one in contacts if one.at_utc > after and concerns(cap.channels, one.channel)]
+    else:
+        since = min(_local_days_begin(zone, at, cap.local_days or 1) for zone in zones)
+        times = [
+            one.at_utc for one in contacts if one.at_utc >= since and concerns(cap.channels, one.channel)
+        ]
+    return sorted(times, reverse=True)
+
+
+def frees_at(cap: Cap, times: Sequence[dt.datetime], zones: Sequence[str]) -> dt.datetime | None:
+    """Return from when a cap allows one more, given what it counts now (newest first); None where it does now."""
+    if len(times) < cap.limit:
+        return None
+    blocking = times[cap.limit - 1]  # the oldest of the newest `limit`: when it leaves, there is room for one
+    if cap.rolling_days is not None:
+        return blocking + cap.rolling_days * _DAY
+    return _after_local_days(zones, blocking, cap.local_days or 1)
+
+
+def quiet_until(quiet: QuietPeriod, contacts: Iterable[Entry], zones: Sequence[str]) -> dt.datetime | None:
+    """Return the end of the quiet period after the last conversation, or None where there was none."""
+    talked = [one.at_utc for one in contacts if one.conversation and concerns(quiet.channels, one.channel)]
+    return _after_local_days(zones, max(talked), quiet.local_days) if talked else None
+
+
+def _local_days_begin(zone: str, at: dt.datetime, days: int) -> dt.datetime:
+    return start_of_local_day(zone, at.astimezone(zone_info(zone)).date() - (days - 1) * _DAY)
+
+
+def _after_local_days(zones: Sequence[str], since: dt.datetime, days: int) -> dt.datetime:
+    """Return the first instant that is, in every zone, outside the calendar days that began with that of `since`."""
+    return max(
+        start_of_local_day(zone, since.astimezone(zone_info(zone)).date() + days * _DAY) for zone in zones
+    )

@@ -1,0 +1,181 @@
+"""The gate: may this person be contacted now, about this account, at this address, by this channel? One function for calls and messages.
+
+It owns the decision, its words and its evidence, and reserves the contact in the ledger within the caller's transaction, so that two
+claims can never both take the last one a cap allows. It fails closed: an unknown zone, a missing pack or a fault of ours is a refusal.
+
+Refusals are named `window`, `weekday`, `holiday`, `zone_unknown` (`windows.py`), a cap's or quiet period's id (the rule pack), a
+restriction's kind (`vocabulary.RestrictionKind`), `rule_pack` (there is none) or `gate_error` (a fault; it is in the log).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from dialer_core.compliance import caps, windows
+from dialer_core.compliance.facts import ContactRequest, Facts
+from dialer_core.compliance.rules import Cap, RulePack
+from dialer_core.store import contacts, people
+from dialer_core.store.contacts import Entry
+from dialer_core.store.tx import Tx
+
+log = structlog.get_logger(__name__)
+
+FAULT_PAUSE = dt.timedelta(minutes=15)
+"""After a fault of ours, the same contact is not asked for again before."""
+
+_MAX_ROUNDS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The contact may be made. `evidence` goes on the attempt or message (I11); `reservation` is the contact's id in the ledger."""
+
+    evidence: dict[str, Any]
+    reservation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The contact may not be made now. `allowed_from` is in UTC; None: not until a restriction or the data change."""
+
+    rule: str
+    version: str
+    reason: str
+    allowed_from: dt.datetime | None
+
+
+def may_contact(
+    tx: Tx, request: ContactRequest, pack: RulePack | None, facts: Facts | None = None
+) -> Allowed | Refused:
+    """Decide, and where it is allowed, reserve the contact in this transaction.
+
+    Parameters
+    ----------
+    tx
+        A write transaction; it must commit before the contact is made.
+    request
+        The contact. `at` is now.
+    pack
+        The campaign's rule pack; None refuses.
+    facts
+        What the store says of this person, read by the caller for many at once and with the person's row locked; by default it is
+        read and locked here. A reservation made here is added to it.
+
+    Raises
+    ------
+    StoreError
+        The database failed: nothing was decided and nothing may be sent.
+    """
+    if facts is None and pack is not None:
+        people.lock(tx, [request.person_id])
+        facts = Facts.read(tx, [request], pack)
+    decision = decide(request, pack, facts)
+    if isinstance(decision, Refused):
+        return decision
+    entry = Entry(request.person_id, request.account_id, request.address, request.channel, request.at)
+    reservation = contacts.reserve(tx, entry, campaign_id=request.campaign_id, purpose=request.purpose)
+    if facts is not None:
+        facts.add(entry)
+    return Allowed(decision, reservation)
+
+
+def decide(request: ContactRequest, pack: RulePack | None, facts: Facts | None) -> dict[str, Any] | Refused:
+    """Return the evidence of a contact that is allowed, or the refusal. Pure: it reserves nothing, so it also answers "why not?"."""
+    if pack is None or facts is None:
+        return Refused("rule_pack", "", "the campaign's rule pack is not loaded", request.at + FAULT_PAUSE)
+    try:
+        refusal = _refusal(request, pack, facts, request.at)
+        if refusal is None:
+            return _evidence(request, pack, facts)
+        rule, reason, _ = refusal
+        return Refused(rule, pack.version, reason, _allowed_from(request, pack, facts))
+    except Exception:
+        log.exception(
+            "gate_failed", person_id=request.person_id, account_id=request.account_id, rule_pack=pack.name
+        )
+        return Refused("gate_error", pack.version, "the gate failed; see the log", request.at + FAULT_PAUSE)
+
+
+_Refusal = tuple[str, str, dt.datetime | None]
+"""Rule, reason, and the first instant at which this one rule no longer stands in the way (None: never)."""
+
+
+def _refusal(request: ContactRequest, pack: RulePack, facts: Facts, at: dt.datetime) -> _Refusal | None:
+    """Return the first rule that stands in the way at an instant; those that need the person's doing come first."""
+    for one in facts.restrictions_on(request):
+        if one.until_utc is None or one.until_utc > at:
+            until = f"until {one.until_utc:%Y-%m-%d %H:%M} UTC" if one.until_utc else "for good"
+            return one.kind.value, f"{one.kind.value} for this {one.scope.value}, {until}", one.until_utc
+    if found := windows.closed(pack, request.zones, at):
+        return found.rule, found.reason, windows.next_open(pack, request.zones, at)
+    for quiet in pack.quiet_periods:
+        if not caps.concerns(quiet.channels, request.channel):
+            continue
+        until_utc = caps.quiet_until(quiet, facts.entries(quiet.per, request), request.zones)
+        if until_utc is not None and until_utc > at:
+            reason = f"a conversation with this {quiet.per.value}: quiet for {quiet.local_days} days by {pack.name}"
+            return quiet.id, reason, until_utc
+    for cap in pack.caps:
+        if not caps.concerns(cap.channels, request.channel):
+            continue
+        times = caps.counted(cap, facts.entries(cap.per, request), request.zones, at)
+        free = caps.frees_at(cap, times, request.zones)
+        if free is not None:
+            reason = f"{len(times)} contacts with this {cap.per.value} in {_span(cap)}, at most {cap.limit} by {pack.name}"
+            return cap.id, reason, free
+    return None
+
+
+def _allowed_from(request: ContactRequest, pack: RulePack, facts: Facts) -> dt.datetime | None:
+    """Return the first instant at which nothing known now stands in the way: each rule in turn moves it on, until none does."""
+    at = request.at
+    for _ in range(_MAX_ROUNDS):
+        refusal = _refusal(request, pack, facts, at)
+        if refusal is None:
+            return at
+        _, _, free = refusal
+        if free is None or free <= at:
+            return None
+        at = free
+    return None
+
+
+def _evidence(request: ContactRequest, pack: RulePack, facts: Facts) -> dict[str, Any]:
+    """Say by which rules, where, and at which counts the contact was allowed. No address, no name: ids and numbers."""
+    counts = {
+        cap.id: [
+            len(caps.counted(cap, facts.entries(cap.per, request), request.zones, request.at)),
+            cap.limit,
+        ]
+        for cap in pack.caps
+        if caps.concerns(cap.channels, request.channel)
+    }
+    local = {zone: request.at.astimezone(windows.zone_info(zone)) for zone in request.zones}
+    return {
+        "rule_pack": pack.name,
+        "version": pack.version,
+        "verified": pack.verified,
+        "at_utc": request.at.astimezone(dt.UTC).isoformat(),
+        "channel": request.channel.value,
+        "purpose": request.purpose,
+        "zones": {zone: time.strftime("%a %Y-%m-%d %H:%M:%S%z") for zone, time in local.items()},
+        "windows": {zone: windows.spans_text(pack, zone, request.at) for zone in request.zones},
+        "counts": counts,
+        "quiet_periods": [
+            quiet.id for quiet in pack.quiet_periods if caps.concerns(quiet.channels, request.channel)
+        ],
+        "restrictions": {"checked": [scope.value for scope in facts.scopes_of(request)], "in_force": 0},
+    }
+
+
+def _span(cap: Cap) -> str:
+    if cap.rolling_days is not None:
+        return f"{cap.rolling_days:g} days"
+    return "a day" if cap.local_days == 1 else f"{cap.local_days} calendar days"
+
+
+__all__ = ["Allowed", "ContactRequest", "Refused", "decide", "may_contact"]

@@ -1,0 +1,239 @@
+"""The lead table: the accounts on campaigns' lists, and when each is next.
+
+It owns the rows and the hopper's order. A lead that may be dialed now carries `next_at_utc = READY_UTC`; one that may be dialed at a
+known time carries that time, and `promote_due` makes it ready when the time has come. So the ready leads of a campaign stand together in
+`ix_lead_hopper`, by priority, the untried first, in order of import, and a claim of a few reads only those few, however long the list.
+
+It does not own who may be dialed (`compliance/gate.py`) nor what follows an outcome (`campaigns/recycle.py`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Table, and_, bindparam, func, insert, select, update
+
+from dialer_core.store.models import Lead, Person
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import AccountId, CampaignId, LeadId, LeadState, PersonId
+
+_LEAD: Table = Lead.__table__  # type: ignore[assignment]
+_PERSON: Table = Person.__table__  # type: ignore[assignment]
+
+READY_UTC = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+"""`next_at_utc` of a lead that may be dialed now."""
+
+_BLOCK = (
+    update(_LEAD)
+    .where(_LEAD.c.id == bindparam("key"))
+    .values(
+        state=bindparam("new_state"),
+        next_at_utc=bindparam("next_at"),
+        waiting_for=bindparam("waits"),
+        blocked_rule=bindparam("rule"),
+        blocked_reason=bindparam("reason"),
+        finished_reason=bindparam("finished"),
+    )
+)
+_BEGIN = (
+    update(_LEAD)
+    .where(_LEAD.c.id == bindparam("key"))
+    .values(
+        state=LeadState.IN_ATTEMPT.value,
+        attempts=_LEAD.c.attempts + bindparam("more"),
+        blocked_rule=None,
+        blocked_reason=None,
+        waiting_for=None,
+    )
+)
+
+
+class ReadyLead(msgspec.Struct, frozen=True):
+    """A lead that may be dialed now, as far as its own row says, and its person."""
+
+    id: LeadId
+    account_id: AccountId
+    person_id: PersonId
+    attempts: int
+    blocked_rule: str | None
+    language: str
+    region: str | None
+
+
+class Block(msgspec.Struct, frozen=True):
+    """Why and until when a lead is not dialed."""
+
+    lead_id: LeadId
+    rule: str
+    reason: str
+    next_at_utc: dt.datetime | None = None
+    waiting_for: str | None = None
+    finished_reason: str | None = None
+
+    @property
+    def state(self) -> LeadState:
+        """The lead's state from now on (I18): finished, waiting for something named, or dialable at a known time."""
+        if self.finished_reason is not None:
+            return LeadState.FINISHED
+        return LeadState.WAITING if self.waiting_for is not None else LeadState.DIALABLE
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """A campaign's list at one moment; `counts` by state and its reason."""
+
+    counts: dict[tuple[LeadState, str], int]
+    ready: int
+    next_at_utc: dt.datetime | None
+    complete: bool
+    """False: the list is longer than was counted."""
+
+
+def promote_due(tx: Tx, campaign_id: CampaignId, now: dt.datetime, limit: int) -> int:
+    """Make leads ready whose time has come, at most so many; return how many."""
+    due = (
+        select(_LEAD.c.id)
+        .where(
+            _LEAD.c.campaign_id == campaign_id,
+            _LEAD.c.state == LeadState.DIALABLE.value,
+            _LEAD.c.next_at_utc > READY_UTC,
+            _LEAD.c.next_at_utc <= now,
+        )
+        .order_by(_LEAD.c.next_at_utc, _LEAD.c.priority.desc(), _LEAD.c.attempts, _LEAD.c.id)
+        .limit(limit)
+    )
+    if tx.dialect == "postgresql":
+        due = due.with_for_update(skip_locked=True, key_share=True)
+    ids = list(tx.scalars(due))
+    if ids:
+        tx.execute(update(_LEAD).where(_LEAD.c.id.in_(ids)).values(next_at_utc=READY_UTC))
+    return len(ids)
+
+
+def take_ready(tx: Tx, campaign_id: CampaignId, limit: int) -> list[ReadyLead]:
+    """Return the next ready leads, in the hopper's order, each with its person kept from other claims until the transaction's end."""
+    query = (
+        select(
+            _LEAD.c.id,
+            _LEAD.c.account_id,
+            _LEAD.c.person_id,
+            _LEAD.c.attempts,
+            _LEAD.c.blocked_rule,
+            _PERSON.c.language,
+            _PERSON.c.region,
+        )
+        .join(_PERSON, _PERSON.c.id == _LEAD.c.person_id)
+        .where(
+            _LEAD.c.campaign_id == campaign_id,
+            _LEAD.c.state == LeadState.DIALABLE.value,
+            _LEAD.c.next_at_utc == READY_UTC,
+        )
+        .order_by(_LEAD.c.priority.desc(), _LEAD.c.attempts, _LEAD.c.id)
+        .limit(limit)
+    )
+    if tx.dialect == "postgresql":
+        query = query.with_for_update(of=[_LEAD, _PERSON], skip_locked=True, key_share=True)
+    return [
+        ReadyLead(
+            row.id, row.account_id, row.person_id, row.attempts, row.blocked_rule, row.language, row.region
+        )
+        for row in tx.execute(query)
+    ]
+
+
+def begin_attempts(tx: Tx, lead_ids: Sequence[LeadId], *, count: bool = True) -> None:
+    """Say that these leads have a live attempt; one by failover is not counted again."""
+    if lead_ids:
+        tx.execute(_BEGIN, [{"key": lead_id, "more": int(count)} for lead_id in lead_ids])
+
+
+def block(tx: Tx, blocks: Sequence[Block]) -> None:
+    """Store why leads are not dialed and what they wait for."""
+    if blocks:
+        tx.execute(
+            _BLOCK,
+            [
+                {
+                    "key": one.lead_id,
+                    "new_state": one.state.value,
+                    "next_at": one.next_at_utc or READY_UTC,
+                    "waits": one.waiting_for,
+                    "rule": one.rule,
+                    "reason": one.reason,
+                    "finished": one.finished_reason,
+                }
+                for one in blocks
+            ],
+        )
+
+
+def get(tx: Tx, lead_id: LeadId) -> Lead | None:
+    """Return a lead as a detached record, or None."""
+    row = tx.execute(select(_LEAD).where(_LEAD.c.id == lead_id)).mappings().first()
+    return None if row is None else Lead(**row)
+
+
+def update_lead(tx: Tx, lead_id: LeadId, **changes: Any) -> None:
+    """Change some columns of a lead."""
+    tx.execute(update(_LEAD).where(_LEAD.c.id == lead_id).values(**changes))
+
+
+def insert_leads(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write new leads."""
+    if rows:
+        tx.execute(insert(_LEAD), rows)
+
+
+def by_account(tx: Tx, campaign_id: CampaignId, account_ids: Collection[str]) -> dict[str, Lead]:
+    """Return a campaign's leads by account, as detached records."""
+    query = select(_LEAD).where(_LEAD.c.campaign_id == campaign_id, _LEAD.c.account_id.in_(list(account_ids)))
+    return {row["account_id"]: Lead(**row) for row in tx.execute(query).mappings()}
+
+
+def any_due(tx: Tx, campaign_id: CampaignId, now: dt.datetime) -> bool:
+    """Say whether some lead of a campaign may be dialed now, as far as its own row says."""
+    query = (
+        select(_LEAD.c.id)
+        .where(
+            _LEAD.c.campaign_id == campaign_id,
+            _LEAD.c.state == LeadState.DIALABLE.value,
+            _LEAD.c.next_at_utc <= now,
+        )
+        .limit(1)
+    )
+    return tx.scalar(query) is not None
+
+
+def tally(tx: Tx, campaign_id: CampaignId, limit: int) -> Tally:
+    """Count a campaign's leads by state and reason, over at most `limit` leads of each state, and find when the next is due."""
+    of_campaign = _LEAD.c.campaign_id == campaign_id
+    counts: dict[tuple[LeadState, str], int] = {}
+    complete = True
+    reasons = {
+        LeadState.DIALABLE: _LEAD.c.blocked_rule,
+        LeadState.IN_ATTEMPT: _LEAD.c.waiting_for,
+        LeadState.WAITING: _LEAD.c.waiting_for,
+        LeadState.FINISHED: _LEAD.c.finished_reason,
+    }
+    for state, reason in reasons.items():
+        some = (
+            select(reason.label("reason"))
+            .where(of_campaign, _LEAD.c.state == state.value)
+            .limit(limit)
+            .subquery()
+        )
+        found = 0
+        for row in tx.execute(select(some.c.reason, func.count().label("leads")).group_by(some.c.reason)):
+            counts[state, row.reason or ""] = row.leads
+            found += row.leads
+        complete = complete and found < limit
+    dialable = and_(of_campaign, _LEAD.c.state == LeadState.DIALABLE.value)
+    ready = select(_LEAD.c.id).where(dialable, _LEAD.c.next_at_utc == READY_UTC).limit(limit).subquery()
+    return Tally(
+        counts,
+        tx.scalar(select(func.count()).select_from(ready)) or 0,
+        tx.scalar(select(func.min(_LEAD.c.next_at_utc)).where(dialable, _LEAD.c.next_at_utc > READY_UTC)),
+        complete,
+    )

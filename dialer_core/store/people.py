@@ -1,0 +1,150 @@
+"""The person, phone and account tables: who is called, where, and about which debt.
+
+It owns the rows. It does not own which zones a number has (`compliance/zones.py`) nor what an outcome says about a number
+(`campaigns/recycle.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Table, bindparam, insert, select, update
+
+from dialer_core.store.models import Account, Person, Phone
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import AccountId, PersonId, PhoneId
+
+_PERSON: Table = Person.__table__  # type: ignore[assignment]
+_PHONE: Table = Phone.__table__  # type: ignore[assignment]
+_ACCOUNT: Table = Account.__table__  # type: ignore[assignment]
+
+_SET_HEALTH = (
+    update(_PHONE)
+    .where(_PHONE.c.id == bindparam("key"))
+    .values(failures=bindparam("new_failures"), last_outcome=bindparam("new_outcome"))
+)
+
+
+class PhoneRow(msgspec.Struct, frozen=True):
+    """One number of one person."""
+
+    id: PhoneId
+    person_id: PersonId
+    e164: str
+    kind: str
+    rank: int
+    zones: tuple[str, ...]
+    consent: bool | None
+    failures: int
+    last_outcome: str | None
+
+
+class PersonRow(msgspec.Struct, frozen=True):
+    """Somebody who may be spoken to."""
+
+    id: PersonId
+    external_id: str | None
+    name: str
+    language: str
+    region: str | None
+
+
+def lock(tx: Tx, person_ids: Sequence[str]) -> None:
+    """Wait for and keep these people until the transaction's end, so that nobody else counts or reserves their contacts meanwhile.
+
+    SQLite has one writer at a time, which is the same.
+    """
+    if tx.dialect == "postgresql":
+        query = select(_PERSON.c.id).where(_PERSON.c.id.in_(person_ids)).order_by(_PERSON.c.id)
+        tx.execute(query.with_for_update(key_share=True)).all()
+
+
+def phones_of(tx: Tx, person_ids: Collection[str]) -> dict[str, list[PhoneRow]]:
+    """Return the phones of some people, each person's in order of rank."""
+    query = (
+        select(_PHONE).where(_PHONE.c.person_id.in_(list(person_ids))).order_by(_PHONE.c.rank, _PHONE.c.id)
+    )
+    found: dict[str, list[PhoneRow]] = {person_id: [] for person_id in person_ids}
+    for row in tx.execute(query):
+        found[row.person_id].append(
+            PhoneRow(
+                row.id,
+                row.person_id,
+                row.e164,
+                row.kind,
+                row.rank,
+                tuple(row.zones.split()),
+                row.consent,
+                row.failures,
+                row.last_outcome,
+            )
+        )
+    return found
+
+
+def set_phone_health(tx: Tx, phone_id: PhoneId, *, failures: int, last_outcome: str) -> None:
+    """Store what the last outcome says of a number."""
+    tx.execute(_SET_HEALTH, {"key": phone_id, "new_failures": failures, "new_outcome": last_outcome})
+
+
+def persons(tx: Tx, person_ids: Collection[str]) -> dict[str, PersonRow]:
+    """Return people by id."""
+    return _persons(tx, select(_PERSON).where(_PERSON.c.id.in_(list(person_ids))))
+
+
+def persons_by_external_id(tx: Tx, external_ids: Collection[str]) -> dict[str, PersonRow]:
+    """Return people by their id in the customer's systems."""
+    found = _persons(tx, select(_PERSON).where(_PERSON.c.external_id.in_(list(external_ids))))
+    return {person.external_id: person for person in found.values() if person.external_id is not None}
+
+
+def accounts_by_external_id(
+    tx: Tx, portfolio: str, external_ids: Collection[str]
+) -> dict[str, dict[str, Any]]:
+    """Return a portfolio's accounts, every column of them, by their id in the customer's systems."""
+    query = select(_ACCOUNT).where(
+        _ACCOUNT.c.portfolio == portfolio, _ACCOUNT.c.external_id.in_(list(external_ids))
+    )
+    return {row["external_id"]: dict(row) for row in tx.execute(query).mappings()}
+
+
+def insert_persons(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write new people."""
+    _insert(tx, _PERSON, rows)
+
+
+def insert_phones(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write new phones."""
+    _insert(tx, _PHONE, rows)
+
+
+def insert_accounts(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write new accounts."""
+    _insert(tx, _ACCOUNT, rows)
+
+
+def update_person(tx: Tx, person_id: PersonId, changes: Mapping[str, Any]) -> None:
+    """Change some columns of a person."""
+    tx.execute(update(_PERSON).where(_PERSON.c.id == person_id).values(**changes))
+
+
+def update_phone(tx: Tx, phone_id: PhoneId, changes: Mapping[str, Any]) -> None:
+    """Change some columns of a phone."""
+    tx.execute(update(_PHONE).where(_PHONE.c.id == phone_id).values(**changes))
+
+
+def update_account(tx: Tx, account_id: AccountId, changes: Mapping[str, Any]) -> None:
+    """Change some columns of an account."""
+    tx.execute(update(_ACCOUNT).where(_ACCOUNT.c.id == account_id).values(**changes))
+
+
+def _insert(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        tx.execute(insert(table), rows)
+
+
+def _persons(tx: Tx, query: Any) -> dict[str, PersonRow]:
+    rows: Iterable[Any] = tx.execute(query)
+    return {row.id: PersonRow(row.id, row.external_id, row.name, row.language, row.region) for row in rows}

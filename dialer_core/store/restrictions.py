@@ -1,0 +1,166 @@
+"""The restriction table: who may not be contacted, and until when.
+
+It owns the rows and the questions asked of them: by the gate, by imports, and by the engine for calls already under way (I12). It does
+not own what follows from a restriction.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Mapping
+
+import msgspec
+from sqlalchemy import ColumnElement, Table, and_, insert, or_, select, true
+
+from dialer_core.events import RestrictionAdded
+from dialer_core.store.models import Attempt, Restriction
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import AttemptId, Channel, RestrictionKind, RestrictionScope, new_id
+
+_TABLE: Table = Restriction.__table__  # type: ignore[assignment]
+_ATTEMPT: Table = Attempt.__table__  # type: ignore[assignment]
+
+Scoped = Mapping[RestrictionScope, Collection[str]]
+"""Values to look up, by scope."""
+
+
+class Active(msgspec.Struct, frozen=True):
+    """A restriction in force."""
+
+    kind: RestrictionKind
+    scope: RestrictionScope
+    scope_value: str
+    channel: Channel | None
+    until_utc: dt.datetime | None
+
+
+def active(tx: Tx, scoped: Scoped, at_utc: dt.datetime) -> list[Active]:
+    """Return the restrictions in force at an instant on any of these values."""
+    wanted = [
+        and_(_TABLE.c.scope == scope.value, _TABLE.c.scope_value.in_(values))
+        for scope, values in scoped.items()
+        if values
+    ]
+    if not wanted:
+        return []
+    query = select(_TABLE).where(or_(*wanted), *_in_force(at_utc))
+    return [
+        Active(
+            RestrictionKind(row.kind),
+            RestrictionScope(row.scope),
+            row.scope_value,
+            Channel(row.channel) if row.channel else None,
+            row.until_utc,
+        )
+        for row in tx.execute(query)
+    ]
+
+
+def add(
+    tx: Tx,
+    kind: RestrictionKind,
+    scope: RestrictionScope,
+    scope_value: str,
+    *,
+    source: str,
+    from_utc: dt.datetime,
+    until_utc: dt.datetime | None = None,
+    channel: Channel | None = None,
+) -> str:
+    """Restrict one person, account, number or phone, in force with this transaction; return the restriction's id."""
+    row = _row(kind, scope, scope_value, source, from_utc, until_utc, channel)
+    tx.execute(insert(_TABLE), row)
+    tx.emit(RestrictionAdded(kind=kind.value, scope=scope.value))
+    return str(row["id"])
+
+
+def add_missing(
+    tx: Tx,
+    kind: RestrictionKind,
+    scope: RestrictionScope,
+    values: Iterable[str],
+    *,
+    source: str,
+    from_utc: dt.datetime,
+) -> int:
+    """Restrict, for good and on every channel, those values that are not yet so; return how many were new."""
+    wanted = dict.fromkeys(values)
+    known = set(
+        tx.scalars(
+            select(_TABLE.c.scope_value).where(
+                _TABLE.c.scope == scope.value,
+                _TABLE.c.scope_value.in_(list(wanted)),
+                _TABLE.c.kind == kind.value,
+                _TABLE.c.until_utc.is_(None),
+                _TABLE.c.channel.is_(None),
+                _TABLE.c.from_utc <= from_utc,
+            )
+        )
+    )
+    rows = [_row(kind, scope, value, source, from_utc, None, None) for value in wanted if value not in known]
+    if rows:
+        tx.execute(insert(_TABLE), rows)
+        tx.emit(RestrictionAdded(kind=kind.value, scope=scope.value, count=len(rows)))
+    return len(rows)
+
+
+def forbidden_live_attempts(tx: Tx, at_utc: dt.datetime, node: str | None = None) -> list[AttemptId]:
+    """Return live, unanswered attempts that a restriction in force now forbids: they are to be cancelled (I12)."""
+    columns = (
+        _ATTEMPT.c.id,
+        _ATTEMPT.c.number,
+        _ATTEMPT.c.person_id,
+        _ATTEMPT.c.account_id,
+        _ATTEMPT.c.phone_id,
+    )
+    query = select(*columns).where(_ATTEMPT.c.live == true(), _ATTEMPT.c.answered_mono_ns.is_(None))
+    if node is not None:
+        query = query.where(_ATTEMPT.c.node == node)
+    attempts = tx.execute(query).all()
+    scoped = {
+        RestrictionScope.NUMBER: {row.number for row in attempts},
+        RestrictionScope.PERSON: {row.person_id for row in attempts},
+        RestrictionScope.ACCOUNT: {row.account_id for row in attempts},
+        RestrictionScope.PHONE: {row.phone_id for row in attempts},
+    }
+    found = {
+        (one.scope, one.scope_value)
+        for one in active(tx, scoped, at_utc)
+        if one.channel in {None, Channel.VOICE}
+    }
+    return [
+        AttemptId(row.id)
+        for row in attempts
+        if found
+        & {
+            (RestrictionScope.NUMBER, row.number),
+            (RestrictionScope.PERSON, row.person_id),
+            (RestrictionScope.ACCOUNT, row.account_id),
+            (RestrictionScope.PHONE, row.phone_id),
+        }
+    ]
+
+
+def _in_force(at_utc: dt.datetime) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return _TABLE.c.from_utc <= at_utc, or_(_TABLE.c.until_utc.is_(None), _TABLE.c.until_utc > at_utc)
+
+
+def _row(
+    kind: RestrictionKind,
+    scope: RestrictionScope,
+    scope_value: str,
+    source: str,
+    from_utc: dt.datetime,
+    until_utc: dt.datetime | None,
+    channel: Channel | None,
+) -> dict[str, object]:
+    return {
+        "id": new_id(),
+        "kind": kind.value,
+        "scope": scope.value,
+        "scope_value": scope_value,
+        "channel": channel.value if channel else None,
+        "source": source[:128],
+        "from_utc": from_utc,
+        "until_utc": until_utc,
+    }
