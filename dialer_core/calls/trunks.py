@@ -40,22 +40,16 @@ class Trunk:
         """Lines that a new attempt may take."""
         return max(0, self.settings.lines - self.lines_used)
 
+    @property
+    def _window_ns(self) -> int:
+        """The stretch that a token stays taken: a second, or longer for a rate below one."""
+        return int(WINDOW_NS / min(1.0, self.settings.calls_per_second))
+
     def tokens_free(self, now_ns: int) -> int:
         """INVITEs that may leave now without breaking the limit in any second."""
-        while self._tokens and self._tokens[0] <= now_ns - WINDOW_NS:
+        while self._tokens and self._tokens[0] <= now_ns - self._window_ns:
             self._tokens.popleft()
-        if self.settings.calls_per_second < 1:
-            gap_ns = int(SECOND_NS / self.settings.calls_per_second)
-            return 1 if not self._tokens or now_ns - self._tokens[-1] >= gap_ns else 0
-        return max(0, int(self.settings.calls_per_second) - len(self._tokens))
-
-    def next_token_ns(self, now_ns: int) -> int:
-        """When the next token comes free (now, if one is)."""
-        if self.tokens_free(now_ns):
-            return now_ns
-        if self.settings.calls_per_second < 1:
-            return self._tokens[-1] + int(SECOND_NS / self.settings.calls_per_second)
-        return self._tokens[0] + WINDOW_NS
+        return max(0, max(1, int(self.settings.calls_per_second)) - len(self._tokens))
 
     def take(self, now_ns: int) -> None:
         """Take a line and a token."""

@@ -7,7 +7,6 @@ ages (`pacing`); which lead comes next, and whether it may be contacted, is the 
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -18,6 +17,7 @@ from dialer_core.calls.attempt import RINGING_STATES, Attempt
 from dialer_core.calls.trunks import Trunks
 from dialer_core.campaigns import hopper
 from dialer_core.campaigns.allocation import Allocation
+from dialer_core.campaigns.emptiness import EmptyReport, report
 from dialer_core.campaigns.run import CampaignCue, CampaignRun
 from dialer_core.errors import CommandRefusedError
 from dialer_core.events import (
@@ -31,6 +31,7 @@ from dialer_core.events import (
 from dialer_core.lines import WorkerPool
 from dialer_core.runtime import Runtime
 from dialer_core.store import campaigns as campaign_rows
+from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     AgentState,
     AttemptId,
@@ -388,29 +389,29 @@ class Dialing:
         ):  # paused, stopped or drained between claim and now
             self._release(attempt, Outcome.CANCELLED)
 
-    def _empty(self, campaign: CampaignRun, report: hopper.EmptyReport) -> None:
+    def _empty(self, campaign: CampaignRun, why: EmptyReport) -> None:
         """Nothing (more) is dialable: say why once, and ask again when something may have changed."""
         now_ns, now_utc = self._runtime.clock.mono_ns(), self._runtime.clock.utc()
         wait_s = EMPTY_RETRY_S
-        if report.next_at is not None:
-            wait_s = min(wait_s, max(0.05, (report.next_at - now_utc).total_seconds()))
+        if why.next_at is not None:
+            wait_s = min(wait_s, max(0.05, (why.next_at - now_utc).total_seconds()))
         campaign.empty_until_ns = now_ns + int(wait_s * 1e9)
         busy = campaign.claiming or any(attempt.campaign_id == campaign.id for attempt in self._live())
-        done = report.finished and not busy
-        if report.finished and busy:
+        done = why.finished and not busy
+        if why.finished and busy:
             return
-        said = f"{sorted(report.reasons.items())} {report.next_at} {done}"
+        said = f"{sorted(why.reasons.items())} {why.next_at} {done}"
         if said == campaign.empty_said:
             return
         campaign.empty_said = said
-        campaign.reason = _empty_words(report)
+        campaign.reason = why.words()
         event = CampaignEmpty(
             campaign_id=campaign.id,
-            reasons=report.reasons,
+            reasons=why.reasons,
             finished=done,
-            next_at_utc=report.next_at.isoformat() if report.next_at else None,
+            next_at_utc=why.next_at.isoformat() if why.next_at else None,
         )
-        log.info("campaign_empty", campaign=campaign.id, reasons=report.reasons, finished=done)
+        log.info("campaign_empty", campaign=campaign.id, reasons=why.reasons, finished=done)
         if done and campaign.apply(CampaignCue.LIST_DONE):
             self.store_state(campaign, event)
         else:
@@ -421,27 +422,16 @@ class Dialing:
         if now_ns < campaign.empty_until_ns or self.draining:
             return
         campaign.empty_until_ns = now_ns + int(EMPTY_RETRY_S * 1e9)
-        now_utc = self._runtime.clock.utc()
+
+        def has_leads(tx: Tx) -> bool:
+            found = report(tx, campaign.id)
+            return found is None or (bool(found.reasons) and not found.finished)
 
         def looked(done: asyncio.Future[bool]) -> None:
-            if (
-                not done.cancelled()
-                and done.exception() is None
-                and done.result()
-                and campaign.apply(CampaignCue.LEADS_CAME)
-            ):
+            if done.cancelled() or done.exception() is not None or not done.result():
+                return
+            if campaign.apply(CampaignCue.LEADS_CAME):
                 campaign.empty_until_ns, campaign.empty_said, campaign.reason = 0, "", ""
                 self.store_state(campaign, CampaignStarted(campaign_id=campaign.id))
 
-        self._runtime.journal.submit(lambda tx: hopper.has_work(tx, campaign.id, now_utc)).add_done_callback(
-            looked
-        )
-
-
-def _empty_words(report: hopper.EmptyReport) -> str:
-    reasons = (
-        ", ".join(f"{count} {reason}" for reason, count in sorted(report.reasons.items()))
-        or "the list is empty"
-    )
-    when = f"; next at {report.next_at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC" if report.next_at else ""
-    return f"nothing dialable: {reasons}{when}"
+        self._runtime.journal.submit(has_leads).add_done_callback(looked)

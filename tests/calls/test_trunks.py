@@ -1,0 +1,90 @@
+"""Trunks: lines and rates are never exceeded, and failures move to the next trunk."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dialer_core.calls.trunks import FAILURES_TO_DOWN, SECOND_NS, Trunks
+from dialer_core.settings import TrunkSettings
+from dialer_core.vocabulary import TrunkId, TrunkState
+
+pytestmark = pytest.mark.unit
+
+A, B = TrunkId("a"), TrunkId("b")
+
+
+def make_trunks(lines: int = 3, rate: float = 5.0) -> Trunks:
+    """Two trunks that answered their first OPTIONS."""
+    settings = TrunkSettings(host="127.0.0.1", lines=lines, calls_per_second=rate)
+    trunks = Trunks({A: settings, B: settings})
+    trunks.note_alive(A)
+    trunks.note_alive(B)
+    return trunks
+
+
+@given(st.lists(st.integers(0, 400_000_000), min_size=1, max_size=200), st.integers(1, 9))
+def test_no_second_sees_more_invites_than_allowed(gaps_ns: list[int], rate: int) -> None:
+    """Over any second, however the asking falls, a trunk hands out at most its calls per second (I7)."""
+    trunks = make_trunks(lines=10_000, rate=rate)
+    now_ns, given_ns = 10 * SECOND_NS, []
+    for gap_ns in gaps_ns:
+        now_ns += gap_ns
+        given_ns += [now_ns] * len(trunks.reserve(["a"], 3, now_ns))
+    for start in given_ns:
+        assert sum(start <= at < start + SECOND_NS for at in given_ns) <= rate
+
+
+def test_a_rate_below_one_spaces_calls_out() -> None:
+    """One call every five seconds means one call every five seconds."""
+    trunks = make_trunks(rate=0.2)
+    assert len(trunks.reserve(["a"], 5, SECOND_NS)) == 1
+    assert trunks.reserve(["a"], 5, 5 * SECOND_NS) == []
+    assert len(trunks.reserve(["a"], 5, 7 * SECOND_NS)) == 1
+
+
+def test_lines_are_a_limit_until_they_are_given_back() -> None:
+    """A fourth call on three lines waits for one of them."""
+    trunks = make_trunks(lines=3, rate=100)
+    assert trunks.reserve(["a"], 5, SECOND_NS) == [A, A, A]
+    assert trunks.reserve(["a"], 1, 3 * SECOND_NS) == []
+    assert "all 3 lines in use" in trunks.blocked_reason(["a"], 3 * SECOND_NS)
+    trunks[A].give_back()
+    assert trunks.reserve(["a"], 1, 3 * SECOND_NS) == [A]
+
+
+def test_reservations_overflow_to_the_next_trunk() -> None:
+    """The first trunk is filled first."""
+    assert make_trunks(lines=3, rate=100).reserve(["a", "b"], 5, SECOND_NS) == [A, A, A, B, B]
+
+
+def test_failover_goes_forward_only() -> None:
+    """After the last trunk there is none; a trunk that is down is passed over."""
+    trunks = make_trunks()
+    assert trunks.next_after(A, ["a", "b"], SECOND_NS) == B
+    assert trunks.next_after(B, ["a", "b"], SECOND_NS) is None
+    trunks.note_silent(B, probe=True)
+    assert trunks.next_after(A, ["a", "b"], SECOND_NS) is None
+
+
+def test_silence_takes_a_trunk_down_and_any_answer_brings_it_up() -> None:
+    """One lost INVITE is bad luck, several are a dead trunk; a probe's silence is enough by itself."""
+    trunks = make_trunks()
+    changes = [trunks.note_silent(A, probe=False) for _ in range(FAILURES_TO_DOWN)]
+    assert changes == [False] * (FAILURES_TO_DOWN - 1) + [True]
+    assert trunks[A].state is TrunkState.DOWN
+    assert trunks.reserve(["a"], 1, SECOND_NS) == []
+    assert "does not answer INVITE" in trunks.blocked_reason(["a"], SECOND_NS)
+    assert trunks.note_alive(A) is True
+    assert trunks.note_alive(A) is False
+    assert trunks.note_silent(A, probe=True) is True
+
+
+def test_a_trunk_that_is_never_probed_stays_up() -> None:
+    """Some trunks do not answer OPTIONS; without probes nothing would ever bring them up again."""
+    settings = TrunkSettings(host="127.0.0.1", options_interval_s=0)
+    trunks = Trunks({A: settings})
+    assert trunks[A].state is TrunkState.UP
+    for _ in range(10):
+        assert trunks.note_silent(A, probe=False) is False
