@@ -305,6 +305,9 @@ class PluginHost:
         """Give every plugin this node's events from now on, each at its own pace, until cancelled."""
         start = await tail.end()
         async with asyncio.TaskGroup() as group:
+            group.create_task(
+                asyncio.Event().wait(), name="track"
+            )  # also where no plugin tracks, or none any more
             for plugin in self.plugins:
                 if "dialer_track_event" in plugin.hooks:
                     group.create_task(self._track_one(plugin, tail, node, start), name=f"track-{plugin.name}")

@@ -75,8 +75,8 @@ def needs(scope: Scope) -> Any:
 
 
 def answer(value: Any) -> Response:
-    """Return a value as JSON, written by msgspec."""
-    return Response(msgspec.json.encode(value), media_type="application/json")
+    """Return a value as JSON; a command that returns nothing answers an empty object."""
+    return Response(msgspec.json.encode({} if value is None else value), media_type="application/json")
 
 
 def shape(kind: Any, description: str) -> dict[int | str, dict[str, Any]]:

@@ -15,11 +15,10 @@ from starlette.routing import BaseRoute
 
 from dialer_core.http import agents, calls, campaigns, events, problems, system
 from dialer_core.http.answers import ApiParts, components
-from dialer_core.http.guard import Guard
+from dialer_core.http.guard import PREFIX, Guard
 from dialer_core.http.tokens import Tokens
 from dialer_core.plugin_host import Plugin
 
-PREFIX = "/api/v1"
 CORE_ROUTERS = (campaigns.router, agents.router, calls.router, events.router, system.router)
 
 

@@ -18,6 +18,8 @@ from dialer_core.http.tokens import Principal, Tokens
 
 log = structlog.get_logger(__name__)
 
+PREFIX = "/api/v1"
+"""Where the core's routes are."""
 MAX_BODY_BYTES = 1 << 20
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="marcador"'}
 
@@ -66,7 +68,8 @@ class Guard:
                 answer = problem_response(500, "internal", "an internal error; the host's log says where")
                 await answer(scope, receive, watch)
         principal: Principal | None = scope.get("state", {}).get("principal")
-        log.info(
+        say = log.debug if scope["method"] == "GET" and status < 400 else log.info
+        say(
             "http_request",
             method=scope["method"],
             route=_route(scope),
@@ -116,4 +119,8 @@ class Guard:
 
 def _route(scope: Scope) -> str:
     """The matched route's template, never the path itself: a path may hold personal data."""
-    return getattr(scope.get("route"), "path", "") or "unmatched"
+    template: str = getattr(scope.get("route"), "path", "")
+    if not template:
+        return "unmatched"
+    core = scope["path"].startswith(PREFIX) and not template.startswith(PREFIX)
+    return f"{PREFIX}{template}" if core else template
