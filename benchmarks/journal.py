@@ -20,6 +20,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from sqlalchemy import insert
 
@@ -30,7 +31,16 @@ from dialer_core.store.database import Database, open_database
 from dialer_core.store.journal import Journal
 from dialer_core.store.models import Base
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import AccountId, AttemptId, CampaignId, LeadId, PersonId, PhoneId, TrunkId, new_id
+from dialer_core.vocabulary import (
+    AccountId,
+    AttemptId,
+    CampaignId,
+    LeadId,
+    PersonId,
+    PhoneId,
+    TrunkId,
+    new_id,
+)
 
 CAMPAIGN = CampaignId("bench")
 PEOPLE = 20_000
@@ -97,7 +107,12 @@ def units(ids: list[dict[str, str]]) -> Iterator[Unit]:
             number=f"+5255{number:08d}",
             trunk=TrunkId("bench"),
             committed_at_utc=now,
-            evidence={"pack": "mx", "version": "1", "zones": ["America/Mexico_City"], "counts": {"day": 0, "week": 3}},
+            evidence={
+                "pack": "mx",
+                "version": "1",
+                "zones": ["America/Mexico_City"],
+                "counts": {"day": 0, "week": 3},
+            },
         )
         contact = {
             "id": new_id(), "person_id": person["person"], "account_id": person["account"], "attempt_id": attempt_id,
@@ -122,7 +137,9 @@ async def saturate(journal: Journal, source: Iterator[Unit], count: int) -> None
     began, cpu = time.perf_counter(), cpu_s()
     await asyncio.gather(*(journal.submit(work, event) for work, event in itertools.islice(source, count)))
     took = time.perf_counter() - began
-    print(f"{'journal, saturated':<34}{count / took:>9.0f}/s {(cpu_s() - cpu) / count * 1e6:>8.0f} us CPU per unit")
+    print(
+        f"{'journal, saturated':<34}{count / took:>9.0f}/s {(cpu_s() - cpu) / count * 1e6:>8.0f} us CPU per unit"
+    )
 
 
 async def pace(journal: Journal, source: Iterator[Unit], per_s: float, seconds: float) -> None:
@@ -138,7 +155,9 @@ async def pace(journal: Journal, source: Iterator[Unit], per_s: float, seconds: 
         submitted = time.perf_counter()
         lags_ms.append((submitted - due) * 1e3)
         future = journal.submit(work, event)
-        future.add_done_callback(lambda _, at=submitted: latencies_ms.append((time.perf_counter() - at) * 1e3))
+        future.add_done_callback(
+            lambda _, at=submitted: latencies_ms.append((time.perf_counter() - at) * 1e3)
+        )
     await future
     print(
         f"{f'journal, {per_s:.0f}/s':<34}{per_s:>9.0f}/s {(cpu_s() - cpu) / count * 1e6:>8.0f} us CPU per unit"
@@ -156,7 +175,9 @@ def ungrouped(database: Database, source: Iterator[Unit], count: int) -> None:
             work(tx)
             tx.emit(event)
     took = time.perf_counter() - began
-    print(f"{'one transaction each':<34}{count / took:>9.0f}/s {(cpu_s() - cpu) / count * 1e6:>8.0f} us CPU per unit")
+    print(
+        f"{'one transaction each':<34}{count / took:>9.0f}/s {(cpu_s() - cpu) / count * 1e6:>8.0f} us CPU per unit"
+    )
 
 
 def flush_of_disk(folder: str) -> None:
@@ -195,12 +216,14 @@ async def measure(database: Database) -> None:
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description="Units per second and latency of the journal.")
-    parser.add_argument("--url", required=True, help="an empty database: sqlite:///FILE or postgresql+psycopg://...")
+    parser.add_argument(
+        "--url", required=True, help="an empty database: sqlite:///FILE or postgresql+psycopg://..."
+    )
     database = open_database(parser.parse_args().url)
     database.migrate()
     print(database.place)
     if database.dialect == "sqlite":
-        flush_of_disk(os.path.dirname(database.place.removeprefix("sqlite:///")) or ".")
+        flush_of_disk(str(Path(database.place.removeprefix("sqlite:///")).parent))
     asyncio.run(measure(database))
     database.dispose()
 

@@ -87,7 +87,7 @@ def as_store_error(error: exc.SQLAlchemyError, place: str) -> StoreError:
 def _first_line(error: exc.SQLAlchemyError) -> str:
     origin = getattr(error, "orig", None)
     state = getattr(origin, "sqlstate", None)
-    if origin is not None and state is not None and state[:2] not in {*_POSTGRESQL_AWAY, "28", "3D", "42"}:
+    if origin is not None and state is not None and state[:2] not in {*_POSTGRESQL_AWAY, "25", "28", "3D", "42"}:
         return f"{type(origin).__name__} ({state})"  # such messages may quote a value
     text = str(origin if origin is not None else error).strip()
     return text.splitlines()[0] if text else type(error).__name__

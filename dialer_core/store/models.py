@@ -7,6 +7,7 @@ and are never compared across boots. Outside the store a row is a detached recor
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -53,6 +54,25 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
         return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
 
 
+class Id(TypeDecorator[str]):
+    """A UUID as text. Refuses anything else on the way in, as PostgreSQL does; SQLite would fail when reading."""
+
+    impl = Uuid(as_uuid=False)
+    cache_ok = True
+    _FORM = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}", re.IGNORECASE)
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Refuse what is not an id, without quoting it."""
+        del dialect
+        if value is not None and not self._FORM.fullmatch(value):
+            msg = "this is not an id; ids are UUIDs in text"
+            raise ValueError(msg)
+        return value
+
+
+_ID = Id()
+
+
 class Base(DeclarativeBase):
     """Declarative base: names every constraint, so that migrations can name them too."""
 
@@ -65,10 +85,11 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map: ClassVar[dict[type | Any, type]] = {dt.datetime: UtcDateTime, dict[str, Any]: JSON, str: Text}
-
-
-_ID = Uuid(as_uuid=False)
+    type_annotation_map: ClassVar[dict[type | Any, type]] = {
+        dt.datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+        str: Text,
+    }
 
 
 class Person(Base):

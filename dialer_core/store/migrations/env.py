@@ -5,12 +5,14 @@ from typing import Any, Literal
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
 
-from dialer_core.store.models import Base, UtcDateTime
+from dialer_core.store.models import Base, Id, UtcDateTime
 
 
 def _render(kind: str, item: Any, _autogen: AutogenContext) -> str | Literal[False]:
     # a revision must not change when the models do
-    return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UtcDateTime) else False
+    if kind == "type" and isinstance(item, Id | UtcDateTime):
+        return f"sa.{item.impl!r}"
+    return False
 
 
 context.configure(

@@ -1,0 +1,115 @@
+"""The migrations make the tables that the models say, on both databases, and take them away again."""
+
+import threading
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, create_engine, inspect, text
+
+from dialer_core.errors import StoreError
+from dialer_core.store.database import open_database
+from dialer_core.store.models import Base
+
+pytestmark = pytest.mark.db
+
+
+def schema(engine: Engine) -> dict[str, object]:
+    """Return what a database itself says of its tables: columns, keys, indexes with their conditions."""
+    found = {}
+    look = inspect(engine)
+    for table in sorted(set(look.get_table_names()) - {"alembic_version"}):
+        found[table] = {
+            "columns": [
+                (column["name"], str(column["type"]), column["nullable"])
+                for column in look.get_columns(table)
+            ],
+            "key": look.get_pk_constraint(table),
+            "foreign": sorted(look.get_foreign_keys(table), key=lambda key: str(key["name"])),
+            "unique": sorted(look.get_unique_constraints(table), key=lambda one: str(one["name"])),
+        }
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            query = (
+                "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name"
+            )
+        else:
+            query = (
+                "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY indexname"
+            )
+        found["indexes"] = {
+            name: " ".join(sql.split())
+            for name, sql in connection.execute(text(query))
+            if "alembic" not in name
+        }
+    return found
+
+
+def test_migrated_schema_is_the_models(database_url: str) -> None:
+    """Migrating an empty database gives, column for column and index for index, what the models would create."""
+    database = open_database(database_url)
+    database.migrate()
+    database.dispose()
+    engine = create_engine(database_url)
+    migrated = schema(engine)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    with engine.begin() as connection:
+        Base.metadata.drop_all(connection)
+        Base.metadata.create_all(connection)
+    assert migrated == schema(engine)
+    assert len(migrated) == len(Base.metadata.tables) + 1
+    engine.dispose()
+
+
+def test_downgrade_leaves_nothing(database_url: str) -> None:
+    """Downgrading to the base drops every table, and upgrading again makes them anew."""
+    database = open_database(database_url)
+    database.migrate()
+    database.downgrade("base")
+    engine = create_engine(database_url)
+    assert set(inspect(engine).get_table_names()) <= {"alembic_version"}
+    engine.dispose()
+    database.migrate()
+    database.require_current()
+    database.dispose()
+
+
+def test_processes_migrate_at_once(database_url: str) -> None:
+    """Several programs that migrate the same database at the same time all succeed."""
+    databases = [open_database(database_url) for _ in range(3)]
+    failures: list[Exception] = []
+
+    def migrate(index: int) -> None:
+        try:
+            databases[index].migrate()
+        except StoreError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=migrate, args=(index,)) for index in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    databases[0].require_current()
+    for database in databases:
+        database.dispose()
+
+
+def test_require_current(database_url: str) -> None:
+    """A database without tables, behind, or ahead is refused in a line that says what to do."""
+    database = open_database(database_url)
+    with pytest.raises(StoreError, match="has no tables yet; run the migrations"):
+        database.require_current()
+    database.migrate()
+    database.require_current()
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(StoreError, match=r"revision 9999.*newer.*install that version"):
+        database.require_current()
+    with pytest.raises(StoreError, match="revision 9999"):
+        database.migrate()
+    database.dispose()
