@@ -54,7 +54,10 @@ def erlang_b(agents: ArrayLike, load: ArrayLike) -> Floats:
     >>> float(erlang_b(10, 5.0).round(6))
     0.018385
     """
-    n, a = np.broadcast_arrays(_agents(agents, low=0), _nonnegative("load", load))
+    return _blocking(*np.broadcast_arrays(_agents(agents, low=0), _nonnegative("load", load)))
+
+
+def _blocking(n: NDArray[np.int64], a: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         # B = P(X = n) / P(X <= n) for X ~ Poisson(a); the numerator in logarithms, the denominator Q(n + 1, a)
         below = special.gammaincc(n + 1.0, a)
@@ -97,8 +100,11 @@ def erlang_c(agents: ArrayLike, load: ArrayLike) -> Floats:
     >>> float(erlang_c(10, 8.0).round(6))
     0.409180
     """
-    n, a = np.broadcast_arrays(_agents(agents, low=1), _nonnegative("load", load))
-    blocked = erlang_b(n, a)
+    return _waiting(*np.broadcast_arrays(_agents(agents, low=1), _nonnegative("load", load)))
+
+
+def _waiting(n: NDArray[np.int64], a: Floats) -> Floats:
+    blocked = _blocking(n, a)
     # the probability of waiting is C = B / (1 - (a / n)(1 - B))
     waiting = blocked / np.maximum(1.0 - a / n * (1.0 - blocked), np.finfo(float).tiny)
     return np.where(a < n, np.minimum(waiting, 1.0), 1.0)
@@ -145,11 +151,12 @@ def erlang_c_wait_tail(
         _positive("handling_s", handling_s),
         _nonnegative("wait_s", wait_s),
     )
-    load = rate * handling
-    # P(W > t) = C(n, a) exp(-(n - a) t / handling)
-    return np.asarray(
-        erlang_c(n, load) * np.exp(-np.maximum(n - load, 0.0) * wait / handling), dtype=np.float64
-    )
+    return _tail(n, rate * handling, wait / handling)
+
+
+def _tail(n: NDArray[np.int64], a: Floats, wait: Floats) -> Floats:
+    # with the wait in handling times, P(W > t) = C(n, a) exp(-(n - a) t)
+    return np.asarray(_waiting(n, a) * np.exp(-np.maximum(n - a, 0.0) * wait), dtype=np.float64)
 
 
 def largest_arrival_rate(
@@ -196,9 +203,9 @@ def largest_arrival_rate(
     )
     low, high = np.zeros(n.shape), n.astype(np.float64)
     servers = np.maximum(n, 1)
-    for _ in range(52):  # one bit of the mantissa each
+    for _ in range(44):  # to 13 digits
         load = 0.5 * (low + high)
-        met = erlang_c_wait_tail(servers, load / handling, handling, wait) <= 1.0 - share
+        met = _tail(servers, load, wait / handling) <= 1.0 - share
         low, high = np.where(met, load, low), np.where(met, high, load)
     return np.asarray(low / handling, dtype=np.float64)
 
@@ -245,7 +252,7 @@ def fewest_agents(
         raise PacingInputError("arrival_hz", f"{load.max():g} erlangs need more than {MAX_AGENTS} agents")
 
     def met(n: NDArray[np.int64]) -> NDArray[np.bool_]:  # numpydoc ignore=GL08
-        return erlang_c_wait_tail(n, rate, handling, wait) <= 1.0 - share
+        return _tail(n, load, wait / handling) <= 1.0 - share
 
     # low fails (it cannot even carry the load, or is 0), high is doubled from there until it meets the target
     low = np.floor(load).astype(np.int64)

@@ -318,8 +318,11 @@ def _event_rows(values: FloatArray | Sequence[Sequence[float]]) -> FloatArray:
         return np.empty((0, 2))
     if rows.ndim != 2 or rows.shape[1] != 2:
         raise PacingInputError("events", f"needs rows of (kind, seconds), has shape {rows.shape}")
-    if not np.isin(rows[:, 0], [int(kind) for kind in EventKind]).all():
+    kinds = rows[:, 0]
+    if not (
+        kinds.min() >= min(EventKind) and kinds.max() <= max(EventKind) and (kinds == np.rint(kinds)).all()
+    ):
         raise PacingInputError("events", f"kinds are {min(EventKind)} to {max(EventKind)}")
-    if not (np.isfinite(rows[:, 1]) & (rows[:, 1] >= 0.0)).all():
+    if not (rows[:, 1].min() >= 0.0 and math.isfinite(rows[:, 1].sum())):
         raise PacingInputError("events", "holds a negative or NaN duration")
     return rows
