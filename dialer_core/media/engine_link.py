@@ -1,6 +1,6 @@
 """The socket on which the engine attaches: one engine at a time, events kept for it while there is none.
 
-It owns connection, framing and the order of events; what commands do is `plane.py`'s. A newer connection replaces the older one: an engine
+It owns connection, framing and the order of events; what commands do is `exchange.py`'s. A newer connection replaces the older one: an engine
 that was restarted must not wait for the old one's end to be noticed. The hello carries `seq` 0: it stands before all kept events.
 """
 
@@ -71,7 +71,9 @@ class EngineLink:
 
     def owns(self, fd: int) -> bool:
         """Return whether a readiness event is for this link."""
-        return fd == self._listener.fileno() or (self._connection is not None and fd == self._connection.fileno())
+        return fd == self._listener.fileno() or (
+            self._connection is not None and fd == self._connection.fileno()
+        )
 
     def ready(self, fd: int, mask: int) -> Iterator[MediaCommand]:
         """Serve one readiness event; yield the commands that came."""
@@ -121,7 +123,9 @@ class EngineLink:
         self._wants_write = False
         self._epoll.register(connection, select.EPOLLIN)
         _log.info("engine_attached", kept_events=len(self._queue))
-        hello = MediaHello(at_ns=self._clock.mono_ns(), pid=os.getpid(), boot=self._boot, prompts=self._prompts)
+        hello = MediaHello(
+            at_ns=self._clock.mono_ns(), pid=os.getpid(), boot=self._boot, prompts=self._prompts
+        )
         self._queue.appendleft((encode_frame(hello), True))
         self._flush()
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from amd import MarkKind
+from amd import Label, MarkKind
 from dialer_core.clock import Clock
 from dialer_core.ipc.messages import (
     Await,
@@ -100,7 +100,7 @@ class Exchange:
         self._listener = Listener()
         self._routed: dict[LegId, Listen] = {}
         """Listened legs whose live verdict starts the deadline by itself."""
-        self._random = random.Random()  # noqa: S311 - spreads reports over time
+        self._random = random.Random()
         self._ignored = 0
         self._handlers: dict[type, Callable[..., None]] = {
             OpenLeg: self._open,
@@ -205,14 +205,22 @@ class Exchange:
         port = leg.sockets.port if leg is not None else 0
         if error:
             _log.error("leg_not_opened", leg_id=command.leg_id, problem=error)
-        self._emit(LegOpened(at_ns=now_ns, leg_id=command.leg_id, host=self._advertise, port=port, error=error))
+        self._emit(
+            LegOpened(at_ns=now_ns, leg_id=command.leg_id, host=self._advertise, port=port, error=error)
+        )
 
     def _connect(self, command: ConnectLeg, now_ns: int) -> None:
         leg = self._leg_of(command)
         if leg is None:
             return
         if not is_reachable(command):
-            _log.error("connect_refused", leg_id=leg.leg_id, host=command.host, port=command.port, codec=command.codec)
+            _log.error(
+                "connect_refused",
+                leg_id=leg.leg_id,
+                host=command.host,
+                port=command.port,
+                codec=command.codec,
+            )
             return
         leg.connect(command, now_ns)
         if not leg.next_report_ns:
@@ -264,6 +272,7 @@ class Exchange:
         leg = self._leg_of(command)
         if leg is None:
             return
+        self._separate(leg, now_ns)  # from the agent who was lost, should the engine not have said so yet
         deadline_ns = now_ns + int(command.agent_wait_s * 1e9)
         if self._advance(leg, WaitEvent.AWAIT, deadline_ns):
             leg.waiting.fallback_prompt = command.fallback_prompt
@@ -323,12 +332,9 @@ class Exchange:
         self._cut(leg, now_ns)
         self._emit(FallbackStarted(at_ns=now_ns, leg_id=leg.leg_id))
         prompt = leg.waiting.fallback_prompt
-        if not prompt:
-            return
-        player = self._player((prompt,), FALLBACK_PLAY_ID, leg)
-        leg.play(player)
-        if player is None:
-            self._emit(PromptFinished(at_ns=now_ns, leg_id=leg.leg_id, play_id=FALLBACK_PLAY_ID, cut=True))
+        leg.play(self._player((prompt,), FALLBACK_PLAY_ID, leg) if prompt else None)
+        if leg.player is None:
+            self._emit(PromptFinished(at_ns=now_ns, leg_id=leg.leg_id, play_id=FALLBACK_PLAY_ID))
 
     def _player(self, prompts: tuple[str, ...], play_id: str | None, leg: Leg) -> Player | None:
         unknown = [prompt for prompt in prompts if prompt not in self._prompts]
@@ -372,8 +378,8 @@ class Exchange:
         if mark.kind is MarkKind.BEEP:
             self._emit(LegBeep(at_ns=now_ns, leg_id=leg.leg_id, end_ns=heard.beep_end_ns or now_ns))
             return
-        if mark.kind is MarkKind.SETTLED:
-            return
+        if mark.kind is MarkKind.SETTLED or (mark.label is Label.RINGBACK and not heard.early):
+            return  # a switchboard that rings on after its answer has decided nothing yet
         label = Verdict(mark.label.word)
         if mark.kind is MarkKind.VERDICT:
             leg.verdict = LegVerdict(

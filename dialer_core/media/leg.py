@@ -1,7 +1,7 @@
 """One leg: its sockets, the far end it may hear and speak to, its outgoing stream, and what goes into that stream.
 
 What goes out is, in this order: a prompt while one plays, else what the bridged partner sends, else silence. It decides nothing about
-calls: commands, deadlines and reports are `plane.py`'s, the wait for an agent `waiting.py`'s.
+calls: commands, deadlines and reports are `exchange.py`'s, the wait for an agent `waiting.py`'s.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the detector hears: packets of listened legs put in order, cut into 20 ms frames, decoded and judged in one batch per tick.
 
-It owns the ear of each leg (a small reorder buffer) and the rows of `amd.Detector`. What a verdict leads to is `plane.py`'s business;
+It owns the ear of each leg (a small reorder buffer) and the rows of `amd.Detector`. What a verdict leads to is `exchange.py`'s business;
 what counts as a person or a machine is `amd`'s.
 """
 
@@ -42,7 +42,17 @@ class Ear:
     Any packet length is taken. The frames' pace is real time: where nothing comes, frames not heard are handed out instead.
     """
 
-    __slots__ = ("_arrived_ns", "_due", "_end", "_filled", "_frame_ns", "_next", "_next_timestamp", "_octets", "codec")
+    __slots__ = (
+        "_arrived_ns",
+        "_due",
+        "_end",
+        "_filled",
+        "_frame_ns",
+        "_next",
+        "_next_timestamp",
+        "_octets",
+        "codec",
+    )
 
     def __init__(self) -> None:
         self.codec = -1
@@ -190,7 +200,9 @@ class Listener:
         for _ in range(FRAMES_PER_TICK):
             if not self._step(now_ns, said):
                 break
-        for row in [r for r in self._rows.values() if r.until_tick is not None and len(r.frame_ns) >= r.until_tick]:
+        for row in [
+            r for r in self._rows.values() if r.until_tick is not None and len(r.frame_ns) >= r.until_tick
+        ]:
             self.forget(row.leg)
         return said
 
@@ -224,7 +236,9 @@ class Listener:
     def _take(self, mark: Mark, said: list[Heard]) -> None:
         row = self._rows[mark.row]
         said.append(
-            Heard(row.leg, mark, row.early, row.time_of(mark.greeting_end_tick), row.time_of(mark.beep_end_tick))
+            Heard(
+                row.leg, mark, row.early, row.time_of(mark.greeting_end_tick), row.time_of(mark.beep_end_tick)
+            )
         )
         if row.early or mark.kind is MarkKind.BEEP:
             return

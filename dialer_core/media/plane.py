@@ -20,6 +20,7 @@ import structlog
 
 from dialer_core.clock import Clock, SystemClock
 from dialer_core.errors import StartError
+from dialer_core.log_setup import configure_logging
 from dialer_core.media.engine_link import EngineLink
 from dialer_core.media.exchange import Exchange
 from dialer_core.media.prompts import Prompt, load_prompts
@@ -120,7 +121,9 @@ def _rss_mb() -> float:
 def _port_range(text: str) -> tuple[int, int]:
     first, dash, last = text.partition("-")
     if not (dash and first.isdigit() and last.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no port range; write FIRST-LAST, for example 20000-29999")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no port range; write FIRST-LAST, for example 20000-29999"
+        )
     return int(first), int(last)
 
 
@@ -133,13 +136,22 @@ def _address(text: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the media plane until SIGTERM or SIGINT; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m dialer_core.media.plane", description="The dialer's media plane.")
+    parser = argparse.ArgumentParser(
+        prog="python -m dialer_core.media.plane", description="The dialer's media plane."
+    )
     parser.add_argument("--socket", type=Path, required=True, help="Unix socket on which the engine attaches")
     parser.add_argument("--bind", type=_address, default="127.0.0.1", help="IPv4 address of the RTP sockets")
     parser.add_argument("--advertise", type=_address, help="address that SDP names; default: --bind")
-    parser.add_argument("--ports", type=_port_range, default=(20000, 29999), help="RTP port range, FIRST-LAST")
-    parser.add_argument("--prompts", type=Path, help="folder of WAV or FLAC files; a file's name without suffix is its id")
+    parser.add_argument(
+        "--ports", type=_port_range, default=(20000, 29999), help="RTP port range, FIRST-LAST"
+    )
+    parser.add_argument(
+        "--prompts", type=Path, help="folder of WAV or FLAC files; a file's name without suffix is its id"
+    )
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    parser.add_argument("--log-format", choices=("console", "json"), default="console")
     options = parser.parse_args(arguments)
+    configure_logging(level=options.log_level, log_format=options.log_format, process="media")
     try:
         plane = MediaPlane(
             options.socket,

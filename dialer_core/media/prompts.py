@@ -110,14 +110,17 @@ def read_pcm(file: Path) -> NDArray[np.int16]:
     if not len(mono) or not np.any(mono):
         raise StartError(f"prompt {file} holds no sound")
     if len(mono) > LONGEST_S * rate_hz:
-        raise StartError(f"prompt {file} is {len(mono) / rate_hz:.0f} s long, at most {LONGEST_S} s are allowed")
+        raise StartError(
+            f"prompt {file} is {len(mono) / rate_hz:.0f} s long, at most {LONGEST_S} s are allowed"
+        )
     if rate_hz != RATE_HZ:
         # scipy.signal takes a third of a second to import: only for whoever needs it
         from scipy.signal import resample_poly  # noqa: PLC0415
 
         divisor = math.gcd(RATE_HZ, rate_hz)
         mono = resample_poly(mono, RATE_HZ // divisor, rate_hz // divisor)
-    return np.clip(np.rint(mono * 32768.0), -32768, 32767).astype(np.int16)
+    pcm: NDArray[np.int16] = np.clip(np.rint(mono * 32768.0), -32768, 32767).astype(np.int16)
+    return pcm
 
 
 def _frames(octets: NDArray[np.uint8]) -> tuple[bytes, ...]:

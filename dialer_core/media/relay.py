@@ -60,7 +60,9 @@ class Relay:
         self._resume = True
         return True
 
-    def audio(self, arrival: int, sequence: int, timestamp: int, samples: int, now_ns: int) -> tuple[int, int] | None:
+    def audio(
+        self, arrival: int, sequence: int, timestamp: int, samples: int, now_ns: int
+    ) -> tuple[int, int] | None:
         """Return (sequence, timestamp) under which a packet of sound goes on, or None when it must not.
 
         `arrival` is what `ReceiveStatistics.update` said: NEWEST, REORDERED or RESTARTED. The timestamp is unwrapped.

@@ -132,7 +132,12 @@ def _build_block(block: ReportBlock) -> bytes:
     lost = max(-0x80_0000, min(0x7F_FFFF, block.lost)) & 0xFF_FFFF
     fraction = min(255, int(block.fraction_lost * 256))
     return _BLOCK.pack(
-        block.ssrc, fraction << 24 | lost, block.highest_sequence, block.jitter, block.last_report, block.delay
+        block.ssrc,
+        fraction << 24 | lost,
+        block.highest_sequence,
+        block.jitter,
+        block.last_report,
+        block.delay,
     )
 
 

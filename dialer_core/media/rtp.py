@@ -226,7 +226,8 @@ class OutgoingStream:
         self.packets += 1
         self.octets += len(payload)
         return (
-            _HEADER.pack(_VERSION_2, payload_type, sequence & 0xFFFF, timestamp & 0xFFFF_FFFF, self.ssrc) + payload
+            _HEADER.pack(_VERSION_2, payload_type, sequence & 0xFFFF, timestamp & 0xFFFF_FFFF, self.ssrc)
+            + payload
         )
 
     def paced(self, payload_type: int, payload: bytes, now_ns: int) -> bytes | None:

@@ -1,6 +1,6 @@
 """The race for a live answer: an agent's bridge against the abandonment message. One state machine per customer's leg.
 
-It owns the decision and its deadline. The sound of either outcome is `plane.py`'s; whether there is an agent is the engine's. Because
+It owns the decision and its deadline. The sound of either outcome is `exchange.py`'s; whether there is an agent is the engine's. Because
 the media plane alone decides, a bridge and the message can never both win, whatever crosses on the sockets.
 """
 
@@ -39,14 +39,27 @@ class WaitEvent(enum.StrEnum):
 LATE: Final = "late"
 """A legitimate race: nothing changes, it is counted."""
 BUG: Final = "bug"
-"""Cannot happen: our own timer fired in a state that has none. Logged, nothing changes."""
+"""Cannot happen: our own timer fired in a state that has none, or our own order was broken. Logged, nothing changes."""
 
 _S, _E = WaitState, WaitEvent
 TABLE: Final[dict[WaitState, dict[WaitEvent, WaitState | str]]] = {
     # A leg already waiting keeps its first deadline on a second verdict; the engine's own word sets a new one.
-    _S.QUIET: {_E.LIVE: _S.WAITING, _E.AWAIT: _S.WAITING, _E.DEADLINE: BUG, _E.BRIDGE: _S.BRIDGED, _E.UNBRIDGE: LATE},
-    _S.WAITING: {_E.LIVE: LATE, _E.AWAIT: _S.WAITING, _E.DEADLINE: _S.FALLBACK, _E.BRIDGE: _S.BRIDGED, _E.UNBRIDGE: LATE},
-    _S.BRIDGED: {_E.LIVE: LATE, _E.AWAIT: LATE, _E.DEADLINE: BUG, _E.BRIDGE: LATE, _E.UNBRIDGE: _S.QUIET},
+    # A bridged leg is parted from its agent before it waits again.
+    _S.QUIET: {
+        _E.LIVE: _S.WAITING,
+        _E.AWAIT: _S.WAITING,
+        _E.DEADLINE: BUG,
+        _E.BRIDGE: _S.BRIDGED,
+        _E.UNBRIDGE: LATE,
+    },
+    _S.WAITING: {
+        _E.LIVE: LATE,
+        _E.AWAIT: _S.WAITING,
+        _E.DEADLINE: _S.FALLBACK,
+        _E.BRIDGE: _S.BRIDGED,
+        _E.UNBRIDGE: LATE,
+    },
+    _S.BRIDGED: {_E.LIVE: LATE, _E.AWAIT: BUG, _E.DEADLINE: BUG, _E.BRIDGE: LATE, _E.UNBRIDGE: _S.QUIET},
     _S.FALLBACK: {_E.LIVE: LATE, _E.AWAIT: LATE, _E.DEADLINE: BUG, _E.BRIDGE: LATE, _E.UNBRIDGE: LATE},
 }
 
