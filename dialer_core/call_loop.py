@@ -23,11 +23,10 @@ from dialer_core.calls.originate import Originator
 from dialer_core.calls.records import CallRecords
 from dialer_core.calls.trunks import Trunks
 from dialer_core.campaigns import hopper, recycle
-from dialer_core.campaigns.dialing import Dialing
+from dialer_core.dialing import Dialing
 from dialer_core.campaigns.run import CampaignCue, CampaignRun
 from dialer_core.compliance import abandonment
 from dialer_core.compliance.rules import RulePack
-from dialer_core.control import Control
 from dialer_core.events import CampaignStarted, EngineRestarted, MediaLost, TrunkStateChanged, WorkerLost
 from dialer_core.ipc.messages import (
     CloseLeg,
@@ -141,7 +140,6 @@ class CallLoop:
         )
         self.flow.on_idle = self.wake
         self.answers.on_bad_agent_leg = self.softphones.restart
-        self.control = Control(self)
 
     @property
     def media_ready(self) -> bool:

@@ -6,11 +6,12 @@ It owns the mapping from command names to the engine's parts and the building of
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import structlog
 
+from dialer_core.call_loop import CallLoop
 from dialer_core.errors import CommandRefusedError
 from dialer_core.events import AttemptDispositioned
 from dialer_core.ipc.messages import HostCommand, HostReply
@@ -25,9 +26,6 @@ from dialer_core.vocabulary import (
     Disposition,
     Outcome,
 )
-
-if TYPE_CHECKING:
-    from dialer_core.call_loop import CallLoop
 
 log = structlog.get_logger(__name__)
 

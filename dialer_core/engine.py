@@ -18,6 +18,7 @@ import structlog
 from dialer_core.call_loop import CallLoop
 from dialer_core.clock import SystemClock, read_boot_id
 from dialer_core.compliance.packs import load_packs
+from dialer_core.control import Control
 from dialer_core.errors import ConfigError, DialerError
 from dialer_core.ipc.channel import Link, listen_unix
 from dialer_core.ipc.messages import (
@@ -76,6 +77,7 @@ async def serve(settings: Settings) -> int:
     )
     engine.workers.sources = known_sources(settings)
     await engine.recover()
+    control = Control(engine)
     hosts: set[Link[EngineToHost, HostCommand]] = set()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -83,7 +85,7 @@ async def serve(settings: Settings) -> int:
             reader,
             writer,
             HostCommand,
-            lambda command: link.send(engine.control.answer(command)),
+            lambda command: link.send(control.answer(command)),
             lambda: hosts.discard(link),
         )
         hosts.add(link)

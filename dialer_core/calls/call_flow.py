@@ -1,7 +1,7 @@
 """A call's life, step by step: INVITE, listening, verdict, agent, bridge, hang-up. Read it beside the table in `attempt.py`.
 
 It owns signalling's part of a call: originating, provisional answers, the answer, the end, and what every change of state always does. From the
-verdict on it is `live_answers.py`'s. It does not choose whom to dial (`campaigns/dialing.py`), keep agents' states
+verdict on it is `live_answers.py`'s. It does not choose whom to dial (`dialing.py`), keep agents' states
 (`agents/roster.py`) or decide what a lead does next (`campaigns/recycle.py`, run in the unit that stores the ending: `ending.py`).
 """
 
