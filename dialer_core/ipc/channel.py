@@ -126,6 +126,7 @@ class Link(Generic[S, R]):
         self._buffer: FrameBuffer[R] = FrameBuffer(kind)
         self._on_message = on_message
         self._on_closed = on_closed
+        self._letting_go = False
         self._task = asyncio.get_running_loop().create_task(self._receive())
 
     @classmethod
@@ -147,7 +148,8 @@ class Link(Generic[S, R]):
         return self._writer.transport.get_write_buffer_size()
 
     def close(self) -> None:
-        """Close; `on_closed` follows."""
+        """Let go of the peer. `on_closed` tells of a peer that went, so it is not called for this."""
+        self._letting_go = True
         self._writer.close()
         self._task.cancel()
 
@@ -160,4 +162,5 @@ class Link(Generic[S, R]):
             pass
         finally:
             self._writer.close()
-            self._on_closed()
+            if not self._letting_go:
+                self._on_closed()
