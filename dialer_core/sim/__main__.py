@@ -20,57 +20,75 @@ from dialer_core.sim.behaviours import PersonTimes
 from dialer_core.sim.simulation import Simulation, SimulationSettings
 
 
-class _Ports(click.ParamType):
+def _ports(value: str | tuple[int, ...]) -> tuple[int, ...]:
     """Comma-separated port numbers."""
-
-    name = "PORT,PORT…"
-
-    def convert(
-        self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """The ports as numbers."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            ports = tuple(int(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"{value!r}: give ports as 21010 or 21010,21011", param, ctx)
-        if any(not 1 <= port <= 65535 for port in ports) or len(set(ports)) != len(ports):
-            self.fail(f"{value!r}: ports are different numbers from 1 to 65535", param, ctx)
-        return ports
+    if isinstance(value, tuple):
+        return value
+    try:
+        ports = tuple(int(part) for part in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r}: give ports as 21010 or 21010,21011") from error
+    if any(not 1 <= port <= 65535 for port in ports) or len(set(ports)) != len(ports):
+        raise click.BadParameter(f"{value!r}: ports are different numbers from 1 to 65535")
+    return ports
 
 
-class _Span(click.ParamType):
-    """Two numbers A-B with A <= B."""
-
-    name = "A-B"
-
-    def convert(
-        self, value: str | tuple[float, float], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, float]:
-        """The two numbers."""
-        if isinstance(value, tuple):
-            return value
-        first, _, last = value.partition("-")
-        try:
-            span = (float(first), float(last))
-        except ValueError:
-            self.fail(f"{value!r}: give two numbers as 3-6", param, ctx)
-        if span[0] > span[1]:
-            self.fail(f"{value!r}: the first number is the smaller one", param, ctx)
-        return span
+def _span(value: str | tuple[float, float]) -> tuple[float, float]:
+    """Two numbers A-B, A being the smaller."""
+    if isinstance(value, tuple):
+        return value
+    first, _, last = value.partition("-")
+    try:
+        span = (float(first), float(last))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r}: give two numbers as 3-6") from error
+    if span[0] > span[1]:
+        raise click.BadParameter(f"{value!r}: the first number is the smaller one")
+    return span
 
 
 @click.command(epilog="Example: python -m dialer_core.sim --carrier-port 21000 --softphone-ports 21010,21011 "
                "--log sim.jsonl --recordings sim-recordings")  # fmt: skip
-@click.option("--carrier-port", type=_Ports(), required=True, help="SIP port of the carrier; more than one make more trunks.")
-@click.option("--softphone-ports", type=_Ports(), default=(), help="SIP port of each softphone.")
-@click.option("--log", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Event log to write (JSONL).")
-@click.option("--recordings", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for what was heard.")
+@click.option(
+    "--carrier-port",
+    type=_ports,
+    metavar="PORT,PORT…",
+    required=True,
+    help="SIP port of the carrier; more than one make more trunks.",
+)
+@click.option(
+    "--softphone-ports", type=_ports, metavar="PORT,PORT…", default=(), help="SIP port of each softphone."
+)
+@click.option(
+    "--log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="Event log to write (JSONL).",
+)
+@click.option(
+    "--recordings",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder for what was heard.",
+)
 @click.option("--seed", default=0, show_default=True, help="Equal seeds and numbers give equal calls.")
 @click.option("--bind", default="127.0.0.1", show_default=True, help="IPv4 address to listen on.")
-@click.option("--rtp-ports", type=_Span(), default=(32000, 32999), show_default="32000-32999", help="Range for RTP and RTCP.")
-@click.option("--talk-s", type=_Span(), default=(3.0, 6.0), show_default="3-6", help="How long a person talks.")
+@click.option(
+    "--rtp-ports",
+    type=_span,
+    metavar="A-B",
+    default=(32000, 32999),
+    show_default="32000-32999",
+    help="Range for RTP and RTCP.",
+)
+@click.option(
+    "--talk-s",
+    type=_span,
+    metavar="A-B",
+    default=(3.0, 6.0),
+    show_default="3-6",
+    help="How long a person talks.",
+)
 @click.option("--patience-s", default=10.0, show_default=True, help="How long a person waits for an agent.")
 def main(
     *,

@@ -1,10 +1,11 @@
 """What each called number does: the table of behaviours, as data, and the plan that one call follows.
 
-Owns the table, the choice of a row by the last two digits of the called number, and the random numbers of a call, which
-depend on the seed and the called number alone, so that a run can be repeated. Owns no sound and no signalling.
+Owns the table, the choice of a row by the last two digits of the called number, and the random numbers of a
+call, which depend on the seed and the called number alone, so that a run can be repeated. Owns no sound and
+no signalling.
 
-`true_class` and `expected_outcome` are what a perfect dialer would find: `dialer demo` compares its own verdicts and
-outcomes with them.
+`true_class` and `expected_outcome` are what a perfect dialer would find: `dialer demo` compares its own
+verdicts and outcomes with them.
 """
 
 from __future__ import annotations

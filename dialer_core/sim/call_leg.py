@@ -1,7 +1,7 @@
 """What the two kinds of far ends share: one answered call's SDP, RTP leg, recording and closing line.
 
-Owns the session of a call from the offer to the saved recording. When the call rings, answers, speaks and ends is decided in
-`carrier.py` and `softphone.py`.
+Owns the session of a call from the offer to the saved recording. When the call rings, answers, speaks and
+ends is decided in `carrier.py` and `softphone.py`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from dialer_core.sim import g711, tone_plan
 from dialer_core.sim import sip_messages as sip
+from dialer_core.sim.pacer import Pacer
 from dialer_core.sim.recording import Recording, recording_name, stream_stats
-from dialer_core.sim.rtp import LegClosedError, Pacer, PortPairs, Received, RtpLeg
+from dialer_core.sim.rtp import LegClosedError, Received, RtpLeg
+from dialer_core.sim.rtp_ports import PortPairs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
@@ -77,7 +79,8 @@ class CallLeg:
         dialog = self.dialog
         dialog.log(
             "invite.received", called_number=dialog.called_number, from_user=dialog.from_user,
-            source=f"{dialog.source[0]}:{dialog.source[1]}", codecs=self.offer.codecs if self.offer else (), **fields,
+            source=f"{dialog.source[0]}:{dialog.source[1]}", codecs=self.offer.codecs if self.offer else (),
+            **fields,
         )  # fmt: skip
 
     # ---- the session
@@ -183,8 +186,8 @@ class CallLeg:
         CallOverError
             If the call ended first, or had already ended.
         """
-        over = asyncio.ensure_future(self.dialog.over.wait())
-        waited = {over}
+        over = asyncio.ensure_future(_as_bool(self.dialog.over.wait()))
+        waited: set[asyncio.Future[bool]] = {over}
         wanted = None
         if awaited is not None:
             wanted = asyncio.ensure_future(_as_bool(awaited))

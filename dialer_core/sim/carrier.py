@@ -1,23 +1,31 @@
 """The simulated carrier: takes the dialer's INVITEs and does with each what its called number's row of the table says.
 
-Owns the course of a customer's call: ringing, early media, answer, greeting, the wait for an agent, the talk, the BYE. The
-rows are in `behaviours.py`, the sounds in `voices.py`, SIP in `sip_dialog.py`, RTP in `rtp.py`.
+Owns the course of a customer's call: ringing, early media, answer, greeting, the wait for an agent, the talk,
+the BYE. The rows are in `behaviours.py`, the sounds in `voices.py`, SIP in `sip_dialog.py`, RTP in `rtp.py`.
 
-A person says the greeting, waits for an agent's tone, after a breath answers with a tone of their own for `talk_s`, and hangs
-up; without an agent they hang up `patience_s` after the greeting. A phrase begun is said to its end; later phrases are not
-begun once the agent is heard.
+A person says the greeting, waits for an agent's tone, after a breath answers with a tone of their own for
+`talk_s`, and hangs up; without an agent they hang up `patience_s` after the greeting. A phrase begun is said
+to its end; later phrases are not begun once the agent is heard.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dialer_core.errors import StartError
 from dialer_core.sim import sip_messages as sip
 from dialer_core.sim import tone_plan
-from dialer_core.sim.behaviours import RING_LIMIT_S, QUIET_S, Behaviour, CallPlan, Ending, PersonTimes, plan_call
+from dialer_core.sim.behaviours import (
+    QUIET_S,
+    RING_LIMIT_S,
+    Behaviour,
+    CallPlan,
+    Ending,
+    PersonTimes,
+    plan_call,
+)
 from dialer_core.sim.call_leg import CallLeg, CallOverError, Stage
 from dialer_core.sim.ear import Ear, Heard
 from dialer_core.sim.sip_endpoint import SipEndpoint
@@ -91,7 +99,7 @@ class CarrierCall(CallLeg):
             self.dialog.respond(180)
             await self.pause(RING_LIMIT_S)
             return
-        if row.final_code != 503:  # noqa: PLR2004  a carrier without a circuit has nothing to ring
+        if row.final_code != 503:
             self.dialog.respond(180)
         await self.pause(self.plan.ring_s)
 
@@ -131,7 +139,9 @@ class CarrierCall(CallLeg):
                 await self._frames(utterance)
                 continue
             if not said:
-                ended_ns = await self._frames(utterance, lambda at_ns: self.dialog.log("hello.started", at_ns=at_ns))
+                ended_ns = await self._frames(
+                    utterance, lambda at_ns: self.dialog.log("hello.started", at_ns=at_ns)
+                )
             else:
                 ended_ns = await self._frames(utterance)
             ended_ns -= _filling_ns(utterance)

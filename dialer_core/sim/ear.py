@@ -1,7 +1,7 @@
 """What a person hears while waiting: an agent's tone, or some other loud sound.
 
-Owns the judgement of received sound while a call is up, 20 ms at a time. The exact judgement of whole conversations, made
-after the run from the recordings, is `audio_check.py`.
+Owns the judgement of received sound while a call is up, 20 ms at a time. The exact judgement of whole
+conversations, made after the run from the recordings, is `audio_check.py`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Owns the companding tables, the payload type and silence byte of each law. Owns no RTP and no clips.
 
-Source: ITU-T G.711 (1988), tables 1a/1b (A-law) and 2a/2b (mu-law), in the segment form of Sun's g711.c (1992).
-The tables are held against libsndfile's codec in the tests.
+Source: ITU-T G.711 (1988), tables 1a/1b (A-law) and 2a/2b (mu-law), in the segment form of Sun's g711.c
+(1992). The tables are held against libsndfile's codec in the tests.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _encode_ulaw(pcm: NDArray[np.int32]) -> NDArray[np.uint8]:
     mantissa = (magnitude >> (exponent + 3)) & 0x0F
     code = (exponent << 4) | mantissa
     sign = np.where(pcm < 0, 0x80, 0)
-    return (~(sign | code) & 0xFF).astype(np.uint8)
+    return np.asarray(~(sign | code) & 0xFF, np.uint8)
 
 
 def _encode_alaw(pcm: NDArray[np.int32]) -> NDArray[np.uint8]:
@@ -56,7 +56,7 @@ def _encode_alaw(pcm: NDArray[np.int32]) -> NDArray[np.uint8]:
     exponent = np.maximum(np.floor(np.log2(np.maximum(magnitude, 1))).astype(np.int32) - 4, 0)
     mantissa = np.where(exponent == 0, magnitude >> 1, magnitude >> exponent) & 0x0F
     code = (exponent << 4) | mantissa
-    return (code ^ np.where(positive, 0xD5, 0x55)).astype(np.uint8)
+    return np.asarray(code ^ np.where(positive, 0xD5, 0x55), np.uint8)
 
 
 def _decode_ulaw() -> NDArray[np.int16]:

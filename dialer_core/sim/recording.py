@@ -1,10 +1,12 @@
 """What one leg received, packet by packet: kept while the leg lives, saved at its end, read back by checkers.
 
-Owns the file format (`.npz`) and the statistics of a received stream. Judges no sound (`audio_check.py` does).
+Owns the file format (`.npz`) and the statistics of a received stream. Judges no sound (`audio_check.py`
+does).
 
-A file holds, one entry a packet in the order of arrival: `arrival_ns` (int64, `time.monotonic_ns()` of this machine's boot),
-`sequence` (uint16), `timestamp` (uint32), `ssrc` (uint32), `marker` (bool), `payload_type` (uint8), `source_port` (uint16);
-and `payload` (uint8, all payloads end to end) with `payload_end` (int64, where each packet's payload ends in it).
+A file holds, one entry a packet in the order of arrival: `arrival_ns` (int64, `time.monotonic_ns()` of this
+machine's boot), `sequence` (uint16), `timestamp` (uint32), `ssrc` (uint32), `marker` (bool), `payload_type`
+(uint8), `source_port` (uint16); and `payload` (uint8, all payloads end to end) with `payload_end` (int64,
+where each packet's payload ends in it).
 """
 
 from __future__ import annotations
@@ -113,8 +115,8 @@ class StreamStats:
 def _unwrapped(values: NDArray[np.uint16] | NDArray[np.uint32], bits: int) -> NDArray[np.int64]:
     """A counter of so many bits, continued through its wraps, from the order of arrival."""
     half, modulus = 1 << (bits - 1), 1 << bits
-    steps = (np.diff(values.astype(np.int64)) + half) % modulus - half
-    return np.concatenate(([0], np.cumsum(steps)))
+    steps = np.mod(np.diff(values.astype(np.int64)) + half, modulus) - half
+    return np.concatenate((np.zeros(1, np.int64), np.cumsum(steps)))
 
 
 def stream_stats(recording: Recording) -> StreamStats:
@@ -130,7 +132,7 @@ def stream_stats(recording: Recording) -> StreamStats:
         duplicates += len(sequence) - len(seen)
         fresh = np.sort(first)
         reordered += int(np.sum(sequence[fresh] < np.maximum.accumulate(sequence[fresh])))
-        audio = recording.payload_type[mine][first] < 96  # noqa: PLR2004  an event keeps one timestamp
+        audio = recording.payload_type[mine][first] < 96
         jumps += int(np.sum(np.diff(timestamp[first][audio]) != 160 * np.diff(seen[audio])))
     gaps_ns = np.diff(recording.arrival_ns)
     return StreamStats(

@@ -1,33 +1,29 @@
-"""The RTP of the simulated far ends: port pairs, one leg's stream both ways, and the pacer that all legs share.
+"""The RTP of the simulated far ends: one leg's stream both ways.
 
-Owns sockets, headers (RFC 3550) and the 20 ms pace. A leg sends one continuous stream: one SSRC, sequence and timestamp
-without a jump, the marker on its first packet, silence when there is nothing to say. It records every packet it receives,
-whoever sent it. Knows neither SIP nor what the sound means.
+Owns headers (RFC 3550), what is sent when, and the counts. A leg sends one continuous stream: one SSRC, sequence and
+timestamp without a jump, the marker on its first packet, silence when there is nothing to say. It records
+every packet it receives, whoever sent it. Knows neither SIP nor what the sound means.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import random
 import socket
 import struct
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from dialer_core.errors import StartError
 from dialer_core.sim import g711
+from dialer_core.sim.pacer import FRAME_NS, Pacer
 from dialer_core.sim.recording import Recorder
+from dialer_core.sim.rtp_ports import PortPairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-FRAME_S = 0.020
-FRAME_NS = 20_000_000
-CATCH_UP_TICKS = 10
-"""How many missed ticks are made up for at once; after a longer standstill the schedule starts anew."""
 STOPPED_NS = 500_000_000
 
 _HEADER = struct.Struct(">BBHII")
@@ -40,104 +36,6 @@ _MAX_DATAGRAM = 2048
 
 class LegClosedError(Exception):
     """The leg ended while something was still to be played on it; never leaves the simulator."""
-
-
-class PortPairs:
-    """Hands out even RTP ports with their odd RTCP ports, each pair as late as possible after its last use."""
-
-    def __init__(self, host: str, first: int, last: int) -> None:
-        self._host = host
-        self._range = (first, last)
-        self._free = deque(range(first + first % 2, last, 2))
-
-    def open(self) -> tuple[socket.socket, socket.socket]:
-        """Two bound sockets that do not block: RTP, RTCP.
-
-        Raises
-        ------
-        StartError
-            If no pair of the range is free.
-        """
-        for _ in range(len(self._free)):
-            port = self._free.popleft()
-            rtp = self._bind(port)
-            if rtp is not None:
-                rtcp = self._bind(port + 1)
-                if rtcp is not None:
-                    return rtp, rtcp
-                rtp.close()
-            self._free.append(port)
-        first, last = self._range
-        raise StartError(f"no free RTP port pair on {self._host} in {first}-{last}; widen the range (--rtp-ports)")
-
-    def give_back(self, port: int) -> None:
-        """Returns the pair that begins with this port."""
-        self._free.append(port)
-
-    def _bind(self, port: int) -> socket.socket | None:
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sock.setblocking(False)
-        try:
-            sock.bind((self._host, port))
-        except OSError as error:
-            sock.close()
-            if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
-                raise
-            return None
-        return sock
-
-
-class Paced(Protocol):
-    """Whatever sends one frame a tick."""
-
-    def send_frame(self, now_ns: int) -> None:
-        """Sends the next 20 ms."""
-
-
-class Pacer:
-    """Calls every leg each 20 ms on one absolute schedule; a late tick is followed by the missed ones at once."""
-
-    def __init__(self) -> None:
-        self._legs: dict[Paced, None] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._due_s = 0.0
-        self.ticks = 0
-        self.late_ticks = 0
-        """Ticks more than 10 ms late."""
-        self.worst_late_s = 0.0
-
-    def start(self) -> None:
-        """Begins to tick on the running loop."""
-        loop = asyncio.get_running_loop()
-        self._due_s = loop.time() + FRAME_S
-        self._timer = loop.call_at(self._due_s, self._tick, loop)
-
-    def stop(self) -> None:
-        """Ends the ticks."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def add(self, leg: Paced) -> None:
-        """From the next tick on, this leg sends."""
-        self._legs[leg] = None
-
-    def remove(self, leg: Paced) -> None:
-        """This leg sends no more."""
-        self._legs.pop(leg, None)
-
-    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        late_s = loop.time() - self._due_s
-        self.worst_late_s = max(self.worst_late_s, late_s)
-        self.late_ticks += late_s > FRAME_S / 2
-        due = 1 + int(late_s / FRAME_S)
-        for _ in range(min(due, CATCH_UP_TICKS)):
-            now_ns = time.monotonic_ns()
-            for leg in list(self._legs):
-                leg.send_frame(now_ns)
-            self.ticks += 1
-        self._due_s += due * FRAME_S
-        self._timer = loop.call_at(self._due_s, self._tick, loop)
 
 
 @dataclass(slots=True)
@@ -310,7 +208,7 @@ class RtpLeg:
             try:
                 self._rtp.sendto(packet, self.remote)
                 self.counts.sent += 1
-            except OSError:  # a full buffer or an unreachable address loses the packet, as on any network; it is counted
+            except OSError:  # a full buffer or an unreachable address loses the packet; it is counted
                 self.counts.send_errors += 1
             self._first = False
             self._sequence = (self._sequence + 1) & 0xFFFF
@@ -333,7 +231,9 @@ class RtpLeg:
         now_ns = time.monotonic_ns()
         if not self._has_stamps or not ancillary:
             return now_ns
-        if now_ns - self._mono_taken_ns > 1_000_000_000:  # the wall clock may be stepped; look again each second
+        if (
+            now_ns - self._mono_taken_ns > 1_000_000_000
+        ):  # the wall clock may be stepped; look again each second
             self._mono_minus_real_ns = now_ns - time.time_ns()
             self._mono_taken_ns = now_ns
         seconds, nanoseconds = _TIMESPEC.unpack_from(ancillary[0][2])

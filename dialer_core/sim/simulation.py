@@ -1,8 +1,10 @@
 """A whole simulated world: one or more carriers, softphones, one pacer, one event log; started and stopped together.
 
-Owns the composition and its settings. `__main__.py` runs it as a process; tests and tools use it within their own loop:
+Owns the composition and its settings. `__main__.py` runs it as a process; tests and tools use it within their
+own loop:
 
-    async with Simulation(SimulationSettings(carrier_ports=(21000,), softphone_ports=(21010, 21011), ...)) as sim:
+    settings = SimulationSettings(carrier_ports=(21000,), softphone_ports=(21010, 21011), ...)
+    async with Simulation(settings) as sim:
         sim.softphones[0].hang_up()
 """
 
@@ -20,7 +22,8 @@ from dialer_core.sim.behaviours import Behaviour, PersonTimes
 from dialer_core.sim.call_leg import Stage
 from dialer_core.sim.carrier import SimulatedCarrier
 from dialer_core.sim.event_log import EventLog
-from dialer_core.sim.rtp import Pacer, PortPairs
+from dialer_core.sim.pacer import Pacer
+from dialer_core.sim.rtp_ports import PortPairs
 from dialer_core.sim.softphone import SimulatedSoftphone
 
 if TYPE_CHECKING:
@@ -50,7 +53,8 @@ class Simulation:
     Raises
     ------
     StartError
-        On entering: a port is taken, a folder cannot be written, or there are more softphones than agents' tones.
+        On entering: a port is taken, a folder cannot be written, or there are more softphones than agents'
+        tones.
     """
 
     def __init__(self, settings: SimulationSettings) -> None:
@@ -93,7 +97,8 @@ class Simulation:
             closing=asyncio.Event(),
         )
         self.carriers = [
-            SimulatedCarrier(stage, port, settings.times, settings.behaviour_of) for port in settings.carrier_ports
+            SimulatedCarrier(stage, port, settings.times, settings.behaviour_of)
+            for port in settings.carrier_ports
         ]
         self.softphones = [
             SimulatedSoftphone(stage, port, hz)
@@ -101,7 +106,8 @@ class Simulation:
         ]
         self._log.write("sim.started", **self.description())
         try:
-            for end in (*self.carriers, *self.softphones):
+            ends: list[SimulatedCarrier | SimulatedSoftphone] = [*self.carriers, *self.softphones]
+            for end in ends:
                 await end.start()
                 self._started.append(end)
         except StartError:
@@ -118,7 +124,10 @@ class Simulation:
         self.pacer.stop()
         pacer = self.pacer
         self._log.write(
-            "sim.stopped", ticks=pacer.ticks, late_ticks=pacer.late_ticks, worst_late_ms=round(pacer.worst_late_s * 1e3, 3)
+            "sim.stopped",
+            ticks=pacer.ticks,
+            late_ticks=pacer.late_ticks,
+            worst_late_ms=round(pacer.worst_late_s * 1e3, 3),
         )
         self._log.close()
 
@@ -129,7 +138,9 @@ class Simulation:
             "seed": settings.seed,
             "host": settings.host,
             "carrier_ports": settings.carrier_ports,
-            "softphones": [{"port": phone.port, "hz": phone.hz, "uri": phone.uri} for phone in self.softphones],
+            "softphones": [
+                {"port": phone.port, "hz": phone.hz, "uri": phone.uri} for phone in self.softphones
+            ],
             "agent_tones_hz": tone_plan.AGENT_TONES_HZ,
             "customer_tones_hz": tone_plan.CUSTOMER_TONES_HZ,
             "recordings": str(settings.recordings),

@@ -1,9 +1,9 @@
 """One call at the called side of SIP: its states, its responses, its retransmissions.
 
-Owns the dialog's state machine (the table below), the retransmission of final responses until the ACK (RFC 3261 13.3.1.4 and
-17.2.1) and of the BYE until its answer, and the lines that this leaves in the event log. What the call says, and when it
-rings, answers and hangs up, is decided by who holds the dialog (`carrier.py`, `softphone.py`), through `DialogUser`.
-Sockets and transactions are `sip_endpoint.py`'s.
+Owns the dialog's state machine (the table below), the retransmission of final responses until the ACK (RFC
+3261 13.3.1.4 and 17.2.1) and of the BYE until its answer, and the lines that this leaves in the event log.
+What the call says, and when it rings, answers and hangs up, is decided by who holds the dialog (`carrier.py`,
+`softphone.py`), through `DialogUser`. Sockets and transactions are `sip_endpoint.py`'s.
 """
 
 from __future__ import annotations
@@ -198,11 +198,15 @@ class Dialog:
         if self._apply(Event.HANG_UP):
             self._send_bye(reason, "near")
 
-    def _send_response(self, code: int, sdp: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+    def _send_response(
+        self, code: int, sdp: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         host, port = self._wire.address
-        tag = self.local_tag if code > 100 else None  # noqa: PLR2004
-        contact = f"<sip:{host}:{port}>" if 100 < code < 300 else None  # noqa: PLR2004
-        self._last_reply = sip.response(self.invite, code, to_tag=tag, contact=contact, sdp=sdp, headers=headers)
+        tag = self.local_tag if code > 100 else None
+        contact = f"<sip:{host}:{port}>" if 100 < code < 300 else None
+        self._last_reply = sip.response(
+            self.invite, code, to_tag=tag, contact=contact, sdp=sdp, headers=headers
+        )
         self.log("response.sent", code=code, method="INVITE")
         self._wire.reply(self.invite, self._last_reply)
 

@@ -1,9 +1,9 @@
 """A SIP port of the simulator: its datagrams, its server transactions, and which dialog a request belongs to.
 
-Owns the socket, the memory of responses by which a retransmitted request gets the same answer again (RFC 3261 17.2), the
-matching of ACK, CANCEL and requests within dialogs, and what needs no dialog (OPTIONS, strangers: 481, 405, 420, 400). A new
-INVITE becomes a `Dialog`, handed to the endpoint's owner. UDP and IPv4 only; no digest: the simulated trunk knows its caller
-by address, as most carrier trunks do.
+Owns the socket, the memory of responses by which a retransmitted request gets the same answer again (RFC 3261
+17.2), the matching of ACK, CANCEL and requests within dialogs, and what needs no dialog (OPTIONS, strangers:
+481, 405, 420, 400). A new INVITE becomes a `Dialog`, handed to the endpoint's owner. UDP and IPv4 only; no
+digest: the simulated trunk knows its caller by address, as most carrier trunks do.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class SipEndpoint(asyncio.DatagramProtocol):
         The event log.
     """
 
-    def __init__(self, *, host: str, port: int, side: str, on_invite: Callable[[Dialog], None], log: EventLog) -> None:
+    def __init__(
+        self, *, host: str, port: int, side: str, on_invite: Callable[[Dialog], None], log: EventLog
+    ) -> None:
         self.address: sip.Address = (host, port)
         self.side = side
         self._on_invite, self._log = on_invite, log
@@ -64,7 +66,9 @@ class SipEndpoint(asyncio.DatagramProtocol):
             await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, local_addr=(host, port))
         except OSError as error:
             reason = error.strerror or str(error)
-            raise StartError(f"the simulated {self.side} cannot listen on {host}:{port}/udp: {reason}") from error
+            raise StartError(
+                f"the simulated {self.side} cannot listen on {host}:{port}/udp: {reason}"
+            ) from error
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keeps the socket's transport (asyncio's callback)."""
@@ -133,13 +137,15 @@ class SipEndpoint(asyncio.DatagramProtocol):
             else:
                 self._on_request(message, source)
         except (ValueError, IndexError, KeyError) as error:
-            self.log("sip.malformed", source=f"{source[0]}:{source[1]}", reason=f"{type(error).__name__}: {error}")
+            self.log(
+                "sip.malformed", source=f"{source[0]}:{source[1]}", reason=f"{type(error).__name__}: {error}"
+            )
 
     def error_received(self, exc: Exception) -> None:
         """ICMP errors are no news: whatever is unanswered is sent again (asyncio's callback)."""
 
     def _on_response(self, message: SipResponse) -> None:
-        if message.status_code >= 200 and message.via:  # noqa: PLR2004
+        if message.status_code >= 200 and message.via:
             callback = self._expected.pop(message.via[0].branch or "", None)
             if callback is not None:
                 callback(message.status_code)

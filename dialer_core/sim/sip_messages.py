@@ -1,8 +1,8 @@
 """SIP messages and SDP as the simulated far ends write and read them, on aiosipua's parsers and serialisers.
 
-Owns responses, the BYE, Via stamping and routing (RFC 3261 18.2, RFC 3581), offers read and answers written (RFC 3264).
-Holds no state. Message syntax is aiosipua's; everything that has a life of its own is in `sip_dialog.py` and
-`sip_endpoint.py` (docs/adr/0004-simulator.md says why).
+Owns responses, the BYE, Via stamping and routing (RFC 3261 18.2, RFC 3581), offers read and answers written
+(RFC 3264). Holds no state. Message syntax is aiosipua's; everything that has a life of its own is in
+`sip_dialog.py` and `sip_endpoint.py` (docs/adr/0004-simulator.md says why).
 """
 
 from __future__ import annotations
@@ -29,10 +29,17 @@ SUPPORTED_EXTENSIONS: frozenset[str] = frozenset()
 """Option tags that a Require header may name."""
 
 _PHRASES = {
-    180: "Ringing", 183: "Session Progress", 420: "Bad Extension", 480: "Temporarily Unavailable",
-    481: "Call/Transaction Does Not Exist", 486: "Busy Here", 487: "Request Terminated", 488: "Not Acceptable Here",
+    180: "Ringing",
+    183: "Session Progress",
+    420: "Bad Extension",
+    480: "Temporarily Unavailable",
+    481: "Call/Transaction Does Not Exist",
+    486: "Busy Here",
+    487: "Request Terminated",
+    488: "Not Acceptable Here",
+    491: "Request Pending",
     603: "Decline",
-}  # fmt: skip
+}
 
 
 class UnusableSdpError(ValueError):
@@ -43,10 +50,11 @@ def phrase(code: int) -> str:
     """The reason phrase of a SIP status code."""
     if code in _PHRASES:
         return _PHRASES[code]
-    return "Trying" if code == 100 else HTTPStatus(code).phrase  # noqa: PLR2004
+    return "Trying" if code == 100 else HTTPStatus(code).phrase
 
 
-# ---------------------------------------------------------------------------------------------- requests and responses
+# ---------------------------------------------------------------------------------------------- requests and
+# responses
 
 
 def stamp_via(request: SipRequest, source: Address) -> None:
@@ -88,7 +96,7 @@ def response(
     reply = SipResponse(status_code=code, reason_phrase=phrase(code))
     for via in request.headers.get("via"):
         reply.headers.append("Via", via)
-    if 100 < code < 300:  # noqa: PLR2004
+    if 100 < code < 300:
         for route in request.headers.get("record-route"):
             reply.headers.append("Record-Route", route)
     to = request.headers.get_first("to") or ""
@@ -204,7 +212,9 @@ def read_sdp(text: str) -> Offer:
     )
 
 
-def answer(offer: Offer, *, host: str, port: int, preferred: g711.Law, session: str, version: int) -> tuple[str, g711.Law]:
+def answer(
+    offer: Offer, *, host: str, port: int, preferred: g711.Law, session: str, version: int
+) -> tuple[str, g711.Law]:
     """Our answer, with exactly one codec (the preferred one if it was offered), and that codec.
 
     Raises

@@ -1,7 +1,7 @@
 """A simulated agent's softphone: answers the dialer's call, sends its own tone all the time, records what it hears.
 
-Owns one agent's line: whether it rings, declines, answers and hangs up, on command. One call at a time; a second INVITE gets
-486, as a single-line phone gives.
+Owns one agent's line: whether it rings, declines, answers and hangs up, on command. One call at a time; a
+second INVITE gets 486, as a single-line phone gives.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 class SoftphoneCall(CallLeg):
     """One call to an agent."""
 
-    def __init__(self, stage: Stage, dialog: Dialog, *, law: g711.Law, hz: int, ring_s: float, refuse: int | None) -> None:
+    def __init__(
+        self, stage: Stage, dialog: Dialog, *, law: g711.Law, hz: int, ring_s: float, refuse: int | None
+    ) -> None:
         super().__init__(stage, dialog, law)
         self._hz, self._ring_s, self._refuse = hz, ring_s, refuse
 
@@ -123,7 +125,12 @@ class SimulatedSoftphone:
     def _on_invite(self, dialog: Dialog) -> None:
         busy = self.call is not None and not self.call.dialog.over.is_set()
         call = SoftphoneCall(
-            self.stage, dialog, law=self.law, hz=self.hz, ring_s=self.ring_s, refuse=486 if busy else self.refuse_with
+            self.stage,
+            dialog,
+            law=self.law,
+            hz=self.hz,
+            ring_s=self.ring_s,
+            refuse=486 if busy else self.refuse_with,
         )
         call.log_invite(hz=self.hz)
         if not busy:

@@ -1,10 +1,12 @@
 """Which frequency belongs to whom: the tones by which the sound of every call is told from every other.
 
-Owns the frequency plan, a tone's 20 ms frame, and the lending of tones to customers. Knows no call and no RTP.
+Owns the frequency plan, a tone's 20 ms frame, and the lending of tones to customers. Knows no call and no
+RTP.
 
-Every frequency is a multiple of 50 Hz: a 20 ms frame then holds whole periods, so one frame repeated is a continuous
-sine, a frame lost or inserted shifts no phase, and the frames of any two tones are orthogonal over 20 ms. Every frequency
-is at least 40 Hz from the tones of networks, fax machines and SIT, so that no detector takes a person for one.
+Every frequency is a multiple of 50 Hz: a 20 ms frame then holds whole periods, so one frame repeated is a
+continuous sine, a frame lost or inserted shifts no phase, and the frames of any two tones are orthogonal over
+20 ms. Every frequency is at least 40 Hz from the tones of networks, fax machines and SIT, so that no detector
+takes a person for one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the simulated far ends say: packaged clips, tone sequences, and a call's sounds as coded 20 ms frames.
 
-Owns the clip groups (`clips/`, see `clips/SOURCES.md`), the tone sequences and the cache of coded frames: each clip is coded
-once per law, whatever the number of calls. Knows no call.
+Owns the clip groups (`clips/`, see `clips/SOURCES.md`), the tone sequences and the cache of coded frames:
+each clip is coded once per law, whatever the number of calls. Knows no call.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ TONE_SEQUENCES: Mapping[str, NDArray[np.int16]] = {
     "beep": _tones((1000, 0.5)),
     "ced": _tones((2100, 3.0)),
     "v21_flags": _v21_flags(1.2),
-    # ITU-T E.180: 950, 1400, 1800 Hz of 330 ms. US (Bellcore TR-NWT-000674): low or high, short (274) or long (380 ms)
+    # ITU-T E.180: 950, 1400, 1800 Hz of 330 ms. US (Bellcore TR-NWT-000674): low or high, short (274) or long
+    # (380 ms)
     "sit_itu": _tones((950, 0.33), (1400, 0.33), (1800, 0.33)),
     "sit_ic": _tones((913.8, 0.274), (1370.6, 0.274), (1776.7, 0.38)),
     "sit_ro": _tones((913.8, 0.274), (1428.5, 0.38), (1776.7, 0.38)),
@@ -81,13 +82,18 @@ def clips_of(group: str) -> tuple[Clip, ...]:
     found = []
     for entry in resources.files("dialer_core.sim").joinpath("clips").iterdir():
         name, _, kind = entry.name.rpartition(".")
-        if kind == "flac" and max((g for g in GROUPS if name.startswith(f"{g}_")), key=len, default="") == group:
+        if (
+            kind == "flac"
+            and max((g for g in GROUPS if name.startswith(f"{g}_")), key=len, default="") == group
+        ):
             pcm, rate_hz = sf.read(io.BytesIO(entry.read_bytes()), dtype="int16")
             if rate_hz != g711.SAMPLE_RATE_HZ or pcm.ndim != 1:
                 raise LookupError(f"clip {entry.name}: not 8 kHz mono")
             found.append(Clip(name, pcm))
     if not found:
-        raise LookupError(f"no clip of group {group!r} in dialer_core/sim/clips: the package lacks its .flac files")
+        raise LookupError(
+            f"no clip of group {group!r} in dialer_core/sim/clips: the package lacks its .flac files"
+        )
     return tuple(sorted(found, key=lambda clip: clip.name))
 
 
@@ -105,7 +111,9 @@ class Utterance:
 @cache
 def _coded_clip(group: str, index: int, law: g711.Law) -> Utterance:
     clip = clips_of(group)[index]
-    return Utterance(clip.name, g711.frames(clip.pcm, law), audible=True, length_s=len(clip.pcm) / g711.SAMPLE_RATE_HZ)
+    return Utterance(
+        clip.name, g711.frames(clip.pcm, law), audible=True, length_s=len(clip.pcm) / g711.SAMPLE_RATE_HZ
+    )
 
 
 @cache

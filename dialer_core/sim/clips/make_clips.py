@@ -12,12 +12,15 @@ import io
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import soundfile as sf
 from scipy import signal
 
 RATE_HZ = 8000
+Pcm = npt.NDArray[Any]
 SPEECH_RMS = 0.06  # -24 dBFS while speaking
 NOISE_RMS = 0.0004  # -68 dBFS under the speech
 EDGE_DB = -32.0  # a clip begins and ends where its 10 ms level passes this, relative to its loudest
@@ -84,29 +87,29 @@ RECORDED = (
 )
 
 
-def speak(voice: str, words_per_minute: int, pitch: int, words: str) -> np.ndarray:
+def speak(voice: str, words_per_minute: int, pitch: int, words: str) -> Pcm:
     """The words as 8 kHz float samples."""
     command = ["espeak-ng", "-v", voice, "-s", str(words_per_minute), "-p", str(pitch), "--stdout", words]
     wav = subprocess.run(command, check=True, capture_output=True).stdout  # noqa: S603  (fixed words)
     # espeak-ng writes a wav of unknown length to a pipe: everything after the 44-byte header is sound at 22,050 Hz
     pcm = np.frombuffer(wav[44 : 44 + (len(wav) - 44) // 2 * 2], dtype="<i2") / 32768.0
-    return signal.resample_poly(pcm, 160, 441)
+    return np.asarray(signal.resample_poly(pcm, 160, 441))
 
 
-def record(path: Path) -> np.ndarray:
+def record(path: Path) -> Pcm:
     """A recording as 8 kHz float samples."""
     pcm, rate_hz = sf.read(io.BytesIO(path.read_bytes()))
     if rate_hz != RATE_HZ:
         raise SystemExit(f"{path}: {rate_hz} Hz, not {RATE_HZ}")
-    return pcm
+    return np.asarray(pcm)
 
 
-def levels(pcm: np.ndarray) -> np.ndarray:
+def levels(pcm: Pcm) -> Pcm:
     """RMS of each 10 ms."""
-    return np.sqrt(np.mean(pcm[: len(pcm) // 80 * 80].reshape(-1, 80) ** 2, axis=1))
+    return np.asarray(np.sqrt(np.mean(pcm[: len(pcm) // 80 * 80].reshape(-1, 80) ** 2, axis=1)))
 
 
-def telephone(pcm: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def telephone(pcm: Pcm, rng: np.random.Generator) -> Pcm:
     """300-3400 Hz, trimmed to the speech, levelled, a little noise: int16."""
     band = signal.butter(4, (300, 3400), btype="bandpass", fs=RATE_HZ, output="sos")
     pcm = signal.sosfilt(band, pcm)
@@ -117,7 +120,7 @@ def telephone(pcm: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     speaking = level[level > level.max() * 0.1]
     pcm = pcm * SPEECH_RMS / np.sqrt(np.mean(speaking**2))
     pcm = pcm + signal.sosfilt(band, rng.normal(0, NOISE_RMS, len(pcm)))
-    return np.rint(np.clip(pcm, -1, 1) * 32767).astype(np.int16)
+    return np.asarray(np.rint(np.clip(pcm, -1, 1) * 32767), np.int16)
 
 
 def main() -> None:
@@ -125,7 +128,7 @@ def main() -> None:
     shared = Path(sys.argv[1])
     here = Path(__file__).parent
     rng = np.random.default_rng(1)
-    clips = {name: speak(*how) for name, *how in SPOKEN}
+    clips = {name: speak(voice, speed, pitch, words) for name, voice, speed, pitch, words in SPOKEN}
     clips |= {name: record(shared / path)[: int(limit_s * RATE_HZ)] for name, path, limit_s in RECORDED}
     for name, pcm in clips.items():
         out = telephone(pcm, rng)
