@@ -1,0 +1,178 @@
+"""Importing a do-not-call list: numbers that nobody may call from the next claim on, and from now on where they are ringing.
+
+It owns reading the list and restricting the numbers, batch by batch, each in force at its commit. It does not cancel calls under way:
+the engine asks `store.restrictions.forbidden_live_attempts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from dialer_core.campaigns.csv_reading import CsvFile, Record, inspect
+from dialer_core.campaigns.lead_columns import HEADERS, PHONE, fold
+from dialer_core.campaigns.leads_import import Progress
+from dialer_core.campaigns.phone_numbers import MEXICO, NumberError, normalise
+from dialer_core.campaigns.rejects import RejectFile
+from dialer_core.clock import Clock
+from dialer_core.errors import ImportFileError
+from dialer_core.store import import_runs, restrictions
+from dialer_core.store.database import Database
+from dialer_core.vocabulary import RestrictionKind, RestrictionScope
+
+log = structlog.get_logger(__name__)
+
+BATCH_NUMBERS = 500
+
+
+@dataclass(slots=True)
+class DncReport:
+    """What an import of a do-not-call list did."""
+
+    file: Path
+    file_sha256: str
+    column: str
+    """Header of the column taken for the number; empty where the file has none."""
+    rows: int = 0
+    accepted: int = 0
+    """Numbers newly restricted."""
+    unchanged: int = 0
+    """Numbers that were restricted already, or stand in the file twice."""
+    rejected: int = 0
+    reject_file: Path | None = None
+    refused: bool = False
+    """A strict import found something wrong and restricted nobody."""
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+def import_dnc(
+    database: Database,
+    file: Path,
+    *,
+    source: str,
+    clock: Clock,
+    reject_dir: Path,
+    strict: bool = False,
+    country: str = MEXICO,
+    kind: RestrictionKind = RestrictionKind.DO_NOT_CALL,
+    progress: Callable[[Progress], None] | None = None,
+) -> DncReport:
+    """Restrict every number of a file, for good and on every channel, in every campaign.
+
+    Parameters
+    ----------
+    database
+        Migrated.
+    file
+        A CSV with a column that is a phone number, or a number a line without a header.
+    source
+        Where the list comes from (`REUS 2025-11`); kept with each restriction.
+    clock
+        For the times written.
+    reject_dir
+        Where the reject file goes.
+    strict
+        Restrict nobody if any row is broken. Otherwise broken rows are rejected and the others count: the safe side.
+    country
+        ISO code of the country of numbers without `+`.
+    kind
+        What kind of restriction it is.
+    progress
+        Called after every batch.
+
+    Raises
+    ------
+    ImportFileError
+        The file as a whole cannot be used; nobody was restricted.
+    StoreError
+        The database failed; what was restricted before stays.
+    """
+    inspected = inspect(file)
+    index, header = _number_column(inspected, country)
+    report = DncReport(file, inspected.sha256, header)
+    tell = progress or (lambda _progress: None)
+    with RejectFile(reject_dir, file, inspected.sha256) as rejects:
+        passes = (True, False) if strict else (False,)
+        for checking in passes:
+            if not checking:
+                report.rows = report.rejected = 0
+                report.reasons.clear()
+            batch: dict[str, None] = {}
+            bytes_read = 0
+
+            def flush(*, checking: bool, batch: dict[str, None], bytes_read: int) -> None:
+                if not checking and batch:
+                    with database.write() as tx:
+                        import_runs.take_turn(tx, "restrictions")
+                        report.accepted += restrictions.add_missing(
+                            tx, kind, RestrictionScope.NUMBER, batch, source=source, from_utc=clock.utc()
+                        )
+                tell(Progress(report.rows, bytes_read, inspected.size_bytes, checking))
+
+            for position, (record, bytes_read) in enumerate(inspected.records()):
+                if position == 0 and header:
+                    continue
+                report.rows += 1
+                try:
+                    batch[_number(record, index, country)] = None
+                except NumberError as error:
+                    report.rejected += 1
+                    report.reasons[str(error)] = report.reasons.get(str(error), 0) + 1
+                    if checking or not strict:
+                        rejects.add(record.line, header, str(error), record.raw, imported=False)
+                if len(batch) >= BATCH_NUMBERS:
+                    flush(checking=checking, batch=batch, bytes_read=bytes_read)
+                    batch = {}
+            flush(checking=checking, batch=batch, bytes_read=bytes_read)
+            report.reject_file = rejects.path
+            if checking and report.rejected:
+                report.refused = True
+                return report
+    report.unchanged = report.rows - report.rejected - report.accepted
+    with database.write() as tx:
+        import_runs.add(
+            tx,
+            "dnc",
+            campaign_id=None,
+            file_sha256=inspected.sha256,
+            accepted=report.accepted,
+            updated=0,
+            rejected=report.rejected,
+            at_utc=clock.utc(),
+        )
+    log.info("dnc_imported", rows=report.rows, accepted=report.accepted, rejected=report.rejected)
+    return report
+
+
+def _number_column(source: CsvFile, country: str) -> tuple[int, str]:
+    """Return (index, header) of the column of numbers; the header is empty where the first record is a number itself."""
+    first = next(source.records(), None)
+    if first is None:
+        raise ImportFileError(f"{source.path}: is empty; it needs a number a line")
+    cells = [cell.strip() for cell in first[0].cells]
+    for index, cell in enumerate(cells):
+        folded = fold(cell)
+        if folded in HEADERS[PHONE] or folded.rstrip("0123456789").rstrip("_") in HEADERS[PHONE]:
+            return index, cell
+    for index, cell in enumerate(cells):
+        try:
+            normalise(cell, country)
+        except NumberError:
+            continue
+        return index, ""
+    if len(cells) == 1:
+        return 0, cells[0] if any(char.isalpha() for char in cells[0]) else ""
+    raise ImportFileError(
+        f"{source.path}: no column is a phone number: name one 'telefono' or 'phone', or give one number a line"
+    )
+
+
+def _number(record: Record, index: int, country: str) -> str:
+    if record.problem:
+        raise NumberError(record.problem)
+    if index >= len(record.cells):
+        raise NumberError(f"{len(record.cells)} columns, and the number is in column {index + 1}")
+    return normalise(record.cells[index], country)

@@ -1,0 +1,329 @@
+"""The columns of a lead file: which field each header means, and what may stand in it.
+
+It owns the table of header names in Spanish and English, and the reading of amounts, dates, languages and zones. A file without
+headers that it knows is told so; a mapping of the user's (`{"header": "field"}`) comes first.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from dialer_core.campaigns.phone_numbers import NumberError, normalise
+from dialer_core.compliance import zones
+from dialer_core.errors import ImportFileError
+
+HEADERS: dict[str, tuple[str, ...]] = {
+    "external_id": (
+        "cuenta", "numero_de_cuenta", "num_cuenta", "no_cuenta", "nro_cuenta", "account", "account_id", "account_number",
+        "external_id", "id_externo", "credito", "numero_de_credito", "no_credito", "contrato", "contract", "loan_id", "folio",
+        "id_cuenta", "id_credito", "id",
+    ),
+    "person_id": (
+        "person_id", "persona", "id_persona", "cliente", "id_cliente", "cliente_id", "numero_de_cliente", "no_cliente",
+        "client_id", "customer_id", "customer", "client",
+    ),
+    "name": ("nombre", "nombre_completo", "nombre_cliente", "nombre_del_cliente", "deudor", "name", "full_name", "debtor", "customer_name"),
+    "phone": (
+        "telefono", "tel", "phone", "phone_number", "telephone", "numero", "numero_telefonico", "celular", "cel", "movil", "mobile",
+        "cell", "cellphone", "telefono_celular", "telefono_movil", "telefono_casa", "casa", "home", "home_phone", "telefono_trabajo",
+        "trabajo", "oficina", "telefono_oficina", "work", "work_phone", "telefono_referencia", "telefono_fijo", "fijo", "lada_telefono",
+    ),
+    "balance": ("saldo", "saldo_total", "saldo_vencido", "adeudo", "deuda", "monto", "balance", "amount", "amount_due", "debt"),
+    "currency": ("moneda", "divisa", "currency"),
+    "days_past_due": ("dias_mora", "dias_de_mora", "dias_atraso", "dias_de_atraso", "dias_vencidos", "mora", "days_past_due", "dpd"),
+    "due_date": ("fecha_vencimiento", "fecha_de_vencimiento", "vencimiento", "due_date", "fecha_limite"),
+    "creditor": ("acreedor", "banco", "empresa", "creditor", "bank", "otorgante"),
+    "product": ("producto", "product", "tipo_credito", "tipo_de_credito"),
+    "portfolio": ("cartera", "portafolio", "portfolio", "despacho"),
+    "priority": ("prioridad", "priority", "score", "puntaje"),
+    "zone": ("zona", "zona_horaria", "zone", "time_zone", "timezone"),
+    "state": ("estado", "entidad", "entidad_federativa", "state", "region"),
+    "language": ("idioma", "lengua", "language", "lang"),
+}  # fmt: skip
+"""Field to the header names it goes by: lower case, without accents, `_` for anything else. A phone's may end in a number."""
+
+PHONE = "phone"
+IGNORED = "-"
+"""What a mapping gives for a column that is not wanted. One without a field becomes an attribute of the account."""
+
+_BY_HEADER = {header: name for name, headers in HEADERS.items() for header in headers}
+_KINDS = {
+    "mobile": ("cel", "movil", "mobile"),
+    "home": ("casa", "home", "fijo"),
+    "work": ("trabajo", "oficina", "work"),
+    "reference": ("referencia",),
+}
+_LANGUAGES = {
+    "es": ("es", "espanol", "spanish", "castellano"),
+    "en": ("en", "ingles", "english"),
+    "pt": ("pt", "portugues", "portuguese"),
+}
+_LONGEST = {
+    "external_id": 128,
+    "person_id": 128,
+    "product": 64,
+    "portfolio": 64,
+    "name": 200,
+    "creditor": 200,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a row, or with one of its cells."""
+
+    column: str
+    reason: str
+    fatal: bool = True
+    """False: the row is imported without this cell."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneCell:
+    """One number of a row. `rank` is its place among the row's."""
+
+    e164: str
+    kind: str
+    rank: int
+
+
+@dataclass(slots=True)
+class LeadRow:
+    """A row's meaning. A field that the file leaves empty is None and changes nothing where the account is known."""
+
+    line: int
+    external_id: str = ""
+    portfolio: str = "default"
+    person_id: str | None = None
+    name: str | None = None
+    language: str | None = None
+    region: str | None = None
+    zone: str | None = None
+    priority: float | None = None
+    account: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, str] = field(default_factory=dict)
+    phones: list[PhoneCell] = field(default_factory=list)
+
+
+class Columns:
+    """What each column of one file means. `mapping` tells it for people: header to field."""
+
+    def __init__(self, header: Sequence[str], fields: Sequence[str]) -> None:
+        self.header = tuple(header)
+        self._fields = tuple(fields)
+        self._kinds = [_kind(fold(name)) for name in header]
+
+    @property
+    def mapping(self) -> dict[str, str]:
+        """Header to field, as it was understood."""
+        return dict(zip(self.header, self._fields, strict=True))
+
+    def read(self, line: int, cells: Sequence[str]) -> tuple[LeadRow, list[Problem]]:
+        """Return what a row says and what is wrong with it; a fatal problem means that it is not to be imported."""
+        row, problems = LeadRow(line), []
+        for index, (name, cell) in enumerate(zip(self._fields, cells, strict=True)):
+            value = cell.strip()
+            if not value or name == IGNORED:
+                continue
+            try:
+                self._take(row, index, name, value)
+            except NumberError as error:
+                problems.append(Problem(self.header[index], f"not a phone number: {error}", fatal=False))
+            except ValueError as error:
+                problems.append(Problem(self.header[index], str(error)))
+        if not row.phones:
+            wrong = [one for one in problems if not one.fatal]
+            problems = [Problem(one.column, one.reason) for one in wrong] + [
+                one for one in problems if one.fatal
+            ]
+            if not wrong:
+                problems.append(Problem("", "no phone number in the row"))
+        elif not row.external_id:
+            row.external_id = row.phones[0].e164
+        return row, problems
+
+    def _take(self, row: LeadRow, index: int, name: str, value: str) -> None:
+        if len(value) > _LONGEST.get(name, 1000):
+            raise ValueError(f"longer than {_LONGEST.get(name, 1000)} characters")
+        if name == PHONE:
+            for number in _numbers(value):
+                e164 = normalise(number)
+                if all(phone.e164 != e164 for phone in row.phones):
+                    row.phones.append(PhoneCell(e164, self._kinds[index], len(row.phones)))
+        elif name in {"external_id", "portfolio", "person_id", "name"}:
+            setattr(row, name, value)
+        elif name == "language":
+            row.language = _language(value)
+        elif name == "priority":
+            row.priority = float(_decimal(value))
+        elif name == "zone":
+            row.zone, row.region = _zone(value)
+        elif name == "state" and (code := zones.region_code(value)):
+            row.region = code
+        elif name in _ACCOUNT_VALUES:
+            column, read = _ACCOUNT_VALUES[name]
+            row.account[column] = read(value)
+        else:
+            row.attributes[name] = value
+
+
+def understand(header: Sequence[str], mapping: Mapping[str, str] | None, file: object) -> Columns:
+    """Return what the columns of a file mean.
+
+    Parameters
+    ----------
+    header
+        The file's first record.
+    mapping
+        The user's own: header to field, or to `-` for a column that is not wanted.
+    file
+        For messages.
+
+    Raises
+    ------
+    ImportFileError
+        A mapping names a header or a field that does not exist, two columns mean the same, or none is a phone.
+    """
+    names = [name.strip().lstrip("\ufeff") for name in header]
+    mapping = mapping or {}
+    known = (*HEADERS, IGNORED)
+    for column, meaning in mapping.items():
+        if column not in names:
+            raise ImportFileError(
+                f"{file}: the mapping names a column {column!r}; the file has: {', '.join(names)}"
+            )
+        if meaning not in known:
+            raise ImportFileError(
+                f"{file}: the mapping gives {column!r} the field {meaning!r}; use one of {', '.join(known)}"
+            )
+    fields = [mapping[name] if name in mapping else _guess(name) for name in names]
+    for index, meaning in enumerate(fields):
+        if meaning in HEADERS and meaning != PHONE and meaning in fields[:index]:
+            first = names[fields.index(meaning)]
+            if names[index] in mapping or first == names[index]:
+                raise ImportFileError(
+                    f"{file}: the columns {first!r} and {names[index]!r} both mean {meaning!r}; map one to '-'"
+                )
+            fields[index] = fold(names[index])  # the first column of a meaning has it, others are attributes
+    if PHONE not in fields:
+        raise ImportFileError(
+            f"{file}: no column is a phone number. The header reads: {', '.join(name[:40] for name in names[:12])}. "
+            "Name one 'telefono' or 'phone' (or telefono_1, celular …), or give a mapping"
+        )
+    return Columns(names, fields)
+
+
+def fold(header: str) -> str:
+    """Return a header in the form of `HEADERS`."""
+    plain = unicodedata.normalize("NFKD", header).encode("ascii", "ignore").decode().casefold()
+    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
+
+
+def _guess(header: str) -> str:
+    folded = fold(header)
+    if folded in _BY_HEADER:
+        return _BY_HEADER[folded]
+    numbered = re.sub(r"_?\d{1,2}$", "", folded)
+    if _BY_HEADER.get(numbered) == PHONE:
+        return PHONE
+    return folded or IGNORED
+
+
+def _kind(folded: str) -> str:
+    return next((kind for kind, parts in _KINDS.items() if any(part in folded for part in parts)), "unknown")
+
+
+def _numbers(cell: str) -> list[str]:
+    """Split a cell that holds several numbers: `5512345678 / 5587654321`."""
+    parts = re.split(r"[/;,|]", cell)
+    return parts if all(sum(char.isdigit() for char in part) >= 7 for part in parts) else [cell]
+
+
+def _decimal(text: str) -> Decimal:
+    """Read an amount written in any of the usual ways: `$1,234.50`, `1.234,50`, `1 234`, `MXN 12`."""
+    plain = re.sub(r"(?i)mxn|usd|eur|mn|m\.n\.|[$€\s\u00a0']", "", text)
+    if "," in plain and "." in plain:
+        thousands = "," if plain.rfind(".") > plain.rfind(",") else "."
+        plain = plain.replace(thousands, "").replace(",", ".")
+    elif plain.count(",") > 1 or re.fullmatch(r"-?\d{1,3},\d{3}", plain):
+        plain = plain.replace(",", "")
+    elif plain.count(".") > 1:
+        plain = plain.replace(".", "")
+    else:
+        plain = plain.replace(",", ".")
+    try:
+        value = Decimal(plain)
+    except InvalidOperation:
+        raise ValueError("not a number") from None
+    if not value.is_finite() or abs(value) >= Decimal(10) ** 15:
+        raise ValueError("not a number of a sensible size")
+    return value
+
+
+def _cents(text: str) -> int:
+    return int((_decimal(text) * 100).to_integral_value())
+
+
+def _whole(text: str) -> int:
+    value = _decimal(text)
+    if value != value.to_integral_value():
+        raise ValueError("not a whole number")
+    if abs(value) > 100_000:
+        raise ValueError("not a number of days")
+    return int(value)
+
+
+def _date(text: str) -> str:
+    for pattern in (
+        "%Y-%m-%d",
+        "%d/%m/%Y",
+        "%d-%m-%Y",
+        "%d.%m.%Y",
+        "%Y/%m/%d",
+        "%Y%m%d",
+        "%Y-%m-%d %H:%M:%S",
+    ):
+        try:
+            return dt.datetime.strptime(text, pattern).date().isoformat()  # noqa: DTZ007 - a date has no zone
+        except ValueError:
+            continue
+    raise ValueError("not a date; write YYYY-MM-DD or DD/MM/YYYY")
+
+
+def _language(text: str) -> str:
+    folded = fold(text)
+    for code, names in _LANGUAGES.items():
+        if folded in names or folded.startswith(f"{code}_"):
+            return code
+    raise ValueError("not a language that is spoken here; write es, en or pt")
+
+
+def _zone(text: str) -> tuple[str | None, str | None]:
+    """Return (IANA zone, region), one of them None. A column of states that holds no state (`estado: activo`) is no zone: see `_take`."""
+    if zones.is_zone(text):
+        return text, None
+    if code := zones.region_code(text):
+        return None, code
+    raise ValueError("neither an IANA zone such as America/Tijuana nor a Mexican state")
+
+
+def _currency(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]{3}", text):
+        raise ValueError("not a currency; write three letters such as MXN")
+    return text.upper()
+
+
+_ACCOUNT_VALUES: dict[str, tuple[str, Any]] = {
+    "balance": ("balance_cents", _cents),
+    "currency": ("currency", _currency),
+    "days_past_due": ("days_past_due", _whole),
+    "due_date": ("due_date", _date),
+    "creditor": ("creditor", str),
+    "product": ("product", str),
+}

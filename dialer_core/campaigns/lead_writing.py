@@ -1,0 +1,343 @@
+"""Writing a batch of lead rows: insert what is new, change what differs, leave alone what is the same.
+
+It owns the comparison with what the store holds, by the customer's own ids, and the do-not-call check at import. It reads no files.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dialer_core.campaigns.lead_columns import LeadRow, PhoneCell
+from dialer_core.campaigns.recycle import NO_USABLE_NUMBER
+from dialer_core.compliance import zones
+from dialer_core.store import import_runs, leads, people, restrictions
+from dialer_core.store.models import Lead
+from dialer_core.store.people import PersonRow, PhoneRow
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import (
+    AccountId,
+    CampaignId,
+    Channel,
+    LeadId,
+    LeadState,
+    PersonId,
+    RestrictionKind,
+    RestrictionScope,
+    new_id,
+)
+
+ZONE = "zone"
+"""What a lead waits for whose numbers' time zones are unknown."""
+
+_REOPENED_BY_A_NUMBER = frozenset({NO_USABLE_NUMBER, *(kind.value for kind in RestrictionKind)})
+"""Reasons for which a lead was finished that a new number may take away."""
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """What became of a batch's rows."""
+
+    accepted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    zone_unknown: int = 0
+    restricted: int = 0
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the store holds about a batch's rows."""
+
+    persons: dict[str, PersonRow]
+    persons_by_external_id: dict[str, PersonRow]
+    accounts: dict[tuple[str, str], dict[str, Any]]
+    phones: dict[str, list[PhoneRow]]
+    leads: dict[str, Lead]
+    forbidden: set[str]
+    """Numbers not to be called, ever."""
+
+
+@dataclass(slots=True)
+class _Writes:
+    """Rows to insert, in the order of their keys."""
+
+    persons: list[dict[str, Any]] = field(default_factory=list)
+    phones: list[dict[str, Any]] = field(default_factory=list)
+    accounts: list[dict[str, Any]] = field(default_factory=list)
+    leads: list[dict[str, Any]] = field(default_factory=list)
+
+
+def write_batch(tx: Tx, rows: Sequence[LeadRow], campaign_id: CampaignId, now: dt.datetime) -> BatchResult:
+    """Write rows, each of another account; the transaction is the caller's and short.
+
+    Raises
+    ------
+    StoreError
+        The database failed; nothing of the batch is in.
+    """
+    result = BatchResult()
+    if not rows:
+        return result
+    import_runs.take_turn(tx, "leads")
+    known, writes = _look_up(tx, rows, campaign_id, now), _Writes()
+    for row in rows:
+        account = known.accounts.get((row.portfolio, row.external_id))
+        person_id, changed = _write_person(tx, row, account, known, writes, now)
+        changed |= _write_phones(tx, row, person_id, known, writes)
+        if account is None:
+            account_id = AccountId(new_id())
+            writes.accounts.append(_new_account(row, account_id, person_id, now))
+        else:
+            account_id = account["id"]
+            changed |= _update_account(tx, row, account, person_id)
+        lead = known.leads.get(account_id)
+        if lead is None:
+            writes.leads.append(_new_lead(row, campaign_id, account_id, person_id, known, result, now))
+            result.accepted += 1
+        elif _update_lead(tx, row, lead, person_id, known, changed=changed) or changed:
+            result.updated += 1
+        else:
+            result.unchanged += 1
+    people.insert_persons(tx, writes.persons)
+    people.insert_phones(tx, writes.phones)
+    people.insert_accounts(tx, writes.accounts)
+    leads.insert_leads(tx, writes.leads)
+    return result
+
+
+def _look_up(tx: Tx, rows: Sequence[LeadRow], campaign_id: CampaignId, now: dt.datetime) -> _Known:
+    by_portfolio: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        by_portfolio[row.portfolio].append(row.external_id)
+    accounts = {
+        (portfolio, external_id): account
+        for portfolio, external_ids in by_portfolio.items()
+        for external_id, account in people.accounts_by_external_id(tx, portfolio, external_ids).items()
+    }
+    by_external_id = people.persons_by_external_id(tx, {row.person_id for row in rows if row.person_id})
+    known_ids = {account["person_id"] for account in accounts.values()}
+    persons = people.persons(tx, known_ids) if known_ids else {}
+    persons |= {person.id: person for person in by_external_id.values()}
+    numbers = {phone.e164 for row in rows for phone in row.phones}
+    forbidden = {
+        one.scope_value
+        for one in restrictions.active(tx, {RestrictionScope.NUMBER: numbers}, now)
+        if one.until_utc is None and one.channel in {None, Channel.VOICE}
+    }
+    return _Known(
+        persons,
+        by_external_id,
+        accounts,
+        people.phones_of(tx, persons) if persons else {},
+        leads.by_account(tx, campaign_id, [account["id"] for account in accounts.values()])
+        if accounts
+        else {},
+        forbidden,
+    )
+
+
+def _write_person(
+    tx: Tx, row: LeadRow, account: dict[str, Any] | None, known: _Known, writes: _Writes, now: dt.datetime
+) -> tuple[PersonId, bool]:
+    """Return whose account it is, and whether something about them changed."""
+    person = known.persons_by_external_id.get(row.person_id) if row.person_id else None
+    if person is None and account is not None:
+        person = known.persons[account["person_id"]]
+        if row.person_id and person.external_id not in {None, row.person_id}:
+            person = None  # the account has come to somebody else
+    if person is None:
+        person = PersonRow(
+            PersonId(new_id()), row.person_id, row.name or "", row.language or "es", row.region
+        )
+        known.persons[person.id] = person
+        known.phones[person.id] = []
+        if row.person_id:
+            known.persons_by_external_id[row.person_id] = person
+        writes.persons.append(
+            {
+                "id": person.id,
+                "external_id": person.external_id,
+                "name": person.name,
+                "language": person.language,
+                "region": person.region,
+                "created_at_utc": now,
+            }
+        )
+        return person.id, True
+    wanted = {
+        "external_id": row.person_id,
+        "name": row.name,
+        "language": row.language,
+        "region": row.region,
+    }
+    changes = {
+        key: value for key, value in wanted.items() if value is not None and value != getattr(person, key)
+    }
+    if changes and all(one["id"] != person.id for one in writes.persons):
+        people.update_person(tx, person.id, changes)
+        return person.id, True
+    return person.id, False
+
+
+def _write_phones(tx: Tx, row: LeadRow, person_id: PersonId, known: _Known, writes: _Writes) -> bool:
+    """Add the row's numbers to the person and say whether something changed. Numbers that the row lacks stay."""
+    had = {phone.e164: phone for phone in known.phones[person_id]}
+    changed = False
+    for cell in row.phones:
+        old = had.get(cell.e164)
+        if old is None:
+            phone = _new_phone(row, cell, person_id)
+            known.phones[person_id].append(phone)
+            writes.phones.append(
+                {
+                    "id": phone.id,
+                    "person_id": person_id,
+                    "e164": phone.e164,
+                    "kind": phone.kind,
+                    "rank": phone.rank,
+                    "zones": " ".join(phone.zones),
+                    "consent": None,
+                    "failures": 0,
+                    "last_outcome": None,
+                }
+            )
+            changed = True
+            continue
+        changes: dict[str, Any] = {}
+        if cell.rank != old.rank:
+            changes["rank"] = cell.rank
+        if cell.kind not in {"unknown", old.kind}:
+            changes["kind"] = cell.kind
+        found = _zones_of(row, cell)
+        if (row.zone or not old.zones) and found != old.zones:
+            changes["zones"] = " ".join(found)
+        if changes and all(one["id"] != old.id for one in writes.phones):
+            people.update_phone(tx, old.id, changes)
+            changed = True
+    return changed
+
+
+def _zones_of(row: LeadRow, cell: PhoneCell) -> tuple[str, ...]:
+    stated = (row.zone,) if row.zone else ()
+    return zones.combine(zones.zones_of_number(cell.e164), stated)
+
+
+def _new_phone(row: LeadRow, cell: PhoneCell, person_id: PersonId) -> PhoneRow:
+    return PhoneRow(
+        id=new_id(),  # type: ignore[arg-type] # a fresh PhoneId
+        person_id=person_id,
+        e164=cell.e164,
+        kind=cell.kind,
+        rank=cell.rank,
+        zones=_zones_of(row, cell),
+        consent=None,
+        failures=0,
+        last_outcome=None,
+    )
+
+
+def _new_account(
+    row: LeadRow, account_id: AccountId, person_id: PersonId, now: dt.datetime
+) -> dict[str, Any]:
+    empty = dict.fromkeys(("product", "currency", "balance_cents", "days_past_due", "due_date"))
+    return (
+        empty
+        | {"creditor": ""}
+        | row.account
+        | {
+            "id": account_id,
+            "person_id": person_id,
+            "portfolio": row.portfolio,
+            "external_id": row.external_id,
+            "attributes": row.attributes,
+            "created_at_utc": now,
+        }
+    )
+
+
+def _update_account(tx: Tx, row: LeadRow, account: dict[str, Any], person_id: PersonId) -> bool:
+    wanted = row.account | {"person_id": person_id, "attributes": account["attributes"] | row.attributes}
+    changes = {key: value for key, value in wanted.items() if value != account[key]}
+    if changes:
+        people.update_account(tx, account["id"], changes)
+    return bool(changes)
+
+
+def _new_lead(
+    row: LeadRow,
+    campaign_id: CampaignId,
+    account_id: AccountId,
+    person_id: PersonId,
+    known: _Known,
+    result: BatchResult,
+    now: dt.datetime,
+) -> dict[str, Any]:
+    lead: dict[str, Any] = {
+        "id": new_id(),
+        "campaign_id": campaign_id,
+        "account_id": account_id,
+        "person_id": person_id,
+        "state": LeadState.DIALABLE.value,
+        "priority": row.priority or 0.0,
+        "next_at_utc": leads.READY_UTC,
+        "waiting_for": None,
+        "blocked_rule": None,
+        "blocked_reason": None,
+        "finished_reason": None,
+        "attempts": 0,
+        "created_at_utc": now,
+    }
+    phones = known.phones[person_id]
+    if all(phone.e164 in known.forbidden for phone in phones):
+        result.restricted += 1
+        rule = RestrictionKind.DO_NOT_CALL.value
+        reason = "every number of this person is restricted for good"
+        lead |= {
+            "state": LeadState.FINISHED.value,
+            "finished_reason": rule,
+            "blocked_rule": rule,
+            "blocked_reason": reason,
+        }
+    elif not _has_zone(person_id, known, row):
+        result.zone_unknown += 1
+        reason = "no number's time zone is known; import the lead again with a column 'zona'"
+        lead |= {
+            "state": LeadState.WAITING.value,
+            "waiting_for": ZONE,
+            "blocked_rule": "zone_unknown",
+            "blocked_reason": reason,
+        }
+    return lead
+
+
+def _update_lead(
+    tx: Tx, row: LeadRow, lead: Lead, person_id: PersonId, known: _Known, *, changed: bool
+) -> bool:
+    changes: dict[str, Any] = {}
+    if row.priority is not None and row.priority != lead.priority:
+        changes["priority"] = row.priority
+    if lead.person_id != person_id:
+        changes["person_id"] = person_id
+    waits_for_zone = lead.state == LeadState.WAITING and lead.waiting_for == ZONE
+    lost_its_numbers = lead.state == LeadState.FINISHED and lead.finished_reason in _REOPENED_BY_A_NUMBER
+    if changed and ((waits_for_zone and _has_zone(person_id, known, row)) or lost_its_numbers):
+        changes |= {
+            "state": LeadState.DIALABLE.value,
+            "next_at_utc": leads.READY_UTC,
+            "waiting_for": None,
+            "finished_reason": None,
+        }
+    if changes:
+        leads.update_lead(tx, LeadId(lead.id), **changes)
+    return bool(changes)
+
+
+def _has_zone(person_id: PersonId, known: _Known, row: LeadRow) -> bool:
+    region = row.region or known.persons[person_id].region
+    if region and zones.zones_of_region(region):
+        return True
+    return any(phone.zones for phone in known.phones[person_id]) or bool(row.zone)

@@ -1,0 +1,63 @@
+"""The reject file: every row or cell of an import that was not taken, with line, column, reason and the row as it stood.
+
+It holds people's data, so only its owner may read it. It owns the file and nothing of the import.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from dialer_core.errors import ImportFileError
+
+HEADER = ("line", "column", "reason", "row_imported", "row")
+
+
+class RejectFile:
+    """Written as an import goes; not there where nothing was rejected. One of a former import of the same file is replaced."""
+
+    def __init__(self, directory: Path, source: Path, digest: str) -> None:
+        self._path = directory / f"{source.stem}.{digest[:12]}.rejects.csv"
+        self._stream: IO[str] | None = None
+        self._writer: Any = None
+
+    def __enter__(self) -> Self:
+        self._path.unlink(missing_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+    @property
+    def path(self) -> Path | None:
+        """Where it is, or None while nothing was rejected."""
+        return self._path if self._stream is not None else None
+
+    def add(self, line: int, column: str, reason: str, raw: str, *, imported: bool) -> None:
+        """Write one line. `imported` says that the row itself went in, without this cell.
+
+        Raises
+        ------
+        ImportFileError
+            The file cannot be written.
+        """
+        try:
+            if self._writer is None:
+                self._open()
+            text = raw.encode("utf-8", errors="backslashreplace").decode("utf-8")
+            self._writer.writerow((line, column, reason, "yes" if imported else "no", text))
+        except OSError as error:
+            raise ImportFileError(f"{self._path}: rejects cannot be written: {error.strerror}") from error
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        self._stream = os.fdopen(descriptor, "w", encoding="utf-8", newline="")
+        self._writer = csv.writer(self._stream)
+        self._writer.writerow(HEADER)

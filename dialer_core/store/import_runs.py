@@ -1,0 +1,65 @@
+"""The import_run table: which files were imported when, and with what result; and the lock that keeps two imports apart.
+
+It owns the rows. It does not own what an import does.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sqlalchemy import Table, insert, select, text
+
+from dialer_core.store.models import ImportRun
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import CampaignId, new_id
+
+_TABLE: Table = ImportRun.__table__  # type: ignore[assignment]
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
+
+
+def take_turn(tx: Tx, what: str) -> None:
+    """Let one transaction of this kind of import run at a time, so that two imports of one account do not both insert it.
+
+    SQLite has one writer at a time, which is the same.
+    """
+    if tx.dialect == "postgresql":
+        tx.execute(_LOCK, {"key": f"import/{what}"})
+
+
+def add(
+    tx: Tx,
+    kind: str,
+    *,
+    campaign_id: CampaignId | None,
+    file_sha256: str,
+    accepted: int,
+    updated: int,
+    rejected: int,
+    at_utc: dt.datetime,
+) -> None:
+    """Write that an import ended."""
+    tx.execute(
+        insert(_TABLE),
+        {
+            "id": new_id(),
+            "kind": kind,
+            "campaign_id": campaign_id,
+            "file_sha256": file_sha256,
+            "accepted": accepted,
+            "updated": updated,
+            "rejected": rejected,
+            "at_utc": at_utc,
+        },
+    )
+
+
+def last_of_file(tx: Tx, kind: str, file_sha256: str) -> dt.datetime | None:
+    """Return when this very file was last imported, or None."""
+    query = (
+        select(_TABLE.c.at_utc)
+        .where(_TABLE.c.kind == kind, _TABLE.c.file_sha256 == file_sha256)
+        .order_by(_TABLE.c.at_utc.desc())
+        .limit(1)
+    )
+    found: dt.datetime | None = tx.scalar(query)
+    return found
