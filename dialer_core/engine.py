@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 
 from dialer_core.call_loop import CallLoop
+from dialer_core.campaigns import readiness
 from dialer_core.clock import SystemClock, read_boot_id
 from dialer_core.compliance.packs import load_packs
 from dialer_core.control import Control
@@ -58,11 +59,8 @@ def known_sources(settings: Settings) -> tuple[str, ...]:
 async def serve(settings: Settings) -> int:
     """Run a real engine until it is drained."""
     packs = load_packs(settings.directory / "compliance")
-    for name, campaign in settings.campaigns.items():
-        if campaign.rule_pack not in packs:
-            known = ", ".join(sorted(packs)) or "none"
-            msg = f"{settings.directory / 'campaigns' / name}.toml: rule_pack: {campaign.rule_pack!r} is not in compliance/; known are: {known}"
-            raise ConfigError(msg)
+    if problems := readiness.check(settings, packs):
+        raise ConfigError("\n".join(problems))
     passwords = {name: settings.trunk_password(name) for name in settings.trunks}
     clock, boot_id, node = SystemClock(), read_boot_id(), settings.dialer.node.name
     database = open_database(settings.store_url, node=node, clock=clock, boot_id=boot_id)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import math
 import signal
+import socket
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -17,12 +18,15 @@ from typing import Any, Final
 
 import structlog
 
-from dialer_core.errors import StartError
+from dialer_core.campaigns import readiness
+from dialer_core.compliance.packs import load_packs
+from dialer_core.errors import ConfigError, StartError
 from dialer_core.ipc.channel import Link
 from dialer_core.ipc.messages import WorkerCommand, WorkerEvent, WorkerHello
 from dialer_core.lines import AGENT_WORKER_PREFIX, MEDIA_SOCKET
 from dialer_core.settings import Settings
 from dialer_core.sip.pool import ForkServer, ForkServerSettings, worker_socket_path
+from dialer_core.store.database import open_database
 from dialer_core.vocabulary import WorkerId
 
 log = structlog.get_logger(__name__)
@@ -267,6 +271,44 @@ def _backoff_s(failures: int) -> float:
     return float(min(RESTART_MAX_S, RESTART_FIRST_S * 2**failures)) if failures else RESTART_FIRST_S
 
 
+def check_start(settings: Settings) -> None:
+    """Refuse to start what cannot or must not run, before any process is made.
+
+    Raises
+    ------
+    ConfigError
+        Rule packs, caller IDs or creditors are not settled: a line each.
+    StartError
+        A port is in use.
+    StoreError
+        The database cannot be opened or migrated.
+    """
+    problems = readiness.check(settings, load_packs(settings.directory / "compliance"))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    for name in settings.trunks:
+        settings.trunk_password(name)
+    dialer, file = settings.dialer, settings.directory / "dialer.toml"
+    for kind, host, port, key in (
+        (socket.SOCK_STREAM, dialer.http.bind, dialer.http.port, "http.port"),
+        (socket.SOCK_DGRAM, dialer.sip.bind, dialer.sip.first_port, "sip.first_port"),
+    ):
+        with contextlib.closing(socket.socket(socket.AF_INET, kind)) as probe:
+            if kind == socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                msg = f"{file}: {key}: {host}:{port} cannot be used: {error.strerror}; stop what uses it or set another"
+                raise StartError(msg) from error
+    database = open_database(settings.store_url, node=dialer.node.name)
+    try:
+        database.migrate()
+    finally:
+        database.dispose()
+
+
 def run(settings: Settings) -> int:
-    """Run a node in the foreground until it is drained; returns the exit code."""
+    """Run a node in the foreground until it is drained; returns the exit code. Raises what `check_start` raises."""
+    check_start(settings)
     return asyncio.run(Supervisor(settings).run())
