@@ -67,6 +67,7 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
         """DISCONNECTED has been reported: never touch it again, drop it now."""
         self._order = order
         self._sent = False
+        self._by_tcp = uses_tcp(order.to_uri, order.identity.proxy)
         self._was_answered = False
         self._answer: SipText | None = None
         self._answered_from = ""
@@ -99,10 +100,9 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
         state = prm.e.body.tsxState
         if state.tsx.method != "INVITE" or state.tsx.role != pj.PJSIP_ROLE_UAC:
             return
-        if not self._sent and state.type == pj.PJSIP_EVENT_TX_MSG:
-            self._sent = True
-            self.notices.append(Sent(time.monotonic_ns(), self.getInfo().callIdString))
-        elif state.type == pj.PJSIP_EVENT_RX_MSG and state.tsx.statusCode == 100:
+        if not self._sent:
+            self._notice_departure(state)
+        if state.type == pj.PJSIP_EVENT_RX_MSG and state.tsx.statusCode == 100:
             self.notices.append(Provisional(time.monotonic_ns(), 100, early_sdp=False))
 
     @_reported
@@ -166,6 +166,12 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
         """Refuse to be replaced."""
         prm.statusCode = pj.PJSIP_SC_DECLINE
 
+    def _notice_departure(self, state: Any) -> None:
+        """A datagram has left when pjsip says so; by TCP only an answer shows that there was a connection to leave by."""
+        if state.type == pj.PJSIP_EVENT_RX_MSG or (state.type == pj.PJSIP_EVENT_TX_MSG and not self._by_tcp):
+            self._sent = True
+            self.notices.append(Sent(time.monotonic_ns(), self.getInfo().callIdString))
+
     def _disconnected(self, at_ns: int, info: Any, received: SipText | None) -> Disconnected:
         """Tell who ended it: after the answer only a BYE is the far end's doing, anything else pjsua2's own."""
         code = int(info.lastStatusCode)
@@ -198,6 +204,11 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
                 rtcp_port=remote.rtcp_port,
             )
         )
+
+
+def uses_tcp(uri: str, proxy: str) -> bool:
+    """Tell whether a request to `uri` goes by TCP: its first hop, the proxy if there is one, says so."""
+    return "transport=tcp" in (proxy or uri).lower()
 
 
 def clean_phrase(phrase: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from dialer_core.errors import StartError
 from dialer_core.ipc.messages import Place, Probe, SipIdentity
 from dialer_core.sip import source_filter
-from dialer_core.sip.call_handle import CallHandle, clean_phrase
+from dialer_core.sip.call_handle import CallHandle, clean_phrase, uses_tcp
 from dialer_core.sip.headers import SipText, is_header, q850_cause
 from dialer_core.sip.notices import FinalSeen, ProbeAnswered
 from dialer_core.sip.pjsua import PjLibrary, pj
@@ -38,41 +38,44 @@ class PlaceRefusedError(Exception):
 
 
 class _WireWatch(pj.LogWriter):  # type: ignore[misc] # pjsua2 has no annotations
-    """Finds final answers to INVITEs in pjsip's own trace, where pjsua2 hides them: after our hang-up it calls nobody back.
+    """Reads pjsip's own trace where pjsua2 tells nothing. Nothing of it is kept or written anywhere.
 
-    Nothing of the trace is kept or written anywhere.
+    It finds final answers to INVITEs after our hang-up, and the Call-ID of an OPTIONS we send.
     """
 
     def __init__(self, found: list[FinalSeen | ProbeAnswered]) -> None:
         super().__init__()
         self._found = found
+        self.options_call_id = ""
 
     def write(self, entry: Any) -> None:
-        text = entry.msg
-        head, _, raw = text.partition("\n")
-        if not head.startswith("RX ") or "/INVITE/" not in head:
-            return
-        message = SipText.parse(raw)
-        if message.status >= 200 and message.status not in {401, 407}:
-            phrase = message.start_line.split(" ", 2)[2:]
-            reason = clean_phrase("".join(phrase))
-            self._found.append(
-                FinalSeen(
-                    time.monotonic_ns(), message.first("call-id"), message.status, q850_cause(message), reason
+        head, _, raw = entry.msg.partition("\n")
+        if head.startswith("RX ") and "/INVITE/" in head:
+            message = SipText.parse(raw)
+            if message.status >= 200 and message.status not in {401, 407}:
+                self._found.append(
+                    FinalSeen(
+                        time.monotonic_ns(),
+                        call_id=message.first("call-id"),
+                        code=message.status,
+                        q850=q850_cause(message),
+                        reason=clean_phrase(message.phrase),
+                    )
                 )
-            )
+        elif head.startswith("TX ") and " OPTIONS/" in head:
+            self.options_call_id = SipText.parse(raw).first("call-id")
 
 
 class _Account(pj.Account):  # type: ignore[misc]
     """An account: credentials and outbound proxy for calls out; whoever calls in is refused."""
 
-    def __init__(self, refused: list[Any], answered: list[FinalSeen | ProbeAnswered]) -> None:
+    def __init__(self, refused: list[Any], found: list[FinalSeen | ProbeAnswered]) -> None:
         super().__init__()
         self.key: tuple[str, str, str] = ("", "", "")
         self.calls = 0
         self.used_ns = 0
         self._refused = refused
-        self._answered = answered
+        self._found = found
 
     def onIncomingCall(self, prm: Any) -> None:  # noqa: N802
         """Refuse: nothing is offered here yet."""
@@ -87,13 +90,11 @@ class _Account(pj.Account):  # type: ignore[misc]
         prm.code = pj.PJSIP_SC_BAD_EVENT
 
     def onSendRequest(self, prm: Any) -> None:  # noqa: N802
-        """Tell the answer to an OPTIONS; the response's From carries the probe's id as display name."""
+        """Tell the answer to an OPTIONS. None, or no transport, is not told: the worker's own limit says so."""
         state = prm.e.body.tsxState
-        if state.type != pj.PJSIP_EVENT_RX_MSG:
-            return  # no answer, or no transport: the worker's own limit says 0
-        message = SipText.parse(state.src.rdata.wholeMsg)
-        probe_id = message.first("from").partition("<")[0].strip().strip('"')
-        self._answered.append(ProbeAnswered(time.monotonic_ns(), probe_id, message.status))
+        if state.type == pj.PJSIP_EVENT_RX_MSG:
+            message = SipText.parse(state.src.rdata.wholeMsg)
+            self._found.append(ProbeAnswered(time.monotonic_ns(), message.first("call-id"), message.status))
 
 
 class SipEndpoint:
@@ -229,7 +230,7 @@ class SipEndpoint:
             raise PlaceRefusedError("a header's name or value cannot go into a message")
         identity = order.identity
         account = self._account_for(identity)
-        if "transport=tcp" in (order.to_uri + identity.proxy).lower():
+        if uses_tcp(order.to_uri, identity.proxy):
             self._need_tcp()
         parameters = pj.CallOpParam(True)
         parameters.opt.audioCount, parameters.opt.videoCount = 1, 0
@@ -262,26 +263,29 @@ class SipEndpoint:
         """Forget a dead call's claim on its account."""
         call.account.calls -= 1
 
-    def probe(self, order: Probe) -> None:
-        """Send OPTIONS out of any dialog.
+    def probe(self, order: Probe) -> str:
+        """Send OPTIONS out of any dialog; return its Call-ID, by which `found` will tell the answer.
 
         Raises
         ------
         PlaceRefusedError
             It cannot be sent.
         """
-        if not _WORD.fullmatch(order.probe_id.rjust(8, "0")):
-            raise PlaceRefusedError("a probe's id is a word of letters, digits, '.', '+' and '-'")
-        if "transport=tcp" in (order.uri + order.proxy).lower():
+        if uses_tcp(order.uri, order.proxy):
             self._need_tcp()
         parameters = pj.SendRequestParam()
         parameters.method = "OPTIONS"
         parameters.txOption.targetUri = order.uri
-        parameters.txOption.localUri = f'"{order.probe_id}" <sip:dialer@{self._advertised}>'
+        account = self._account_for(SipIdentity(from_uri="", proxy=order.proxy))
+        self._writer.options_call_id = ""
+        self._library.set_log_level(_WATCH_LEVEL)  # pjsua2 does not tell the Call-ID, its trace does
         try:
-            self._account_for(SipIdentity(from_uri="", proxy=order.proxy)).sendRequest(parameters)
+            account.sendRequest(parameters)
         except pj.Error as error:
             raise PlaceRefusedError(clean_phrase(error.reason)) from error
+        finally:
+            self._library.set_log_level(_WATCH_LEVEL if self._watching else _QUIET_LEVEL)
+        return self._writer.options_call_id
 
     def allow_sources(self, sources: tuple[str, ...]) -> None:
         """Accept SIP from these alone.

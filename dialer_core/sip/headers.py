@@ -74,6 +74,11 @@ class SipText:
         return int(parts[1])
 
     @property
+    def phrase(self) -> str:
+        """Reason phrase of a response."""
+        return self.start_line.split(" ", 2)[2] if self.start_line.count(" ") >= 2 else ""
+
+    @property
     def cseq(self) -> tuple[int, str]:
         """Number and method of the CSeq header; (0, "") when unreadable."""
         parts = self.first("cseq").split()

@@ -90,10 +90,10 @@ class FinalSeen:
 
 @dataclass(frozen=True, slots=True)
 class ProbeAnswered:
-    """A final response to an OPTIONS of ours, or the transport's failure to send it."""
+    """A final response to an OPTIONS of ours."""
 
     at_ns: int
-    probe_id: str
+    call_id: str
     code: int
 
 

@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
@@ -78,6 +79,14 @@ _TCP_POLL_MS = 20
 _RECENT_ENDS = 64
 
 
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """An OPTIONS that waits for its answer, by its Call-ID."""
+
+    probe_id: str
+    due_ns: int
+
+
 class LineWorker:
     """The loop. `run` returns when the worker has been drained or told to go."""
 
@@ -90,7 +99,7 @@ class LineWorker:
         self._link = EngineLink(Path(config.socket_path), self._poller, self._hello)
         self._legs: dict[LegId, Leg] = {}
         self._calls: dict[LegId, CallHandle] = {}
-        self._probes: dict[str, int] = {}
+        self._probes: dict[str, _Probe] = {}
         self._recent_ends: deque[LegEnded] = deque(maxlen=_RECENT_ENDS)
         self._sip_descriptors: set[int] = set()
         self._draining = False
@@ -170,7 +179,7 @@ class LineWorker:
         for leg in self._legs.values():
             limit = leg.next_limit()
             due_ns = min(due_ns, limit[0]) if limit else due_ns
-        due_ns = min([due_ns, *self._probes.values()])
+        due_ns = min([due_ns, *(probe.due_ns for probe in self._probes.values())])
         wait_ms = min(_LONGEST_POLL_MS, max(0, -(-(due_ns - now_ns) // 1_000_000)))
         pjsip_ms = self._endpoint.ms_to_next_timer()
         if pjsip_ms is not None:
@@ -254,17 +263,15 @@ class LineWorker:
             self._end(leg.order.leg_id, code=code, by=by, reason=cause.value)
 
     def _probe(self, order: Probe) -> None:
+        now_ns = time.monotonic_ns()
         try:
-            self._endpoint.probe(order)
+            call_id = self._endpoint.probe(order)
         except PlaceRefusedError as error:
-            _log.warning(
-                "probe_refused", worker=self._config.worker_id, probe_id=order.probe_id, error=str(error)
-            )
-            self._send(
-                ProbeResult(at_ns=time.monotonic_ns(), seq=self._next_seq(), probe_id=order.probe_id, code=0)
-            )
+            _log.warning("probe_refused", probe_id=order.probe_id, error=str(error))
+            self._send(ProbeResult(at_ns=now_ns, seq=self._next_seq(), probe_id=order.probe_id, code=0))
         else:
-            self._probes[order.probe_id] = time.monotonic_ns() + int(order.timeout_s * 1e9)
+            due_ns = now_ns + int(order.timeout_s * 1e9)
+            self._probes[call_id] = _Probe(probe_id=order.probe_id, due_ns=due_ns)
 
     # --- what pjsua2 said
 
@@ -356,9 +363,12 @@ class LineWorker:
             )
 
     def _probe_answered(self, found: ProbeAnswered) -> None:
-        if self._probes.pop(found.probe_id, None) is not None:
+        probe = self._probes.pop(found.call_id, None)
+        if probe is not None:
             self._send(
-                ProbeResult(at_ns=found.at_ns, seq=self._next_seq(), probe_id=found.probe_id, code=found.code)
+                ProbeResult(
+                    at_ns=found.at_ns, seq=self._next_seq(), probe_id=probe.probe_id, code=found.code
+                )
             )
 
     # --- limits
@@ -386,9 +396,10 @@ class LineWorker:
                 case _:
                     self._give_up(leg, Signal.UNATTENDED_LIMIT, code=200, by=EndedBy.LIMIT)
             self._settle()
-        for probe_id in [probe_id for probe_id, due_ns in self._probes.items() if due_ns <= now_ns]:
-            del self._probes[probe_id]
-            self._send(ProbeResult(at_ns=now_ns, seq=self._next_seq(), probe_id=probe_id, code=0))
+        for call_id, probe in list(self._probes.items()):
+            if probe.due_ns <= now_ns:
+                del self._probes[call_id]
+                self._send(ProbeResult(at_ns=now_ns, seq=self._next_seq(), probe_id=probe.probe_id, code=0))
         if self._endpoint.sip_sockets_changed:
             self._watch_sip_sockets()
         self._leave_when_orphaned(now_ns)

@@ -161,6 +161,8 @@ class Worker:
         self.sip_port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.engine: Engine
+        self.last_log = ""
+        self._engines: list[Engine] = []
 
     def start(self) -> None:
         """Start it and attach as its engine."""
@@ -192,6 +194,7 @@ class Worker:
             return None
 
         self.engine = wait_until(connected, 10.0, "the worker's socket")
+        self._engines.append(self.engine)
         self.engine.expect(WorkerHello)
         return self.engine
 
@@ -206,27 +209,36 @@ class Worker:
         return self.process.pid
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        sys.stderr.write(self.log())  # shown by pytest where a test fails
+        self._end()
+
+    def _end(self) -> None:
+        for engine in self._engines:
+            engine.close()
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait()
-        self.engine.close()
-        if kind is not None:
-            sys.stderr.write(self.log())
+        self.last_log = self.log()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Sipp:
     """A running SIPp. `finish` says whether every call followed the scenario to its end."""
 
-    def __init__(self, scenario: str, port: int, folder: Path, calls: int, transport: str, values: dict[str, str]) -> None:
+    def __init__(self, scenario: str, port: int, folder: Path, calls: int, transport: str, remote: int, values: dict[str, str]) -> None:
         self.port = port
+        self.remote = remote
         self.messages = folder / f"{scenario}-{port}.messages"
         self._errors = folder / f"{scenario}-{port}.errors"
         text = (SCENARIOS / f"{scenario}.xml").read_text(encoding="utf-8")
@@ -239,6 +251,7 @@ class Sipp:
                 *("sipp", "-sf", str(path), "-m", str(calls), "-i", "127.0.0.1", "-p", str(port), "-t", transport),
                 *("-nostdin", "-trace_msg", "-message_file", str(self.messages), "-message_overwrite", "false"),
                 *("-trace_err", "-error_file", str(self._errors), "-timeout", "60s", "-recv_timeout", "20000"),
+                *([f"127.0.0.1:{remote}"] if remote else []),
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -268,14 +281,17 @@ class Sipp:
 
 @contextmanager
 def sipp(
-    scenario: str, folder: Path, *, calls: int = 1, port: int = 0, tcp: bool = False, **values: str
+    scenario: str, folder: Path, *, calls: int = 1, remote: int = 0, tcp: bool = False, **values: str
 ) -> Iterator[Sipp]:
-    """Run SIPp as the far end for `calls` calls; it listens when this returns. `values` fill the scenario's `@name@`."""
-    port = port or free_port()
-    running = Sipp(scenario, port, folder, calls, "t1" if tcp else "u1", values)
+    """Run SIPp for `calls` calls; it is bound when this returns.
+
+    With `remote` it calls that port, else it is called. `values` fill the scenario's `@name@`.
+    """
+    port = free_port()
+    running = Sipp(scenario, port, folder, calls, "t1" if tcp else "u1", remote, values)
     try:
         wait_until(lambda: running.ended or _is_bound(port, tcp=tcp), 5.0, "SIPp to listen")
-        if running.ended:
+        if running.ended and not running.remote:
             running.finish()
         yield running
     finally:

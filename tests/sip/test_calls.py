@@ -84,8 +84,8 @@ def test_the_dialog_of_an_answered_call_is_told_whole(engine: Engine, tmp_path: 
     assert f"tag={dialog.remote_tag}\n" in bye.replace("\r", "")
     assert dialog.remote_target == f"sip:127.0.0.1:{far.port};transport=UDP"
     assert dialog.route_set == (
-        f"<sip:127.0.0.1:{far.port};lr;edge=b>",
-        f"<sip:127.0.0.1:{far.port};lr;edge=a>",
+        f"<sip:127.0.0.1:{far.port};transport=UDP;lr;edge=b>",
+        f"<sip:127.0.0.1:{far.port};transport=UDP;lr;edge=a>",
     )
     assert f"CSeq: {dialog.local_cseq + 1} BYE" in bye
     assert dialog.destination == f"127.0.0.1:{far.port}"
