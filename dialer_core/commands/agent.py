@@ -1,0 +1,76 @@
+"""`dialer agent`: what agents are doing, log-in and log-out, pauses, dispositions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dialer_core.commands.api_client import api
+from dialer_core.commands.invocation import Invocation, example, invocation
+from dialer_core.commands.status_view import agent_rows
+from dialer_core.vocabulary import Disposition
+
+
+@click.group(epilog=example("dialer agent list", "dialer agent login ana", "dialer agent ready ana"))
+def agent() -> None:
+    """List agents, log them in and out, pause them, note what a call was."""
+
+
+@agent.command("list", epilog=example("dialer agent list"))
+@invocation
+def list_agents(call: Invocation) -> None:
+    """List agents with what they are doing now."""
+    with api(call.settings) as client:
+        found = client.get("/agents")
+    call.give(found)
+    call.table(*agent_rows(found))
+
+
+def _command(call: Invocation, name: str, verb: str, done: str, body: dict[str, Any] | None = None) -> None:
+    with api(call.settings) as client:
+        result: Any = client.post(f"/agents/{name}/{verb}", body)
+    call.give(result)
+    call.say(f"{name}: {done}")
+
+
+@agent.command("login", epilog=example("dialer agent login ana"))
+@click.argument("name")
+@invocation
+def login(call: Invocation, name: str) -> None:
+    """Call the agent's softphone; once it answers they are paused until `ready` (or `auto_ready`)."""
+    _command(call, name, "login", "the softphone is being called")
+
+
+@agent.command("ready", epilog=example("dialer agent ready ana"))
+@click.argument("name")
+@invocation
+def ready(call: Invocation, name: str) -> None:
+    """Offer people to the agent; ends a pause or the wrap-up."""
+    _command(call, name, "ready", "ready")
+
+
+@agent.command("pause", epilog=example("dialer agent pause ana --reason lunch"))
+@click.argument("name")
+@click.option("--reason", required=True, help="Why; kept with the interval.")
+@invocation
+def pause(call: Invocation, name: str, reason: str) -> None:
+    """Offer nobody to the agent; the conversation they have goes on."""
+    _command(call, name, "pause", f"paused ({reason})", {"reason": reason})
+
+
+@agent.command("logout", epilog=example("dialer agent logout ana"))
+@click.argument("name")
+@invocation
+def logout(call: Invocation, name: str) -> None:
+    """End the agent's softphone leg and log-in."""
+    _command(call, name, "logout", "logged out")
+
+
+@agent.command("dispose", epilog=example("dialer agent dispose ana promise"))
+@click.argument("name")
+@click.argument("disposition", type=click.Choice([item.value for item in Disposition]))
+@invocation
+def dispose(call: Invocation, name: str, disposition: str) -> None:
+    """Note what the agent's present or last conversation was; ends their wrap-up."""
+    _command(call, name, "disposition", f"noted {disposition}", {"disposition": disposition})

@@ -1,0 +1,59 @@
+"""`dialer campaign`: what campaigns are doing, and start, pause, stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dialer_core.commands.api_client import api
+from dialer_core.commands.invocation import Invocation, example, invocation
+from dialer_core.commands.status_view import campaign_rows
+
+
+@click.group(epilog=example("dialer campaign list", "dialer campaign pause cobranza --reason 'lunch'"))
+def campaign() -> None:
+    """List, start, pause and stop campaigns."""
+
+
+@campaign.command("list", epilog=example("dialer campaign list"))
+@invocation
+def list_campaigns(call: Invocation) -> None:
+    """List campaigns with what they are doing now."""
+    with api(call.settings) as client:
+        found = client.get("/campaigns")
+    call.give(found)
+    call.table(*campaign_rows(found))
+
+
+def _command(call: Invocation, name: str, verb: str, done: str, reason: str = "") -> None:
+    with api(call.settings) as client:
+        result: Any = client.post(f"/campaigns/{name}/{verb}", {"reason": reason})
+    call.give(result)
+    call.say(f"{name}: {done}")
+
+
+@campaign.command("start", epilog=example("dialer campaign start cobranza"))
+@click.argument("name")
+@invocation
+def start_campaign(call: Invocation, name: str) -> None:
+    """Let a campaign dial."""
+    _command(call, name, "start", "started")
+
+
+@campaign.command("pause", epilog=example("dialer campaign pause cobranza --reason 'trunk work'"))
+@click.argument("name")
+@click.option("--reason", default="", help="Kept with the pause and shown in the status.")
+@invocation
+def pause_campaign(call: Invocation, name: str, reason: str) -> None:
+    """Place nothing new; calls alive go on."""
+    _command(call, name, "pause", "paused", reason)
+
+
+@campaign.command("stop", epilog=example("dialer campaign stop cobranza"))
+@click.argument("name")
+@click.option("--reason", default="", help="Kept with the stop and shown in the status.")
+@invocation
+def stop_campaign(call: Invocation, name: str, reason: str) -> None:
+    """Place nothing new, and cancel what has not been answered."""
+    _command(call, name, "stop", "stopped", reason)

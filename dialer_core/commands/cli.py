@@ -1,0 +1,146 @@
+"""`dialer`: the table of commands, and how every failure becomes one line and an exit status.
+
+It owns the table (name, module, one line of help), so that `dialer --help` imports no command; and the exit
+statuses: 0 done, 1 failed or refused, 2 wrong usage or configuration.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import sys
+import traceback
+from collections.abc import Iterator, MutableMapping, Sequence
+from typing import Any
+
+import click
+
+from dialer_core.errors import ConfigError, DialerError
+
+TABLE: dict[str, tuple[str, str]] = {
+    "demo": (
+        "demo:demo",
+        "A simulated carrier, five softphones and a campaign of 200 leads, in about a minute.",
+    ),
+    "init": ("init:init", "Write a configuration to start from."),
+    "doctor": ("doctor:doctor", "Check everything that a campaign needs, and say what to do."),
+    "leads": ("imports:leads", "Bring leads into a campaign."),
+    "dnc": ("imports:dnc", "Bring in do-not-call lists."),
+    "run": ("run:run", "Start dialing; drain and stop on Ctrl-C or SIGTERM."),
+    "status": ("status:status", "What the running dialer is doing."),
+    "campaign": ("campaign:campaign", "List, start, pause and stop campaigns."),
+    "agent": ("agent:agent", "List agents, log them in and out, pause them, note what a call was."),
+    "events": ("events:events", "Print the event log."),
+    "plugins": ("plugins:plugins", "List installed plugins."),
+    "verify": ("verify:verify", "Check the invariants over the store."),
+}
+"""Command: where it is, and what `dialer --help` says of it."""
+
+DEBUG = "--debug"
+
+
+class _LazyCommands(MutableMapping[str, click.Command]):
+    """The commands of the table, each imported when it is asked for."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._loaded:
+            module, _, attribute = TABLE[name][0].partition(":")
+            self._loaded[name] = getattr(importlib.import_module(f"dialer_core.commands.{module}"), attribute)
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(TABLE)
+
+    def __len__(self) -> int:
+        return len(TABLE)
+
+
+class DialerGroup(click.Group):
+    """The root: lazy commands, one-line errors, exit statuses."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = _LazyCommands()
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which a newcomer meets them."""
+        del ctx
+        return list(TABLE)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table without importing a command."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in TABLE.items()])
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = "dialer", **extra: Any
+    ) -> None:
+        """Run a command line and leave with its status."""
+        given = list(sys.argv[1:] if args is None else args)
+        extra["standalone_mode"] = False
+        try:
+            status = super().main(given, prog_name, **extra)
+        except Exception as error:  # noqa: BLE001 - the one place where every failure becomes a line
+            if DEBUG in given and not isinstance(error, click.ClickException | click.Abort):
+                traceback.print_exc()
+            sys.exit(_told(error))
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _told(error: Exception) -> int:
+    """Say in one line what went wrong (a configuration may have several); return the exit status."""
+    match error:
+        case click.UsageError():
+            error.show()
+            return 2
+        case click.ClickException():
+            error.show()
+            return 1
+        case click.Abort():
+            click.echo("stopped", err=True)
+            return 1
+        case BrokenPipeError():
+            # the reader has gone (`dialer events | head`); nothing more may be written, at exit neither
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        case ConfigError():
+            click.echo(f"error: {error}", err=True)
+            return 2
+        case DialerError():
+            click.echo(f"error: {error}", err=True)
+            return 1
+        case _:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
+            click.echo(
+                f"error: a fault of ours, {type(error).__name__} at {place}; 'dialer --debug ...' shows the trace",
+                err=True,
+            )
+            return 1
+
+
+@click.group(
+    cls=DialerGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="\b\nExample:\n  $ dialer demo\n  $ dialer init && dialer doctor\n  $ dialer run",
+)
+@click.version_option(importlib.metadata.version("marcador"), prog_name="marcador")
+@click.option(DEBUG, is_flag=True, help="With an error, show the Python trace too.")
+def main(*, debug: bool) -> None:
+    """A predictive dialer: real SIP calls out, people told from machines, live people handed to agents."""
+    del debug  # looked at in DialerGroup.main, which alone sees the error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""`dialer leads import` and `dialer dnc import`: files into the store, with what was wrong in a reject file.
+
+It owns words and exit statuses. Reading and writing is `campaigns/leads_import.py`'s and
+`campaigns/dnc_import.py`'s. It needs no running dialer, and disturbs none: a running one dials what comes in,
+and ends what it may no longer dial.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from dialer_core.campaigns import dnc_import, leads_import
+from dialer_core.campaigns.leads_import import understood_columns
+from dialer_core.clock import SystemClock
+from dialer_core.commands.invocation import Invocation, example, invocation
+from dialer_core.errors import ConfigError
+from dialer_core.log_setup import configure_logging
+from dialer_core.settings import Settings
+from dialer_core.store import campaigns as campaign_rows
+from dialer_core.store.database import Database, open_database
+from dialer_core.vocabulary import CampaignId
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+MOST_REASONS = 8
+
+
+@click.group(epilog=example("dialer leads import cartera.csv --campaign cobranza"))
+def leads() -> None:
+    """Bring leads into a campaign."""
+
+
+@click.group(epilog=example("dialer dnc import reus.csv --source 'REUS 2026-01'"))
+def dnc() -> None:
+    """Bring in do-not-call lists."""
+
+
+@contextlib.contextmanager
+def _store(settings: Settings) -> Iterator[Database]:
+    """Open the store, with the tables and campaigns of this configuration."""
+    configure_logging(level="warning", log_format=settings.dialer.log.format, process="cli")
+    database = open_database(settings.store_url, node=settings.dialer.node.name)
+    try:
+        database.migrate()
+        with database.write() as tx:
+            campaign_rows.sync(
+                tx, {name: its.model_dump(mode="json") for name, its in settings.campaigns.items()}
+            )
+        yield database
+    finally:
+        database.dispose()
+
+
+@contextlib.contextmanager
+def _progress(call: Invocation) -> Iterator[Callable[[leads_import.Progress], None] | None]:
+    """Show a bar on the standard error of a terminal."""
+    if call.as_json or not sys.stderr.isatty():
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[rows]} rows"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading", rows=0, total=None)
+
+        def tell(at: leads_import.Progress) -> None:
+            what = "checking" if at.checking else "importing"
+            bar.update(task, description=what, total=at.bytes_total, completed=at.bytes_read, rows=at.rows)
+
+        yield tell
+
+
+def _mapping(pairs: tuple[str, ...]) -> dict[str, str] | None:
+    mapping = {}
+    for pair in pairs:
+        header, separator, field = pair.partition("=")
+        if not (separator and header and field):
+            raise click.BadParameter(
+                f"{pair!r}: write HEADER=FIELD, such as 'Núm. crédito=external_id'", param_hint="--map"
+            )
+        mapping[header] = field
+    return mapping or None
+
+
+def _say_rejects(call: Invocation, report: Any) -> None:
+    if report.reasons:
+        most = sorted(report.reasons.items(), key=lambda item: -item[1])
+        for reason, count in most[:MOST_REASONS]:
+            call.say(f"  {count:>6}  {reason}")
+        if len(most) > MOST_REASONS:
+            call.say(f"          and {len(most) - MOST_REASONS} other reasons")
+    if report.reject_file is not None:
+        call.say(f"Each with its line and reason: {report.reject_file}")
+
+
+@leads.command(
+    "import",
+    epilog=example(
+        "dialer leads import cartera.csv --campaign cobranza",
+        "dialer leads import cartera.csv --campaign cobranza --strict --map 'Núm. crédito=external_id'",
+        "dialer leads import cartera.csv --campaign cobranza --columns",
+    ),
+)
+@click.argument("file", type=FILE)
+@click.option("--campaign", required=True, metavar="NAME", help="Whose list the leads go on.")
+@click.option("--strict", is_flag=True, help="Import nothing if anything is wrong.")
+@click.option(
+    "--map",
+    "pairs",
+    multiple=True,
+    metavar="HEADER=FIELD",
+    help="What a column is, where the guess is wrong; '-' leaves it out.",
+)
+@click.option(
+    "--columns", "only_columns", is_flag=True, help="Only show what each column would be taken for."
+)
+@invocation
+def import_leads(
+    call: Invocation, file: Path, *, campaign: str, strict: bool, pairs: tuple[str, ...], only_columns: bool
+) -> int:
+    """Bring a CSV file of leads into a campaign.
+
+    Any common encoding and delimiter, headers in Spanish or English, several phones a row. Broken rows go to
+    a reject file with line and reason, and good rows go in; importing the same file again changes nothing.
+    """
+    mapping = _mapping(pairs)
+    if only_columns:
+        columns = understood_columns(file, mapping)
+        call.give(columns)
+        call.table(("column", "taken for"), list(columns.items()))
+        return 0
+    settings = call.settings
+    if campaign not in settings.campaigns:
+        known = ", ".join(sorted(settings.campaigns)) or "none"
+        raise ConfigError(
+            f"--campaign: {campaign!r} has no file in {settings.directory / 'campaigns'}; known are: {known}"
+        )
+    with _store(settings) as database, _progress(call) as tell:
+        report = leads_import.import_leads(
+            database,
+            file,
+            CampaignId(campaign),
+            clock=SystemClock(),
+            strict=strict,
+            reject_dir=settings.state_dir / "rejects",
+            mapping=mapping,
+            progress=tell,
+        )
+    call.give(msgspec.to_builtins(report, enc_hook=str))
+    if report.refused:
+        call.say(
+            f"{file}: nothing imported (--strict): {report.rejected} rows and {report.cells_rejected} cells are wrong"
+        )
+    else:
+        call.say(
+            f"{file}: {report.rows} rows: {report.accepted} new, {report.updated} updated, {report.unchanged} unchanged,"
+            f" {report.rejected} rejected"
+        )
+        if report.cells_rejected:
+            call.say(f"{report.cells_rejected} cells (numbers, mostly) were left out of rows that went in")
+        if report.zone_unknown:
+            call.say(
+                f"{report.zone_unknown} leads wait for a time zone: no number's zone is known; add a column 'zona'"
+            )
+        if report.restricted:
+            call.say(
+                f"{report.restricted} new leads are finished at once: every number is on a do-not-call list"
+            )
+    _say_rejects(call, report)
+    return 1 if report.refused else 0
+
+
+@dnc.command("import", epilog=example("dialer dnc import reus.csv --source 'REUS 2026-01'"))
+@click.argument("file", type=FILE)
+@click.option(
+    "--source",
+    default="",
+    metavar="TEXT",
+    help="Where the list comes from; kept with each number. By default the file's name.",
+)
+@click.option("--strict", is_flag=True, help="Restrict nobody if any row is wrong.")
+@invocation
+def import_dnc(call: Invocation, file: Path, *, source: str, strict: bool) -> int:
+    """Bring in a list of numbers that nobody may call: a number a line, or a CSV with a column of numbers.
+
+    In force at once, in every campaign and for calls that are ringing now.
+    """
+    settings = call.settings
+    with _store(settings) as database, _progress(call) as tell:
+        report = dnc_import.import_dnc(
+            database,
+            file,
+            source=source or file.name,
+            clock=SystemClock(),
+            reject_dir=settings.state_dir / "rejects",
+            strict=strict,
+            progress=tell,
+        )
+    call.give(msgspec.to_builtins(report, enc_hook=str))
+    if report.refused:
+        call.say(f"{file}: nobody restricted (--strict): {report.rejected} rows are wrong")
+    else:
+        call.say(
+            f"{file}: {report.rows} rows: {report.accepted} newly restricted, {report.unchanged} known, {report.rejected} rejected"
+        )
+    _say_rejects(call, report)
+    return 1 if report.refused else 0

@@ -1,0 +1,34 @@
+"""`dialer run`: checks the configuration, migrates the store, and hands over to the supervisor."""
+
+from __future__ import annotations
+
+import click
+
+from dialer_core import supervisor
+from dialer_core.campaigns import readiness
+from dialer_core.commands.invocation import Invocation, example, invocation
+from dialer_core.compliance.packs import load_packs
+from dialer_core.errors import ConfigError
+from dialer_core.log_setup import configure_logging
+from dialer_core.store.database import open_database
+
+
+@click.command(epilog=example("dialer run", "dialer run --config /etc/marcador"))
+@invocation
+def run(call: Invocation) -> int:
+    """Start dialing, in the foreground, until Ctrl-C or SIGTERM.
+
+    Then it drains: nothing new is dialed, conversations end, all stops. A second Ctrl-C ends the
+    conversations too. Logs go to the standard error.
+    """
+    settings = call.settings
+    if problems := readiness.check(settings, load_packs(settings.directory / "compliance")):
+        raise ConfigError("\n".join(problems))
+    log = settings.dialer.log
+    configure_logging(level=log.level, log_format=log.format, process="supervisor")
+    database = open_database(settings.store_url, node=settings.dialer.node.name)
+    try:
+        database.migrate()
+    finally:
+        database.dispose()
+    return supervisor.run(settings)
