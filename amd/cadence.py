@@ -12,6 +12,12 @@ from amd.rows import Field, Records
 
 CONFIRM_TICKS = 6
 """Ticks of voice that are speech; a shorter sound (a click, a breath) never happened."""
+STEADY_DB = 0.85
+"""Mean change of level from tick to tick under which a sound may be noise: white noise has 0.5 dB, speech over 2."""
+LARGEST_CHANGE_DB = 3.0
+"""A change counts for no more than this: one click is not the swing of speech."""
+MOTION_DB = 2.5
+"""Sum of changes over `STEADY_DB` per tick from which a sound moves enough to be speech while the floor is not known."""
 DIP_TICKS = 2
 """Ticks a sound may dip before it is confirmed."""
 CLOSURE_TICKS = 7
@@ -23,6 +29,8 @@ FIELDS: list[Field] = [
     ("burst_voiced", "i4", 0),  # ticks of voice in the sound under way
     ("burst_dip", "i4", 0),  # ticks since its last voice
     ("burst_start", "i4", 0),  # tick it began
+    ("burst_motion_db", "f4", 0.0),  # how much more its level changes than a steady sound's
+    ("burst_speech", "?", False),  # it was confirmed as speech
     ("onset", "i4", -1),  # first tick of speech, -1 before any
     ("segment_start", "i4", -1),  # first tick of the latest segment
     ("last_speech", "i4", -1),  # last tick of speech
@@ -30,7 +38,9 @@ FIELDS: list[Field] = [
 ]
 
 
-def update(records: Records, tick: NDArray[np.int32], voice: NDArray[np.bool_]) -> None:
+def update(
+    records: Records, tick: NDArray[np.int32], voice: NDArray[np.bool_], change_db: NDArray[np.float32]
+) -> None:
     """Advance the rhythm by one tick.
 
     Parameters
@@ -41,9 +51,15 @@ def update(records: Records, tick: NDArray[np.int32], voice: NDArray[np.bool_]) 
         Row-local tick.
     voice : numpy.ndarray of bool, shape (n,)
         True where the frame is voice and not part of a tone.
+    change_db : numpy.ndarray of float32, shape (n,)
+        How far the level is from that of the tick before, NaN where a tone began or ended.
+
+    Notes
+    -----
+    While all that was heard is loud, loud noise and speech differ in how steady they are.
     """
     count, dip = records["burst_voiced"], records["burst_dip"]
-    was_speech = count >= CONFIRM_TICKS
+    was_speech = records["burst_speech"].copy()
     dip = np.where(voice, 0, dip + 1)
     over = dip > np.where(was_speech, CLOSURE_TICKS, DIP_TICKS)
     begins = voice & (count == 0)
@@ -51,13 +67,19 @@ def update(records: Records, tick: NDArray[np.int32], voice: NDArray[np.bool_]) 
     records["burst_dip"], records["burst_voiced"] = dip, count
     records["burst_start"] = np.where(begins, tick, records["burst_start"])
 
-    speech = voice & (count >= CONFIRM_TICKS)
+    more = np.where(voice & ~np.isnan(change_db), np.minimum(change_db, LARGEST_CHANGE_DB) - STEADY_DB, 0.0)
+    motion = np.where(begins, 0.0, records["burst_motion_db"] + more)
+    records["burst_motion_db"] = motion
+    moving = records["floor_known"] | (motion >= MOTION_DB)
+    confirmed = (was_speech & ~over) | (voice & (count >= CONFIRM_TICKS) & moving)
+    records["burst_speech"] = confirmed
+    speech = voice & confirmed
     (new,) = np.nonzero(speech & ~was_speech)
     if new.size:
         start, onset = records["burst_start"][new], records["onset"][new]
         records["onset"][new] = np.where(onset < 0, start, onset)
         apart = (onset < 0) | (start - records["last_speech"][new] > PAUSE_TICKS)
         records["segment_start"][new] = np.where(apart, start, records["segment_start"][new])
-        records["speech_ticks"][new] += CONFIRM_TICKS - 1
+        records["speech_ticks"][new] += count[new] - 1
     records["last_speech"] = np.where(speech, tick, records["last_speech"])
     records["speech_ticks"] += speech

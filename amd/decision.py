@@ -38,6 +38,7 @@ FIELDS: list[Field] = [
     ("early", "?", False),
     ("label", "u1", Label.UNKNOWN),
     ("ringback", "?", False),  # reported
+    ("last_tone", "i4", -1),  # last tick of any tone
     ("verdict_tick", "i4", -1),
     ("greeting_ticks", "i4", 0),  # greeting length at a person's verdict
     ("pause_ticks", "f4", 0.0),
@@ -112,8 +113,8 @@ def update(records: Records, tick: NDArray[np.int32], heard: Heard) -> Outcome:
     answered = listening & ~early
     spoken = onset >= 0
     length = np.where(spoken, last - onset + 1, 0)
-    # a sound under way that is not yet speech may become it: no quiet
-    quiet = np.where(heard.voice, 0, tick - last)
+    # a sound under way that is not yet speech may become it, and a tone is no quiet either
+    quiet = np.where(heard.voice, 0, tick - np.maximum(last, records["last_tone"]))
 
     label = heard.tone_label.copy()
     label[label == Label.RINGBACK] = _NOTHING

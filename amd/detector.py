@@ -23,6 +23,8 @@ SOUND_RISE_DB = 5.0
 """A frame sounds when it is this far above the noise floor."""
 RUN_TICKS, BAND_TICKS = 3, 5
 """Ticks after which one steady sinusoid, or sound in the band of call-progress tones, is a tone and no voice."""
+SPOKEN_TICKS = 20
+"""Ticks of speech after which ringing is somebody's voice, and a burst at 1100 Hz or in the band of ringing a beep."""
 HELD_TICKS = 3
 """Lost ticks in a row during which whatever sounded is taken to go on; beyond, they are quiet (a silence-suppressing phone)."""
 
@@ -52,6 +54,8 @@ _MEASURES = ("hz", "purity", "band", "pair")
 _FIELDS: list[Field] = [
     ("tick", "i4", -1),
     ("lost_ticks", "i4", 0),  # lost in a row
+    ("toned", "?", False),  # the tick before was like a tone
+    ("sounded", "?", True),  # the tick before had information
     ("heard_dbfs", "f4", SILENT_DBFS),  # measures of the tick before, repeated when one is lost
     *((f"heard_{name}", "f4", 0.0) for name in _MEASURES),
     *decision.FIELDS,
@@ -221,25 +225,31 @@ class Detector:
         measured = _measure(frames, np.flatnonzero(tonal_levels))
         if valid is not None:
             level = _conceal(records, valid, level, measured)
+        change = _change(records, tick, level, measured)
         _remember(records, level, measured)
 
         sounding = level > np.maximum(floor + SOUND_RISE_DB, voice.FAINTEST_DBFS)
-        speech_before = records["onset"] >= 0
+        speech_before = records["speech_ticks"] >= SPOKEN_TICKS
         tone_label, tone_reason = tones.update(records, measured, level)
         progress_label = progress.update(records, measured, level, sounding)
         tonal = (records["run_ticks"] >= RUN_TICKS) | (
             (records["cadence_now"] >= progress.BAND) & (records["cadence_ticks"] >= BAND_TICKS)
         )
-        speaking = voice.update(records, level, informative & ~tonal) & ~tonal
+        # a frame after nothing may hold only part of a tick's noise
+        teaching = informative & ~tonal & records["sounded"]
+        records["sounded"] = informative
+        voiced = voice.update(records, level, change, teaching)
+        speaking = voiced & ~tonal
+        records["last_tone"] = np.where(voiced & tonal, tick, records["last_tone"])
         beep, calling = bursts.update(records, tick, level, speaking, speech_before)
-        cadence.update(records, tick, speaking)
+        cadence.update(records, tick, speaking, change)
 
         tone_label[calling], tone_reason[calling] = Label.FAX, Reason.FAX_CNG
         paced = (progress_label != Label.UNKNOWN) & (tone_label == Label.UNKNOWN)
         tone_label[paced], tone_reason[paced] = progress_label[paced], Reason.TONE_CADENCE
         # ringing after someone spoke is their voice or their music, and a beep after a network tone is part of it
         tone_label[(tone_label == Label.RINGBACK) & speech_before] = Label.UNKNOWN
-        beep = beep & ~_NO_BEEP[records["label"]]
+        beep &= ~(_NO_BEEP[records["label"]] | records["early"])
         outcome = decision.update(records, tick, decision.Heard(tone_label, tone_reason, beep, speaking))
         return _collect(records, rows, tick, beep, outcome)
 
@@ -247,6 +257,17 @@ class Detector:
 _THRESHOLDS = tuple(decision.thresholds(DetectorConfig()))
 _NO_BEEP = np.zeros(max(Label) + 1, np.bool_)
 _NO_BEEP[[Label.FAX, Label.SIT, Label.BUSY, Label.REORDER]] = True
+
+
+def _change(
+    records: Records, tick: NDArray[np.int32], level: NDArray[np.float32], measured: ToneFrames
+) -> NDArray[np.float32]:
+    # a tone that begins or ends changes the level without being speech
+    toned = (measured.purity >= tones.PURITY) | (measured.band >= progress.BAND_SHARE)
+    toned |= measured.pair >= progress.PAIR_SHARE
+    counted = (tick > 0) & ~toned & ~records["toned"]
+    records["toned"] = toned
+    return np.where(counted, np.abs(level - records["heard_dbfs"]), np.float32(np.nan))
 
 
 def _measure(frames: Frames, active: NDArray[np.intp]) -> ToneFrames:

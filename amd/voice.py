@@ -16,7 +16,10 @@ WINDOW_TICKS = 16
 WINDOWS = 6
 """Windows that make up the memory of the floor: 1.9 s, longer than people speak without a gap between words."""
 FIRST_FLOOR_DBFS = -38.0
-"""Highest floor believed until a whole memory has been heard: speech from the first frame must not become the floor."""
+"""Highest floor believed until a whole memory, or one steady window, has been heard: speech from the first frame on must not
+become the floor."""
+STEADY_DB = 0.9
+"""Mean change of level from tick to tick in a window of noise alone: 0.5 dB for white noise, over 2 for speech."""
 HIGHEST_FLOOR_DBFS = -25.0
 """Highest floor ever believed."""
 RISE_DB = 6.0
@@ -34,6 +37,8 @@ SMOOTHING = np.float32(0.4)
 FIELDS: list[Field] = [
     ("smooth_dbfs", "f4", 0.0),  # level over a few ticks
     ("minimum_dbfs", "f4", np.inf),  # least of the smoothed level in the window under way
+    ("window_change_db", "f4", 0.0),  # sum of changes of level in the window under way
+    ("floor_known", "?", False),  # by a whole memory, a steady window, or a frame below FIRST_FLOOR_DBFS
     ("minima_dbfs", f"({WINDOWS},)f4", np.inf),
     ("heard_ticks", "i4", 0),  # ticks the floor has learned from
     ("floor_dbfs", "f4", -np.inf),
@@ -43,7 +48,10 @@ FIELDS: list[Field] = [
 
 
 def update(
-    records: Records, level_dbfs: NDArray[np.float32], teaching: NDArray[np.bool_]
+    records: Records,
+    level_dbfs: NDArray[np.float32],
+    change_db: NDArray[np.float32],
+    teaching: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
     """Advance the floor and tell voice from quiet.
 
@@ -53,6 +61,8 @@ def update(
         Rows, changed in place; ``floor_dbfs`` holds the noise floor afterwards.
     level_dbfs : numpy.ndarray of float32, shape (n,)
         Levels of this tick.
+    change_db : numpy.ndarray of float32, shape (n,)
+        How far the level is from that of the tick before, NaN where a tone began or ended.
     teaching : numpy.ndarray of bool, shape (n,)
         False where the frame says nothing about the floor: lost, muted, or a steady tone.
 
@@ -82,7 +92,14 @@ def update(
     minima[full, heard[full] // WINDOW_TICKS % WINDOWS] = least[full]
     floor = np.minimum(minima.min(axis=1), least)
     least[full] = np.inf
-    highest = np.where(heard < WINDOW_TICKS * WINDOWS, FIRST_FLOOR_DBFS, HIGHEST_FLOOR_DBFS)
+    change = records["window_change_db"] + np.where(teaching & ~np.isnan(change_db), change_db, 0.0)
+    steady = change[full] < STEADY_DB * WINDOW_TICKS
+    change[full] = 0.0
+    records["window_change_db"] = change
+    known = records["floor_known"] | (heard >= WINDOW_TICKS * WINDOWS) | (floor < FIRST_FLOOR_DBFS)
+    known[full] |= steady
+    records["floor_known"] = known
+    highest = np.where(known, HIGHEST_FLOOR_DBFS, FIRST_FLOOR_DBFS)
     # nothing heard yet: no floor
     floor = np.where(heard > 0, np.minimum(floor, highest), -np.inf)
     loudest = np.where(teaching, np.maximum(records["loudest_dbfs"], smooth), records["loudest_dbfs"])
