@@ -23,10 +23,10 @@ from dialer_core.calls.originate import Originator
 from dialer_core.calls.records import CallRecords
 from dialer_core.calls.trunks import Trunks
 from dialer_core.campaigns import hopper, recycle
-from dialer_core.dialing import Dialing
 from dialer_core.campaigns.run import CampaignCue, CampaignRun
 from dialer_core.compliance import abandonment
 from dialer_core.compliance.rules import RulePack
+from dialer_core.dialing import Dialing
 from dialer_core.events import CampaignStarted, EngineRestarted, MediaLost, TrunkStateChanged, WorkerLost
 from dialer_core.ipc.messages import (
     CloseLeg,
@@ -63,6 +63,8 @@ log = structlog.get_logger(__name__)
 
 STEP_INTERVAL_S = 0.1
 """Pacing looks at least so often; every change wakes it at once."""
+LEDGER_INTERVAL_S = 60.0
+"""How often what is older than the ledger's window is taken out of it."""
 DRAIN_LIMIT_S = 300.0
 """Conversations may go on for so long after SIGTERM; a second SIGTERM ends them."""
 
@@ -195,7 +197,10 @@ class CallLoop:
 
     async def run(self) -> None:
         """Run until `stopped`: pacing steps, trunk probes, loop lag."""
-        tasks = [asyncio.create_task(work) for work in (self._steps(), self._probes(), self.lag.run())]
+        tasks = [
+            asyncio.create_task(work)
+            for work in (self._steps(), self._probes(), self._ledgers(), self.lag.run())
+        ]
         try:
             await self.stopped.wait()
         finally:
@@ -208,6 +213,11 @@ class CallLoop:
         while True:
             await asyncio.sleep(STEP_INTERVAL_S)
             self._step()
+
+    async def _ledgers(self) -> None:
+        while True:
+            await asyncio.sleep(LEDGER_INTERVAL_S)
+            self.dialing.refresh_ledgers()
 
     def wake(self) -> None:
         """Look again in this turn of the loop, once, however many changes ask for it."""
@@ -273,7 +283,7 @@ class CallLoop:
                 self.flow.release(attempt, Outcome.CANCELLED)
             return
         log.info("draining", live=len(self.machine.attempts))
-        self.dialing.draining = True
+        self.dialing.drain()
         for attempt in list(self.machine.attempts.values()):
             if attempt.state in RINGING_STATES:
                 self.flow.release(attempt, Outcome.CANCELLED)

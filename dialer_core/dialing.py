@@ -7,6 +7,7 @@ ages (`pacing`); which lead comes next, and whether it may be contacted, is the 
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ from dialer_core.campaigns import hopper
 from dialer_core.campaigns.allocation import Allocation
 from dialer_core.campaigns.emptiness import EmptyReport, report
 from dialer_core.campaigns.run import CampaignCue, CampaignRun
+from dialer_core.compliance import abandonment
 from dialer_core.errors import CommandRefusedError
 from dialer_core.events import (
     CampaignEmpty,
@@ -158,6 +160,33 @@ class Dialing:
         """Store a campaign's state with the events that tell of it."""
         state = campaign.state
         self._runtime.store(lambda tx: campaign_rows.set_state(tx, campaign.id, state), *events)
+
+    def drain(self) -> None:
+        """Place nothing more, for good."""
+        self.draining = True
+        for campaign in self.campaigns.values():
+            campaign.draining = True
+
+    def refresh_ledgers(self) -> None:
+        """Read every campaign's abandonment ledger again: what is older than its window has rolled out of it."""
+        now_utc = self._runtime.clock.utc()
+        for campaign in self.campaigns.values():
+            self._refresh_ledger(campaign, now_utc)
+
+    def _refresh_ledger(self, campaign: CampaignRun, now_utc: dt.datetime) -> None:
+        live, abandoned = campaign.live_answers, campaign.abandoned
+
+        def refreshed(done: asyncio.Future[tuple[int, int]]) -> None:
+            if done.cancelled() or done.exception() is not None:
+                return  # a store that is away is told elsewhere; the counts in memory go on
+            stored_live, stored_abandoned = done.result()
+            # What was counted while the question was under way is not in the answer.
+            campaign.ledger_live = stored_live + campaign.live_answers - live
+            campaign.ledger_abandoned = stored_abandoned + campaign.abandoned - abandoned
+
+        self._runtime.journal.submit(
+            lambda tx: abandonment.tightest(tx, campaign.id, campaign.pack, now_utc)
+        ).add_done_callback(refreshed)
 
     # --- what pacing learns (calls.call_flow.Observer) ---------------------------------------------------------------------
 

@@ -158,6 +158,10 @@ class WorkerPool:
                 if self._stray_legs is not None:
                     self._stray_legs(name, tuple(leg.leg_id for leg in event.legs))
             case LegEnded():
+                if not event.invite_sent:
+                    worker.slots_used = (
+                        worker.capacity
+                    )  # it was full after all; its next report says how full
                 self._on_event(name, event)
                 self._on_capacity()
             case _:

@@ -377,7 +377,7 @@ def _with_environment(raw: dict[str, Any]) -> dict[str, Any]:
 def _section_table(file: Path, raw: dict[str, Any], table: str) -> dict[str, Any]:
     extra = set(raw) - {table}
     if extra:
-        msg = f"{file}: {sorted(extra)[0]}: unknown setting; this file holds [{table}.NAME] tables only"
+        msg = f"{file}: {min(extra)}: unknown setting; this file holds [{table}.NAME] tables only"
         raise ConfigError(msg)
     return dict(raw.get(table, {}))
 
@@ -433,11 +433,12 @@ def load_settings(directory: Path) -> Settings:
     for file in sorted((directory / "campaigns").glob("*.toml")):
         campaign = parse(CampaignSettings, file, read_toml(file))
         campaigns[CampaignId(file.stem)] = campaign
-        for trunk in campaign.trunks if campaign else ():
-            if trunk not in trunks:
-                problems.append(
-                    f"{file}: trunks: {trunk!r} is not in {trunks_file}; known are: {', '.join(sorted(trunks)) or 'none'}"
-                )
+        known = ", ".join(sorted(trunks)) or "none"
+        problems += [
+            f"{file}: trunks: {trunk!r} is not in {trunks_file}; known are: {known}"
+            for trunk in (campaign.trunks if campaign else ())
+            if trunk not in trunks
+        ]
     for name, agent in agents.items():
         for campaign_name in agent.campaigns if agent else ():
             if campaign_name not in campaigns:

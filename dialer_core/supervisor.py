@@ -1,7 +1,7 @@
 """`dialer run`: starts media plane, line workers, engine and host, watches them, starts again what dies, drains on SIGTERM.
 
-It owns processes and nothing else: no state, no calls, no database. Everything it starts can be started again without it losing anything, because none of
-it knows the supervisor.
+It owns processes and nothing else: no state, no calls. Everything it starts can be started again without losing anything, because none
+of it knows the supervisor.
 """
 
 from __future__ import annotations

@@ -159,18 +159,20 @@ class CallFlow:
                 if self._machine.feed(attempt, Cue.ANSWERED):
                     self._answered(attempt, event)
             case LegEnded():
-                if (
-                    not event.invite_sent
-                    and attempt.placements < MAX_PLACEMENTS
-                    and attempt.state is S.PLACING
-                ):
-                    self._originator.place(
-                        attempt
-                    )  # that worker was full: no INVITE has left, another one takes it
-                    return
-                self._end(attempt, event.code, event.q850, event.by)
+                if not self._placed_elsewhere(attempt, event):
+                    self._end(attempt, event.code, event.q850, event.by)
             case _:
                 pass
+
+    def _placed_elsewhere(self, attempt: Attempt, event: LegEnded) -> bool:
+        """A worker that was full refuses before any INVITE leaves: another one takes the same attempt."""
+        if event.invite_sent or attempt.state is not S.PLACING or attempt.placements >= MAX_PLACEMENTS:
+            return False
+        self._originator.place(attempt)
+        if attempt.worker is None:
+            return False
+        self._records.leg_placed(attempt, attempt.worker)
+        return True
 
     def on_worker_lost(self, worker: WorkerId) -> int:
         """A worker died: its attempts end as `interrupted`; returns how many."""
