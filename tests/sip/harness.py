@@ -152,6 +152,23 @@ class Engine:
         self._socket.close()
 
 
+def attached(path: Path) -> Engine | None:
+    """Return an engine attached to the worker at `path`, or None while nobody listens."""
+    try:
+        return Engine(path)
+    except OSError:
+        return None
+
+
+def options(port: int, *, source: str = "127.0.0.1", own_port: int = 5060, call_id: str = "options") -> bytes:
+    """Return an OPTIONS request to a worker, as some stranger would send it."""
+    return (
+        f"OPTIONS sip:dialer@127.0.0.1:{port} SIP/2.0\r\nVia: SIP/2.0/UDP {source}:{own_port};branch=z9hG4bK{call_id}\r\n"
+        f"From: <sip:a@{source}>;tag=1\r\nTo: <sip:dialer@127.0.0.1>\r\nCall-ID: {call_id}\r\nCSeq: 1 OPTIONS\r\n"
+        f"Contact: <sip:a@{source}:{own_port}>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+    ).encode()
+
+
 class Worker:
     """A worker process of its own, as started by hand; killed at the end of the `with` block."""
 
@@ -189,9 +206,7 @@ class Worker:
             assert self.process is not None
             if self.process.poll() is not None:
                 raise AssertionError(f"the worker ended: {self.log()}")
-            with suppress(OSError):
-                return Engine(self.socket_path)
-            return None
+            return attached(self.socket_path)
 
         self.engine = wait_until(connected, 10.0, "the worker's socket")
         self._engines.append(self.engine)

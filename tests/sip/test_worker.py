@@ -23,17 +23,10 @@ from dialer_core.ipc.messages import (
 )
 from dialer_core.vocabulary import EndedBy, LegId
 from tests.polling import wait_until
-from tests.sip.harness import Worker, free_port, sipp
+from tests.sip.harness import Worker, free_port, options, sipp
 from tests.skips import requires_program
 
 pytestmark = [pytest.mark.sip, requires_program("sipp")]
-
-OPTIONS = (
-    "OPTIONS sip:dialer@127.0.0.1:{port} SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{own};branch=z9hG4bK{own}\r\n"
-    "From: <sip:a@{host}>;tag=1\r\nTo: <sip:dialer@127.0.0.1>\r\nCall-ID: options-{own}\r\nCSeq: 1 OPTIONS\r\n"
-    "Contact: <sip:a@{host}:{own}>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
-)
-
 
 @pytest.fixture
 def worker() -> Iterator[Worker]:
@@ -255,8 +248,8 @@ def _answers(worker: Worker, source: str, timeout_s: float) -> bool:
         stranger.bind((source, 0))
         stranger.settimeout(timeout_s)
         own = stranger.getsockname()[1]
-        text = OPTIONS.format(port=worker.sip_port, host=source, own=own)
-        stranger.sendto(text.encode(), ("127.0.0.1", worker.sip_port))
+        request = options(worker.sip_port, source=source, own_port=own, call_id=f"options-{own}")
+        stranger.sendto(request, ("127.0.0.1", worker.sip_port))
         try:
             return stranger.recv(2000).startswith(b"SIP/2.0 200")
         except TimeoutError:
