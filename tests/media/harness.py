@@ -86,6 +86,8 @@ class FarEnd:
         self.packets: list[Received] = []
         self.reports: list[bytes] = []
         self.frames_sent = 0
+        self.begun_ns = 0
+        """When `speak` was last called."""
         self._target: tuple[str, int] | None = None
         self._speech: Callable[[int], bytes | None] | None = None
         self._samples = 160
@@ -136,7 +138,7 @@ class FarEnd:
         with self._lock:
             self._samples = samples
             self._speech = speech or (lambda n: (tagged(n, self.whose) * 2)[:samples])
-            self._next_ns = time.monotonic_ns()
+            self._next_ns = self.begun_ns = time.monotonic_ns()
         os.write(self._wake_w, b"x")
 
     def perform(self, steps: list[Callable[[], None]]) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialer_core.media import rtcp
+from tests.media.captures import read_udp
 
 pytestmark = pytest.mark.unit
 
@@ -61,15 +62,14 @@ def test_any_bytes_can_be_parsed(noise: bytes, at: int, value: int) -> None:
 
 @pytest.mark.needs_shared
 def test_captured_reports_are_read(shared_data: Path) -> None:
-    """Every compound packet of a capture with several to a datagram yields a report of one SSRC or more."""
-    capture = (shared_data / "sip_rtp_pcaps" / "ndpi" / "rtcp_multiple_pkts_in_the_same_datagram.pcap").read_bytes()
-    at, read = 24, 0
-    while at + 16 <= len(capture):
-        length = int.from_bytes(capture[at + 8 : at + 12], "little")
-        datagram = capture[at + 16 + 42 : at + 16 + length]
-        at += 16 + length
-        if len(datagram) > 8 and datagram[0] >> 6 == 2 and datagram[1] in (200, 201):
-            reports = [part for part in rtcp.parse(datagram) if isinstance(part, rtcp.Report)]
-            assert reports
-            read += len(reports)
-    assert read > 0
+    """FreeSWITCH's SRs and the RRs that answer them are read, each out of its compound packet."""
+    capture = shared_data / "sip_rtp_pcaps" / "ndpi" / "rtcp_multiple_pkts_in_the_same_datagram.pcap"
+    said = [list(rtcp.parse(datagram.data)) for datagram in read_udp(capture)]
+    assert [len(parts) for parts in said] == [1] * 5
+    first, second = said[0][0], said[1][0]
+    assert isinstance(first, rtcp.Report)
+    assert isinstance(second, rtcp.Report)
+    assert (first.ssrc, first.ntp is None) == (0x5D931534, False)
+    assert second.ntp is None
+    assert (first.packets, first.octets, first.timestamp) == (200, 32_000, 32_000)
+    assert second.blocks[0].highest_sequence == 48_834
