@@ -152,10 +152,12 @@ class ForkServer:
         Raises
         ------
         StartError
-            One of this id runs already, or nothing could be forked.
+            One of this id runs already, `stop` has been called, or nothing could be forked.
         """
         if worker_id in self._workers or worker_id in self._forking:
             raise StartError(f"worker {worker_id} runs already")
+        if self._stopping:
+            raise StartError("the line workers are being stopped")
         await self._ensure_server()
         if self._link is None:
             raise StartError("the fork server went away")
@@ -188,13 +190,13 @@ class ForkServer:
 
     async def stop(self, patience_s: float = 5.0) -> None:
         """Terminate all workers, kill those that stay longer than `patience_s`, then end the fork server."""
+        self._stopping = True
         for worker_id in self._workers:
             self.terminate(worker_id)
         await self._all_gone(patience_s)
         for worker_id in self._workers:
             self.kill(worker_id)
         await self._all_gone(patience_s)
-        self._stopping = True
         if self._link is not None:
             self._link.close()
         if self._process is not None:
@@ -278,8 +280,6 @@ class ForkServer:
         for waiting in self._forking.values():
             if not waiting.done():
                 waiting.set_exception(StartError("the fork server ended while it started a worker"))
-        if self._stopping:
-            return
         _log.error("fork_server_lost", workers=len(self._workers))
         loop = asyncio.get_running_loop()
         for worker_id, running in list(self._workers.items()):
