@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select
 
 from dialer_core.store import models
+from dialer_core.verify import verify_store
 from tests.engine.virtual import Floor
 
 
@@ -25,10 +26,5 @@ def event_names(floor: Floor) -> list[str]:
 
 def verified(floor: Floor) -> None:
     """Fail with every violated invariant."""
-    try:
-        from dialer_core.verify import verify_store
-    except ImportError:
-        return
-
     report = verify_store(floor.database, packs=floor.packs, now=floor.clock.utc())
     assert not report.violations, "\n".join(str(violation) for violation in report.violations)

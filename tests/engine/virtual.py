@@ -97,7 +97,8 @@ class Behaviour:
     q850: int = 0
     verdict: Verdict | None = Verdict.HUMAN
     verdict_s: float = 1.0
-    greeting_s: float = 0.6
+    silence_s: float = 0.5
+    """Silence between the greeting's end and the verdict; a verdict of silence has no greeting."""
     revised: Verdict | None = None
     revised_s: float = 1.5
     talk_s: float = 30.0
@@ -334,11 +335,12 @@ class FakeCarrier:
         behaviour = call.behaviour
         if behaviour.verdict is None:
             return
-        greeting_end_ns = self.now_ns() + int(behaviour.greeting_s * 1e9)
 
         def decide() -> None:
             label = behaviour.verdict
             assert label is not None
+            greeted = label is not Verdict.SILENCE
+            greeting_end_ns = self.now_ns() - int(behaviour.silence_s * 1e9) if greeted else 0
             live = label in (Verdict.HUMAN, Verdict.SILENCE, Verdict.UNKNOWN)
             self.tell_media(
                 LegVerdict(
@@ -352,8 +354,7 @@ class FakeCarrier:
                 )  # fmt: skip
             )
             if live and listen.mode != "monitor":
-                left_s = (greeting_end_ns - self.now_ns()) / 1e9 + listen.agent_wait_s
-                self._run_fallback(call, max(0.0, left_s))
+                self._run_fallback(call, listen.agent_wait_s - (behaviour.silence_s if greeted else 0.0))
             if behaviour.revised is not None:
                 self.later(call, behaviour.revised_s, revise)
 
