@@ -38,7 +38,9 @@ def test_no_state_is_entered_from_nowhere_but_the_first() -> None:
     reached, new = set(), {S.COMMITTED}
     while new:
         reached |= new
-        new = {cell for (state, _), cell in TABLE.items() if state in reached and isinstance(cell, S)} - reached
+        new = {
+            cell for (state, _), cell in TABLE.items() if state in reached and isinstance(cell, S)
+        } - reached
     assert reached == set(S)
 
 

@@ -35,10 +35,12 @@ pytestmark = pytest.mark.unit
     ],
 )
 def test_a_final_response_has_its_outcome(
-    code: int, q850: int, by: EndedBy, rang: bool, progressed: bool, outcome: Outcome
+    code: int, q850: int, by: EndedBy, *, rang: bool, progressed: bool, outcome: Outcome
 ) -> None:
     """The code says it, unless a Q.850 cause says more; normal clearing says nothing."""
-    assert outcome_of_response(code, q850, by, rang=rang, progressed=progressed, early_verdict=None) is outcome
+    assert (
+        outcome_of_response(code, q850, by, rang=rang, progressed=progressed, early_verdict=None) is outcome
+    )
 
 
 @pytest.mark.parametrize(

@@ -375,5 +375,5 @@ def test_a_restarted_engine_ends_what_it_finds_as_interrupted(make_floor: MakeFl
 
     floor.loop.run_until_complete(crash_and_restart())
     verified(floor)
-    assert [a.outcome for a in attempts(floor)][0] == Outcome.INTERRUPTED
+    assert attempts(floor)[0].outcome == Outcome.INTERRUPTED
     assert "engine.restarted" in event_names(floor)

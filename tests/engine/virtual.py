@@ -351,7 +351,7 @@ class FakeCarrier:
                     confidence=0.9,
                     provisional=live,
                     greeting_end_ns=greeting_end_ns,
-                )  # fmt: skip
+                )
             )
             if live and listen.mode != "monitor":
                 self._run_fallback(call, listen.agent_wait_s - (behaviour.silence_s if greeted else 0.0))
