@@ -52,7 +52,7 @@ def active(tx: Tx) -> list[Agent]:
     return [Agent(**row._asdict()) for row in tx.execute(query)]
 
 
-def change_state(  # noqa: PLR0917 - an interval's fields, in the order of its columns
+def change_state(
     tx: Tx,
     agent_id: AgentId,
     session_id: str,

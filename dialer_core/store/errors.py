@@ -26,6 +26,8 @@ _SQLITE_BUSY = 5
 # error, lock.
 _POSTGRESQL_AWAY = frozenset({"08", "40", "53", "55", "57", "58"})
 _READ_ONLY_TRANSACTION = "25006"
+# Classes whose messages speak of the connection or the statement and quote no value of a row.
+_QUOTABLE = _POSTGRESQL_AWAY | {"25", "28", "3D", "42"}
 
 
 class DatabaseAwayError(StoreError):
@@ -87,7 +89,7 @@ def as_store_error(error: exc.SQLAlchemyError, place: str) -> StoreError:
 def _first_line(error: exc.SQLAlchemyError) -> str:
     origin = getattr(error, "orig", None)
     state = getattr(origin, "sqlstate", None)
-    if origin is not None and state is not None and state[:2] not in {*_POSTGRESQL_AWAY, "25", "28", "3D", "42"}:
+    if origin is not None and state is not None and state[:2] not in _QUOTABLE:
         return f"{type(origin).__name__} ({state})"  # such messages may quote a value
     text = str(origin if origin is not None else error).strip()
     return text.splitlines()[0] if text else type(error).__name__

@@ -44,7 +44,7 @@ def require_current(connection: Connection, place: str) -> None:
     _refuse_newer(revision, place)
     if revision is None:
         raise StoreError(
-            f"the database {place} has no tables yet; run the migrations ('dialer init' or 'dialer run' does)"
+            f"the database {place} has no tables yet; run the migrations ('dialer run' does at its start)"
         )
     if revision != head:
         raise StoreError(
