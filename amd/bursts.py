@@ -95,23 +95,24 @@ def _run_ends(
     level_dbfs: NDArray[np.float32],
     speech_before: NDArray[np.bool_],
 ) -> None:
-    hz, ended = records["run_hz"], records["ended_ticks"]
+    (at,) = np.nonzero(records["ended_ticks"] > 1)
+    ended = records.take(at)
+    hz, dbfs = ended["ended_hz"], ended["ended_dbfs"]
     # the frame the run ended in may still hold part of the tone
-    fall = np.minimum(level_dbfs - records["run_dbfs"], 0.0) / 10.0
-    ticks = ended + records["run_attack"] + np.where(records["run_ticks"] == 0, 10.0**fall, 0.0)
+    part = 10.0 ** (np.minimum(level_dbfs[at] - dbfs, 0.0) / 10.0)
+    ticks = ended["ended_ticks"] + ended["ended_attack"] + part
     calling = (np.abs(hz - CNG_HZ) <= CNG_TOLERANCE_HZ) & (ticks >= CNG_MIN_TICKS) & (ticks <= CNG_MAX_TICKS)
     band = (hz >= BAND_HZ[0]) & (hz <= BAND_HZ[1])
     burst = (
-        (ended > 1)
-        & (records["run_ticks"] == 0)
-        & (ticks >= MIN_TICKS)
+        (ticks >= MIN_TICKS)
         & (ticks <= MAX_TICKS)
-        & (records["run_purity"] >= PURITY)
-        & (records["run_before_dbfs"] < records["run_dbfs"] - FALL_DB)
+        & (ended["ended_purity"] >= PURITY)
+        & (ended["ended_before_dbfs"] < dbfs - FALL_DB)
         & (hz >= LOWEST_HZ)
         & (hz <= HIGHEST_HZ)
-        & (speech_before | calling | (~band & (records["run_quiet"] >= BEFORE_TICKS)))
+        & (speech_before[at] | calling | (~band & (ended["run_quiet"] >= BEFORE_TICKS)))
     )
-    records["burst_end"][burst] = tick[burst] - 1
-    records["burst_dbfs"][burst] = records["run_dbfs"][burst]
-    records["burst_calling"][burst] = calling[burst]
+    rows = at[burst]
+    records["burst_end"][rows] = tick[rows] - 1
+    records["burst_dbfs"][rows] = dbfs[burst]
+    records["burst_calling"][rows] = calling[burst]

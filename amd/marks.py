@@ -43,7 +43,7 @@ class Marks:
     kind : numpy.ndarray of uint8, shape (n_marks,)
         `MarkKind` codes.
     label : numpy.ndarray of uint8, shape (n_marks,)
-        `Label` codes; for a beep the row's label so far, `Label.UNKNOWN` if none.
+        `Label` codes; for a beep the row's label, a verdict of the same tick included, `Label.UNKNOWN` if none.
     reason : numpy.ndarray of uint8, shape (n_marks,)
         `Reason` codes.
     confidence : numpy.ndarray of float32, shape (n_marks,)

@@ -40,14 +40,21 @@ _SIT_REASON[_HIGH, _LOW] = Reason.SIT_VACANT
 _SIT_REASON[_LOW, _HIGH] = Reason.SIT_REORDER
 _SIT_REASON[_HIGH, _HIGH] = Reason.SIT_NO_CIRCUIT
 
+ENDED = ("hz", "dbfs", "purity", "attack", "before_dbfs")
+"""Measures of a run that are kept when it ends."""
+
 FIELDS: list[Field] = [
-    ("run_ticks", "i4", 0),  # length of the run under way, 0 between runs
-    ("run_hz", "f4", 0.0),  # mean frequency and level of the run, or of the last one
+    # the run under way: its length (0 between runs), mean frequency, level and purity, the part of a tick it began before its
+    # first tonal frame, and the level two ticks before that frame, where none of the tone can be
+    ("run_ticks", "i4", 0),
+    ("run_hz", "f4", 0.0),
     ("run_dbfs", "f4", 0.0),
     ("run_purity", "f4", 0.0),
-    ("run_attack", "f4", 0.0),  # part of a tick the run began before its first tonal frame
-    ("run_before_dbfs", "f4", 0.0),  # level two ticks before that frame, where none of the tone can be
-    ("ended_ticks", "i4", 0),  # length of the run that ended on this tick, 0 if none did
+    ("run_attack", "f4", 0.0),
+    ("run_before_dbfs", "f4", 0.0),
+    # the run that ended on this tick: its length, 0 if none did, and the same measures
+    ("ended_ticks", "i4", 0),
+    *((f"ended_{name}", "f4", 0.0) for name in ENDED),
     ("last_dbfs", "f4", -np.inf),  # levels of the tick before and of the one before that
     ("before_dbfs", "f4", -np.inf),
     ("sit_stage", "u1", 0),  # information tones heard in order
@@ -103,6 +110,9 @@ def _advance_runs(records: Records, tones: ToneFrames, level_dbfs: NDArray[np.fl
     fading = (run_ticks > 0) & (level_dbfs < run_dbfs - SWELL_DB)
     begins = tonal & ~more & ~fading
     records["ended_ticks"] = np.where(more, 0, run_ticks)
+    (ended,) = np.nonzero(records["ended_ticks"])
+    for name in ENDED:
+        records[f"ended_{name}"][ended] = records[f"run_{name}"][ended]
     (begun,) = np.nonzero(begins)
     (on,) = np.nonzero(more)
     run_ticks[~more & ~begins] = 0

@@ -1,0 +1,104 @@
+"""Recording beeps: found at once wherever recorders put them, and nowhere else."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from amd import Label, Mark, MarkKind, Reason, detect
+from tests.amd.sounds import cadenced, pcm, silence, speech, tone
+
+pytestmark = pytest.mark.unit
+
+
+def beeps(marks: list[Mark]) -> list[Mark]:
+    """Return the beep marks."""
+    return [mark for mark in marks if mark.kind is MarkKind.BEEP]
+
+
+@pytest.mark.parametrize("hz", [400.0, 440.0, 620.0, 800.0, 1000.0, 1100.0, 1400.0])
+@pytest.mark.parametrize("seconds", [0.1, 0.25, 0.5, 1.5])
+@pytest.mark.parametrize("noise_dbfs", [-65.0, -32.0])
+def test_a_beep_after_a_greeting_is_marked_within_100_ms_of_its_end(
+    hz: float, seconds: float, noise_dbfs: float
+) -> None:
+    """Any usual pitch and length, on a quiet line and at 12 dB over noise: one mark, its end exact to a tick."""
+    greeting = speech(2.5, np.random.default_rng(1), -18.0)
+    sound = pcm(
+        silence(0.5), greeting, silence(0.4), tone(hz, seconds, -20.0), silence(1.0), noise_dbfs=noise_dbfs
+    )
+    (beep,) = beeps(detect(sound))
+    end_s = 0.5 + 2.5 + 0.4 + seconds
+    assert abs((beep.beep_end_tick + 1) * 0.02 - end_s) <= 0.021
+    assert 0.0 <= (beep.tick + 1) * 0.02 - end_s <= 0.1
+
+
+def test_a_beep_after_speech_makes_a_machine() -> None:
+    """A beep revises the verdict of a person; one that comes before any verdict gives the machine's."""
+    greeting = speech(1.5, np.random.default_rng(2))
+    late = detect(pcm(silence(0.4), greeting, silence(0.9), tone(1000.0, 0.3), silence(1.0)))
+    assert [(mark.kind, mark.label, mark.reason) for mark in late] == [
+        (MarkKind.VERDICT, Label.HUMAN, Reason.SHORT_GREETING),
+        (MarkKind.BEEP, Label.MACHINE, Reason.BEEP),
+        (MarkKind.REVISED, Label.MACHINE, Reason.BEEP),
+    ]
+    soon = detect(pcm(silence(0.4), greeting, silence(0.15), tone(1000.0, 0.3), silence(1.0)))
+    assert [(mark.kind, mark.label) for mark in soon] == [
+        (MarkKind.BEEP, Label.MACHINE),
+        (MarkKind.VERDICT, Label.MACHINE),
+    ]
+
+
+def test_a_beep_is_marked_long_after_the_verdict() -> None:
+    """After a machine's verdict the row listens on for the beep, so that a message may be left."""
+    sound = pcm(
+        silence(0.4), speech(12.0, np.random.default_rng(3)), silence(0.6), tone(850.0, 0.4), silence(0.5)
+    )
+    verdict, beep = detect(sound)
+    assert (verdict.kind, verdict.label, verdict.reason) == (
+        MarkKind.VERDICT,
+        Label.MACHINE,
+        Reason.LONG_GREETING,
+    )
+    assert (beep.kind, beep.label) == (MarkKind.BEEP, Label.MACHINE)
+
+
+@pytest.mark.parametrize(
+    ("what", "sound"),
+    [
+        ("ringback of two frequencies", cadenced("us_ringback", 8.0)),
+        ("ringback of one frequency", cadenced("mx_ringback", 8.0)),
+        ("busy", cadenced("us_busy", 6.0)),
+        ("a key of a telephone", np.concatenate([silence(0.6), tone((697.0, 1209.0), 0.3), silence(0.6)])),
+        ("two frequencies", np.concatenate([silence(0.6), tone((800.0, 1000.0), 0.4), silence(0.6)])),
+        ("a click", np.concatenate([silence(0.6), tone(1000.0, 0.04), silence(0.6)])),
+        ("a tone that does not end", np.concatenate([silence(0.6), tone(1000.0, 6.0)])),
+        (
+            "a glide",
+            np.concatenate(
+                [
+                    silence(0.6),
+                    0.2 * np.sin(2 * np.pi * np.cumsum(np.linspace(600, 1400, 4000)) / 8000),
+                    silence(0.6),
+                ]
+            ),
+        ),
+    ],
+)
+def test_other_tones_are_no_beeps(what: str, sound: np.ndarray) -> None:
+    """Ringing, busy, keys, chords, clicks, glides and endless tones are not marked as beeps."""
+    assert beeps(detect(pcm(sound))) == [], what
+
+
+@pytest.mark.needs_shared
+def test_the_shared_beeps_are_marked(shared_data: Path) -> None:
+    """Each shared recording of a beep, put after a greeting, is marked within 100 ms of where its level falls."""
+    greeting = speech(2.0, np.random.default_rng(4))
+    for path in sorted((shared_data / "amd" / "beep").glob("*.flac")):
+        sound = soundfile.read(path, dtype="float64")[0]
+        level = np.abs(sound)
+        loud = np.flatnonzero(level > 0.3 * level.max())
+        (beep,) = beeps(detect(pcm(silence(0.5), greeting, silence(0.3), sound, silence(0.5))))
+        end_s = 2.8 + loud[-1] / 8000
+        assert (beep.tick + 1) * 0.02 <= end_s + 0.1, path.name
