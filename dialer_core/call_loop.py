@@ -195,6 +195,12 @@ class CallLoop:
             elif run.settings.start and run.apply(CampaignCue.START):
                 self.dialing.store_state(run, CampaignStarted(campaign_id=name))
 
+    def log_in_unasked(self) -> None:
+        """Log in whoever is `auto_ready`: at the start, and after a restart without anybody asking."""
+        for agent in self.roster.all():
+            if agent.settings.auto_ready and agent.state is AgentState.LOGGED_OUT:
+                self.login(agent.id)
+
     async def run(self) -> None:
         """Run until `stopped`: pacing steps, trunk probes, loop lag."""
         tasks = [

@@ -75,6 +75,7 @@ async def serve(settings: Settings) -> int:
     )
     engine.workers.sources = known_sources(settings)
     await engine.recover()
+    engine.log_in_unasked()
     control = Control(engine)
     hosts: set[Link[EngineToHost, HostCommand]] = set()
 

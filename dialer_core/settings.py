@@ -196,7 +196,7 @@ class AgentSettings(_Section):
     campaigns: tuple[str, ...] = ()
     """Campaigns whose people they take; empty: all."""
     auto_ready: bool = False
-    """Ready as soon as the softphone answers, without an own `ready`."""
+    """Logged in when `dialer run` starts, and ready as soon as the softphone answers, without an own `login` and `ready`."""
     wrap_up_s: Annotated[float, Field(ge=0, le=3600)] | None = None
     """After-call work; by default the campaign's."""
 
