@@ -5,11 +5,9 @@ its own (`tone_plan.py`), so what a recording holds says who was heard, when, an
 of a conversation:
 
 1. margin: in every 200 ms (Hann) from the bridge, or from when the partner began to speak if that is later,
-to the
-   end, the partner's tone is at least `margin_db` over every other tone of the simulation;
+   to the end, the partner's tone is at least `margin_db` over every other tone of the simulation;
 2. gap: the partner's tone is never missing for longer than `gap_ms`, on the time line that a listener behind
-a jitter
-   buffer of `jitter_buffer_ms` hears (what comes later than that is lost);
+   a jitter buffer of `jitter_buffer_ms` hears (what comes later than that is lost);
 3. leak: outside, the partner's tone stays at least `-leak_db` below its level in the conversation.
 
 Allowed for, and told apart in `Limits`: the relay may take `startup_ms` to begin, the time of the bridge
@@ -212,7 +210,8 @@ def _outside(intervals: Sequence[Interval], listen: Interval, limits: Limits) ->
         parts.append((begin_ns, start_ns - int(limits.edge_ms * 1e6)))
         begin_ns = end_ns + int(limits.tail_ms * 1e6)
     parts.append((begin_ns, listen[1]))
-    return [(begin_ns, end_ns) for begin_ns, end_ns in parts if end_ns > begin_ns]
+    clipped = ((max(begin_ns, listen[0]), min(end_ns, listen[1])) for begin_ns, end_ns in parts)
+    return [(begin_ns, end_ns) for begin_ns, end_ns in clipped if end_ns > begin_ns]
 
 
 def _loudest_outside(

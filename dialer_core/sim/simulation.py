@@ -143,7 +143,7 @@ class Simulation:
             ],
             "agent_tones_hz": tone_plan.AGENT_TONES_HZ,
             "customer_tones_hz": tone_plan.CUSTOMER_TONES_HZ,
-            "recordings": str(settings.recordings),
-            "log": str(settings.log),
+            "recordings": str(settings.recordings.resolve()),
+            "log": str(settings.log.resolve()),
             "started_mono_ns": time.monotonic_ns(),
         }
