@@ -10,9 +10,8 @@ import os
 import re
 import socket
 import time
+from pathlib import Path
 from typing import Any
-
-
 
 from dialer_core.errors import StartError
 from dialer_core.ipc.messages import Place, Probe, SipIdentity
@@ -199,12 +198,12 @@ class SipEndpoint:
         """Return the descriptors of pjsip's SIP sockets: those of this process bound to our port."""
         self.sip_sockets_changed = False
         found = []
-        for name in os.listdir("/proc/self/fd"):
+        for entry in Path("/proc/self/fd").iterdir():
             try:
-                with socket.socket(fileno=os.dup(int(name))) as candidate:
+                with socket.socket(fileno=os.dup(int(entry.name))) as candidate:
                     address = candidate.getsockname()
                     if candidate.family == socket.AF_INET and address[1] == self._config.sip_port:
-                        found.append(int(name))
+                        found.append(int(entry.name))
             except OSError:
                 continue  # not a socket, or the listing's own descriptor
         return found

@@ -5,6 +5,7 @@ It owns the listener, the connection and the queue of events. It owns no meaning
 
 from __future__ import annotations
 
+import itertools
 import select
 import socket
 import time
@@ -24,6 +25,7 @@ _log = structlog.get_logger(__name__)
 BACKLOG_MARK_BYTES = 256 * 1024
 """More than this waiting for an engine that is attached and does not read, or for one that is not there: no new calls."""
 _READ_BYTES = 1 << 16
+_FRAMES_PER_WRITE = 64
 
 
 class Poller(Protocol):
@@ -87,16 +89,18 @@ class EngineLink:
             return []  # it was replaced within this turn
         if mask & select.POLLOUT:
             self._write_blocked = False
+            self._poller.register(descriptor, select.POLLIN)
         if mask & (select.POLLIN | select.POLLHUP | select.POLLERR):
             return self._read(self._connection)
         return []
 
     def flush(self) -> None:
-        """Write what the connection takes without blocking."""
+        """Write what the connection takes without blocking; one system call for all of it."""
         while self._connection is not None and self._waiting and not self._write_blocked:
-            frame = self._waiting[0]
+            frames = list(itertools.islice(self._waiting, _FRAMES_PER_WRITE))
+            first = memoryview(frames[0])[self._sent_of_first :]
             try:
-                written = self._connection.send(memoryview(frame)[self._sent_of_first :])
+                written = self._connection.sendmsg([first, *frames[1:]])
             except BlockingIOError:
                 self._write_blocked = True
                 self._poller.register(self._connection.fileno(), select.POLLIN | select.POLLOUT)
@@ -104,13 +108,13 @@ class EngineLink:
             except OSError:
                 self._detach("write failed")
                 return
-            self._sent_of_first += written
-            if self._sent_of_first == len(frame):
-                self._sent_of_first = 0
-                self._waiting.popleft()
-                self._waiting_bytes -= len(frame)
-        if self._connection is not None and not self._waiting:
-            self._poller.register(self._connection.fileno(), select.POLLIN)
+            self._forget_written(written + self._sent_of_first)
+
+    def _forget_written(self, written: int) -> None:
+        while self._waiting and written >= len(self._waiting[0]):
+            written -= len(self._waiting[0])
+            self._waiting_bytes -= len(self._waiting.popleft())
+        self._sent_of_first = written
 
     def close(self, patience_s: float) -> None:
         """Write what is left, as far as the engine reads it within `patience_s`, and remove the socket."""

@@ -21,7 +21,13 @@ import structlog
 from dialer_core.ipc.channel import FrameBuffer, encode_frame
 from dialer_core.log_setup import configure_logging
 from dialer_core.sip import worker
-from dialer_core.sip.pool import FromForkServer, ServerReady, StartWorker, ToForkServer, WorkerExited, WorkerForked
+from dialer_core.sip.pool import (
+    FromForkServer,
+    ServerReady,
+    ToForkServer,
+    WorkerExited,
+    WorkerForked,
+)
 from dialer_core.sip.worker_config import WorkerConfig
 
 _log = structlog.get_logger(__name__)
@@ -94,7 +100,9 @@ class _Server:
             self._say(WorkerExited(worker_id=worker_id, pid=pid, code=os.waitstatus_to_exitcode(status)))
 
     def _say(self, message: FromForkServer) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the end of file follows and is acted on
+        with contextlib.suppress(
+            BrokenPipeError, ConnectionResetError
+        ):  # the end of file follows and is acted on
             self._supervisor.sendall(encode_frame(message))
 
     def _end_all(self) -> None:

@@ -19,7 +19,7 @@ _NULL_FRAME_BYTES = 320
 class _Frame(ctypes.Structure):
     """`pjmedia_frame`."""
 
-    _fields_ = [  # noqa: RUF012 - ctypes reads it once
+    _fields_ = [
         ("type", ctypes.c_int),
         ("buf", ctypes.c_void_p),
         ("size", ctypes.c_size_t),
@@ -31,7 +31,7 @@ class _Frame(ctypes.Structure):
 class _TimeVal(ctypes.Structure):
     """`pj_time_val`."""
 
-    _fields_ = [("sec", ctypes.c_long), ("msec", ctypes.c_long)]  # noqa: RUF012
+    _fields_ = [("sec", ctypes.c_long), ("msec", ctypes.c_long)]
 
 
 class PjLibrary:

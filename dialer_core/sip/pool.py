@@ -90,9 +90,7 @@ class _Running:
 
 
 class ForkServer:
-    """The fork server's process and its workers, seen from the supervisor. Made by `start`.
-
-    """
+    """The fork server's process and its workers, seen from the supervisor. Made by `start`."""
 
     def __init__(self, run_dir: Path, on_exit: OnExit, settings: ForkServerSettings) -> None:
         self._run_dir = run_dir
@@ -104,6 +102,7 @@ class ForkServer:
         self._process: asyncio.subprocess.Process | None = None
         self._ready: asyncio.Future[int] | None = None
         self._stopping = False
+        self._last_gone: asyncio.Future[None] | None = None
         self._starting = asyncio.Lock()
 
     @classmethod
@@ -204,10 +203,9 @@ class ForkServer:
                 await asyncio.wait_for(self._process.wait(), patience_s)
 
     async def _all_gone(self, patience_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + patience_s
-        while self._workers and loop.time() < deadline:
-            await asyncio.sleep(0.02)
+        if self._workers:
+            self._last_gone = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._last_gone], timeout=patience_s)
 
     async def _ensure_server(self) -> None:
         async with self._starting:
@@ -264,6 +262,8 @@ class ForkServer:
         if running.pidfd >= 0:
             asyncio.get_running_loop().remove_reader(running.pidfd)
             os.close(running.pidfd)
+        if not self._workers and self._last_gone is not None and not self._last_gone.done():
+            self._last_gone.set_result(None)
         self._on_exit(worker_id, code)
 
     def _signal(self, worker_id: WorkerId, number: signal.Signals) -> None:

@@ -77,6 +77,7 @@ _LONGEST_POLL_MS = 1000
 _TCP_POLL_MS = 20
 """pjsip's TCP sockets come and go inside the library; while it has some, it is looked at this often."""
 _RECENT_ENDS = 64
+_PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,8 @@ class LineWorker:
         self._health_due_ns = 0
         self._health_slots = -1
         self._longest_turn_ns = 0
+        self._statm = os.open("/proc/self/statm", os.O_RDONLY)
+        self._resident_mb = self._read_resident_mb()
         self._wake_read, self._wake_write = socket.socketpair()
         for end in (self._wake_read, self._wake_write):
             end.setblocking(False)
@@ -221,7 +224,7 @@ class LineWorker:
                 try:
                     self._endpoint.allow_sources(command.addresses)
                 except ValueError as error:
-                    _log.error("sip_sources_refused", worker=self._config.worker_id, error=str(error))  # noqa: TRY400
+                    _log.error("sip_sources_refused", worker=self._config.worker_id, error=str(error))
             case Drain():
                 self._draining = True
             case DumpState():
@@ -366,9 +369,7 @@ class LineWorker:
         probe = self._probes.pop(found.call_id, None)
         if probe is not None:
             self._send(
-                ProbeResult(
-                    at_ns=found.at_ns, seq=self._next_seq(), probe_id=probe.probe_id, code=found.code
-                )
+                ProbeResult(at_ns=found.at_ns, seq=self._next_seq(), probe_id=probe.probe_id, code=found.code)
             )
 
     # --- limits
@@ -476,6 +477,7 @@ class LineWorker:
             return
         if now_ns >= self._health_due_ns:
             self._endpoint.sweep_bridge()
+            self._resident_mb = self._read_resident_mb()
             self._health_due_ns = now_ns + int(HEALTH_INTERVAL_S * 1e9)
         self._health_slots = slots_used
         if self._link.attached and not self._link.over_mark:
@@ -486,11 +488,14 @@ class LineWorker:
                     slots_used=slots_used,
                     capacity=self._endpoint.capacity,
                     lag_ms=self._longest_turn_ns / 1e6,
-                    rss_mb=_resident_mb(),
+                    rss_mb=self._resident_mb,
                     bridge_ports=self._endpoint.bridge_ports,
                 )
             )
             self._longest_turn_ns = 0
+
+    def _read_resident_mb(self) -> float:
+        return int(os.pread(self._statm, 128, 0).split()[1]) * _PAGE_BYTES / 1e6
 
     def _watch_sip_sockets(self) -> None:
         current = set(self._endpoint.sip_descriptors())
@@ -501,17 +506,12 @@ class LineWorker:
         self._sip_descriptors = current
 
 
-def _resident_mb() -> float:
-    with Path("/proc/self/statm").open("rb") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
-
-
 def serve(config: WorkerConfig) -> int:
     """Be a worker until the end; return the exit status. Leave by `os._exit` with it: pjsua2 must not be torn down by the interpreter."""
     try:
         LineWorker(config).run()
     except DialerError as error:
-        _log.error("worker_cannot_start", worker=config.worker_id, error=str(error))  # noqa: TRY400
+        _log.error("worker_cannot_start", worker=config.worker_id, error=str(error))
         return 1
     return 0
 

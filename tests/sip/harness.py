@@ -103,7 +103,9 @@ class Engine:
             left = deadline - time.monotonic()
             if left <= 0 or self.closed:
                 story = [type(event).__name__ for event in self.events if not isinstance(event, WorkerHealth)]
-                raise WaitedTooLongError(f"no {kind.__name__} number {count} in {timeout_s:g} s; came: {story}")
+                raise WaitedTooLongError(
+                    f"no {kind.__name__} number {count} in {timeout_s:g} s; came: {story}"
+                )
             self.pump(left)
         return found[count - 1]
 
@@ -251,7 +253,16 @@ class Worker:
 class Sipp:
     """A running SIPp. `finish` says whether every call followed the scenario to its end."""
 
-    def __init__(self, scenario: str, port: int, folder: Path, calls: int, transport: str, remote: int, values: dict[str, str]) -> None:
+    def __init__(
+        self,
+        scenario: str,
+        port: int,
+        folder: Path,
+        calls: int,
+        transport: str,
+        remote: int,
+        values: dict[str, str],
+    ) -> None:
         self.port = port
         self.remote = remote
         self.messages = folder / f"{scenario}-{port}.messages"
@@ -263,9 +274,36 @@ class Sipp:
         path.write_text(text, encoding="utf-8")
         self.process = subprocess.Popen(
             [
-                *("sipp", "-sf", str(path), "-m", str(calls), "-i", "127.0.0.1", "-p", str(port), "-t", transport),
-                *("-nostdin", "-trace_msg", "-message_file", str(self.messages), "-message_overwrite", "false"),
-                *("-trace_err", "-error_file", str(self._errors), "-timeout", "60s", "-recv_timeout", "20000"),
+                *(
+                    "sipp",
+                    "-sf",
+                    str(path),
+                    "-m",
+                    str(calls),
+                    "-i",
+                    "127.0.0.1",
+                    "-p",
+                    str(port),
+                    "-t",
+                    transport,
+                ),
+                *(
+                    "-nostdin",
+                    "-trace_msg",
+                    "-message_file",
+                    str(self.messages),
+                    "-message_overwrite",
+                    "false",
+                ),
+                *(
+                    "-trace_err",
+                    "-error_file",
+                    str(self._errors),
+                    "-timeout",
+                    "60s",
+                    "-recv_timeout",
+                    "20000",
+                ),
                 *([f"127.0.0.1:{remote}"] if remote else []),
             ],
             stdout=subprocess.DEVNULL,

@@ -21,7 +21,7 @@ from dialer_core.ipc.messages import (
     SipIdentity,
 )
 from dialer_core.vocabulary import EndedBy
-from tests.sip.harness import Engine, Worker, free_port, sipp
+from tests.sip.harness import Engine, Worker, sipp
 from tests.skips import requires_program
 
 pytestmark = [pytest.mark.sip, requires_program("sipp")]
@@ -45,7 +45,9 @@ def engine(worker: Worker) -> Engine:
 def test_an_answered_call_ends_by_our_bye(engine: Engine, tmp_path: Path) -> None:
     """Sent, ringing, media, answered, ended come in this order, and SIPp gets INVITE, ACK and BYE."""
     with sipp("answer", tmp_path) as far:
-        leg = engine.place(far.port, headers={"P-Asserted-Identity": "<sip:+525511112222@127.0.0.1>", "X-Lead": "a1"})
+        leg = engine.place(
+            far.port, headers={"P-Asserted-Identity": "<sip:+525511112222@127.0.0.1>", "X-Lead": "a1"}
+        )
         answered = engine.expect(LegAnswered, leg)
         engine.send(Hangup(leg_id=leg, reason='Q.850;cause=16;text="Normal call clearing"'))
         ended = engine.end_of(leg)
@@ -103,9 +105,17 @@ def test_a_far_bye_ends_the_leg_with_its_cause(engine: Engine, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("code", "phrase", "cause"),
-    [(404, "Not Found", 1), (486, "Busy Here", 17), (480, "Gone", 20), (603, "Decline", 21), (503, "Congested", 42)],
+    [
+        (404, "Not Found", 1),
+        (486, "Busy Here", 17),
+        (480, "Gone", 20),
+        (603, "Decline", 21),
+        (503, "Congested", 42),
+    ],
 )
-def test_early_media_then_a_refusal(engine: Engine, tmp_path: Path, code: int, phrase: str, cause: int) -> None:
+def test_early_media_then_a_refusal(
+    engine: Engine, tmp_path: Path, code: int, phrase: str, cause: int
+) -> None:
     """A 183 with SDP tells the media before the refusal tells code, cause, phrase and Retry-After."""
     with sipp("refuse", tmp_path, code=str(code), phrase=phrase, cause=str(cause)) as far:
         leg = engine.place(far.port)
@@ -175,7 +185,9 @@ def test_an_attended_call_outlives_the_limit(engine: Engine, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("scenario", "limit_s"), [("no_sdp", 6.0), ("bad_sdp", 6.0)])
-def test_an_answer_without_usable_media_ends_488(engine: Engine, tmp_path: Path, scenario: str, limit_s: float) -> None:
+def test_an_answer_without_usable_media_ends_488(
+    engine: Engine, tmp_path: Path, scenario: str, limit_s: float
+) -> None:
     """A 200 without SDP, or with one nobody can read, is acknowledged and hung up: no silent call stands."""
     with sipp(scenario, tmp_path) as far:
         leg = engine.place(far.port)

@@ -11,9 +11,9 @@ from dialer_core.sip.headers import SipText, is_header, q850_cause, retry_after_
 pytestmark = pytest.mark.unit
 
 BYE = (
-    "BYE sip:a@b SIP/2.0\r\nv: SIP/2.0/UDP x\r\nf: \"A, \\\"B\\\" <c>\" <sip:a@b;x=1>;tag=one\r\n"
-    "To: sip:c@d;tag=two\r\ni: id@x\r\nCSEQ : 17   bye\r\nReason: SIP;cause=200\r\n ;text=\"a\"\r\n"
-    "Reason: Q.850 ;cause=31 ;text=\"x, y\"\r\nRetry-After: 120 (busy);duration=3\r\n\r\nbody"
+    'BYE sip:a@b SIP/2.0\r\nv: SIP/2.0/UDP x\r\nf: "A, \\"B\\" <c>" <sip:a@b;x=1>;tag=one\r\n'
+    'To: sip:c@d;tag=two\r\ni: id@x\r\nCSEQ : 17   bye\r\nReason: SIP;cause=200\r\n ;text="a"\r\n'
+    'Reason: Q.850 ;cause=31 ;text="x, y"\r\nRetry-After: 120 (busy);duration=3\r\n\r\nbody'
 )
 
 
@@ -35,7 +35,7 @@ def test_a_message_with_compact_and_folded_headers() -> None:
 def test_the_q850_cause_is_that_of_the_q850_reason() -> None:
     """Causes of other protocols and causes out of range do not count."""
     assert q850_cause(SipText.parse(BYE)) == 31
-    for value in ("SIP;cause=200", "Q.850;cause=0", "Q.850;cause=1000", "Q.850", "Q.850;text=\"cause=3\""):
+    for value in ("SIP;cause=200", "Q.850;cause=0", "Q.850;cause=1000", "Q.850", 'Q.850;text="cause=3"'):
         assert q850_cause(SipText.parse(f"SIP/2.0 486 X\r\nReason: {value}\r\n\r\n")) == 0
     both = SipText.parse("SIP/2.0 486 X\r\nReason: SIP;cause=486, q.850;cause=17\r\n\r\n")
     assert q850_cause(both) == 17

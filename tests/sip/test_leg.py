@@ -79,9 +79,7 @@ def test_limits_follow_the_phases() -> None:
     assert _at(leg) is None
 
 
-@pytest.mark.parametrize(
-    ("cause", "by"), [(Signal.HANGUP, EndedBy.US), (Signal.RING_LIMIT, EndedBy.LIMIT)]
-)
+@pytest.mark.parametrize(("cause", "by"), [(Signal.HANGUP, EndedBy.US), (Signal.RING_LIMIT, EndedBy.LIMIT)])
 def test_a_leg_given_up_waits_for_its_final_answer(cause: Signal, by: EndedBy) -> None:
     """Given up before the answer, a leg ends with the final answer seen, or two seconds later without one."""
     leg = _leg()

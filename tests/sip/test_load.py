@@ -19,7 +19,6 @@ pytestmark = [pytest.mark.sip, requires_program("sipp"), pytest.mark.timeout(180
 
 CALLS = 200
 CALLS_PER_S = 15.0
-KINDS = ("busy", "far_bye", "our_bye", "cancel", "cross", "congested", "dead")
 EXPECTED = {
     "busy": (486, EndedBy.FAR, False),
     "congested": (503, EndedBy.FAR, False),
@@ -35,8 +34,12 @@ def test_two_hundred_mixed_calls(tmp_path: Path) -> None:
     with Worker() as worker, ExitStack() as stack:
         engine = worker.engine
         far = {
-            "busy": stack.enter_context(sipp("refuse", tmp_path, calls=CALLS, code="486", phrase="Busy", cause="17")),
-            "congested": stack.enter_context(sipp("refuse", tmp_path, calls=CALLS, code="503", phrase="Full", cause="42")),
+            "busy": stack.enter_context(
+                sipp("refuse", tmp_path, calls=CALLS, code="486", phrase="Busy", cause="17")
+            ),
+            "congested": stack.enter_context(
+                sipp("refuse", tmp_path, calls=CALLS, code="503", phrase="Full", cause="42")
+            ),
             "far_bye": stack.enter_context(sipp("far_bye", tmp_path, calls=CALLS)),
             "our_bye": stack.enter_context(sipp("answer", tmp_path, calls=CALLS)),
             "cancel": stack.enter_context(sipp("ring", tmp_path, calls=CALLS)),
@@ -70,10 +73,8 @@ def test_two_hundred_mixed_calls(tmp_path: Path) -> None:
         ends = engine.of(LegEnded)
         health = engine.of(WorkerHealth)[-1]
         told = Counter((placed[end.leg_id], end.code, end.by, end.crossed) for end in ends)
-        expected = Counter(
-            (kind, *(EXPECTED[kind] if kind in EXPECTED else (408, EndedBy.LIMIT, False)))
-            for kind in placed.values()
-        )
+        dead = (408, EndedBy.LIMIT, False)
+        expected = Counter((kind, *EXPECTED.get(kind, dead)) for kind in placed.values())
         assert told == expected
         assert sorted(end.leg_id for end in ends) == sorted(placed)
         assert len(engine.of(LegSent)) == CALLS

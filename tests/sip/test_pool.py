@@ -62,14 +62,24 @@ def _threads(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
+def _title(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+
+
 async def test_workers_are_forked_and_end_when_told(pool: _Pool) -> None:
     """Each worker listens under its own name; SIGTERM and SIGKILL end it, and each end is told once with its code."""
     engines = [await pool.spawn(name) for name in ("customers-0", "customers-1", "agents-0")]
-    assert [engine.of(WorkerHello)[0].worker for engine in engines] == ["customers-0", "customers-1", "agents-0"]
+    assert [engine.of(WorkerHello)[0].worker for engine in engines] == [
+        "customers-0",
+        "customers-1",
+        "agents-0",
+    ]
     assert {engine.of(WorkerHello)[0].pid for engine in engines} == set(pool.server.workers.values())
-    assert Path(f"/proc/{pool.server.workers[WorkerId('agents-0')]}/comm").read_text() == "line-agents-0\n"
+    assert _title(pool.server.workers[WorkerId("agents-0")]) == "line-agents-0"
     with pytest.raises(StartError, match="customers-0 runs already"):
-        await pool.server.spawn(WorkerId("customers-0"), sip_host="127.0.0.1", sip_port=1, media_host="127.0.0.1")
+        await pool.server.spawn(
+            WorkerId("customers-0"), sip_host="127.0.0.1", sip_port=1, media_host="127.0.0.1"
+        )
     pool.server.kill(WorkerId("customers-0"))
     pool.server.terminate(WorkerId("customers-1"))
     await wait_until_async(lambda: len(pool.gone) == 2, 10.0, "two workers to end")
@@ -89,7 +99,10 @@ async def test_a_worker_that_cannot_start_is_told_as_gone(pool: _Pool) -> None:
     """A taken SIP port ends the worker with status 1, told like any other end."""
     first = await pool.spawn("customers-0")
     await pool.server.spawn(
-        WorkerId("customers-1"), sip_host="127.0.0.1", sip_port=first.of(WorkerHello)[0].sip_port, media_host="127.0.0.1"
+        WorkerId("customers-1"),
+        sip_host="127.0.0.1",
+        sip_port=first.of(WorkerHello)[0].sip_port,
+        media_host="127.0.0.1",
     )
     await wait_until_async(lambda: pool.gone == [("customers-1", 1)], 10.0, "the second worker's end")
 

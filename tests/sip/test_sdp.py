@@ -43,7 +43,13 @@ def test_our_description_names_the_media_plane() -> None:
 @pytest.mark.unit
 @pytest.mark.parametrize(
     ("codecs", "formats"),
-    [(("PCMA", "PCMU"), "8 0 120"), (("PCMA",), "8 120"), (("pcmu",), "0 120"), (("G722",), "0 8 120"), ((), "0 8 120")],
+    [
+        (("PCMA", "PCMU"), "8 0 120"),
+        (("PCMA",), "8 120"),
+        (("pcmu",), "0 120"),
+        (("G722",), "0 8 120"),
+        ((), "0 8 120"),
+    ],
 )
 def test_codecs_are_ordered_and_left_out(codecs: tuple[str, ...], formats: str) -> None:
     """Only the wanted codecs stay, in their order, telephone-event last; an impossible wish changes nothing."""
@@ -112,7 +118,12 @@ def test_odd_lines_have_their_one_meaning(change: str, to: str, field: str, valu
 
 
 @pytest.mark.unit
-@given(st.text() | st.lists(st.sampled_from([*THEIRS.splitlines(), *OURS.splitlines(), "m=audio", "a=", "c="])).map("\n".join))
+@given(
+    st.text()
+    | st.lists(st.sampled_from([*THEIRS.splitlines(), *OURS.splitlines(), "m=audio", "a=", "c="])).map(
+        "\n".join
+    )
+)
 def test_nothing_breaks_reader_or_rewriter(text: str) -> None:
     """Any text, and any shuffle of real lines, is read and rewritten without an exception."""
     read_audio(text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import itertools
-import os
 import socket
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tests.sip.harness import Engine, attached, free_port, options, sipp
 from tests.skips import requires_program
 
 pytestmark = [pytest.mark.sip, requires_program("sipp"), pytest.mark.needs_shared]
+
 
 class _Supervisor:
     """Replaces workers that end, as the supervisor does, and remembers that it had to."""
@@ -36,7 +36,9 @@ class _Supervisor:
         port = self.ports.setdefault(worker_id, free_port())
         await self.server.spawn(worker_id, sip_host="127.0.0.1", sip_port=port, media_host="127.0.0.1")
         path = worker_socket_path(self.folder, worker_id)
-        self.engines[worker_id] = await wait_until_async(lambda: attached(path), 10.0, f"{worker_id} to listen")
+        self.engines[worker_id] = await wait_until_async(
+            lambda: attached(path), 10.0, f"{worker_id} to listen"
+        )
         return self.engines[worker_id]
 
     def gone(self, worker_id: WorkerId, code: int | None) -> None:
@@ -59,9 +61,8 @@ async def _answer(stranger: socket.socket) -> bytes:
 
 async def test_the_worker_survives_or_is_replaced(shared_data: Path, tmp_path: Path) -> None:
     """After each message the worker answers OPTIONS, itself or its replacement; a call in another worker goes on."""
-    folder = Path(os.path.realpath(tmp_path))
-    supervisor = _Supervisor(folder / "run")
-    supervisor.server = await ForkServer.start(supervisor.folder, on_exit=lambda *gone: supervisor.gone(*gone))
+    supervisor = _Supervisor(tmp_path / "run")
+    supervisor.server = await ForkServer.start(supervisor.folder, on_exit=supervisor.gone)
     victim, bystander = WorkerId("customers-0"), WorkerId("customers-1")
     await supervisor.spawn(victim)
     engine = await supervisor.spawn(bystander)
@@ -76,7 +77,10 @@ async def test_the_worker_survives_or_is_replaced(shared_data: Path, tmp_path: P
         with (shared_data / "rfc4475" / "index.csv").open(encoding="utf-8") as index:
             names = [row["name"].removesuffix(".dat") for row in csv.DictReader(index)]
         for name in names:
-            stranger.sendto((shared_data / "rfc4475" / "msgs" / f"{name}.dat").read_bytes(), ("127.0.0.1", supervisor.ports[victim]))
+            stranger.sendto(
+                (shared_data / "rfc4475" / "msgs" / f"{name}.dat").read_bytes(),
+                ("127.0.0.1", supervisor.ports[victim]),
+            )
             sent += 1
 
             async def alive() -> bool:

@@ -28,6 +28,7 @@ from tests.skips import requires_program
 
 pytestmark = [pytest.mark.sip, requires_program("sipp")]
 
+
 @pytest.fixture
 def worker() -> Iterator[Worker]:
     """A worker for one test."""

@@ -1,0 +1,123 @@
+"""Ending the calls of a dead worker from the journal, SIPp holding the other end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from dialer_core.ipc.messages import Dialog, LegAnswered
+from dialer_core.sip.headers import SipText
+from dialer_core.sip.orphan import build_bye, end_orphan, next_hop
+from tests.sip.harness import Worker, free_port, sipp
+from tests.skips import requires_program
+
+DIALOG = Dialog(
+    call_id="c1",
+    local_uri="sip:+52@a",
+    local_tag="l",
+    remote_uri="sip:b@c",
+    remote_tag="r",
+    remote_target="sip:b@10.0.0.9:5070;x=1",
+    route_set=("<sip:10.0.0.1:5061;lr>", "<sip:10.0.0.2;lr>"),
+    local_cseq=7,
+    destination="10.0.0.3:5062",
+)
+
+
+@pytest.mark.unit
+def test_the_bye_is_a_request_within_the_dialog() -> None:
+    """Request-URI, routes, tags and Call-ID are the dialog's; the CSeq is above the INVITE's."""
+    bye = SipText.parse(build_bye(DIALOG, sent_by="10.0.0.5:9", branch="b").decode())
+    assert bye.start_line == "BYE sip:b@10.0.0.9:5070;x=1 SIP/2.0"
+    assert bye.values("route") == list(DIALOG.route_set)
+    assert (bye.first("from"), bye.first("to")) == ("<sip:+52@a>;tag=l", "<sip:b@c>;tag=r")
+    assert bye.first("call-id") == "c1"
+    assert bye.cseq > (7, "BYE")
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("changes", "hop"),
+    [
+        ({}, ("10.0.0.1", 5061, False)),
+        ({"route_set": ()}, ("10.0.0.9", 5070, False)),
+        ({"route_set": (), "remote_target": "sip:b@10.0.0.9;transport=TCP"}, ("10.0.0.9", 5060, True)),
+        ({"route_set": ("<sip:proxy.example;lr>",)}, ("10.0.0.3", 5062, False)),
+        ({"route_set": (), "remote_target": "tel:+52"}, ("10.0.0.3", 5062, False)),
+    ],
+)
+def test_the_next_hop(changes: dict[str, object], hop: tuple[str, int, bool]) -> None:
+    """The first route, else the remote target, else where the answer came from."""
+    assert next_hop(msgspec.structs.replace(DIALOG, **changes)) == hop
+
+
+@pytest.mark.sip
+@requires_program("sipp")
+async def test_a_dead_workers_call_is_ended(tmp_path: Path) -> None:
+    """The worker is killed in mid-call; SIPp takes the BYE built from the journal for its dialog's own and is done."""
+    with Worker() as worker, sipp("answer", tmp_path) as far:
+        leg = worker.engine.place(far.port)
+        dialog = worker.engine.expect(LegAnswered, leg).dialog
+        assert worker.process is not None
+        worker.process.send_signal(signal.SIGKILL)
+        worker.process.wait()
+        # SIPp answers to where the INVITE came from, not to the Via: the code cannot be seen here
+        await end_orphan(dialog, limit_s=0.5)
+        far.finish()
+
+
+def _answer(request: bytes) -> bytes:
+    wanted = (b"Via", b"From", b"To", b"Call-ID", b"CSeq")
+    kept = [line for line in request.split(b"\r\n") if line.split(b":")[0] in wanted]
+    return b"\r\n".join([b"SIP/2.0 481 Gone", *kept, b"Content-Length: 0", b"", b""])
+
+
+@pytest.mark.sip
+async def test_the_answer_is_told_by_udp() -> None:
+    """Of all that comes, only a final answer to our own request counts; until it comes, the BYE is repeated."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(type=socket.SOCK_DGRAM) as far:
+        far.bind(("127.0.0.1", free_port()))
+        far.setblocking(False)
+        target = f"sip:b@127.0.0.1:{far.getsockname()[1]}"
+        ending = asyncio.create_task(
+            end_orphan(msgspec.structs.replace(DIALOG, route_set=(), remote_target=target))
+        )
+        first, source = await loop.sock_recvfrom(far, 2000)
+        await loop.sock_sendto(far, b"SIP/2.0 200 OK\r\nVia: other\r\n\r\n", source)
+        await loop.sock_sendto(far, _answer(first).replace(b"481 Gone", b"100 Trying"), source)
+        second, _ = await loop.sock_recvfrom(far, 2000)
+        assert second == first
+        await loop.sock_sendto(far, _answer(second), source)
+        assert await ending == 481
+
+
+@pytest.mark.sip
+async def test_the_answer_is_told_by_tcp() -> None:
+    """A dialog that ran over TCP gets its BYE over a new connection."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(_answer(await reader.readuntil(b"\r\n\r\n")))
+        await writer.drain()
+        writer.close()
+
+    port = free_port()
+    async with await asyncio.start_server(serve, "127.0.0.1", port):
+        target = f"sip:b@127.0.0.1:{port};transport=tcp"
+        assert await end_orphan(msgspec.structs.replace(DIALOG, route_set=(), remote_target=target)) == 481
+
+
+@pytest.mark.sip
+@pytest.mark.parametrize("parameter", ["", ";transport=tcp"])
+async def test_a_far_end_that_is_gone_is_given_up(parameter: str) -> None:
+    """Nobody there: 0, within the limit."""
+    target = f"sip:b@127.0.0.1:{free_port()}{parameter}"
+    assert (
+        await end_orphan(msgspec.structs.replace(DIALOG, route_set=(), remote_target=target), limit_s=0.8)
+        == 0
+    )
