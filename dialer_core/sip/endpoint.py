@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from dialer_core.errors import StartError
 from dialer_core.ipc.messages import Place, Probe, SipIdentity
 from dialer_core.sip import source_filter
@@ -21,6 +23,8 @@ from dialer_core.sip.headers import SipText, is_header, q850_cause
 from dialer_core.sip.notices import FinalSeen, ProbeAnswered
 from dialer_core.sip.pjsua import PjLibrary, pj
 from dialer_core.sip.worker_config import WorkerConfig
+
+_log = structlog.get_logger(__name__)
 
 TRANSACTION_LIMIT_MS = 12_000
 """How long pjsip waits for an answer to BYE, CANCEL or INVITE; until then the call keeps its slot. RFC 3261 has 32 s, which a worker of four
@@ -142,6 +146,8 @@ class SipEndpoint:
         media.threadCnt, media.hasIoqueue, media.noVad, media.ecTailLen = 0, False, True, 0
         media.clockRate = media.sndClockRate = 8000
         media.audioFramePtime = 20
+        if not self._library.keep_transport():
+            _log.warning("sip_settings_unknown", worker=self._config.worker_id)
         self._endpoint.libInit(settings)
         self._library.set_transaction_limit(TRANSACTION_LIMIT_MS)
         self._endpoint.transportCreate(pj.PJSIP_TRANSPORT_UDP, self._transport_config())

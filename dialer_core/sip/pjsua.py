@@ -16,6 +16,10 @@ _NULL_FRAME_BYTES = 320
 """20 ms at 8 kHz, 16 bit: the conference bridge's frame as `endpoint.py` configures it (an assertion of pjsua2 checks it)."""
 
 
+_DISABLE_TCP_SWITCH = 4
+"""Place of `endpt.disable_tcp_switch` among the 32-bit words of `pjsip_cfg_t`."""
+
+
 class _Frame(ctypes.Structure):
     """`pjmedia_frame`."""
 
@@ -55,6 +59,17 @@ class PjLibrary:
     def set_log_level(self, level: int) -> None:
         """Set how much pjsip hands to the log writer, from now on."""
         self._c.pj_log_set_level(level)
+
+    def keep_transport(self) -> bool:
+        """Keep long requests on UDP where pjsip would turn to TCP by itself; return whether this build's settings were recognised.
+
+        pjsua2 has no way to say so: the library's own settings are written, if the words around the place are those expected there.
+        """
+        words = (ctypes.c_uint32 * 18).in_dll(self._c, "pjsip_sip_cfg_var")
+        if list(words[6:8]) != [1, 1] or list(words[14:18]) != [500, 4000, 5000, 32_000]:
+            return False
+        words[_DISABLE_TCP_SWITCH] = 1
+        return True
 
     def set_transaction_limit(self, limit_ms: int) -> None:
         """Set after how long an unanswered transaction ends (RFC 3261 timers B, D, F and H in one; the library's own is 32 s)."""

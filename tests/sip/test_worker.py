@@ -12,6 +12,7 @@ import pytest
 from dialer_core.ipc.messages import (
     AllowSources,
     Drain,
+    DumpState,
     LegAnswered,
     LegEnded,
     LegNegotiated,
@@ -19,6 +20,7 @@ from dialer_core.ipc.messages import (
     LegSent,
     Probe,
     ProbeResult,
+    SipIdentity,
     WorkerHello,
 )
 from dialer_core.vocabulary import EndedBy, LegId
@@ -233,6 +235,78 @@ def test_a_call_by_tcp(worker: Worker, tmp_path: Path) -> None:
         engine.end_of(leg)
         far.finish()
     assert "Via: SIP/2.0/TCP" in far.trace()
+
+
+def test_a_long_invite_stays_on_udp(worker: Worker, tmp_path: Path) -> None:
+    """A request over 1,300 bytes goes by UDP where the trunk is called by UDP, also when TCP is in use elsewhere."""
+    engine = worker.engine
+    with sipp("ring", tmp_path, tcp=True) as elsewhere, sipp("answer", tmp_path) as far:
+        by_tcp = engine.place(elsewhere.port, to_uri=f"sip:service@127.0.0.1:{elsewhere.port};transport=tcp")
+        engine.expect(LegProvisional, by_tcp)
+        leg = engine.place(far.port, headers={"X-Long": "a" * 1500})
+        engine.expect(LegAnswered, leg)
+        for up in (leg, by_tcp):
+            engine.hang_up(up)
+            engine.end_of(up)
+        far.finish()
+    assert far.trace().count("X-Long: aaa") == 1
+
+
+def test_a_tenth_identity(worker: Worker, tmp_path: Path) -> None:
+    """More identities than pjsua2 has accounts: each call still goes out as its own caller, and authenticates as itself."""
+    engine = worker.engine
+    for number in range(10):
+        identity = SipIdentity(
+            from_uri=f"sip:+52550000000{number}@127.0.0.1", auth_user=f"user{number}", password=f"secret{number}"
+        )
+        with sipp("proxy_digest", tmp_path) as far:
+            leg = engine.place(far.port, identity=identity)
+            engine.expect(LegAnswered, leg)
+            engine.hang_up(leg)
+            engine.end_of(leg)
+            far.finish()
+            trace = far.trace()
+        assert f"<sip:+52550000000{number}@127.0.0.1>" in trace
+        assert f'username="user{number}"' in trace
+
+
+def test_an_outbound_proxy_gets_the_request(worker: Worker, tmp_path: Path) -> None:
+    """With a proxy the INVITE goes there, with a Route and the callee's own address in its first line."""
+    engine = worker.engine
+    with sipp("answer", tmp_path) as proxy:
+        identity = SipIdentity(from_uri="sip:+525500000000@127.0.0.1", proxy=f"sip:127.0.0.1:{proxy.port};lr")
+        leg = engine.place(0, to_uri="sip:callee@192.0.2.1", identity=identity)
+        engine.expect(LegAnswered, leg)
+        engine.hang_up(leg)
+        engine.end_of(leg)
+        proxy.finish()
+        invite = proxy.trace().split("INVITE ", 1)[1]
+    assert invite.startswith("sip:callee@192.0.2.1 SIP/2.0")
+    assert f"Route: <sip:127.0.0.1:{proxy.port};lr>" in invite
+
+
+def test_an_engine_that_does_not_read(worker: Worker, tmp_path: Path) -> None:
+    """An engine that stops reading is not waited for: new calls are refused, the one that is up is still served, and the next
+    engine gets every event, whole and in order.
+    """
+    engine = worker.engine
+    with sipp("far_bye", tmp_path) as far:
+        leg = engine.place(far.port)
+        engine.end_of(leg)
+        far.finish()
+    asked = 3000
+    engine.send(*[DumpState()] * asked)
+    refused = engine.place(9)
+    engine.close()
+    with sipp("far_bye", tmp_path) as far:
+        following = worker.attach()
+        ended = following.expect(LegEnded, refused, timeout_s=10.0)
+        assert (ended.by, ended.invite_sent, ended.reason) == (EndedBy.WORKER, False, "the engine does not read its events")
+        sequence = [event.seq for event in following.events if event.seq]
+        assert sequence == sorted(set(sequence))
+        again = following.place(far.port)
+        assert following.end_of(again).by is EndedBy.FAR
+        far.finish()
 
 
 def test_a_refused_tcp_connection_never_sent_an_invite(worker: Worker) -> None:
