@@ -1,0 +1,250 @@
+"""What the engine and the media plane say to each other. See `messages.py`, from which everybody imports them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from dialer_core.ipc.base import DumpState, Message, SourcedEvent
+from dialer_core.vocabulary import DetectionMode, LegId, LegKind, Verdict
+
+
+class OpenLeg(Message, frozen=True, kw_only=True, tag="open_leg"):
+    """Bind an RTP/RTCP socket pair for a leg; answered by `LegOpened`. `port` asks for one (re-open after a restart)."""
+
+    leg_id: LegId
+    kind: LegKind
+    port: int = 0
+
+
+class ConnectLeg(Message, frozen=True, kw_only=True, tag="connect_leg"):
+    """Where the far end is and what it speaks. Sending (silence at least) begins. Again on every change; the latest wins."""
+
+    leg_id: LegId
+    host: str
+    port: int
+    codec: str
+    dtmf_pt: int = -1
+    ptime_ms: int = 20
+    direction: int = 3
+    rtcp_host: str = ""
+    rtcp_port: int = 0
+    latch: bool = False
+    """Take the first valid source instead of the negotiated one (NAT)."""
+
+
+class Listen(Message, frozen=True, kw_only=True, tag="listen"):
+    """Start the detector on a customer's leg. First with `early` at early media, then again without at the answer: timing restarts."""
+
+    leg_id: LegId
+    mode: DetectionMode
+    early: bool = False
+    agent_wait_s: float = 2.0
+    """From the end of a live answer's greeting: not bridged by then, `fallback_prompt` plays (`FallbackStarted`)."""
+    limit_s: float = 0.0
+    """Undecided after this many seconds from the answer: `unknown` or `silence`. 0: the mode's own."""
+    fallback_prompt: str = ""
+    """Prompt id of the abandonment message; empty: none is played and `FallbackStarted` alone is sent."""
+
+
+class Bridge(Message, frozen=True, kw_only=True, tag="bridge"):
+    """Relay two legs to each other; answered by `LegsBridged` or `BridgeRefused`. The media plane alone decides the race with the fallback."""
+
+    leg_id: LegId
+    agent_leg_id: LegId
+    connect_tone: str = "connect"
+    """Prompt id played to the agent alone while the relay starts; empty: none."""
+
+
+class Unbridge(Message, frozen=True, kw_only=True, tag="unbridge"):
+    """Stop relaying this leg (either side may be named). Both get silence. Harmless when not bridged."""
+
+    leg_id: LegId
+
+
+class Await(Message, frozen=True, kw_only=True, tag="await"):
+    """A live customer who lost their agent waits again: from now, `agent_wait_s` until the fallback prompt."""
+
+    leg_id: LegId
+    agent_wait_s: float = 2.0
+    fallback_prompt: str = ""
+
+
+class Play(Message, frozen=True, kw_only=True, tag="play"):
+    """Play prompts one after another to a leg that is not bridged; ends in `PromptFinished`. Replaces what is playing."""
+
+    leg_id: LegId
+    prompts: tuple[str, ...]
+    play_id: str = ""
+
+
+class CloseLeg(Message, frozen=True, kw_only=True, tag="close_leg"):
+    """Stop everything of this leg, send RTCP BYE and free its sockets; answered by `LegClosed` with the leg's statistics."""
+
+    leg_id: LegId
+
+
+MediaCommand = OpenLeg | ConnectLeg | Listen | Bridge | Unbridge | Await | Play | CloseLeg | DumpState
+
+
+class MediaHello(SourcedEvent, frozen=True, kw_only=True, tag="media_hello"):
+    """First thing on a new connection."""
+
+    pid: int
+    boot: str
+    prompts: tuple[str, ...]
+    """Ids of the prompts it can play."""
+
+
+class LegOpened(SourcedEvent, frozen=True, kw_only=True, tag="leg_opened"):
+    """`port` 0: no port pair was free (`error` says so)."""
+
+    leg_id: LegId
+    host: str
+    port: int
+    error: str = ""
+
+
+class LegVerdict(SourcedEvent, frozen=True, kw_only=True, tag="leg_verdict"):
+    """What the detector decided. `at_ns` is when; `greeting_end_ns` when the last speech before it arrived (0: unknown)."""
+
+    leg_id: LegId
+    label: Verdict
+    reason: str
+    confidence: float
+    provisional: bool
+    early: bool = False
+    greeting_end_ns: int = 0
+
+
+class VerdictRevised(SourcedEvent, frozen=True, kw_only=True, tag="verdict_revised"):
+    """A provisional verdict turned out otherwise."""
+
+    leg_id: LegId
+    label: Verdict
+    reason: str
+    confidence: float
+
+
+class LegBeep(SourcedEvent, frozen=True, kw_only=True, tag="leg_beep"):
+    """A voicemail beep ended at `end_ns`."""
+
+    leg_id: LegId
+    end_ns: int
+
+
+class LegDigit(SourcedEvent, frozen=True, kw_only=True, tag="leg_digit"):
+    """A digit by RFC 4733, once per press."""
+
+    leg_id: LegId
+    digit: str
+
+
+class FallbackStarted(SourcedEvent, frozen=True, kw_only=True, tag="fallback_started"):
+    """The deadline passed without a bridge: the fallback prompt began (or would have, if none is set). A `PromptFinished` follows."""
+
+    leg_id: LegId
+
+
+class LegsBridged(SourcedEvent, frozen=True, kw_only=True, tag="legs_bridged"):
+    """Both directions relay from `at_ns` on."""
+
+    leg_id: LegId
+    agent_leg_id: LegId
+
+
+class BridgeRefused(SourcedEvent, frozen=True, kw_only=True, tag="bridge_refused"):
+    """`reason`: `fallback` (its message is playing), `gone` (a leg is not open), `busy` (a leg is bridged)."""
+
+    leg_id: LegId
+    agent_leg_id: LegId
+    reason: str
+
+
+class PromptFinished(SourcedEvent, frozen=True, kw_only=True, tag="prompt_finished"):
+    """Played to its end, or cut off by a bridge or another `Play` (`cut`)."""
+
+    leg_id: LegId
+    play_id: str
+    cut: bool = False
+
+
+class LegRtpLost(SourcedEvent, frozen=True, kw_only=True, tag="leg_rtp_lost"):
+    """A connected leg that should send has sent nothing for `silent_s`; once, until it sends again (`LegRtpBack`)."""
+
+    leg_id: LegId
+    silent_s: float
+
+
+class LegRtpBack(SourcedEvent, frozen=True, kw_only=True, tag="leg_rtp_back"):
+    """Sound comes again."""
+
+    leg_id: LegId
+
+
+class LegStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """A leg's totals at its end."""
+
+    rx_packets: int = 0
+    rx_lost: int = 0
+    rx_late: int = 0
+    rx_duplicate: int = 0
+    rx_refused: int = 0
+    """Packets from anybody but the negotiated far end."""
+    tx_packets: int = 0
+    jitter_ms: float = 0.0
+
+
+class LegClosed(SourcedEvent, frozen=True, kw_only=True, tag="leg_closed"):
+    """The leg's sockets are gone."""
+
+    leg_id: LegId
+    statistics: LegStatistics
+
+
+class MediaHealth(SourcedEvent, frozen=True, kw_only=True, tag="media_health"):
+    """Once a second."""
+
+    legs: int
+    listening: int
+    bridged_pairs: int
+    tick_lag_ms: float
+    rss_mb: float
+
+
+class MediaLegSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """One leg in a `MediaState`."""
+
+    leg_id: LegId
+    kind: LegKind
+    host: str
+    port: int
+    connected: ConnectLeg | None = None
+    bridged_to: LegId | None = None
+    listening: bool = False
+    fallback: bool = False
+    verdict: LegVerdict | None = None
+
+
+class MediaState(SourcedEvent, frozen=True, kw_only=True, tag="media_state"):
+    """Answer to `DumpState`."""
+
+    legs: tuple[MediaLegSnapshot, ...]
+
+
+MediaEvent = (
+    MediaHello
+    | LegOpened
+    | LegVerdict
+    | VerdictRevised
+    | LegBeep
+    | LegDigit
+    | FallbackStarted
+    | LegsBridged
+    | BridgeRefused
+    | PromptFinished
+    | LegRtpLost
+    | LegRtpBack
+    | LegClosed
+    | MediaHealth
+    | MediaState
+)

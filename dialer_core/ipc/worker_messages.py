@@ -1,0 +1,218 @@
+"""What the engine and a line worker say to each other. See `messages.py`, from which everybody imports them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from dialer_core.ipc.base import Drain, DumpState, Message, SourcedEvent
+from dialer_core.vocabulary import EndedBy, LegId, LegKind
+
+
+class SipIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """From whom an INVITE comes, and how it authenticates. `password` never appears in a log or a dump."""
+
+    from_uri: str
+    """`sip:+525512345678@host`: the caller ID as the trunk wants it."""
+    display_name: str = ""
+    auth_user: str = ""
+    password: str = ""
+    proxy: str = ""
+    """Outbound proxy URI with `;lr`, or empty."""
+
+    def __repr__(self) -> str:
+        """Hide the password."""
+        return f"SipIdentity(auth_user={'set' if self.auth_user else 'none'})"
+
+
+class Place(Message, frozen=True, kw_only=True, tag="place"):
+    """Send an INVITE. The worker keeps own timers for each phase; every limit is in seconds."""
+
+    leg_id: LegId
+    kind: LegKind
+    to_uri: str
+    identity: SipIdentity
+    media_host: str
+    """What our SDP names: the media plane's socket for this leg."""
+    media_port: int
+    codecs: tuple[str, ...] = ("PCMU", "PCMA")
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    progress_limit_s: float = 8.0
+    """No 1xx at all: end with 408 by LIMIT."""
+    ring_limit_s: float = 28.0
+    """From the INVITE to the final answer: CANCEL by LIMIT."""
+    unattended_limit_s: float = 15.0
+    """Answered, and no `Attend` from an engine by then: BYE by LIMIT. So no call outlives a dead engine unheard."""
+
+
+class Attend(Message, frozen=True, kw_only=True, tag="attend"):
+    """The leg is in somebody's hands (bridged, or an agent's nailed-up leg): its unattended limit no longer runs."""
+
+    leg_id: LegId
+
+
+class Hangup(Message, frozen=True, kw_only=True, tag="hangup"):
+    """CANCEL, BYE or reject, whatever the leg's state asks for. Harmless when the leg has ended. Always ends in one `LegEnded`."""
+
+    leg_id: LegId
+    reason: str = ""
+    """Text of a Reason header, or empty."""
+
+
+class Probe(Message, frozen=True, kw_only=True, tag="probe"):
+    """Send OPTIONS to a trunk; answered by `ProbeResult`."""
+
+    probe_id: str
+    uri: str
+    proxy: str = ""
+    timeout_s: float = 3.0
+
+
+class AllowSources(Message, frozen=True, kw_only=True, tag="allow_sources"):
+    """Accept SIP only from these IPv4 addresses; everything else is discarded by the kernel before pjsua2 sees it."""
+
+    addresses: tuple[str, ...]
+
+
+WorkerCommand = Place | Attend | Hangup | Probe | AllowSources | Drain | DumpState
+
+
+class WorkerHello(SourcedEvent, frozen=True, kw_only=True, tag="worker_hello"):
+    """First thing on a new connection, outside the sequence (`seq` 0): events kept while no engine was attached follow it."""
+
+    worker: str
+    pid: int
+    capacity: int
+    """Simultaneous calls of this pjsua2, read from the library."""
+    sip_host: str
+    sip_port: int
+    boot: str
+    """Unique per process start: a changed value means all earlier legs are gone."""
+
+
+class LegSent(SourcedEvent, frozen=True, kw_only=True, tag="leg_sent"):
+    """The INVITE has left."""
+
+    leg_id: LegId
+    call_id: str
+
+
+class LegProvisional(SourcedEvent, frozen=True, kw_only=True, tag="leg_provisional"):
+    """A 1xx above 100. `early_sdp`: sound may be on its way."""
+
+    leg_id: LegId
+    code: int
+    early_sdp: bool = False
+
+
+class LegNegotiated(SourcedEvent, frozen=True, kw_only=True, tag="leg_negotiated"):
+    """The far end's media as now negotiated: at 183, at 200, and after each re-INVITE or UPDATE; the latest wins."""
+
+    leg_id: LegId
+    host: str
+    """`0.0.0.0` means hold: never a destination."""
+    port: int
+    codec: str
+    """`PCMU` or `PCMA`."""
+    dtmf_pt: int = -1
+    """Telephone-event payload type the far end wants to receive; -1 for none."""
+    ptime_ms: int = 20
+    direction: int = 3
+    """0 inactive, 1 we only send, 2 we only receive, 3 both."""
+    rtcp_host: str = ""
+    rtcp_port: int = 0
+
+
+class Dialog(msgspec.Struct, frozen=True, kw_only=True):
+    """What a BYE needs when the worker that held the dialog is dead: journalled at the answer."""
+
+    call_id: str
+    local_uri: str
+    local_tag: str
+    remote_uri: str
+    remote_tag: str
+    remote_target: str
+    route_set: tuple[str, ...] = ()
+    local_cseq: int = 1
+    destination: str = ""
+    """`host:port` the last request went to."""
+
+
+class LegAnswered(SourcedEvent, frozen=True, kw_only=True, tag="leg_answered"):
+    """200 received and acknowledged."""
+
+    leg_id: LegId
+    dialog: Dialog
+
+
+class LegInfoDigit(SourcedEvent, frozen=True, kw_only=True, tag="leg_info_digit"):
+    """A digit by SIP INFO."""
+
+    leg_id: LegId
+    digit: str
+
+
+class LegEnded(SourcedEvent, frozen=True, kw_only=True, tag="leg_ended"):
+    """The leg is over; sent exactly once per `Place`. `code` is the final SIP code (0: none came; the worker refused before any INVITE left)."""
+
+    leg_id: LegId
+    code: int
+    by: EndedBy
+    q850: int = 0
+    """Cause of a Reason header, or 0."""
+    reason: str = ""
+    """SIP reason phrase or the worker's own words; no personal data."""
+    retry_after_s: int = 0
+    invite_sent: bool = True
+    crossed: bool = False
+    """A 200 crossed our CANCEL: somebody did answer, and heard nothing before the BYE. There was no `LegAnswered`; `code` is 200."""
+
+
+class ProbeResult(SourcedEvent, frozen=True, kw_only=True, tag="probe_result"):
+    """`code` 0: no answer in time. Any answer below 500, and 501/503 apart, means the trunk is alive: the engine decides."""
+
+    probe_id: str
+    code: int
+
+
+class WorkerHealth(SourcedEvent, frozen=True, kw_only=True, tag="worker_health"):
+    """Once a second, and after each change of slots."""
+
+    slots_used: int
+    capacity: int
+    lag_ms: float
+    rss_mb: float
+    bridge_ports: int = 0
+
+
+class LegSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """One leg in a `WorkerState`."""
+
+    leg_id: LegId
+    kind: LegKind
+    call_id: str
+    state: str
+    """`calling`, `early`, `confirmed` or `releasing`."""
+    negotiated: LegNegotiated | None = None
+    dialog: Dialog | None = None
+
+
+class WorkerState(SourcedEvent, frozen=True, kw_only=True, tag="worker_state"):
+    """Answer to `DumpState`."""
+
+    legs: tuple[LegSnapshot, ...]
+    recent_ends: tuple[LegEnded, ...] = ()
+    """The last legs that ended, as told: what was on its way to an engine that died."""
+
+
+WorkerEvent = (
+    WorkerHello
+    | LegSent
+    | LegProvisional
+    | LegNegotiated
+    | LegAnswered
+    | LegInfoDigit
+    | LegEnded
+    | ProbeResult
+    | WorkerHealth
+    | WorkerState
+)
