@@ -85,7 +85,7 @@ def verify_store(
             logs=logs,
             now=now or database.clock.utc(),
         )
-        possible = [check for check in CHECKS if not check.needs or check.needs in subject.given]
+        possible = [check for check in CHECKS if subject.given.issuperset(check.needs)]
         each = [check.each for check in possible if check.each is not None]
         for attempt, trail in subject.trails():
             if attempt is None:
@@ -96,7 +96,11 @@ def verify_store(
         for check in possible:
             if check.whole is not None:
                 violations += check.whole(subject)
-    left_out = [f"{check.title}: needs {_NEEDS[check.needs]}" for check in CHECKS if check not in possible]
+    left_out = [
+        f"{check.title}: needs {' and '.join(_NEEDS[name] for name in check.needs)}"
+        for check in CHECKS
+        if check not in possible
+    ]
     return Report([check.title for check in possible], violations, left_out)
 
 

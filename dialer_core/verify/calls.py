@@ -140,9 +140,9 @@ CHECKS = (
         Invariant.I1,
         "every INVITE on the wire has an attempt committed before it",
         whole=on_the_wire,
-        needs="carrier_log",
+        needs=("carrier_log",),
     ),
     Check(Invariant.I2, "every attempt is live, or has one outcome told once", each=one_outcome),
-    Check(Invariant.I2, "no call is left up on the wire", whole=left_up, needs="carrier_log"),
+    Check(Invariant.I2, "no call is left up on the wire", whole=left_up, needs=("carrier_log",)),
     Check(Invariant.I3, "a lead, a number and a person have one live attempt at a time", whole=live_at_once),
 )

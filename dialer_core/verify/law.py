@@ -217,16 +217,19 @@ def _on(subject: Subject, attempt: Row) -> Iterator[Row]:
 
 
 CHECKS = (
-    Check(Invariant.I10, "the abandonment ledger is what the attempts say", whole=ledger, needs="packs"),
+    Check(Invariant.I10, "the abandonment ledger is what the attempts say", whole=ledger, needs=("packs",)),
     Check(Invariant.I11, "every attempt has evidence and a contact in the ledger", whole=evidence),
     Check(
         Invariant.I11,
         "windows and caps worked out again allow every attempt",
         whole=second_opinion,
-        needs="packs",
+        needs=("packs",),
     ),
     Check(
-        Invariant.I11, "contacts are settled as the rule pack says", whole=settled_by_the_pack, needs="packs"
+        Invariant.I11,
+        "contacts are settled as the rule pack says",
+        whole=settled_by_the_pack,
+        needs=("packs",),
     ),
     Check(Invariant.I12, "no call is made or answered under a restriction", each=restrictions_obeyed),
 )

@@ -179,9 +179,12 @@ CHECKS = (
     Check(Invariant.I6, "no live attempt overstays its state", each=still_alive),
     Check(Invariant.I6, "no ended attempt overstayed a phase", each=was_in_time),
     Check(Invariant.I6, "no leg outlives its attempt", whole=legs_of_ended),
-    Check(Invariant.I7, "no trunk carries more calls than its lines", whole=trunk_lines, needs="trunks"),
+    Check(Invariant.I7, "no trunk carries more calls than its lines", whole=trunk_lines, needs=("trunks",)),
     Check(
-        Invariant.I7, "no trunk takes more calls in a second than its rate", whole=trunk_rate, needs="trunks"
+        Invariant.I7,
+        "no trunk takes more calls in a second than its rate",
+        whole=trunk_rate,
+        needs=("trunks",),
     ),
-    Check(Invariant.I7, "nor does the wire", whole=wire_rate, needs="carrier_log"),
+    Check(Invariant.I7, "nor does the wire", whole=wire_rate, needs=("carrier_log", "trunks")),
 )

@@ -119,5 +119,5 @@ def _decoded(line: str) -> Any:
 
 CHECKS = (
     Check(Invariant.I17, "no number or name in the event log or in evidence", whole=in_the_store),
-    Check(Invariant.I17, "no number or name in the log files", whole=in_the_logs, needs="logs"),
+    Check(Invariant.I17, "no number or name in the log files", whole=in_the_logs, needs=("logs",)),
 )

@@ -91,8 +91,8 @@ class Check(msgspec.Struct, frozen=True):
     claim: str
     whole: WholeCheck | None = None
     each: EachCheck | None = None
-    needs: str = ""
-    """What must have been given: `packs`, `trunks`, `carrier_log` or `logs`."""
+    needs: tuple[str, ...] = ()
+    """What must have been given: of `packs`, `trunks`, `carrier_log` and `logs`."""
 
     @property
     def title(self) -> str:

@@ -1,10 +1,10 @@
 """Tests of the store run on SQLite and PostgreSQL: ask for `database` (migrated) or `database_url` (empty)."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from dialer_core.store.database import Database, open_database
 from dialer_core.store.models import Base
@@ -29,18 +29,28 @@ def migrated_postgresql(postgresql_server: Path) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a migrated database file, to be copied."""
+    file = tmp_path_factory.mktemp("sqlite") / "template.db"
+    database = open_database(f"sqlite:///{file}")
+    database.migrate()
+    database.dispose()
+    return file
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the URL of a migrated database without rows."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'store.db'}"
-        database = open_database(url)
-        database.migrate()
-    else:
-        url = request.getfixturevalue("migrated_postgresql")
-        database = open_database(url)
-        with database.write() as tx:
-            tx.execute(text(f"TRUNCATE {', '.join(Base.metadata.tables)}"))
+        file = tmp_path / "store.db"
+        shutil.copyfile(request.getfixturevalue("migrated_sqlite"), file)
+        return f"sqlite:///{file}"
+    url: str = request.getfixturevalue("migrated_postgresql")
+    database = open_database(url)
+    with database.write() as tx:
+        for table in reversed(Base.metadata.sorted_tables):
+            tx.execute(table.delete())  # a tenth of the time of TRUNCATE for so few rows
     database.dispose()
     return url
 

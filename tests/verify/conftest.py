@@ -6,10 +6,10 @@ import pytest
 
 from dialer_core.store.database import Database
 from dialer_core.verify import Report, verify_store
-from tests.store.conftest import database, database_url, migrated_postgresql, migrated_url
+from tests.store.conftest import database, database_url, migrated_postgresql, migrated_sqlite, migrated_url
 from tests.verify.world import NOW_S, PACK, TRUNKS, World, build, utc
 
-__all__ = ["database", "database_url", "migrated_postgresql", "migrated_url"]
+__all__ = ["database", "database_url", "migrated_postgresql", "migrated_sqlite", "migrated_url"]
 
 
 @pytest.fixture

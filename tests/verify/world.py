@@ -54,6 +54,14 @@ class World:
         self._seq: dict[str, int] = {}
         self._wire: list[dict[str, Any]] = []
 
+    @classmethod
+    def again(cls, made: "World", tx: Tx) -> "World":
+        """Return the same world, to write on in another transaction."""
+        world = cls(tx)
+        world.attempts, world.leads, world.people = dict(made.attempts), made.leads, made.people
+        world._seq, world._wire = dict(made._seq), list(made._wire)
+        return world
+
     def event(
         self, name: str, at_s: float, *, attempt: str | None = None, boot: str = "boot-1", **data: Any
     ) -> None:
