@@ -67,6 +67,9 @@ class CarrierCall(CallLeg):
         )
 
     async def _course(self, row: Behaviour) -> None:
+        if not self.offer_is_usable:
+            self.dialog.reject(488)
+            return
         try:
             if row.ending is Ending.EARLY_THEN_REJECT:
                 await self._early_media(row)
@@ -243,7 +246,7 @@ class SimulatedCarrier:
         for call in self.calls.values():
             call.shut_down()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.endpoint.stop()
+        await self.endpoint.stop()
 
     def _on_invite(self, dialog: Dialog) -> None:
         plan = plan_call(

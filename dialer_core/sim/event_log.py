@@ -31,7 +31,7 @@ hello.shortened     a later phrase was not said because the agent was already he
 agent.heard         hz, first_audible_ns (the first audible sample of that tone at the customer)
 message.heard       first_audible_ns: at least 300 ms of loud sound that is no agent's tone
 speaking.started    hz, at_ns, shared (True: every tone was lent, this one is not the caller's alone)
-call.ended          ended_ns, ended_by ("far", "near", "cancel", "rejected", "no_ack", "shutdown"), final_code, answered, recording,
+call.ended          ended_ns, ended_by ("far", "near", "cancel", "rejected", "no_ack", "shutdown", "vanished"), final_code, answered, recording,
                     codec, sent_packets, packets, ssrcs, lost, duplicates, reordered, timestamp_jumps, max_interarrival_ms,
                     sources, rtcp_received, rtcp_sources, message_heard_ms, sip_retransmissions; and for the carrier behaviour,
                     true_class, expected_outcome, called_number

@@ -293,6 +293,12 @@ class Dialog:
         """At the end of the process: nothing is sent again."""
         self._stop_resending()
 
+    def lose(self) -> None:
+        """The far end loses its network: the call is over for it without a word."""
+        self._stop_resending()
+        self.state = State.ENDED
+        self._finish_conversation("vanished")
+
     # ---- what the other side does
 
     def on_ack(self, request: SipRequest) -> None:

@@ -52,6 +52,7 @@ class SipEndpoint(asyncio.DatagramProtocol):
         self._dialogs: dict[tuple[str, str], Dialog] = {}
         self._expected: dict[str, Callable[[int], None]] = {}
         self._expiry: set[asyncio.TimerHandle] = set()
+        self._closed = asyncio.Event()
 
     async def start(self) -> None:
         """Begins to listen.
@@ -74,15 +75,23 @@ class SipEndpoint(asyncio.DatagramProtocol):
         """Keeps the socket's transport (asyncio's callback)."""
         self._transport = transport  # type: ignore[assignment]  # the selector loop's class is no DatagramTransport on 3.11
 
-    def stop(self) -> None:
-        """Ends listening; nothing is sent any more."""
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """The port is free again (asyncio's callback)."""
+        self._closed.set()
+
+    async def stop(self) -> None:
+        """Ends listening and frees the port; nothing is sent any more, and every call is forgotten."""
         for dialog in list(self._dialogs.values()):
             dialog.abandon_timers()
         for timer in self._expiry:
             timer.cancel()
+        for memory in (self._dialogs, self._invites, self._replies, self._expected, self._expiry):
+            memory.clear()
         if self._transport is not None:
+            self._closed.clear()
             self._transport.close()
             self._transport = None
+            await self._closed.wait()
 
     # ---- what dialogs ask (Wire)
 

@@ -37,8 +37,8 @@ class SoftphoneCall(CallLeg):
 
     async def _course(self) -> None:
         dialog = self.dialog
-        if self._refuse is not None:
-            dialog.reject(self._refuse)
+        if self._refuse is not None or not self.offer_is_usable:
+            dialog.reject(self._refuse or 488)
             return
         dialog.respond(180)
         if self._ring_s:
@@ -109,18 +109,18 @@ class SimulatedSoftphone:
         self.call.dialog.hang_up("command")
         return True
 
-    def vanish(self) -> None:
+    async def vanish(self) -> None:
         """The phone loses its network: its port closes without a word, its sound stops. `start` brings it back."""
-        if self.call is not None and self.call.leg is not None:
-            self.call.leg.stop_sending()
-        self.endpoint.stop()
+        if self.call is not None:
+            self.call.dialog.lose()
+        await self.endpoint.stop()
 
     async def stop(self) -> None:
         """Hangs up, saves the recording, and closes the port; the stage's `closing` is set before."""
         if self.call is not None:
             self.call.shut_down()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.endpoint.stop()
+        await self.endpoint.stop()
 
     def _on_invite(self, dialog: Dialog) -> None:
         busy = self.call is not None and not self.call.dialog.over.is_set()

@@ -111,7 +111,9 @@ def response(code: int, *, optional: bool = False, check: str = "") -> str:
     if not check:
         return f'<recv response="{code}"{more}{rrs}/>\n'
     action = f'<ereg regexp="{check}" search_in="body" check_it="true" assign_to="1"/>'
-    return f'<recv response="{code}"{more}{rrs}><action>{action}</action></recv>\n<Reference variables="1"/>\n'
+    return (
+        f'<recv response="{code}"{more}{rrs}><action>{action}</action></recv>\n<Reference variables="1"/>\n'
+    )
 
 
 def pause(milliseconds: int) -> str:
@@ -145,13 +147,11 @@ def sipp_call(
     """Starts SIPp on a scenario of one call."""
     port = next(_sip_ports)
     call_id = f"sipp-{number}-{port}@{HOST}"
-    body = (
-        steps.replace("{number}", number)
-        .replace("{caller}", caller)
-        .replace("{rtp_port}", str(rtp_port))
-    )
+    body = steps.replace("{number}", number).replace("{caller}", caller).replace("{rtp_port}", str(rtp_port))
     scenario, errors = folder / f"{port}.xml", folder / f"{port}.err"
-    scenario.write_text(f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name="call">\n{body}</scenario>\n')
+    scenario.write_text(
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name="call">\n{body}</scenario>\n'
+    )
     command = ["sipp", "-sf", str(scenario), "-m", "1", "-i", HOST, "-p", str(port), "-cid_str", call_id]
     command += ["-nostdin", "-trace_err", "-error_file", str(errors), "-timeout", "45", "-timeout_error"]
     process = subprocess.Popen(
@@ -163,7 +163,16 @@ def sipp_call(
 @contextmanager
 def simulator(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """A simulator process that is ready; it writes sim.jsonl and heard/ into the folder."""
-    command = [sys.executable, "-m", "dialer_core.sim", "--log", "sim.jsonl", "--recordings", "heard", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "dialer_core.sim",
+        "--log",
+        "sim.jsonl",
+        "--recordings",
+        "heard",
+        *arguments,
+    ]
     process = subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )

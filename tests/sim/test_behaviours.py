@@ -56,7 +56,12 @@ def test_every_row_expects_a_known_outcome() -> None:
 
 @pytest.mark.parametrize(
     ("number", "name"),
-    [("5255000070", "busy"), ("+525500000100", "short_hello"), ("sip-7", "short_hello"), ("trunk", "short_hello")],
+    [
+        ("5255000070", "busy"),
+        ("+525500000100", "short_hello"),
+        ("sip-7", "short_hello"),
+        ("trunk", "short_hello"),
+    ],
 )
 def test_the_last_two_digits_choose(number: str, name: str) -> None:
     """The last two digits of the called number choose the row, whatever stands before them."""

@@ -3,7 +3,8 @@
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -100,7 +101,7 @@ class Run:
         return self.ends[family].packets
 
 
-def _reply(family: str) -> bytes | None:
+def _reply(family: str, _: Packet) -> bytes | None:
     """What the caller of a family sends all the time."""
     if family == "person_with_agent":
         return tone_plan.tone_frame(AGENT_HZ, g711.Law.PCMU)
@@ -117,22 +118,37 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """All families called at once, once; the simulator is its own process and is stopped by SIGTERM."""
     folder = tmp_path_factory.mktemp("carrier")
     ends = {
-        family: SoundEnd(21200 + 2 * index, lambda _, family=family: _reply(family))
-        for index, family in enumerate(FAMILIES)
+        family: SoundEnd(21200 + 2 * index, partial(_reply, family)) for index, family in enumerate(FAMILIES)
     }
     calls: dict[str, SippCall] = {}
-    with ended(calls, ends), simulator(
-        folder, "--carrier-port", str(CARRIER), "--rtp-ports", "21400-21599", "--talk-s", "0.8-1.0", "--patience-s", "3"
-    ) as process:
+    with (
+        ended(calls, ends),
+        simulator(
+            folder,
+            "--carrier-port",
+            str(CARRIER),
+            "--rtp-ports",
+            "21400-21599",
+            "--talk-s",
+            "0.8-1.0",
+            "--patience-s",
+            "3",
+        ) as process,
+    ):
         calls.update(
-            (family, sipp_call(folder, how.steps, to_port=CARRIER, number=how.number, rtp_port=ends[family].port))
+            (
+                family,
+                sipp_call(folder, how.steps, to_port=CARRIER, number=how.number, rtp_port=ends[family].port),
+            )
             for family, how in FAMILIES.items()
         )
         for call in calls.values():
             call.result()
         log = folder / "sim.jsonl"
         wait_until(
-            lambda: log.read_text().count('"call.ended"') == len(FAMILIES), 5, "the closing line of every call"
+            lambda: log.read_text().count('"call.ended"') == len(FAMILIES),
+            5,
+            "the closing line of every call",
         )
         process.send_signal(signal.SIGTERM)
         yield Run(load_log(log), calls, ends, process.wait(10))
@@ -150,7 +166,14 @@ def test_the_process_ends_cleanly(run: Run) -> None:
     assert run.log.footer is not None
 
 
-@pytest.mark.parametrize("family", [f for f in FAMILIES if f not in {"busy", "unavailable", "declined", "no_circuit", "rings_out", "cancelled_before_answer"}])
+@pytest.mark.parametrize(
+    "family",
+    [
+        f
+        for f in FAMILIES
+        if f not in {"busy", "unavailable", "declined", "no_circuit", "rings_out", "cancelled_before_answer"}
+    ],
+)
 def test_the_sound_is_one_continuous_stream(run: Run, family: str) -> None:
     """One SSRC, one marker at the start, no jump of sequence or timestamp, 20 ms a packet from first to last."""
     packets = run.packets(family)
@@ -158,9 +181,9 @@ def test_the_sound_is_one_continuous_stream(run: Run, family: str) -> None:
     assert [packet.marker for packet in packets] == [True] + [False] * (len(packets) - 1)
     assert {packet.payload_type for packet in packets} == {0 if int(FAMILIES[family].number) % 2 == 0 else 8}
     assert {len(packet.payload) for packet in packets} == {160}
-    steps = {(b.sequence - a.sequence) % 65536 for a, b in zip(packets, packets[1:], strict=False)}
+    steps = {(b.sequence - a.sequence) % 65536 for a, b in pairwise(packets)}
     assert steps == {1}
-    assert {(b.timestamp - a.timestamp) % 2**32 for a, b in zip(packets, packets[1:], strict=False)} == {160}
+    assert {(b.timestamp - a.timestamp) % 2**32 for a, b in pairwise(packets)} == {160}
     # the schedule is absolute: over the whole call the arrival follows the timestamp; a late tick is made up for
     drift_s = [p.at_s - packets[0].at_s - 0.02 * n for n, p in enumerate(packets)]
     assert abs(float(np.median(drift_s))) < 0.02

@@ -5,9 +5,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
@@ -21,6 +19,7 @@ from tests.sim.callers import (
     HOST,
     INVITE,
     PROVISIONAL,
+    SippCall,
     ended,
     response,
     simulator,
@@ -109,12 +108,12 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Two customers and two agents, each pair joined 0.4 s after the customer's hello."""
     folder = tmp_path_factory.mktemp("conversation")
     log = folder / "sim.jsonl"
     relay, stop = Relay(), threading.Event()
-    legs = {}
+    legs: dict[str, SippCall] = {}
     with simulator(
         folder, "--carrier-port", str(CARRIER), "--softphone-ports", ",".join(map(str, SOFTPHONES)),
         "--rtp-ports", "21600-21699", "--talk-s", "2-2.5",
@@ -126,7 +125,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         thread.start()
         for index, number in enumerate(CUSTOMERS):
             legs[f"agent{index}"] = sipp_call(
-                folder, CODEC_STEPS[index], to_port=SOFTPHONES[index], number="agent", rtp_port=21350 + 4 * index
+                folder,
+                CODEC_STEPS[index],
+                to_port=SOFTPHONES[index],
+                number="agent",
+                rtp_port=21350 + 4 * index,
             )
             legs[f"customer{index}"] = sipp_call(
                 folder, CODEC_STEPS[index], to_port=CARRIER, number=number, rtp_port=21352 + 4 * index
@@ -150,7 +153,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         stop.set()
         thread.join()
     finished = load_log(log)
-    yield Run(
+    return Run(
         finished,
         tuple(
             (

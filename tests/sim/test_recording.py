@@ -44,7 +44,13 @@ def test_a_clean_stream_has_no_faults() -> None:
     """A continuous stream that wraps sequence and timestamp counts one SSRC and nothing else."""
     stats = stream_stats(Stream(20.0).play(sine(700), 0, 20).recording())
     assert stats.packets == 1000
-    assert (stats.ssrcs, stats.lost, stats.duplicates, stats.reordered, stats.timestamp_jumps) == (1, 0, 0, 0, 0)
+    assert (stats.ssrcs, stats.lost, stats.duplicates, stats.reordered, stats.timestamp_jumps) == (
+        1,
+        0,
+        0,
+        0,
+        0,
+    )
     assert 20 <= stats.max_interarrival_ms < 21
 
 

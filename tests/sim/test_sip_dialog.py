@@ -1,5 +1,7 @@
 """The dialog's table: complete, and driven through every pair of events in both orders."""
 
+# ruff: noqa: ARG002  the stand-ins below ignore most of what their protocols hand them
+
 import asyncio
 from collections.abc import Callable
 from itertools import permutations
@@ -29,19 +31,24 @@ class FakeWire:
         self.bye_answer: Callable[[int], None] | None = None
 
     def reply(self, request: SipRequest, reply: SipResponse) -> bytes:
+        """Keeps a response."""
         self.sent.append(f"{reply.status_code} {request.method}")
         return bytes(reply)
 
     def send(self, data: bytes, to: sip.Address) -> None:
+        """Keeps a datagram's first line."""
         self.sent.append(data.decode().split("\r\n", 1)[0])
 
     def expect_answer(self, branch: str, callback: Callable[[int], None]) -> None:
+        """Keeps the callback."""
         self.bye_answer = callback
 
     def log(self, kind: str, **fields: Any) -> None:
+        """Keeps a kind."""
         self.kinds.append(kind)
 
     def forget(self, dialog: Dialog) -> None:
+        """Notes the end."""
         self.forgotten = True
 
 
@@ -49,12 +56,15 @@ class Session:
     """A dialog's user with one SDP."""
 
     def offered(self, offer: sip.Offer) -> str:
+        """One answer to every offer."""
         return SDP
 
     def current_sdp(self) -> str:
+        """The one SDP."""
         return SDP
 
-    def late_answer(self, answer: sip.Offer) -> None: ...
+    def late_answer(self, answer: sip.Offer) -> None:
+        """Takes any answer."""
 
 
 def request(method: str, cseq: int, to_tag: str = "") -> SipRequest:

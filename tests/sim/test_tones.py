@@ -68,7 +68,7 @@ def test_tones_are_lent_once_and_rest_longest() -> None:
     """No two holders have one tone; a tone given back goes out after all others; an empty pool says so."""
     pool = tone_plan.TonePool((700, 750, 800))
     taken = [pool.take(holder) for holder in "abc"]
-    assert sorted(taken) == [700, 750, 800]
+    assert set(taken) == {700, 750, 800}
     assert pool.take("a") == taken[0]
     assert pool.take("d") is None
     pool.give_back("b")
@@ -113,6 +113,7 @@ def test_quiet_and_short_sounds_are_nothing() -> None:
     noise = np.random.default_rng(1).normal(0, 60, 16000).astype(np.int16)
     packets = _packets(tone_plan.tone_frame(tone_plan.AGENT_TONES_HZ[0], g711.Law.PCMU), 2)
     packets += [
-        Received((10 + index) * FRAME_NS, 0, frame) for index, frame in enumerate(g711.frames(noise, g711.Law.PCMU))
+        Received((10 + index) * FRAME_NS, 0, frame)
+        for index, frame in enumerate(g711.frames(noise, g711.Law.PCMU))
     ]
     assert [ear.listen(packet) for packet in packets] == [None] * len(packets)
