@@ -318,6 +318,8 @@ class Leg:
             rx_late=heard.reordered,
             rx_duplicate=heard.duplicate,
             rx_refused=self._refused,
+            rx_unusable=self._unusable + heard.wild,
+            rx_overrun=self.sockets.overrun(),
             tx_packets=self.stream.packets - self._send_failed,
             jitter_ms=heard.jitter / 8,
         )

@@ -33,6 +33,7 @@ FRAMES_PER_TICK: Final = 4
 BEEP_WAIT_S: Final = 60
 """A machine is listened to so long after its verdict, for the beep."""
 _JUMP: Final = 8000
+_RING_SAMPLES: Final = (RING_FRAMES - 1) * SAMPLES_PER_FRAME
 _ROWS: Final = 64
 
 
@@ -42,27 +43,19 @@ class Ear:
     Any packet length is taken. The frames' pace is real time: where nothing comes, frames not heard are handed out instead.
     """
 
-    __slots__ = (
-        "_arrived_ns",
-        "_due",
-        "_end",
-        "_filled",
-        "_frame_ns",
-        "_next",
-        "_next_timestamp",
-        "_octets",
-        "codec",
-    )
+    __slots__ = ("_arrived_ns", "_due", "_end", "_frames", "_next", "_next_timestamp", "_parts", "codec")
 
     def __init__(self) -> None:
         self.codec = -1
-        self._octets = bytearray(RING_FRAMES * SAMPLES_PER_FRAME)
-        self._filled = [0] * RING_FRAMES
-        self._frame_ns = [0] * RING_FRAMES
+        self._frames: list[tuple[bytes, int] | None] = [None] * RING_FRAMES
+        """Whole frames and when they arrived, at their number modulo the ring."""
+        self._parts: dict[int, tuple[bytearray, int]] = {}
+        """Frames in the making, of packets that are no frame, by number: octets, and how many of them have come."""
         self._next = 0
-        """Position, in samples, of the next frame; always at a frame's begin."""
+        """Number of the next frame to hand out."""
         self._next_timestamp = 0
         self._end = 0
+        """Samples from the next frame's begin to the end of what has come."""
         self._arrived_ns = 0
         self._due = 0
         """Frames that time has brought and that have not been handed out."""
@@ -70,31 +63,38 @@ class Ear:
     def push(self, arrival: int, payload_type: int, timestamp: int, payload: bytes, now_ns: int) -> None:
         """Take a packet of sound."""
         ahead = timestamp_delta(timestamp, self._next_timestamp)
-        starved = now_ns - self._arrived_ns > STARVED_NS
         if (
             arrival == RESTARTED
             or payload_type != self.codec
-            or not -_JUMP < ahead < (RING_FRAMES - 1) * SAMPLES_PER_FRAME - len(payload)
-            or (ahead < 0 and starved)
+            or not -_JUMP < ahead < _RING_SAMPLES - len(payload)
+            or (ahead < 0 and now_ns - self._arrived_ns > STARVED_NS)
         ):
             self.codec = payload_type
-            self._next_timestamp, self._end, ahead = timestamp, self._next, 0
-            self._filled = [0] * RING_FRAMES
-            payload = payload[: len(self._octets) - SAMPLES_PER_FRAME]
+            self._next_timestamp, self._end, ahead = timestamp, 0, 0
+            self._frames = [None] * RING_FRAMES
+            self._parts.clear()
+            payload = payload[:_RING_SAMPLES]
         self._arrived_ns = now_ns
+        if len(payload) == SAMPLES_PER_FRAME and ahead >= 0 and ahead % SAMPLES_PER_FRAME == 0:
+            self._frames[(self._next + ahead // SAMPLES_PER_FRAME) % RING_FRAMES] = payload, now_ns
+        else:
+            self._piece_together(ahead, payload, now_ns)
+        self._end = max(self._end, ahead + len(payload))
+
+    def _piece_together(self, ahead: int, payload: bytes, now_ns: int) -> None:
         if ahead < 0:
             payload, ahead = payload[-ahead:], 0
-        at = self._next + ahead
-        self._end = max(self._end, at + len(payload))
         while payload:
-            slot = at // SAMPLES_PER_FRAME % RING_FRAMES
-            inside = at % SAMPLES_PER_FRAME
+            number, inside = self._next + ahead // SAMPLES_PER_FRAME, ahead % SAMPLES_PER_FRAME
             part = payload[: SAMPLES_PER_FRAME - inside]
-            begin = slot * SAMPLES_PER_FRAME + inside
-            self._octets[begin : begin + len(part)] = part
-            self._filled[slot] += len(part)
-            self._frame_ns[slot] = now_ns
-            at += len(part)
+            octets, come = self._parts.pop(number, (bytearray(SAMPLES_PER_FRAME), 0))
+            octets[inside : inside + len(part)] = part
+            come += len(part)
+            if come < SAMPLES_PER_FRAME:
+                self._parts[number] = octets, come
+            else:
+                self._frames[number % RING_FRAMES] = bytes(octets), now_ns
+            ahead += len(part)
             payload = payload[len(part) :]
 
     def tick(self) -> None:
@@ -103,22 +103,20 @@ class Ear:
 
     def pop(self, now_ns: int) -> tuple[bytes | None, int] | None:
         """Return (octets, when they arrived) of the next frame, (None, now) for a frame not heard, or None: wait for the next tick."""
-        slot = self._next // SAMPLES_PER_FRAME % RING_FRAMES
-        heard = self._filled[slot] >= SAMPLES_PER_FRAME
-        if not heard:
-            given_up = self._end - self._next >= (WAIT_FRAMES + 1) * SAMPLES_PER_FRAME
-            starved = now_ns - self._arrived_ns > STARVED_NS and self._due > 0
-            if not given_up and not starved:
+        slot = self._next % RING_FRAMES
+        frame = self._frames[slot]
+        if frame is None:
+            given_up = self._end >= (WAIT_FRAMES + 1) * SAMPLES_PER_FRAME
+            if not given_up and (self._due <= 0 or now_ns - self._arrived_ns <= STARVED_NS):
                 return None
-        self._filled[slot] = 0
-        self._next += SAMPLES_PER_FRAME
+            self._parts.pop(self._next, None)
+        else:
+            self._frames[slot] = None
+        self._next += 1
         self._next_timestamp = (self._next_timestamp + SAMPLES_PER_FRAME) & 0xFFFF_FFFF
-        self._end = max(self._end, self._next)
+        self._end = max(0, self._end - SAMPLES_PER_FRAME)
         self._due -= 1
-        if not heard:
-            return None, now_ns
-        begin = slot * SAMPLES_PER_FRAME
-        return bytes(self._octets[begin : begin + SAMPLES_PER_FRAME]), self._frame_ns[slot]
+        return frame or (None, now_ns)
 
 
 class Heard(NamedTuple):
@@ -197,8 +195,10 @@ class Listener:
         said: list[Heard] = []
         for row in self._rows.values():
             row.ear.tick()
+        behind = self._rows
         for _ in range(FRAMES_PER_TICK):
-            if not self._step(now_ns, said):
+            behind = self._step(behind, now_ns, said)
+            if not behind:
                 break
         for row in [
             r for r in self._rows.values() if r.until_tick is not None and len(r.frame_ns) >= r.until_tick
@@ -206,32 +206,32 @@ class Listener:
             self.forget(row.leg)
         return said
 
-    def _step(self, now_ns: int, said: list[Heard]) -> bool:
-        """One frame of each leg that has one; return whether any had."""
-        rows: list[int] = []
+    def _step(self, rows: dict[int, _Row], now_ns: int, said: list[Heard]) -> dict[int, _Row]:
+        """Judge one frame of each of these rows that has one; return the rows that had."""
+        taken: dict[int, _Row] = {}
         frames: list[bytes] = []
         valid: list[bool] = []
         a_law: list[int] = []
-        for number, row in self._rows.items():
+        for number, row in rows.items():
             frame = row.ear.pop(now_ns)
             if frame is None:
                 continue
             octets, at_ns = frame
             row.frame_ns.append(at_ns)
             if row.ear.codec == PCMA and octets is not None:
-                a_law.append(len(rows))
-            rows.append(number)
-            frames.append(SILENCE[PCMU] if octets is None else octets)
+                a_law.append(len(taken))
+            taken[number] = row
+            frames.append(octets or SILENCE[PCMU])
             valid.append(octets is not None)
-        if not rows:
-            return False
-        octets_2d = np.frombuffer(b"".join(frames), np.uint8).reshape(-1, SAMPLES_PER_FRAME)
-        pcm = decode_pcmu(octets_2d)
-        if a_law:
-            pcm[a_law] = decode_pcma(octets_2d[a_law])
-        for mark in self._detector.step(pcm, np.array(rows, np.intp), np.array(valid, np.bool_)):
-            self._take(mark, said)
-        return True
+        if taken:
+            coded = np.frombuffer(b"".join(frames), np.uint8).reshape(-1, SAMPLES_PER_FRAME)
+            pcm = decode_pcmu(coded)
+            if a_law:
+                pcm[a_law] = decode_pcma(coded[a_law])
+            numbers = np.fromiter(taken, np.intp, len(taken))
+            for mark in self._detector.step(pcm, numbers, np.array(valid, np.bool_)):
+                self._take(mark, said)
+        return taken
 
     def _take(self, mark: Mark, said: list[Heard]) -> None:
         row = self._rows[mark.row]

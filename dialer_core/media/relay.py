@@ -11,7 +11,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from dialer_core.media.rtp import REORDERED, RESTARTED, SAMPLE_NS, SAMPLES_PER_FRAME, OutgoingStream, timestamp_delta
+from dialer_core.media.rtp import (
+    REORDERED,
+    RESTARTED,
+    SAMPLE_NS,
+    SAMPLES_PER_FRAME,
+    OutgoingStream,
+    timestamp_delta,
+)
 
 FILL_AFTER_NS: Final = 60_000_000
 """The partner has sent nothing for so long: silence of our own goes out until it sends again."""
@@ -116,9 +123,9 @@ class Relay:
         if timestamp != self._event_source:
             self._event_source = timestamp
             gap = timestamp_delta(timestamp + self._timestamp_offset, stream.next_timestamp)
-            place = stream.next_timestamp + (gap if 0 < gap <= MAX_AHEAD else 0)
+            begin = stream.next_timestamp + (gap if 0 < gap <= MAX_AHEAD else 0)
             # Two presses under one timestamp would be one press to the receiving end.
-            self._event_out = max(place, self._event_out + SAMPLES_PER_FRAME)
+            self._event_out = max(begin, self._event_out + SAMPLES_PER_FRAME)
         stream.next_sequence = number = self._follow(sequence)
         stream.next_sequence += 1
         self.last_ns = now_ns

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
@@ -100,6 +100,7 @@ class FarEnd:
 
     @property
     def port(self) -> int:
+        """The RTP port."""
         return int(self.rtp.getsockname()[1])
 
     def aim(self, port: int) -> None:
@@ -107,7 +108,12 @@ class FarEnd:
         self._target = ("127.0.0.1", port)
 
     def send(
-        self, frame: int, payload: bytes | None = None, *, payload_type: int | None = None, marker: bool = False
+        self,
+        frame: int,
+        payload: bytes | None = None,
+        *,
+        payload_type: int | None = None,
+        marker: bool = False,
     ) -> None:
         """Send one packet at once."""
         assert self._target is not None
@@ -126,11 +132,15 @@ class FarEnd:
         assert self._target is not None
         self.rtp.sendto(data, self._target)
 
-    def send_event(self, frame: int, code: int, timestamp: int, duration: int, *, end: bool, pt: int, marker: bool) -> None:
+    def send_event(
+        self, frame: int, code: int, timestamp: int, duration: int, *, end: bool, pt: int, marker: bool
+    ) -> None:
         """Send one RFC 4733 packet under the sequence number of `frame`."""
         assert self._target is not None
         second = pt | (0x80 if marker else 0)
-        head = HEADER.pack(0x80, second, (self.sequence0 + frame) & 0xFFFF, timestamp & 0xFFFF_FFFF, self.ssrc)
+        head = HEADER.pack(
+            0x80, second, (self.sequence0 + frame) & 0xFFFF, timestamp & 0xFFFF_FFFF, self.ssrc
+        )
         self.rtp.sendto(head + struct.pack("!BBH", code, 0x8A if end else 0x0A, duration), self._target)
 
     def speak(self, speech: Callable[[int], bytes | None] | None = None, *, samples: int = 160) -> None:
@@ -141,7 +151,7 @@ class FarEnd:
             self._next_ns = self.begun_ns = time.monotonic_ns()
         os.write(self._wake_w, b"x")
 
-    def perform(self, steps: list[Callable[[], None]]) -> None:
+    def perform(self, steps: Sequence[Callable[[], None]]) -> None:
         """Do one step every 20 ms; return when the last is done."""
         begin = self.frames_sent
 
@@ -150,7 +160,9 @@ class FarEnd:
                 steps[n - begin]()
 
         self.speak(step)
-        wait_until(lambda: self.frames_sent > begin + len(steps), 10, f"{len(steps)} steps at port {self.port}")
+        wait_until(
+            lambda: self.frames_sent > begin + len(steps), 10, f"{len(steps)} steps at port {self.port}"
+        )
         self.hush()
 
     def hush(self) -> int:
@@ -169,6 +181,7 @@ class FarEnd:
         wait_until(lambda: len(self.packets) >= goal, timeout_s, f"{count} more packets at port {self.port}")
 
     def close(self) -> None:
+        """End the thread and free the ports."""
         self._ended = True
         os.write(self._wake_w, b"x")
         self._thread.join(2)
@@ -181,7 +194,8 @@ class FarEnd:
         while not self._ended:
             with self._lock:
                 pause_s = max(0.0, (self._next_ns - time.monotonic_ns()) / 1e9) if self._speech else 1.0
-            ready, _, _ = select.select([self.rtp, self.rtcp, self._wake_r], [], [], pause_s)
+            sources: list[socket.socket | int] = [self.rtp, self.rtcp, self._wake_r]
+            ready, _, _ = select.select(sources, [], [], pause_s)
             if self._wake_r in ready:
                 os.read(self._wake_r, 64)
             if self.rtp in ready:
@@ -189,7 +203,9 @@ class FarEnd:
                 first, second, sequence, timestamp, ssrc = HEADER.unpack_from(data)
                 assert first == 0x80
                 self.packets.append(
-                    Received(time.monotonic_ns(), second & 0x7F, second > 127, sequence, timestamp, ssrc, data[12:])
+                    Received(
+                        time.monotonic_ns(), second & 0x7F, second > 127, sequence, timestamp, ssrc, data[12:]
+                    )
                 )
             if self.rtcp in ready:
                 self.reports.append(self.rtcp.recv(2048))
@@ -220,7 +236,9 @@ class Engine:
     def __init__(self, path: Path) -> None:
         self.events: list[Any] = []
         self._buffer: FrameBuffer[Any] = FrameBuffer(MediaEvent)
-        self._socket = wait_until(lambda: _attach(path), 20, "the media plane's socket")
+        connection = wait_until(lambda: _attach(path), 20, "the media plane's socket")
+        assert connection is not None
+        self._socket = connection
         try:
             self.hello = self.wait(MediaHello)
         except BaseException:
@@ -256,7 +274,9 @@ class Engine:
         """Return the first event of a kind with these fields."""
 
         def found() -> E | None:
-            return next((e for e in self.all(kind) if all(getattr(e, k) == v for k, v in fields.items())), None)
+            return next(
+                (e for e in self.all(kind) if all(getattr(e, k) == v for k, v in fields.items())), None
+            )
 
         event = wait_until(found, timeout_s, f"{kind.__name__} {fields}")
         assert event is not None
@@ -270,6 +290,7 @@ class Engine:
         return {leg.leg_id: leg for leg in self.all(MediaState)[-1].legs}
 
     def close(self) -> None:
+        """Go away as an engine that died."""
         self._socket.close()
 
 

@@ -31,6 +31,7 @@ LEAD_S = 0.4
 
 def clip(name: str) -> np.ndarray:
     """One of the simulated carrier's clips: real and synthesised voices, 8 kHz."""
+    pcm: np.ndarray
     pcm, rate = soundfile.read(CLIPS / f"{name}.flac", dtype="int16")
     assert rate == 8000
     return pcm
@@ -57,7 +58,12 @@ def listen(plane: Plane, leg: Leg, mode: DetectionMode = DetectionMode.FAST, **f
 @pytest.mark.parametrize(("codec", "lost"), [(PCMU, frozenset()), (PCMA, frozenset(range(0, 600, 29)))])
 def test_people_and_machines_are_told_apart(plane: Plane, codec: int, lost: frozenset[int]) -> None:
     """At once over µ-law, A-law and 3 % loss: hellos are people, with the greeting's end within 150 ms of the truth; voicemail is a machine."""
-    names = {"hello_bueno_1": True, "hello_person_2": True, "business_ferreteria_1": True, "voicemail_allison_es": False}
+    names = {
+        "hello_bueno_1": True,
+        "hello_person_2": True,
+        "business_ferreteria_1": True,
+        "voicemail_allison_es": False,
+    }
     legs = {name: plane.leg(LegKind.CUSTOMER, codec=codec) for name in names}
     for name, leg in legs.items():
         listen(plane, leg, agent_wait_s=20)
@@ -149,7 +155,9 @@ def test_a_beep_is_told_and_listening_ends_with_the_leg(plane: Plane) -> None:
     """After a machine's verdict the beep is still told, with the time of its end; closing the leg frees its row."""
     leg = plane.leg(LegKind.CUSTOMER)
     listen(plane, leg)
-    beep = (8000 * np.sin(2 * np.pi * 1000 * np.arange(3200) / 8000)).astype(np.int16)
+    n = np.arange(3200)
+    edges = np.minimum(1, np.minimum(n, 3199 - n) / 80)
+    beep = (8000 * edges * np.sin(2 * np.pi * 1000 * n / 8000)).astype(np.int16) + quiet(0.4)
     speak(leg, clip("voicemail_allison_es"), quiet(0.4), beep)
     heard = plane.engine.wait(LegBeep, timeout_s=20)
     seconds = LEAD_S + clip("voicemail_allison_es").size / 8000 + 0.4 + 0.4

@@ -37,7 +37,10 @@ def test_a_press_is_told_whatever_of_it_is_lost(kept: list[int]) -> None:
 def test_an_overtaken_packet_of_an_older_press_says_nothing() -> None:
     """After a newer press has begun, a late end of the former one is not a press."""
     receiver = dtmf.DigitReceiver()
-    said = [receiver.receive(*one) for one in [(0, event(1, 160)), (800, event(2, 160)), (0, event(1, 480, end=True))]]
+    said = [
+        receiver.receive(*one)
+        for one in [(0, event(1, 160)), (800, event(2, 160)), (0, event(1, 480, end=True))]
+    ]
     assert said == ["1", "2", None]
 
 

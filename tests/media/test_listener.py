@@ -49,7 +49,9 @@ def test_any_packet_length_becomes_frames(samples: int) -> None:
 def test_overtaken_packets_are_put_back() -> None:
     """A packet that comes one or two late is in its place."""
     ear, heard = Ear(), []
-    for n, (frame, arrival) in enumerate([(0, RESTARTED), (2, NEWEST), (1, REORDERED), (3, NEWEST), (5, NEWEST), (4, REORDERED)]):
+    for n, (frame, arrival) in enumerate(
+        [(0, RESTARTED), (2, NEWEST), (1, REORDERED), (3, NEWEST), (5, NEWEST), (4, REORDERED)]
+    ):
         ear.push(arrival, PCMU, frame * 160, sound(frame * 160, 160), START_NS + n * FRAME_NS)
         heard += drain(ear, START_NS + n * FRAME_NS)
     assert heard == [sound(n * 160, 160) for n in range(6)]
@@ -59,7 +61,13 @@ def test_a_lost_packet_is_a_frame_not_heard() -> None:
     """When sound two frames beyond a missing one is here, it is given up, and time has passed all the same."""
     ear, heard = Ear(), []
     for n, frame in enumerate([0, 1, 3, 4, 5, 6]):
-        ear.push(NEWEST if n else RESTARTED, PCMU, frame * 160, sound(frame * 160, 160), START_NS + frame * FRAME_NS)
+        ear.push(
+            NEWEST if n else RESTARTED,
+            PCMU,
+            frame * 160,
+            sound(frame * 160, 160),
+            START_NS + frame * FRAME_NS,
+        )
         heard += drain(ear, START_NS + frame * FRAME_NS)
     assert heard == [None if n == 2 else sound(n * 160, 160) for n in range(7)]
 
@@ -97,8 +105,16 @@ def test_no_network_breaks_the_ear(seed: int, first: int) -> None:
     for n in range(400):
         now_ns = START_NS + n * FRAME_NS
         for _ in range(rng.choice([0, 1, 1, 1, 2, 12])):
-            timestamp = (timestamp + rng.choice([160, 160, 160, 480, -320, 50_000, -1, rng.randrange(2**32)])) & 0xFFFF_FFFF
-            ear.push(rng.choice([NEWEST, NEWEST, REORDERED, RESTARTED]), rng.choice([PCMU, PCMU, PCMA]), timestamp, rng.randbytes(rng.choice([1, 80, 160, 240, 1400])), now_ns)
+            timestamp = (
+                timestamp + rng.choice([160, 160, 160, 480, -320, 50_000, -1, rng.randrange(2**32)])
+            ) & 0xFFFF_FFFF
+            ear.push(
+                rng.choice([NEWEST, NEWEST, REORDERED, RESTARTED]),
+                rng.choice([PCMU, PCMU, PCMA]),
+                timestamp,
+                rng.randbytes(rng.choice([1, 80, 160, 240, 1400])),
+                now_ns,
+            )
         for frame in drain(ear, now_ns):
             assert frame is None or len(frame) == 160
             frames += 1
@@ -138,8 +154,10 @@ def test_the_listener_says_what_the_detector_says_offline() -> None:
             listener.listen(fax, DetectionMode.FAST, early=False)  # type: ignore[arg-type]
         assert fax.ear is not None or n > 0
         if fax.ear is not None:
-            fax.ear.push(NEWEST if n else RESTARTED, PCMA, n * 160, coded[n * 160 :][:160], now_ns - 5_000_000)
-        said += [heard for heard in listener.tick(now_ns) if heard.leg is fax]
+            fax.ear.push(
+                NEWEST if n else RESTARTED, PCMA, n * 160, coded[n * 160 :][:160], now_ns - 5_000_000
+            )
+        said += [heard for heard in listener.tick(now_ns) if heard.leg.leg_id == fax.leg_id]
     assert [heard.mark[1:] for heard in said] == [mark[1:] for mark in offline]
     assert fax.ear is None, "a final verdict ends the listening"
 

@@ -58,7 +58,8 @@ def test_the_message_comes_first(plane: Plane) -> None:
     plane.engine.wait(BridgeRefused, reason="fallback")
     plane.engine.wait(PromptFinished, play_id="fallback", cut=False)
     plane.engine.send(
-        Bridge(leg_id=customer.leg_id, agent_leg_id=agent.leg_id), Await(leg_id=customer.leg_id, agent_wait_s=0.01)
+        Bridge(leg_id=customer.leg_id, agent_leg_id=agent.leg_id),
+        Await(leg_id=customer.leg_id, agent_wait_s=0.01),
     )
     customer.far.wait_for(10)
     assert [e.reason for e in plane.engine.all(BridgeRefused)] == ["fallback", "fallback"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -25,7 +26,9 @@ class Direction:
         self.statistics = ReceiveStatistics()
         self.sent: list[tuple[int, int]] = []
 
-    def packet(self, sequence: int, timestamp: int, now_ns: int, *, ssrc: int = 1, samples: int = 160) -> bool:
+    def packet(
+        self, sequence: int, timestamp: int, now_ns: int, *, ssrc: int = 1, samples: int = 160
+    ) -> bool:
         """Feed one packet of the source; return whether it went on."""
         arrival = self.statistics.update(sequence & 0xFFFF, timestamp & 0xFFFF_FFFF, ssrc, now_ns)
         if arrival in (DUPLICATE, WILD):
@@ -84,7 +87,7 @@ def test_a_pause_is_filled_and_nothing_overlaps() -> None:
     assert way.stream.marker
     sequences, timestamps = zip(*way.sent, strict=True)
     assert sequences == tuple(range(60_000, 60_011))
-    assert all(b >= a + 160 for a, b in zip(timestamps, timestamps[1:], strict=False))
+    assert all(b >= a + 160 for a, b in itertools.pairwise(timestamps))
 
 
 def test_a_pause_with_running_timestamps_keeps_the_sources_time() -> None:
@@ -157,7 +160,9 @@ def test_withheld_packets_leave_no_gap() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), loss=st.floats(0, 0.3), swap=st.floats(0, 0.2), pauses=st.booleans())
-def test_no_number_is_used_twice_whatever_the_network_does(seed: int, loss: float, swap: float, pauses: bool) -> None:  # noqa: FBT001
+def test_no_number_is_used_twice_whatever_the_network_does(
+    seed: int, loss: float, swap: float, *, pauses: bool
+) -> None:
     """Over loss, reordering, doubles, restarts and pauses: sequence numbers are unique and sound never overlaps in time."""
     rng = random.Random(seed)
     way = Direction(sequence=rng.randrange(65536), timestamp=rng.randrange(2**31))
@@ -189,5 +194,5 @@ def test_no_number_is_used_twice_whatever_the_network_does(seed: int, loss: floa
     numbers = [number for number, _ in way.sent]
     assert len(set(numbers)) == len(numbers)
     in_order = [timestamp for _, timestamp in sorted(way.sent)]
-    assert all(b >= a + 160 for a, b in zip(in_order, in_order[1:], strict=False))
+    assert all(b >= a + 160 for a, b in itertools.pairwise(in_order))
     assert len(numbers) > 150

@@ -38,7 +38,9 @@ def test_strangers_are_counted_and_heard_by_nobody(plane: Plane) -> None:
     agent.far.wait_for(10)
     with socket.socket(type=socket.SOCK_DGRAM) as stranger:
         for i in range(30):
-            forged = HEADER.pack(0x80, 0, (customer.far.sequence0 + 500 + i) & 0xFFFF, 999_000 + i * 160, customer.far.ssrc)
+            forged = HEADER.pack(
+                0x80, 0, (customer.far.sequence0 + 500 + i) & 0xFFFF, 999_000 + i * 160, customer.far.ssrc
+            )
             stranger.sendto(forged + b"\x55" * 160, ("127.0.0.1", customer.port))
         agent.far.wait_for(15)
     assert not any(p.payload[0] == 0x55 for p in agent.far.packets)
@@ -105,7 +107,12 @@ def test_a_source_that_restarts_or_jumps_stays_one_stream(plane: Plane) -> None:
     customer, agent = plane.pair()
     plane.bridge(customer, agent)
     far = customer.far
-    for ssrc, sequence, timestamp in [(1, 100, 5_000), (2, 30_000, 4_000_000_000), (2, 50, 77), (3, 65_530, 2**32 - 320)]:
+    for ssrc, sequence, timestamp in [
+        (1, 100, 5_000),
+        (2, 30_000, 4_000_000_000),
+        (2, 50, 77),
+        (3, 65_530, 2**32 - 320),
+    ]:
         far.ssrc, far.sequence0, far.timestamp0 = ssrc, sequence, timestamp
         far.perform([partial(far.send, frame) for frame in range(10)])
     packets = agent.far.packets[:]
@@ -145,7 +152,9 @@ def test_nonsense_never_stops_the_loop(plane: Plane) -> None:
     customer.far.ssrc = 99
     customer.far.speak()
     wait_until(
-        lambda: sum(p.payload == tagged(p.payload[3], 1) for p in agent.far.packets[-20:]) > 15, 5, "sound again"
+        lambda: sum(p.payload == tagged(p.payload[3], 1) for p in agent.far.packets[-20:]) > 15,
+        5,
+        "sound again",
     )
     assert plane.process.poll() is None
 

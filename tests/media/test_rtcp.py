@@ -14,7 +14,13 @@ from tests.media.captures import read_udp
 pytestmark = pytest.mark.unit
 
 BLOCK = rtcp.ReportBlock(
-    ssrc=0x11111111, fraction_lost=0.25, lost=-2, highest_sequence=0x0001FFFE, jitter=80, last_report=5, delay=65536
+    ssrc=0x11111111,
+    fraction_lost=0.25,
+    lost=-2,
+    highest_sequence=0x0001FFFE,
+    jitter=80,
+    last_report=5,
+    delay=65536,
 )
 GOLDEN = bytes.fromhex(
     "81c8000c cafebabe 83aa7e80 80000000 00000140 00000002 00000140"

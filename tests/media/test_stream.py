@@ -28,7 +28,10 @@ def test_one_stream_over_silence_prompt_bridge_and_silence(plane: Plane) -> None
     customer.far.wait_for(15)
     packets = customer.far.packets[:]
     assert_one_stream(packets)
-    kinds = [("silence" if p.payload == SILENCE[PCMU] else "agent" if p.payload[0] == 2 else "prompt") for p in packets]
+    kinds = [
+        ("silence" if p.payload == SILENCE[PCMU] else "agent" if p.payload[0] == 2 else "prompt")
+        for p in packets
+    ]
     runs = [kind for kind, _ in itertools.groupby(kinds)]
     assert runs == ["silence", "prompt", "silence", "agent", "silence"]
     switches = [0, *(i for i in range(1, len(kinds)) if kinds[i] != kinds[i - 1])]
@@ -178,9 +181,9 @@ def test_digits_are_told_once_and_passed_on_under_the_partners_type(plane: Plane
     events = [p for p in agent.far.packets if p.payload_type == 96]
     assert len(events) == 22
     assert {p.payload_type for p in agent.far.packets} == {96, PCMU}
-    for press in (events[:11], events[11:]):
-        assert len({p.timestamp for p in press}) == 1
-        assert [p.marker for p in press] == [True, *[False] * 10]
+    for packets in (events[:11], events[11:]):
+        assert len({p.timestamp for p in packets}) == 1
+        assert [p.marker for p in packets] == [True, *[False] * 10]
     assert events[0].timestamp != events[11].timestamp
     sequences = [p.sequence for p in agent.far.packets]
     assert all((b - a) & 0xFFFF == 1 for a, b in itertools.pairwise(sequences))
@@ -203,7 +206,10 @@ def test_digits_stop_at_a_leg_that_has_no_telephone_event(plane: Plane) -> None:
     plane.engine.wait(LegDigit, digit="5")
     agent.far.wait_for(3)
     assert {p.payload_type for p in agent.far.packets} == {PCMU}
-    assert {p.payload[3] for p in agent.far.packets if p.payload != SILENCE[PCMU]} == {*range(4), *range(7, 12)}
+    assert {p.payload[3] for p in agent.far.packets if p.payload != SILENCE[PCMU]} == {
+        *range(4),
+        *range(7, 12),
+    }
     sequences = [p.sequence for p in agent.far.packets]
     assert all((b - a) & 0xFFFF == 1 for a, b in itertools.pairwise(sequences))
 

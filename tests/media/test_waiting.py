@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dialer_core.media.waiting import BUG, LATE, TABLE, Waiting, WaitEvent, WaitState
+from dialer_core.media.waiting import BUG, LATE, TABLE, WaitEvent, Waiting, WaitState
 
 pytestmark = pytest.mark.unit
 

@@ -1,0 +1,192 @@
+"""What a relayed packet costs the media plane, and what it adds in time: real processes, real UDP on loopback.
+
+    python benchmarks/media_relay.py [--pairs 200] [--seconds 10]
+
+The far ends are one process of plain sockets, apart from the plane; each leg sends a packet every 20 ms, the phases spread evenly.
+CPU is the plane's own, user and system, from /proc. The delay is from just before the far end's send to just after its receive, so it
+holds both ends' scheduling too; a second line gives the same through one bare loopback socket, the least that can be measured here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import select
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from dialer_core.ipc.channel import FrameBuffer, encode_frame
+from dialer_core.ipc.messages import (
+    Bridge,
+    ConnectLeg,
+    LegOpened,
+    LegsBridged,
+    MediaEvent,
+    MediaHealth,
+    OpenLeg,
+)
+from dialer_core.vocabulary import LegId, LegKind
+
+HEADER = struct.Struct("!BBHIIq")
+FRAME_NS = 20_000_000
+
+
+def far_ends(ports: list[int], pipe: Connection) -> None:
+    """Bind a socket per leg, tell their ports, then talk to `ports` until told to stop; report delays in microseconds."""
+    sockets = [socket.socket(type=socket.SOCK_DGRAM) for _ in ports]
+    poll = select.epoll()
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+        one.setblocking(False)
+        poll.register(one, select.EPOLLIN)
+    by_fd = {one.fileno(): one for one in sockets}
+    pipe.send([one.getsockname()[1] for one in sockets])
+    pipe.recv()
+    begin_ns, sent, delays, received = time.monotonic_ns() + FRAME_NS, 0, [], 0
+    count = len(ports)
+    targets = [("127.0.0.1", port) for port in ports]
+    filler = bytes(152)
+    while not pipe.poll():
+        due = (time.monotonic_ns() - begin_ns) * count // FRAME_NS
+        while sent < due:
+            i, n = sent % count, sent // count
+            data = HEADER.pack(0x80, 0, n & 0xFFFF, n * 160, i, time.monotonic_ns()) + filler
+            sockets[i].sendto(data, targets[i])
+            sent += 1
+        for fd, _ in poll.poll(0.001):
+            data = by_fd[fd].recv(2048)
+            stamp = HEADER.unpack_from(data)[5]
+            received += 1
+            if stamp != -1 and data[1] & 0x7F == 0:  # neither silence nor an RTCP report to a neighbour
+                delays.append((time.monotonic_ns() - stamp) / 1000)
+    pipe.send((sent, received, delays))
+
+
+def bare_loopback_us(count: int = 2000) -> list[float]:
+    """Delay through one socket pair without a relay."""
+    with socket.socket(type=socket.SOCK_DGRAM) as one, socket.socket(type=socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        delays = []
+        for _ in range(count):
+            stamp = time.monotonic_ns()
+            one.sendto(bytes(172), other.getsockname())
+            other.recv(2048)
+            delays.append((time.monotonic_ns() - stamp) / 1000)
+        return delays
+
+
+def cpu_s(pid: int) -> float:
+    """User and system time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def describe(name: str, delays: list[float]) -> None:
+    """Print the spread of some delays."""
+    cuts = statistics.quantiles(delays, n=1000)
+    print(
+        f"{name}: median {cuts[499]:.0f} us, p95 {cuts[949]:.0f}, p99 {cuts[989]:.0f}, p99.9 {cuts[998]:.0f}, max {max(delays):.0f}"
+    )
+
+
+def main() -> None:
+    """Run the benchmark and print its table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pairs", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument(
+        "--idle", action="store_true", help="legs without a bridge: what pacing silence costs"
+    )
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="mr") as folder:
+        path = Path(folder) / "m"
+        command = [
+            sys.executable,
+            "-m",
+            "dialer_core.media.plane",
+            "--socket",
+            str(path),
+            "--ports",
+            "23000-24999",
+        ]
+        plane = subprocess.Popen([*command, "--log-level", "warning"])
+        try:
+            run(plane.pid, path, options)
+        finally:
+            plane.terminate()
+            plane.wait(10)
+
+
+def run(pid: int, path: Path, options: argparse.Namespace) -> None:
+    """Open and bridge the legs, let them talk, print what it cost."""
+    link = socket.socket(socket.AF_UNIX)
+    deadline = time.monotonic() + 10
+    while link.connect_ex(str(path)):
+        if time.monotonic() > deadline:
+            raise SystemExit("the media plane did not start")
+        time.sleep(0.05)
+    buffer: FrameBuffer[MediaEvent] = FrameBuffer(MediaEvent)
+    events: list[MediaEvent] = []
+
+    def wait(kind: type, count: int) -> list[MediaEvent]:
+        while sum(isinstance(event, kind) for event in events) < count:
+            events.extend(buffer.feed(link.recv(65536)))
+        return [event for event in events if isinstance(event, kind)]
+
+    legs = [LegId(f"leg{n}") for n in range(2 * options.pairs)]
+    for n, leg in enumerate(legs):
+        link.sendall(encode_frame(OpenLeg(leg_id=leg, kind=(LegKind.CUSTOMER, LegKind.AGENT)[n % 2])))
+    ports = {event.leg_id: event.port for event in wait(LegOpened, len(legs)) if isinstance(event, LegOpened)}
+    ours, theirs = multiprocessing.Pipe()
+    talkers = multiprocessing.get_context("spawn").Process(
+        target=far_ends, args=([ports[leg] for leg in legs], theirs)
+    )
+    talkers.start()
+    for leg, port in zip(legs, ours.recv(), strict=True):
+        link.sendall(encode_frame(ConnectLeg(leg_id=leg, host="127.0.0.1", port=port, codec="PCMU")))
+    if not options.idle:
+        for customer, agent in zip(legs[::2], legs[1::2], strict=True):
+            link.sendall(encode_frame(Bridge(leg_id=customer, agent_leg_id=agent, connect_tone="")))
+        wait(LegsBridged, options.pairs)
+        ours.send("talk")
+    time.sleep(1)
+    before, begin = cpu_s(pid), time.monotonic()
+    time.sleep(options.seconds)
+    used, elapsed = cpu_s(pid) - before, time.monotonic() - begin
+    if options.idle:
+        ours.send("talk")
+    ours.send("stop")
+    sent, received, delays = ours.recv()
+    talkers.join()
+    link.setblocking(False)
+    try:
+        while True:
+            events.extend(buffer.feed(link.recv(65536)))
+    except BlockingIOError:
+        pass
+    lag = [event.tick_lag_ms for event in events if isinstance(event, MediaHealth)]
+    packets_s = len(legs) * 50
+    print(
+        f"{len(legs)} legs, {'silence' if options.idle else f'{options.pairs} bridged pairs'}, {packets_s} packets/s"
+    )
+    print(
+        f"CPU {used / elapsed:.3f} of a core: {used / elapsed / packets_s * 1e6:.1f} us a packet; worst tick lag {max(lag[1:] or lag):.1f} ms"
+    )
+    if not options.idle:
+        print(f"sent {sent}, received {received}, relayed of them {len(delays)}")
+        describe("delay through the relay", delays)
+        describe("bare loopback", bare_loopback_us())
+
+
+if __name__ == "__main__":
+    main()
