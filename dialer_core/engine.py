@@ -89,7 +89,8 @@ async def serve(settings: Settings) -> int:
         )
         hosts.add(link)
 
-    server = await asyncio.start_unix_server(connected, sock=listen_unix(settings.run_dir / ENGINE_SOCKET))
+    path = settings.run_dir / ENGINE_SOCKET
+    server = await asyncio.start_unix_server(connected, sock=listen_unix(path))
 
     def committed(seq: int) -> None:
         for link in hosts:
@@ -115,6 +116,7 @@ async def serve(settings: Settings) -> int:
         attaching.cancel()
         attacher.close()
         server.close()
+        path.unlink(missing_ok=True)
         journal.close()
         database.dispose()
     log.info("engine_stopped")

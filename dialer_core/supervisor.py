@@ -87,6 +87,7 @@ class Supervisor:
         media = [
             "-m", "dialer_core.media.plane", "--socket", str(run_dir / MEDIA_SOCKET), "--bind", dialer.media.bind,
             "--advertise", dialer.media.public_address or dialer.media.bind, "--ports", dialer.media.rtp_ports,
+            "--log-level", dialer.log.level, "--log-format", dialer.log.format,
         ]  # fmt: skip
         if dialer.media.prompts_dir is not None:
             media += ["--prompts", str(self.settings.directory.parent / dialer.media.prompts_dir)]
