@@ -1,0 +1,270 @@
+"""The demonstration's world: a folder, free ports, the simulator and the dialer as processes.
+
+It owns processes and files. It owns neither the screen (`commands/demo.py`) nor the judgement (`report.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import random
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import as_file, files
+from pathlib import Path
+from string import Template
+
+from dialer_core.campaigns.leads_import import import_leads
+from dialer_core.clock import SystemClock
+from dialer_core.errors import StartError
+from dialer_core.settings import Settings, load_settings
+from dialer_core.store import campaigns as campaign_rows
+from dialer_core.store.database import open_database
+from dialer_core.vocabulary import CampaignId
+
+CAMPAIGN = CampaignId("demo")
+SOFTPHONES = 5
+SIP_WORKERS = 24
+"""Ports set aside for line workers; more than 24 lines and five agents need with any pjsua2."""
+MEDIA_PORTS = 400
+SIM_PORTS = 400
+LOW_PORT, HIGH_PORT = 10_000, 32_000
+"""Below the kernel's ephemeral ports, so that nobody's outgoing socket takes one of ours."""
+READY_LIMIT_S = 30.0
+DRAIN_LIMIT_S = 30.0
+STOP_LIMIT_S = 30.0
+SEED = 1
+
+
+def _free(port: int, kind: socket.SocketKind) -> bool:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_block(count: int, taken: set[int]) -> int:
+    """Return the first of `count` consecutive ports that are free now, and enter them in `taken`.
+
+    Raises
+    ------
+    StartError
+        None was found.
+    """
+    for _ in range(200):
+        first = random.randrange(LOW_PORT, HIGH_PORT - count) & ~1
+        block = range(first, first + count)
+        if (
+            taken.isdisjoint(block)
+            and all(_free(port, socket.SOCK_DGRAM) for port in block)
+            and _free(first, socket.SOCK_STREAM)
+        ):
+            taken.update(block)
+            return first
+    raise StartError(f"no {count} consecutive free ports between {LOW_PORT} and {HIGH_PORT} on 127.0.0.1")
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Every port of one demonstration."""
+
+    carrier: int
+    softphones: tuple[int, ...]
+    sip: int
+    http: int
+    media: int
+    sim: int
+
+    @classmethod
+    def choose(cls) -> Ports:
+        """Choose ports that are free now."""
+        taken: set[int] = set()
+        first = free_block(2 + SOFTPHONES, taken)
+        return cls(
+            carrier=first,
+            softphones=tuple(range(first + 2, first + 2 + SOFTPHONES)),
+            sip=free_block(SIP_WORKERS, taken),
+            http=free_block(1, taken),
+            media=free_block(MEDIA_PORTS, taken),
+            sim=free_block(SIM_PORTS, taken),
+        )
+
+    def substitutes(self) -> dict[str, str]:
+        """Return what the configuration's placeholders stand for."""
+        return {
+            "carrier_port": str(self.carrier),
+            "sip_port": str(self.sip),
+            "http_port": str(self.http),
+            "media_ports": f"{self.media}-{self.media + MEDIA_PORTS - 1}",
+            **{f"softphone_{index}": str(port) for index, port in enumerate(self.softphones, 1)},
+        }
+
+
+def write_config(directory: Path, substitutes: Mapping[str, str]) -> None:
+    """Write the demonstration's configuration, with the packaged rule packs."""
+    packaged = files("dialer_core.demo") / "config"
+    for name in ("dialer.toml", "trunks.toml", "agents.toml", "campaigns/demo.toml"):
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = packaged.joinpath(*name.split("/")).read_text(encoding="utf-8")
+        target.write_text(Template(text).substitute(substitutes), encoding="utf-8")
+    packs = directory / "compliance"
+    packs.mkdir(exist_ok=True)
+    demo_pack = files("dialer_core") / "config_defaults" / "compliance" / "demo.toml"
+    (packs / "demo.toml").write_bytes(demo_pack.read_bytes())
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to end this child when the demonstration is killed: nothing is left behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+@dataclass(slots=True)
+class World:
+    """One running demonstration.
+
+    Parameters
+    ----------
+    folder
+        Everything it writes.
+    ports
+        Its ports.
+    """
+
+    folder: Path
+    ports: Ports
+    _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Path:
+        """The configuration folder."""
+        return self.folder / "config"
+
+    @property
+    def sim_log(self) -> Path:
+        """What the carrier and the softphones wrote down."""
+        return self.folder / "sim" / "log.jsonl"
+
+    @property
+    def dialer_log(self) -> Path:
+        """The dialer's own log."""
+        return self.folder / "dialer.log"
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration as the dialer reads it."""
+        return load_settings(self.config)
+
+    def prepare(self) -> int:
+        """Write the configuration, make the store, import the leads; return how many went in."""
+        write_config(self.config, self.ports.substitutes())
+        settings = self.settings
+        database = open_database(settings.store_url, node=settings.dialer.node.name)
+        try:
+            database.migrate()
+            with database.write() as tx:
+                campaign_rows.sync(tx, {CAMPAIGN: settings.campaigns[CAMPAIGN].model_dump(mode="json")})
+            with as_file(files("dialer_core.demo") / "leads.csv") as leads:
+                report = import_leads(
+                    database,
+                    leads,
+                    CAMPAIGN,
+                    clock=SystemClock(),
+                    strict=True,
+                    reject_dir=self.folder / "rejects",
+                )
+        finally:
+            database.dispose()
+        return report.accepted
+
+    def start_simulator(self) -> None:
+        """Start the simulated carrier and softphones, and wait until every port listens.
+
+        Raises
+        ------
+        StartError
+            It did not come up.
+        """
+        arguments = [
+            "--carrier-port", str(self.ports.carrier),
+            "--softphone-ports", ",".join(map(str, self.ports.softphones)),
+            "--rtp-ports", f"{self.ports.sim}-{self.ports.sim + SIM_PORTS - 1}",
+            "--log", str(self.sim_log), "--recordings", str(self.folder / "sim" / "recordings"),
+            "--seed", str(SEED), "--talk-s", "2-4",
+        ]  # fmt: skip
+        process = self._spawn("sim", ["-m", "dialer_core.sim", *arguments], output=subprocess.PIPE)
+        assert process.stdout is not None  # noqa: S101 - asked for a pipe
+        ready, _, _ = select.select([process.stdout], [], [], READY_LIMIT_S)
+        line = process.stdout.readline() if ready else b""
+        if not line or json.loads(line).get("event") != "sim_ready":
+            raise StartError(f"the simulator did not start; see {self.folder / 'sim.err'}")
+
+    def start_dialer(self) -> None:
+        """Start `dialer run` as anyone would."""
+        self._spawn("dialer", ["-m", "dialer_core.commands.cli", "run", "--config", str(self.config)])
+
+    def dialer_ended(self) -> bool:
+        """Say whether `dialer run` has ended by itself."""
+        return self._processes["dialer"].poll() is not None
+
+    def drain(self) -> int:
+        """End the dialer as its operator would, with SIGTERM; return its exit status."""
+        return self._end("dialer", DRAIN_LIMIT_S)
+
+    def stop_simulator(self) -> int:
+        """End the simulator: its log and recordings are whole then."""
+        return self._end("sim", STOP_LIMIT_S)
+
+    def close(self) -> None:
+        """End whatever still runs."""
+        for name in ("dialer", "sim"):
+            if name in self._processes:
+                self._end(name, 5.0)
+
+    def _spawn(
+        self, name: str, arguments: list[str], *, output: int | None = None
+    ) -> subprocess.Popen[bytes]:
+        log = self.folder / ("dialer.log" if name == "dialer" else f"{name}.err")
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("MARCADOR_")}
+        with log.open("wb") as stream:
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
+                [sys.executable, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=stream if output is None else output,
+                stderr=stream,
+                env=environment,
+                start_new_session=True,  # a Ctrl-C is ours to act on
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - this process has no other thread yet
+            )
+        self._processes[name] = process
+        return process
+
+    def _end(self, name: str, limit_s: float) -> int:
+        process = self._processes[name]
+        for number, wait_s in ((signal.SIGTERM, limit_s), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+            if process.poll() is None:
+                process.send_signal(number)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(wait_s)
+        if process.stdout is not None:
+            process.stdout.close()
+        return process.wait()
+
+
+@contextlib.contextmanager
+def world(folder: Path) -> Iterator[World]:
+    """Make a world in this folder; everything it started has ended when the block does."""
+    made = World(folder=folder, ports=Ports.choose())
+    try:
+        yield made
+    finally:
+        made.close()
