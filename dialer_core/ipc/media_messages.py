@@ -43,7 +43,7 @@ class Listen(Message, frozen=True, kw_only=True, tag="listen"):
     limit_s: float = 0.0
     """Undecided after this many seconds from the answer: `unknown` or `silence`. 0: the mode's own."""
     fallback_prompt: str = ""
-    """Prompt id of the abandonment message; empty: none is played and `FallbackStarted` alone is sent."""
+    """Prompt id of the abandonment message; empty: none is played, and `PromptFinished` follows `FallbackStarted` at once."""
 
 
 class Bridge(Message, frozen=True, kw_only=True, tag="bridge"):
@@ -140,7 +140,7 @@ class LegDigit(SourcedEvent, frozen=True, kw_only=True, tag="leg_digit"):
 
 
 class FallbackStarted(SourcedEvent, frozen=True, kw_only=True, tag="fallback_started"):
-    """The deadline passed without a bridge: the fallback prompt began (or would have, if none is set). A `PromptFinished` follows."""
+    """The deadline passed without a bridge: the fallback prompt began (or would have, if none is set). A `PromptFinished` with `play_id` `fallback` follows."""
 
     leg_id: LegId
 
@@ -190,6 +190,10 @@ class LegStatistics(msgspec.Struct, frozen=True, kw_only=True):
     rx_duplicate: int = 0
     rx_refused: int = 0
     """Packets from anybody but the negotiated far end."""
+    rx_unusable: int = 0
+    """Packets of the far end that are no RTP, or of a payload type nobody negotiated."""
+    rx_overrun: int = 0
+    """Packets the kernel threw away because they were not read in time."""
     tx_packets: int = 0
     jitter_ms: float = 0.0
 
