@@ -31,6 +31,8 @@ _LONG_NUMBER = re.compile(r"\+?\d[\d .-]{4,}\d")
 _NO_MEDIA = 488
 _UNUSABLE_ANSWER = frozenset({406, 415, _NO_MEDIA})
 """How pjsip names, in its BYE, an answer without a description, with an unreadable one, with one it cannot use."""
+_DEPARTURES = ((pj.PJSIP_EVENT_TX_MSG, pj.PJSIP_EVENT_RX_MSG), (pj.PJSIP_EVENT_RX_MSG,))
+"""Events of the INVITE's transaction that show it has left: by UDP, by TCP."""
 _INFO_METHOD = 1
 """`PJSUA_DTMF_METHOD_SIP_INFO`."""
 
@@ -81,6 +83,8 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
         at_ns = time.monotonic_ns()
         info = self.getInfo()
         received, source = _received(prm.e)
+        if received is not None:
+            self._notice_departure(pj.PJSIP_EVENT_RX_MSG)
         if info.state == pj.PJSIP_INV_STATE_EARLY:
             early_sdp = received is not None and received.has_sdp
             self.notices.append(Provisional(at_ns, int(info.lastStatusCode), early_sdp))
@@ -100,8 +104,7 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
         state = prm.e.body.tsxState
         if state.tsx.method != "INVITE" or state.tsx.role != pj.PJSIP_ROLE_UAC:
             return
-        if not self._sent:
-            self._notice_departure(state)
+        self._notice_departure(state.type)
         if state.type == pj.PJSIP_EVENT_RX_MSG and state.tsx.statusCode == 100:
             self.notices.append(Provisional(time.monotonic_ns(), 100, early_sdp=False))
 
@@ -166,11 +169,12 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
         """Refuse to be replaced."""
         prm.statusCode = pj.PJSIP_SC_DECLINE
 
-    def _notice_departure(self, state: Any) -> None:
+    def _notice_departure(self, event_type: int) -> None:
         """A datagram has left when pjsip says so; by TCP only an answer shows that there was a connection to leave by."""
-        if state.type == pj.PJSIP_EVENT_RX_MSG or (state.type == pj.PJSIP_EVENT_TX_MSG and not self._by_tcp):
-            self._sent = True
-            self.notices.append(Sent(time.monotonic_ns(), self.getInfo().callIdString))
+        if self._sent or event_type not in _DEPARTURES[self._by_tcp]:
+            return
+        self._sent = True
+        self.notices.append(Sent(time.monotonic_ns(), self.getInfo().callIdString))
 
     def _disconnected(self, at_ns: int, info: Any, received: SipText | None) -> Disconnected:
         """Tell who ended it: after the answer only a BYE is the far end's doing, anything else pjsua2's own."""

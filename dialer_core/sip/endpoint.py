@@ -55,7 +55,7 @@ class _WireWatch(pj.LogWriter):  # type: ignore[misc] # pjsua2 has no annotation
         head, _, raw = entry.msg.partition("\n")
         if head.startswith("RX ") and "/INVITE/" in head:
             message = SipText.parse(raw)
-            if message.status >= 200 and message.status not in {401, 407}:
+            if message.status >= 200:
                 self._found.append(
                     FinalSeen(
                         time.monotonic_ns(),

@@ -1,6 +1,6 @@
 """The worker's end of its named socket: one engine at a time, events kept while there is none.
 
-It owns the listener, the connection and the queue of events. It owns no meaning of a message.
+It owns the listener, the connection, the queue of events and their sequence. It owns no meaning of a message.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import structlog
 
 from dialer_core.errors import ProtocolError
@@ -63,6 +64,7 @@ class EngineLink:
         self._waiting_bytes = 0
         self._sent_of_first = 0
         self._write_blocked = False
+        self._seq = 0
 
     @property
     def attached(self) -> bool:
@@ -75,8 +77,9 @@ class EngineLink:
         return self._waiting_bytes > BACKLOG_MARK_BYTES
 
     def send(self, event: SourcedEvent) -> None:
-        """Queue an event; it leaves with the next `flush`, or when an engine attaches."""
-        frame = encode_frame(event)
+        """Give an event the next number and queue it; it leaves with the next `flush`, or when an engine attaches."""
+        self._seq += 1
+        frame = encode_frame(msgspec.structs.replace(event, seq=self._seq))
         self._waiting.append(frame)
         self._waiting_bytes += len(frame)
 

@@ -5,6 +5,7 @@ No carrier of ours is here: whatever answers SIP is SIPp, or bytes a test wrote 
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import select
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -76,6 +78,11 @@ class Engine:
     def send_raw(self, data: bytes) -> None:
         """Send bytes that are perhaps no command."""
         self._socket.sendall(data)
+
+    @property
+    def unread_bytes(self) -> int:
+        """Bytes sent that the worker has not read yet."""
+        return int.from_bytes(fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
     def pump(self, wait_s: float = 0.0) -> None:
         """Read what has come; wait for something at most `wait_s`."""

@@ -7,23 +7,26 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from dialer_core.ipc.messages import (
     AllowSources,
     Drain,
     DumpState,
+    Hangup,
     LegAnswered,
     LegEnded,
     LegNegotiated,
     LegProvisional,
     LegSent,
+    Place,
     Probe,
     ProbeResult,
     SipIdentity,
     WorkerHello,
 )
-from dialer_core.vocabulary import EndedBy, LegId
+from dialer_core.vocabulary import EndedBy, LegId, LegKind, new_id
 from tests.polling import wait_until
 from tests.sip.harness import Worker, free_port, options, sipp
 from tests.skips import requires_program
@@ -116,7 +119,8 @@ def test_dump_state_tells_every_leg(worker: Worker, tmp_path: Path) -> None:
         assert legs[talking].state == "confirmed"
         assert legs[talking].call_id == talking
         assert legs[talking].dialog == answered.dialog
-        assert legs[talking].negotiated == engine.of(LegNegotiated, talking)[-1]
+        told = engine.of(LegNegotiated, talking)[-1]
+        assert legs[talking].negotiated == msgspec.structs.replace(told, seq=0)
         for leg in (early, talking):
             engine.hang_up(leg)
             engine.end_of(leg)
@@ -235,12 +239,18 @@ def test_a_call_by_tcp(worker: Worker, tmp_path: Path) -> None:
         engine.end_of(leg)
         far.finish()
     assert "Via: SIP/2.0/TCP" in far.trace()
+    told = [type(event) for event in engine.events if getattr(event, "leg_id", "") == leg]
+    assert told == [LegSent, LegProvisional, LegNegotiated, LegAnswered, LegEnded]
 
 
 def test_a_long_invite_stays_on_udp(worker: Worker, tmp_path: Path) -> None:
     """A request over 1,300 bytes goes by UDP where the trunk is called by UDP, also when TCP is in use elsewhere."""
     engine = worker.engine
-    with sipp("ring", tmp_path, tcp=True) as elsewhere, sipp("answer", tmp_path) as far:
+    with (
+        sipp("ring", tmp_path, tcp=True) as elsewhere,
+        sipp("answer", tmp_path) as far,
+        socket.create_server(("127.0.0.1", far.port)) as temptation,
+    ):
         by_tcp = engine.place(elsewhere.port, to_uri=f"sip:service@127.0.0.1:{elsewhere.port};transport=tcp")
         engine.expect(LegProvisional, by_tcp)
         leg = engine.place(far.port, headers={"X-Long": "a" * 1500})
@@ -249,7 +259,31 @@ def test_a_long_invite_stays_on_udp(worker: Worker, tmp_path: Path) -> None:
             engine.hang_up(up)
             engine.end_of(up)
         far.finish()
+        temptation.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            temptation.accept()
     assert far.trace().count("X-Long: aaa") == 1
+
+
+def test_a_hangup_that_meets_a_challenge(worker: Worker, tmp_path: Path) -> None:
+    """A leg given up before its INVITE is challenged ends with the challenge: nothing is sent again for it."""
+    engine = worker.engine
+    identity = SipIdentity(from_uri="sip:+525500000000@127.0.0.1", auth_user="dialer", password="s3cret")
+    leg = LegId(new_id())
+    with sipp("digest", tmp_path) as far:
+        order = Place(
+            leg_id=leg,
+            kind=LegKind.CUSTOMER,
+            to_uri=f"sip:service@127.0.0.1:{far.port}",
+            identity=identity,
+            media_host="127.0.0.1",
+            media_port=22998,
+        )
+        engine.send(order, Hangup(leg_id=leg))
+        ended = engine.end_of(leg)
+        engine.wait_slots(0)
+        assert far.trace().count("INVITE sip:") == 1
+    assert (ended.code, ended.by) == (401, EndedBy.US)
 
 
 def test_a_tenth_identity(worker: Worker, tmp_path: Path) -> None:
@@ -257,7 +291,9 @@ def test_a_tenth_identity(worker: Worker, tmp_path: Path) -> None:
     engine = worker.engine
     for number in range(10):
         identity = SipIdentity(
-            from_uri=f"sip:+52550000000{number}@127.0.0.1", auth_user=f"user{number}", password=f"secret{number}"
+            from_uri=f"sip:+52550000000{number}@127.0.0.1",
+            auth_user=f"user{number}",
+            password=f"secret{number}",
         )
         with sipp("proxy_digest", tmp_path) as far:
             leg = engine.place(far.port, identity=identity)
@@ -286,22 +322,24 @@ def test_an_outbound_proxy_gets_the_request(worker: Worker, tmp_path: Path) -> N
 
 
 def test_an_engine_that_does_not_read(worker: Worker, tmp_path: Path) -> None:
-    """An engine that stops reading is not waited for: new calls are refused, the one that is up is still served, and the next
-    engine gets every event, whole and in order.
-    """
+    """An engine that stops reading is not waited for: new calls are refused, and the next engine gets each event, whole, in order."""
     engine = worker.engine
     with sipp("far_bye", tmp_path) as far:
         leg = engine.place(far.port)
         engine.end_of(leg)
         far.finish()
-    asked = 3000
-    engine.send(*[DumpState()] * asked)
+    engine.send(*[DumpState()] * 3000)
     refused = engine.place(9)
+    wait_until(lambda: engine.unread_bytes == 0, 10.0, "the worker to take all commands")
     engine.close()
     with sipp("far_bye", tmp_path) as far:
         following = worker.attach()
         ended = following.expect(LegEnded, refused, timeout_s=10.0)
-        assert (ended.by, ended.invite_sent, ended.reason) == (EndedBy.WORKER, False, "the engine does not read its events")
+        assert (ended.by, ended.invite_sent, ended.reason) == (
+            EndedBy.WORKER,
+            False,
+            "the engine does not read its events",
+        )
         sequence = [event.seq for event in following.events if event.seq]
         assert sequence == sorted(set(sequence))
         again = following.place(far.port)

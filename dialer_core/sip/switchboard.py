@@ -1,0 +1,276 @@
+"""A worker's legs: placing them, following what pjsua2 says of them, enforcing their limits, ending each exactly once.
+
+It owns the legs and their call objects. It owns no socket and no loop: `worker.py` calls it after every call into pjsua2.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import assert_never
+
+import structlog
+
+from dialer_core.ipc.messages import (
+    LegAnswered,
+    LegEnded,
+    LegInfoDigit,
+    LegNegotiated,
+    LegProvisional,
+    LegSent,
+    Place,
+    SourcedEvent,
+    WorkerState,
+)
+from dialer_core.sip.call_handle import CallHandle
+from dialer_core.sip.endpoint import PlaceRefusedError, SipEndpoint
+from dialer_core.sip.leg import Leg, Phase, Signal
+from dialer_core.sip.notices import (
+    Answered,
+    CallNotice,
+    Digit,
+    Disconnected,
+    Fault,
+    FinalSeen,
+    Negotiated,
+    Provisional,
+    Sent,
+)
+from dialer_core.vocabulary import EndedBy, LegId
+
+_log = structlog.get_logger(__name__)
+
+LIMIT_CODES = {
+    Signal.PROGRESS_LIMIT: 408,
+    Signal.RING_LIMIT: 487,
+    Signal.RELEASE_LIMIT: 487,
+    Signal.MEDIA_LIMIT: 488,
+    Signal.UNATTENDED_LIMIT: 200,
+}
+"""The code with which a leg ends at each of its limits."""
+_RECENT_ENDS = 64
+
+
+class Switchboard:
+    """The legs of one endpoint.
+
+    Parameters
+    ----------
+    endpoint
+        Where calls are made.
+    send
+        Takes each event.
+    """
+
+    def __init__(self, endpoint: SipEndpoint, send: Callable[[SourcedEvent], None]) -> None:
+        self._endpoint = endpoint
+        self._send = send
+        self._legs: dict[LegId, Leg] = {}
+        self._calls: dict[LegId, CallHandle] = {}
+        self._recent_ends: deque[LegEnded] = deque(maxlen=_RECENT_ENDS)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no leg is left; pjsua2 may still hold slots."""
+        return not self._legs
+
+    def state(self) -> WorkerState:
+        """Return every leg, and the last that ended."""
+        return WorkerState(
+            at_ns=time.monotonic_ns(),
+            legs=tuple(leg.snapshot() for leg in self._legs.values()),
+            recent_ends=tuple(self._recent_ends),
+        )
+
+    # --- commands; `settle` must follow each
+
+    def place(self, order: Place, refusal: str = "") -> None:
+        """Send an INVITE, unless there is a reason not to: `refusal`, no free slot, an address that cannot be called."""
+        if order.leg_id in self._legs:
+            _log.error("leg_placed_twice", leg_id=order.leg_id)
+            return
+        if not refusal and self._endpoint.slots_used >= self._endpoint.capacity:
+            refusal = "no free slot"
+        if not refusal:
+            leg = Leg(order=order, sent_ns=time.monotonic_ns())
+            try:
+                self._calls[order.leg_id] = self._endpoint.place(order)
+            except PlaceRefusedError as error:
+                refusal = str(error)
+            else:
+                self._legs[order.leg_id] = leg
+        if refusal:
+            self._end(order.leg_id, code=0, by=EndedBy.WORKER, reason=refusal, invite_sent=False)
+
+    def attend(self, leg_id: LegId) -> None:
+        """Stop a leg's unattended limit."""
+        leg = self._legs.get(leg_id)
+        if leg is not None:
+            leg.attended = True
+
+    def hang_up(self, leg_id: LegId, header: str = "") -> None:
+        """CANCEL or BYE a leg by command; nothing if it is over or never was."""
+        leg = self._legs.get(leg_id)
+        if leg is not None:
+            self._give_up(leg, Signal.HANGUP, code=200, by=EndedBy.US, header=header)
+
+    def hang_up_all(self) -> None:
+        """End every leg, as if each had been told to."""
+        for leg_id in list(self._legs):
+            self.hang_up(leg_id)
+            self.settle()
+
+    # --- after every call into pjsua2
+
+    def settle(self) -> None:
+        """Turn the notices of the last pjsua2 call into events, and drop dead calls before pjsua2 is called again."""
+        for leg_id, call in list(self._calls.items()):
+            notices, call.notices = call.notices, []
+            for notice in notices:
+                if (leg := self._legs.get(leg_id)) is not None:
+                    self._take(leg, notice)
+            if call.dead:
+                self._endpoint.release(call)
+                del self._calls[leg_id]
+        call = None  # type: ignore[assignment] # a loop variable keeps an object alive as well
+        self._endpoint.drop_refused()
+        self._watch_finals()
+
+    def final_seen(self, found: FinalSeen) -> None:
+        """Take a final answer to an INVITE seen on the wire: the end of a leg we had given up."""
+        leg = next((leg for leg in self._legs.values() if leg.call_id == found.call_id), None)
+        if leg is not None and leg.apply(Signal.FINAL_SEEN, found.at_ns):
+            self._end(
+                leg.order.leg_id,
+                code=found.code,
+                by=leg.ended_by,
+                q850=found.q850,
+                reason=found.reason,
+                crossed=200 <= found.code < 300,
+            )
+            self._watch_finals()
+
+    # --- limits
+
+    def next_due_ns(self) -> int | None:
+        """Return when the next limit of any leg passes."""
+        return min((limit[0] for leg in self._legs.values() if (limit := leg.next_limit())), default=None)
+
+    def enforce_limits(self, now_ns: int) -> None:
+        """End what has reached its limit."""
+        for leg in list(self._legs.values()):
+            limit = leg.next_limit()
+            if limit is None or limit[0] > now_ns:
+                continue
+            _, signal = limit
+            if signal is Signal.RELEASE_LIMIT:
+                leg.apply(signal, now_ns)
+                reason = "no final answer after CANCEL"
+                self._end(leg.order.leg_id, code=LIMIT_CODES[signal], by=leg.ended_by, reason=reason)
+            else:
+                self._give_up(leg, signal, code=LIMIT_CODES[signal], by=EndedBy.LIMIT)
+            self.settle()
+
+    def _give_up(self, leg: Leg, cause: Signal, *, code: int, by: EndedBy, header: str = "") -> None:
+        """CANCEL or BYE a leg. One that was answered, or that nobody has answered anything to, is over with that."""
+        if not leg.apply(cause, time.monotonic_ns()):
+            return
+        self._watch_finals()
+        call = self._calls.get(leg.order.leg_id)
+        if call is not None:
+            self._endpoint.hang_up(call, header)
+        if leg.phase is Phase.ENDED:
+            self._end(leg.order.leg_id, code=code, by=by, reason=cause.value)
+
+    def _watch_finals(self) -> None:
+        self._endpoint.watch_finals(any(leg.phase is Phase.RELEASING for leg in self._legs.values()))
+
+    # --- what pjsua2 said
+
+    def _take(self, leg: Leg, notice: CallNotice) -> None:
+        leg_id, at_ns = leg.order.leg_id, notice.at_ns
+        match notice:
+            case Sent():
+                leg.call_id = notice.call_id
+                self._send(LegSent(at_ns=at_ns, leg_id=leg_id, call_id=notice.call_id))
+            case Provisional():
+                signal = Signal.PROGRESS if notice.code == 100 else Signal.RINGING
+                if leg.apply(signal, at_ns) and signal is Signal.RINGING:
+                    event = LegProvisional(
+                        at_ns=at_ns, leg_id=leg_id, code=notice.code, early_sdp=notice.early_sdp
+                    )
+                    self._send(event)
+            case Negotiated():
+                self._take_media(leg, notice)
+            case Answered():
+                if leg.apply(Signal.ANSWERED, at_ns):
+                    leg.dialog = notice.dialog
+                    self._send(LegAnswered(at_ns=at_ns, leg_id=leg_id, dialog=notice.dialog))
+            case Digit():
+                self._send(LegInfoDigit(at_ns=at_ns, leg_id=leg_id, digit=notice.digit))
+            case Disconnected():
+                self._take_disconnect(leg, notice)
+            case Fault():
+                _log.error("sip_callback_failed", leg_id=leg_id, callback=notice.where, error=notice.error)
+            case _:
+                assert_never(notice)
+
+    def _take_media(self, leg: Leg, notice: Negotiated) -> None:
+        if leg.phase is Phase.RELEASING:
+            return
+        leg.negotiated = LegNegotiated(
+            at_ns=notice.at_ns,
+            leg_id=leg.order.leg_id,
+            host=notice.host,
+            port=notice.port,
+            codec=notice.codec,
+            dtmf_pt=notice.dtmf_pt,
+            ptime_ms=notice.ptime_ms,
+            direction=notice.direction,
+            rtcp_host=notice.rtcp_host,
+            rtcp_port=notice.rtcp_port,
+        )
+        self._send(leg.negotiated)
+
+    def _take_disconnect(self, leg: Leg, notice: Disconnected) -> None:
+        if not leg.apply(Signal.DISCONNECTED, notice.at_ns):
+            return
+        sent = bool(leg.call_id)
+        by = EndedBy.FAR if notice.by_far else EndedBy.LIMIT
+        self._end(
+            leg.order.leg_id,
+            code=notice.code,
+            by=by if sent else EndedBy.WORKER,
+            q850=notice.q850,
+            reason=notice.reason,
+            retry_after_s=notice.retry_after_s,
+            invite_sent=sent,
+        )
+
+    def _end(
+        self,
+        leg_id: LegId,
+        *,
+        code: int,
+        by: EndedBy,
+        q850: int = 0,
+        reason: str = "",
+        retry_after_s: int = 0,
+        invite_sent: bool = True,
+        crossed: bool = False,
+    ) -> None:
+        self._legs.pop(leg_id, None)
+        ended = LegEnded(
+            at_ns=time.monotonic_ns(),
+            leg_id=leg_id,
+            code=code,
+            by=by,
+            q850=q850,
+            reason=reason,
+            retry_after_s=retry_after_s,
+            invite_sent=invite_sent,
+            crossed=crossed,
+        )
+        self._recent_ends.append(ended)
+        self._send(ended)
