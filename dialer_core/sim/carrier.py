@@ -82,7 +82,8 @@ class CarrierCall(CallLeg):
         except sip.UnusableSdpError:
             self.dialog.reject(488)
             return
-        except StartError:  # no RTP port: what a carrier without a free channel says; the log has the code
+        except StartError as error:  # no RTP port left: what a far end without a free channel says
+            self.dialog.log("sim.error", error=str(error))
             self.dialog.reject(503)
             return
         await self.until_over(self.dialog.acked.wait(), None)

@@ -59,10 +59,12 @@ class Pacer:
         self.worst_late_s = max(self.worst_late_s, late_s)
         self.late_ticks += late_s > FRAME_S / 2
         due = 1 + int(late_s / FRAME_S)
+        self._due_s += due * FRAME_S
+        self._timer = loop.call_at(
+            self._due_s, self._tick, loop
+        )  # first, so that no leg's fault stops the others
         for _ in range(min(due, CATCH_UP_TICKS)):
             now_ns = time.monotonic_ns()
             for leg in list(self._legs):
                 leg.send_frame(now_ns)
             self.ticks += 1
-        self._due_s += due * FRAME_S
-        self._timer = loop.call_at(self._due_s, self._tick, loop)

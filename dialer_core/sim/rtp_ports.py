@@ -42,6 +42,13 @@ class PortPairs:
             f"no free RTP port pair on {self._host} in {first}-{last}; widen the range (--rtp-ports)"
         )
 
+    def check(self) -> None:
+        """Sees that a pair can be had (StartError: none)."""
+        rtp, rtcp = self.open()
+        self._free.appendleft(rtp.getsockname()[1])
+        rtp.close()
+        rtcp.close()
+
     def give_back(self, port: int) -> None:
         """Returns the pair that begins with this port."""
         self._free.append(port)

@@ -106,6 +106,7 @@ class Simulation:
         ]
         self._log.write("sim.started", **self.description())
         try:
+            stage.ports.check()
             ends: list[SimulatedCarrier | SimulatedSoftphone] = [*self.carriers, *self.softphones]
             for end in ends:
                 await end.start()

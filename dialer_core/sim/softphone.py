@@ -17,6 +17,8 @@ from dialer_core.sim.call_leg import CallLeg, CallOverError, Stage
 from dialer_core.sim.sip_endpoint import SipEndpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dialer_core.sim.sip_dialog import Dialog
 
 
@@ -48,17 +50,16 @@ class SoftphoneCall(CallLeg):
         except sip.UnusableSdpError:
             dialog.reject(488)
             return
-        except StartError:  # no RTP port left
-            dialog.reject(503)
+        except StartError as error:  # no RTP port left: what a far end without a free channel says
+            self.dialog.log("sim.error", error=str(error))
+            self.dialog.reject(503)
             return
-        self._speak()
-        await self.until_over(dialog.acked.wait(), None)
-        self.dialog.log("speaking.started", hz=self._hz, at_ns=None, shared=False)
+        self._speak(lambda at_ns: dialog.log("speaking.started", hz=self._hz, at_ns=at_ns, shared=False))
         await self.until_over(None, None)
 
-    def _speak(self) -> None:
+    def _speak(self, on_start: Callable[[int], None] | None = None) -> None:
         if self.leg is not None:
-            self.leg.set_tone(tone_plan.tone_frame(self._hz, self.leg.law))
+            self.leg.set_tone(tone_plan.tone_frame(self._hz, self.leg.law), on_start)
 
     def codec_changed(self) -> None:
         """Goes on with the own tone in the new codec."""

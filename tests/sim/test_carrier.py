@@ -151,7 +151,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             "the closing line of every call",
         )
         process.send_signal(signal.SIGTERM)
-        yield Run(load_log(log), calls, ends, process.wait(10))
+        status = process.wait(10)
+        yield Run(load_log(log), calls, ends, status)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

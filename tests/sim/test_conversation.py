@@ -11,7 +11,15 @@ import pytest
 
 from dialer_core.sim import tone_plan
 from dialer_core.sim.audio_check import ConversationCheck, check_conversation, strays
-from dialer_core.sim.log_reader import CallRecord, SimulationLog, hello_to_agent_ms, load_log, pair_calls
+from dialer_core.sim.log_reader import (
+    CallRecord,
+    SimLogError,
+    SimulationLog,
+    hello_to_agent_ms,
+    load_log,
+    pair_calls,
+)
+from dialer_core.sim.run_check import Bridge, check_run
 from tests.polling import wait_until
 from tests.sim.callers import (
     ACK,
@@ -207,6 +215,20 @@ def test_the_wait_for_the_agent_is_measured(run: Run) -> None:
         assert waited_ms is not None
         assert customer.hello_ended_ns is not None
         assert waited_ms == pytest.approx((bridged_ns - customer.hello_ended_ns) / 1e6, abs=60)
+
+
+def test_a_run_is_judged_from_the_dialers_list_of_bridges(run: Run) -> None:
+    """Call-IDs and times of the bridges are all that is needed; a bridge left out makes its sound a stray."""
+    bridges = [Bridge(c.call_id, a.call_id, bridged_ns) for c, a, bridged_ns in run.pairs]
+    whole = check_run(run.log, bridges)
+    assert whole.ok
+    assert len(whole.bridges) == 2
+    assert all(check.hello_to_agent_ms for check in whole.bridges)
+    part = check_run(run.log, bridges[:1])
+    assert not part.ok
+    assert [call_id for call_id, _ in part.strays] == [run.pairs[1][1].call_id]
+    with pytest.raises(SimLogError, match="nobody"):
+        check_run(run.log, [Bridge("nobody", run.pairs[0][1].call_id, 0)])
 
 
 def test_no_agent_hears_a_stranger(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -335,6 +336,15 @@ async def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
         settings = SimulationSettings(log=tmp_path / "b.jsonl", recordings=tmp_path, carrier_ports=(21042,))
         async with Simulation(settings):
             pass
+
+
+async def test_a_range_without_a_free_rtp_pair_is_told(tmp_path: Path) -> None:
+    """An RTP range that is taken is noticed at the start."""
+    with socket.socket(type=socket.SOCK_DGRAM) as taken:
+        taken.bind((HOST, 21798))
+        settings = SimulationSettings(log=tmp_path / "b.jsonl", recordings=tmp_path, rtp_ports=(21798, 21799))
+        with pytest.raises(StartError, match=r"no free RTP port pair .* in 21798-21799"):
+            await Simulation(settings).start()
 
 
 def test_a_file_that_is_no_log_is_refused(tmp_path: Path) -> None:
