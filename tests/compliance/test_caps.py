@@ -28,7 +28,9 @@ def contact(time: dt.datetime, channel: Channel = Channel.VOICE, *, talked: bool
 
 def cap(limit: int, channels: tuple[Channel, ...] = (), **window: float) -> Cap:
     """Return a cap."""
-    return Cap.model_validate({"id": "c", "cite": ["t"], "per": "account", "limit": limit, "channels": channels, **window})
+    return Cap.model_validate(
+        {"id": "c", "cite": ["t"], "per": "account", "limit": limit, "channels": channels, **window}
+    )
 
 
 def test_seven_in_seven_days() -> None:
@@ -112,6 +114,14 @@ def test_quiet_after_a_conversation(days: int, talked: str, ends: str) -> None:
     contacts = [contact(at(talked), talked=True), contact(at("2025-03-05T12:00"))]
     assert caps.quiet_until(rule, contacts, (MEXICO_CITY,)) == at(ends)
     assert caps.quiet_until(rule, contacts[1:], (MEXICO_CITY,)) is None
+
+
+def test_quiet_in_two_zones_ends_with_the_later_midnight() -> None:
+    """A talk at 00:30 in Mexico City was still the day before in Tijuana: its day 1 ends there two hours after Mexico City's."""
+    rule = QuietPeriod.model_validate({"id": "q", "cite": ["t"], "per": "account", "local_days": 1})
+    late, early = contact(at("2025-03-04T23:30"), talked=True), contact(at("2025-03-04T00:30"), talked=True)
+    assert caps.quiet_until(rule, [late], (MEXICO_CITY, TIJUANA)) == at("2025-03-05T00:00", TIJUANA)
+    assert caps.quiet_until(rule, [early], (MEXICO_CITY, TIJUANA)) == at("2025-03-05T00:00", MEXICO_CITY)
 
 
 def test_the_horizon_reaches_every_rule() -> None:

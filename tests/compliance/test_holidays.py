@@ -78,7 +78,8 @@ def test_kinds_of_rules(rule: dict[str, object], day: str | None) -> None:
 
 @pytest.mark.parametrize(
     "rule",
-    [{"month": 2}, {"month": 2, "day": 30}, {"month": 2, "weekday": "monday"}, {"month": 2, "day": 1, "nth": 1}, {}, {"month": 2, "weekday": "monday", "nth": 0}],
+    [{"month": 2}, {"month": 2, "day": 30}, {"month": 2, "weekday": "monday"}, {"month": 2, "day": 1, "nth": 1}, {},
+     {"month": 2, "weekday": "monday", "nth": 0}],
 )  # fmt: skip
 def test_half_a_rule_is_refused(rule: dict[str, object]) -> None:
     """A rule that gives no day, or two, is refused when loaded."""

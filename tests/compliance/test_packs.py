@@ -51,7 +51,7 @@ def test_the_version_names_the_content(tmp_path: Path) -> None:
         ('monday = ["07:00-22:00"]', 'monday = ["22:00-07:00"]', "monday =", "over midnight is two spans"),
         ('monday = ["07:00-22:00"]', 'monday = ["7 to 22"]', "monday =", "HH:MM-HH:MM"),
         ('monday = ["07:00-22:00"]', 'monday = ["07:00-12:00", "11:00-22:00"]', "monday =", "overlap"),
-        ('sunday = []\n', "", "[windows]", "windows.sunday: is missing"),
+        ("sunday = []\n", "", "[windows]", "windows.sunday: is missing"),
         ("limit = 7", "limt = 7", "limt", "unknown key"),
         ("limit = 7", "limit = 0", "limit = 0", "greater than or equal to 1"),
         ('per = "account"\nlimit = 7', 'per = "debt"\nlimit = 7', 'per = "debt"', "'person', 'account' or 'address'"),

@@ -1,0 +1,162 @@
+"""The gate agrees with a slow, obvious one on whether and from when, over random packs, people, histories and daylight changes (I11)."""
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dialer_core.compliance.facts import ContactRequest, Facts
+from dialer_core.compliance.gate import Refused, decide
+from dialer_core.compliance.rules import WEEKDAYS
+from dialer_core.store.contacts import Entry
+from dialer_core.store.restrictions import Active
+from dialer_core.vocabulary import (
+    AccountId,
+    CampaignId,
+    Channel,
+    PersonId,
+    PhoneId,
+    RestrictionKind,
+    RestrictionScope,
+)
+from tests.compliance.packs_for_tests import pack_of, weekly
+from tests.compliance.reference_gate import Asked, Ban, PastContact, allowed, first_allowed
+
+pytestmark = pytest.mark.unit
+
+QUARTER = dt.timedelta(minutes=15)
+TRIED = 10 * dt.timedelta(days=1)
+CHANNELS = ("voice", "sms")
+ZONES = (
+    "America/Mexico_City",
+    "America/Tijuana",
+    "America/Cancun",
+    "America/New_York",
+    "America/Santiago",
+    "Europe/Madrid",
+)
+
+spans = st.lists(st.integers(0, 96), min_size=2, max_size=4, unique=True).map(
+    lambda quarters: [
+        f"{a // 4:02d}:{a % 4 * 15:02d}-{b // 4:02d}:{b % 4 * 15:02d}"
+        for a, b in zip(sorted(quarters)[::2], sorted(quarters)[1::2], strict=False)
+    ]
+)
+# two weeks in three leave most of the time open, so that caps and quiet periods decide, and not the window alone
+weeks = st.one_of(
+    st.just({day: ["00:00-24:00"] for day in WEEKDAYS}),
+    st.just({day: ["01:00-23:30"] for day in WEEKDAYS[:6]}),
+    st.fixed_dictionaries({day: st.one_of(st.just([]), spans, spans) for day in WEEKDAYS}).filter(
+        lambda week: any(week.values())
+    ),
+)
+channel_sets = st.lists(st.sampled_from(CHANNELS), unique=True, max_size=2)
+scopes = st.sampled_from(["person", "account", "address"])
+caps = st.lists(
+    st.one_of(
+        st.fixed_dictionaries({"per": scopes, "limit": st.integers(1, 3), "rolling_days": st.sampled_from([0.5, 1, 2, 7]), "channels": channel_sets}),
+        st.fixed_dictionaries({"per": scopes, "limit": st.integers(1, 3), "local_days": st.integers(1, 7), "channels": channel_sets}),
+    ),
+    min_size=1,
+    max_size=3,
+)  # fmt: skip
+quiets = st.lists(
+    st.fixed_dictionaries({"per": scopes, "local_days": st.integers(1, 7), "channels": channel_sets}),
+    max_size=2,
+)
+# moments near a daylight change of one of the zones, and any others; everything happens at quarter hours, which is what the reference tries
+moments = st.tuples(
+    st.sampled_from(["2025-03-09T07:00", "2025-11-02T06:00", "2022-10-30T07:00", "2024-09-08T04:00", "2024-04-07T03:00", "2025-06-11T12:00"]),
+    st.integers(-4 * 96, 4 * 96),
+).map(lambda pair: dt.datetime.fromisoformat(pair[0]).replace(tzinfo=dt.UTC) + pair[1] * QUARTER)  # fmt: skip
+histories = st.lists(
+    st.tuples(
+        st.sampled_from(["p", "p", "other"]),
+        st.sampled_from(["a", "a", "b"]),
+        st.sampled_from(["+1", "+1", "+2"]),
+        st.sampled_from(CHANNELS),
+        st.integers(1, 9 * 96),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=12,
+)
+bans = st.just([]) | st.lists(
+    st.tuples(
+        st.sampled_from([("person", "p"), ("person", "other"), ("account", "a"), ("number", "+1"), ("number", "+2"), ("phone", "f")]),
+        st.sampled_from([None, *CHANNELS]),
+        st.one_of(st.none(), st.integers(-40, 5 * 96)),
+    ),
+    max_size=2,
+)  # fmt: skip
+
+
+@given(
+    weeks,
+    caps,
+    quiets,
+    moments,
+    histories,
+    bans,
+    st.lists(st.sampled_from(ZONES), min_size=1, max_size=2, unique=True),
+    st.sampled_from(CHANNELS),
+    st.sampled_from([False, False, True]),
+)
+@settings(max_examples=300, deadline=None)
+def test_the_gate_agrees_with_the_slow_one(
+    week: dict[str, list[str]],
+    cap_rules: list[dict[str, Any]],
+    quiet_rules: list[dict[str, Any]],
+    now: dt.datetime,
+    history: list[tuple[str, str, str, str, int, bool]],
+    banned: list[tuple[tuple[str, str], str | None, int | None]],
+    zones: list[str],
+    channel: str,
+    holiday: bool,  # noqa: FBT001
+) -> None:
+    """Allowed or refused alike, and `allowed_from` is the first quarter hour that the slow gate allows, or later than it looked."""
+    pack = pack_of(
+        windows=weekly(week),
+        caps=[rule | {"id": f"cap{number}", "cite": ["test"]} for number, rule in enumerate(cap_rules)],
+        quiet_periods=[
+            rule | {"id": f"quiet{number}", "cite": ["test"]} for number, rule in enumerate(quiet_rules)
+        ],
+        holidays={"days": [{"date": now.date().isoformat(), "name": "x", "cite": ["test"]}]}
+        if holiday
+        else {},
+    )
+    past = [
+        PastContact(person, account, address, by, now - ago * QUARTER, talked)
+        for person, account, address, by, ago, talked in history
+    ]
+    restrictions = [
+        Ban(scope, value, by, None if quarters is None else now + quarters * QUARTER)
+        for (scope, value), by, quarters in banned
+    ]
+    asked = Asked("p", "a", "+1", "f", channel, tuple(sorted(zones)))
+    found = decide(
+        ContactRequest(
+            PersonId("p"), AccountId("a"), Channel(channel), "+1", PhoneId("f"), asked.zones, "collection", CampaignId("c"), now
+        ),
+        pack,
+        Facts(
+            [Entry(PersonId(one.person), AccountId(one.account), one.address, Channel(one.channel), one.at, one.talked) for one in past],
+            [
+                Active(RestrictionKind.DO_NOT_CALL, RestrictionScope(ban.scope), ban.value, Channel(ban.channel) if ban.channel else None, ban.until)
+                for ban in restrictions
+                if ban.until is None or ban.until > now
+            ],
+        ),
+    )  # fmt: skip
+    assert isinstance(found, Refused) != allowed(asked, pack, past, restrictions, now)
+    if not isinstance(found, Refused):
+        assert all(count < limit for count, limit in found["counts"].values())
+        return
+    assert found.rule != "gate_error"
+    expected = first_allowed(asked, pack, past, restrictions, now, now + TRIED, QUARTER)
+    if expected is not None:
+        assert found.allowed_from == expected
+    elif found.allowed_from is not None:
+        assert found.allowed_from >= now + TRIED
