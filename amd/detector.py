@@ -8,26 +8,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from amd import bursts, cadence, decision, progress, tonebank, tones, voice
+from amd import bursts, cadence, decision, frames, progress, tones, voice
 from amd.config import DetectorConfig
 from amd.errors import AmdInputError
-from amd.frames import SILENT_DBFS, FrameBuffer, Frames
+from amd.frames import FrontEnd
 from amd.labels import Label, MarkKind, Reason
 from amd.marks import NO_MARKS, Marks, join_marks
 from amd.rows import Field, Records, RowStore
-from amd.tonebank import FRAME, ToneFrames
+from amd.tonebank import FRAME
 
-TONE_FAINTEST_DBFS, TONE_RISE_DB = -55.0, 3.0
-"""Frames below this level, or not this far above the noise floor, are not looked at for tones."""
-SOUND_RISE_DB = 5.0
-"""A frame sounds when it is this far above the noise floor."""
 RUN_TICKS, BAND_TICKS = 3, 5
 """Ticks after which one steady sinusoid, or sound in the band of call-progress tones, is a tone and no voice."""
 SPOKEN_TICKS = 20
 """Ticks of speech after which ringing is somebody's voice, and a burst at 1100 Hz or in the band of ringing a beep."""
-HELD_TICKS = 3
-"""Lost ticks in a row during which whatever sounded is taken to go on; beyond, they are quiet (a silence-suppressing phone)."""
-
 CONFIDENCE = {
     Reason.LIMIT: 0.5,
     Reason.NO_VOICE: 0.5,
@@ -50,14 +43,10 @@ _CONFIDENCE = np.zeros(max(Reason) + 1, np.float32)
 for _reason, _value in CONFIDENCE.items():
     _CONFIDENCE[_reason] = _value
 
-_MEASURES = ("hz", "purity", "band", "pair")
 _FIELDS: list[Field] = [
     ("tick", "i4", -1),
-    ("lost_ticks", "i4", 0),  # lost in a row
-    ("toned", "?", False),  # the tick before was like a tone
     ("sounded", "?", True),  # the tick before had information
-    ("heard_dbfs", "f4", SILENT_DBFS),  # measures of the tick before, repeated when one is lost
-    *((f"heard_{name}", "f4", 0.0) for name in _MEASURES),
+    *frames.FIELDS,
     *decision.FIELDS,
     *cadence.FIELDS,
     *voice.FIELDS,
@@ -102,7 +91,7 @@ class Detector:
     def __init__(self, capacity: int, config: DetectorConfig | None = None) -> None:
         self._config = config or DetectorConfig()
         self._rows = RowStore(capacity, _FIELDS)
-        self._frames = FrameBuffer()
+        self._front_end = FrontEnd()
 
     @property
     def capacity(self) -> int:  # numpydoc ignore=RT01
@@ -217,32 +206,22 @@ class Detector:
     ) -> Marks:
         records["tick"] += 1
         tick = np.ascontiguousarray(records["tick"])
-        frames = self._frames.load(pcm)
-        informative = frames.informative if valid is None else frames.informative & valid
-        level = np.where(informative, frames.level_dbfs, np.float32(SILENT_DBFS))
-        floor = records["floor_dbfs"]
-        tonal_levels = informative & (level > np.maximum(floor + TONE_RISE_DB, TONE_FAINTEST_DBFS))
-        measured = _measure(frames, np.flatnonzero(tonal_levels))
-        if valid is not None:
-            level = _conceal(records, valid, level, measured)
-        change = _change(records, tick, level, measured)
-        _remember(records, level, measured)
-
-        sounding = level > np.maximum(floor + SOUND_RISE_DB, voice.FAINTEST_DBFS)
+        heard = self._front_end.measure(records, pcm, valid)
+        level = heard.level_dbfs
         speech_before = records["speech_ticks"] >= SPOKEN_TICKS
-        tone_label, tone_reason = tones.update(records, measured, level)
-        progress_label = progress.update(records, measured, level, sounding)
+        tone_label, tone_reason = tones.update(records, heard.tones, level)
+        progress_label = progress.update(records, heard.tones, level, heard.sounding)
         tonal = (records["run_ticks"] >= RUN_TICKS) | (
             (records["cadence_now"] >= progress.BAND) & (records["cadence_ticks"] >= BAND_TICKS)
         )
         # a frame after nothing may hold only part of a tick's noise
-        teaching = informative & ~tonal & records["sounded"]
-        records["sounded"] = informative
-        voiced = voice.update(records, level, change, teaching)
+        teaching = heard.informative & ~tonal & records["sounded"]
+        records["sounded"] = heard.informative
+        voiced = voice.update(records, level, heard.change_db, teaching)
         speaking = voiced & ~tonal
         records["last_tone"] = np.where(voiced & tonal, tick, records["last_tone"])
         beep, calling = bursts.update(records, tick, level, speaking, speech_before)
-        cadence.update(records, tick, speaking, change)
+        cadence.update(records, tick, speaking, heard.change_db)
 
         tone_label[calling], tone_reason[calling] = Label.FAX, Reason.FAX_CNG
         paced = (progress_label != Label.UNKNOWN) & (tone_label == Label.UNKNOWN)
@@ -257,48 +236,6 @@ class Detector:
 _THRESHOLDS = tuple(decision.thresholds(DetectorConfig()))
 _NO_BEEP = np.zeros(max(Label) + 1, np.bool_)
 _NO_BEEP[[Label.FAX, Label.SIT, Label.BUSY, Label.REORDER]] = True
-
-
-def _change(
-    records: Records, tick: NDArray[np.int32], level: NDArray[np.float32], measured: ToneFrames
-) -> NDArray[np.float32]:
-    # a tone that begins or ends changes the level without being speech
-    toned = (measured.purity >= tones.PURITY) | (measured.band >= progress.BAND_SHARE)
-    toned |= measured.pair >= progress.PAIR_SHARE
-    counted = (tick > 0) & ~toned & ~records["toned"]
-    records["toned"] = toned
-    return np.where(counted, np.abs(level - records["heard_dbfs"]), np.float32(np.nan))
-
-
-def _measure(frames: Frames, active: NDArray[np.intp]) -> ToneFrames:
-    found = np.zeros((len(_MEASURES), frames.mean.size), np.float32)
-    if active.size:
-        sound = frames.sound[active]
-        sound -= frames.mean[active, None]
-        some = tonebank.measure(sound)
-        for row, name in enumerate(_MEASURES):
-            found[row, active] = getattr(some, name)
-    return ToneFrames(*found)
-
-
-def _conceal(
-    records: Records, valid: NDArray[np.bool_], level: NDArray[np.float32], measured: ToneFrames
-) -> NDArray[np.float32]:
-    # a short loss sounds like what came before it; a long one is quiet
-    lost = np.where(valid, 0, records["lost_ticks"] + 1)
-    records["lost_ticks"] = lost
-    (held,) = np.nonzero((lost > 0) & (lost <= HELD_TICKS))
-    if held.size:
-        level[held] = records["heard_dbfs"][held]
-        for name in _MEASURES:
-            getattr(measured, name)[held] = records[f"heard_{name}"][held]
-    return level
-
-
-def _remember(records: Records, level: NDArray[np.float32], measured: ToneFrames) -> None:
-    records["heard_dbfs"] = level
-    for name in _MEASURES:
-        records[f"heard_{name}"] = getattr(measured, name)
 
 
 def _collect(
