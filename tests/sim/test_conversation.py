@@ -205,7 +205,7 @@ def test_the_log_alone_tells_who_heard_whom(run: Run) -> None:
     for customer, agent, bridged_ns in run.pairs:
         pair = pairs[customer.call_id]
         assert pair.agent.call_id == agent.call_id
-        assert 0 <= (pair.heard_ns - bridged_ns) / 1e6 < 100
+        assert 0 <= (pair.heard_ns - bridged_ns) / 1e6 < 250
 
 
 def test_the_wait_for_the_agent_is_measured(run: Run) -> None:
@@ -214,7 +214,7 @@ def test_the_wait_for_the_agent_is_measured(run: Run) -> None:
         waited_ms = hello_to_agent_ms(customer)
         assert waited_ms is not None
         assert customer.hello_ended_ns is not None
-        assert waited_ms == pytest.approx((bridged_ns - customer.hello_ended_ns) / 1e6, abs=60)
+        assert waited_ms == pytest.approx((bridged_ns - customer.hello_ended_ns) / 1e6, abs=150)
 
 
 def test_a_run_is_judged_from_the_dialers_list_of_bridges(run: Run) -> None:
