@@ -72,9 +72,10 @@ def update(
         The same for a fax's calling tone.
     """
     run = records["run_ticks"]
-    records["run_quiet"] = np.where(run == 1, tick - records["voice_tick_before"] - 2, records["run_quiet"])
+    (begun,) = np.nonzero(run == 1)
+    records["run_quiet"][begun] = tick[begun] - records["voice_tick_before"][begun] - 2
     records["voice_tick_before"] = records["voice_tick"]
-    records["voice_tick"] = np.where(voice, tick, records["voice_tick"])
+    np.copyto(records["voice_tick"], tick, where=voice)
 
     pending = records["burst_end"]
     waiting = pending >= 0

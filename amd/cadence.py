@@ -61,16 +61,20 @@ def update(
     count, dip = records["burst_voiced"], records["burst_dip"]
     was_speech = records["burst_speech"].copy()
     dip = np.where(voice, 0, dip + 1)
-    over = dip > np.where(was_speech, CLOSURE_TICKS, DIP_TICKS)
+    over = dip > np.where(was_speech, np.int32(CLOSURE_TICKS), np.int32(DIP_TICKS))
     begins = voice & (count == 0)
     count = np.where(over, 0, count + voice)
     records["burst_dip"], records["burst_voiced"] = dip, count
     records["burst_start"] = np.where(begins, tick, records["burst_start"])
 
-    more = np.where(voice & ~np.isnan(change_db), np.minimum(change_db, LARGEST_CHANGE_DB) - STEADY_DB, 0.0)
-    motion = np.where(begins, 0.0, records["burst_motion_db"] + more)
-    records["burst_motion_db"] = motion
-    moving = records["floor_known"] | (motion >= MOTION_DB)
+    moving = records["floor_known"].copy()
+    if not moving.all():
+        more = np.where(
+            voice & ~np.isnan(change_db), np.minimum(change_db, LARGEST_CHANGE_DB) - STEADY_DB, 0.0
+        )
+        motion = np.where(begins, 0.0, records["burst_motion_db"] + more)
+        records["burst_motion_db"] = motion
+        moving |= motion >= MOTION_DB
     confirmed = (was_speech & ~over) | (voice & (count >= CONFIRM_TICKS) & moving)
     records["burst_speech"] = confirmed
     speech = voice & confirmed

@@ -219,7 +219,9 @@ class Detector:
         records["sounded"] = heard.informative
         voiced = voice.update(records, level, heard.change_db, teaching)
         speaking = voiced & ~tonal
-        records["last_tone"] = np.where(voiced & tonal, tick, records["last_tone"])
+        toning = voiced & tonal
+        if toning.any():
+            records["last_tone"][toning] = tick[toning]
         beep, calling = bursts.update(records, tick, level, speaking, speech_before)
         cadence.update(records, tick, speaking, heard.change_db)
 

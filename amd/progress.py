@@ -65,6 +65,8 @@ PAIR_SHARE = 0.7
 """Least share of the frame in 480 and 620 Hz together."""
 FALL_DB = 6.0
 """A pause is this far below the tone."""
+SMOOTHING = np.float32(0.2)
+"""Share of a new level in that of the tone."""
 STEADY_TICKS = 2
 """Ticks a change must last: single odd frames at the edges, and lost ones, change nothing."""
 OTHER_TICKS = 4
@@ -126,21 +128,19 @@ def update(
     following, following_ticks = records["cadence_next"], records["cadence_next_ticks"]
 
     same = sound == now
-    again = ~same & (sound == following)
+    (on,) = np.nonzero(sound >= BAND)
+    if on.size:
+        tone = records["cadence_dbfs"]
+        went_on = now[on] >= BAND
+        tone[on] = np.where(went_on, tone[on] + SMOOTHING * (level_dbfs[on] - tone[on]), level_dbfs[on])
     # a glitch that did not last belongs to the period around it
     ticks += np.where(same, 1 + following_ticks, 0)
-    following_ticks[:] = np.where(same, 0, np.where(again, following_ticks + 1, 1))
-    following[:] = np.where(same, now, sound)
-    tone = sound >= BAND
-    records["cadence_dbfs"] = np.where(
-        tone,
-        np.where(
-            now >= BAND,
-            records["cadence_dbfs"] + np.float32(0.2) * (level_dbfs - records["cadence_dbfs"]),
-            level_dbfs,
-        ),
-        records["cadence_dbfs"],
-    )
+    following_ticks += 1
+    following_ticks[same] = 0
+    (other,) = np.nonzero(~same & (sound != following))
+    following_ticks[other], following[other] = 1, sound[other]
+    (back,) = np.nonzero(same & (following != now))
+    following[back] = now[back]
 
     label = np.zeros(level_dbfs.size, np.uint8)
     (changed,) = np.nonzero(following_ticks >= np.where(sound == OTHER, OTHER_TICKS, STEADY_TICKS))

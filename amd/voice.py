@@ -15,13 +15,15 @@ WINDOW_TICKS = 16
 """Ticks of one of the `WINDOWS` over which a minimum is kept."""
 WINDOWS = 6
 """Windows that make up the memory of the floor: 1.9 s, longer than people speak without a gap between words."""
-FIRST_FLOOR_DBFS = -38.0
+FIRST_FLOOR_DBFS = np.float32(-38.0)
 """Highest floor believed until a whole memory, or one steady window, has been heard: speech from the first frame on must not
 become the floor."""
 STEADY_DB = 0.9
 """Mean change of level from tick to tick in a window of noise alone: 0.5 dB for white noise, over 2 for speech."""
-HIGHEST_FLOOR_DBFS = -25.0
+HIGHEST_FLOOR_DBFS = np.float32(-25.0)
 """Highest floor ever believed."""
+TONED_DB = np.float32(0.3)
+"""What a frame that is like a tone adds instead: vowels are, and noise is not."""
 RISE_DB = 6.0
 """Voice begins this far above the floor."""
 FALL_DB = 2.0
@@ -37,8 +39,9 @@ SMOOTHING = np.float32(0.4)
 FIELDS: list[Field] = [
     ("smooth_dbfs", "f4", 0.0),  # level over a few ticks
     ("minimum_dbfs", "f4", np.inf),  # least of the smoothed level in the window under way
-    ("window_change_db", "f4", 0.0),  # sum of changes of level in the window under way
+    ("restless_db", "f4", 0.0),  # how much more the level changed in the window under way than in noise
     ("floor_known", "?", False),  # by a whole memory, a steady window, or a frame below FIRST_FLOOR_DBFS
+    ("memory_dbfs", "f4", np.inf),  # least of the completed windows
     ("minima_dbfs", f"({WINDOWS},)f4", np.inf),
     ("heard_ticks", "i4", 0),  # ticks the floor has learned from
     ("floor_dbfs", "f4", -np.inf),
@@ -87,21 +90,22 @@ def update(
     heard = heard + teaching
 
     least = np.where(teaching, np.minimum(records["minimum_dbfs"], smooth), records["minimum_dbfs"])
-    minima = records["minima_dbfs"]
     (full,) = np.nonzero(teaching & (heard % WINDOW_TICKS == 0))
-    minima[full, heard[full] // WINDOW_TICKS % WINDOWS] = least[full]
-    floor = np.minimum(minima.min(axis=1), least)
-    least[full] = np.inf
-    change = records["window_change_db"] + np.where(teaching & ~np.isnan(change_db), change_db, 0.0)
-    steady = change[full] < STEADY_DB * WINDOW_TICKS
-    change[full] = 0.0
-    records["window_change_db"] = change
-    known = records["floor_known"] | (heard >= WINDOW_TICKS * WINDOWS) | (floor < FIRST_FLOOR_DBFS)
-    known[full] |= steady
-    records["floor_known"] = known
-    highest = np.where(known, HIGHEST_FLOOR_DBFS, FIRST_FLOOR_DBFS)
-    # nothing heard yet: no floor
-    floor = np.where(heard > 0, np.minimum(floor, highest), -np.inf)
+    if full.size:
+        minima = records["minima_dbfs"]
+        minima[full, heard[full] // WINDOW_TICKS % WINDOWS] = least[full]
+        records["memory_dbfs"][full] = minima[full].min(axis=1)
+        least[full] = np.inf
+    floor = np.minimum(records["memory_dbfs"], least)
+    known = records["floor_known"]
+    known |= (heard >= WINDOW_TICKS * WINDOWS) | (floor < FIRST_FLOOR_DBFS)
+    if not known.all():
+        restless = records["restless_db"]
+        restless[teaching] += np.where(np.isnan(change_db), TONED_DB, change_db - STEADY_DB)[teaching]
+        known[full] |= restless[full] < 0.0
+        restless[full] = 0.0
+    floor = np.minimum(floor, np.where(known, HIGHEST_FLOOR_DBFS, FIRST_FLOOR_DBFS))
+    floor[heard == 0] = -np.inf  # nothing heard yet: no floor
     loudest = np.where(teaching, np.maximum(records["loudest_dbfs"], smooth), records["loudest_dbfs"])
 
     begin = np.maximum(np.maximum(floor + RISE_DB, loudest - SPAN_DB), FAINTEST_DBFS)
