@@ -54,7 +54,7 @@ class DetectorConfig:
 
     pause_s: float = 0.5
     long_pause_s: float = 0.7
-    longest_greeting_s: float = 4.4
+    longest_greeting_s: float = 4.8
     limit_s: float = 6.5
     revise_s: float = 3.0
 
@@ -91,5 +91,5 @@ class DetectorConfig:
         if name == Preset.FAST:
             return cls()
         if name == Preset.STRICT:
-            return cls(pause_s=0.7, long_pause_s=0.9, longest_greeting_s=5.4, limit_s=8.0)
+            return cls(pause_s=0.7, long_pause_s=0.9, longest_greeting_s=5.8, limit_s=8.0)
         raise AmdInputError("preset", f"{name!r} is not one of {', '.join(Preset)}")

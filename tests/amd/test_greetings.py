@@ -49,13 +49,13 @@ def test_a_short_utterance_then_quiet_is_a_person(length_s: float, noise_dbfs: f
 @pytest.mark.parametrize("noise_dbfs", [None, -70.0, -50.0, -40.0])
 def test_long_speech_is_a_machine(noise_dbfs: float | None) -> None:
     """Speech that goes on, with the pauses of a read text, is a machine once it exceeds the longest greeting."""
-    for (verdict,) in hear(calls(0.6, 2.2, 0.3, 2.0, 0.35, 4.0, noise_dbfs=noise_dbfs)):
+    for (verdict,) in hear(calls(0.6, 2.2, 0.3, 1.6, 0.35, 4.0, noise_dbfs=noise_dbfs)):
         assert (verdict.label, verdict.reason, verdict.provisional) == (
             Label.MACHINE,
             Reason.LONG_GREETING,
             False,
         )
-        assert (verdict.tick + 1) * 0.02 == pytest.approx(0.6 + 4.4, abs=0.15)
+        assert (verdict.tick + 1) * 0.02 == pytest.approx(0.6 + 4.8, abs=0.15)
 
 
 @pytest.mark.parametrize("pause_s", [0.6, 0.7, 0.8])
@@ -109,10 +109,10 @@ def test_speech_from_the_first_sample_is_heard() -> None:
 
 
 def test_strict_waits_longer_in_both_directions() -> None:
-    """Strict lets a greeting of 5 s be a person's, fast does not; strict's person comes 0.2 s later."""
+    """Strict lets a greeting of 5.2 s be a person's, fast does not; strict's person comes 0.2 s later."""
     fast, strict = (DetectorConfig.preset(name) for name in ("fast", "strict"))
-    assert all(marks[0].label is Label.MACHINE for marks in hear(calls(0.4, 4.9), fast))
-    assert all(marks[0].label is Label.HUMAN for marks in hear(calls(0.4, 4.9), strict))
+    assert all(marks[0].label is Label.MACHINE for marks in hear(calls(0.4, 5.2), fast))
+    assert all(marks[0].label is Label.HUMAN for marks in hear(calls(0.4, 5.2), strict))
     for soon, late in zip(hear(calls(0.4, 0.5), fast), hear(calls(0.4, 0.5), strict), strict=True):
         assert late[0].tick - soon[0].tick == 10
 
