@@ -224,7 +224,9 @@ class Exchange:
             return
         leg.connect(command, now_ns)
         if not leg.next_report_ns:
-            leg.next_report_ns = now_ns + self._report_pause_ns()
+            leg.next_report_ns = (
+                now_ns + self._report_pause_ns() // 2
+            )  # the first comes sooner (RFC 3550, 6.2)
 
     def _listen(self, command: Listen, now_ns: int) -> None:  # noqa: ARG002 - every handler is called alike
         leg = self._leg_of(command)

@@ -55,7 +55,7 @@ class PortPool:
     Raises
     ------
     StartError
-        The range holds no pair.
+        The range holds no pair, or the address is not this machine's.
     """
 
     def __init__(self, host: str, first: int, last: int) -> None:
@@ -65,6 +65,11 @@ class PortPool:
         self._next = 0
         if not 1024 <= first < last <= 65535 or self._pairs < 1:
             raise StartError(f"RTP port range {first}-{last} holds no even/odd pair between 1024 and 65535")
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.bind((host, 0))
+        except OSError as error:
+            raise StartError(f"RTP sockets cannot be bound: {host} is no address of this machine") from error
 
     def open(self, port: int = 0) -> PortPair | None:
         """Bind a pair, `port` itself where given; None when it, or every pair of the range, is taken.

@@ -18,8 +18,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -65,6 +65,12 @@ class Received(NamedTuple):
     ssrc: int
     payload: bytes
 
+    @property
+    def data(self) -> bytes:
+        """The datagram."""
+        second = self.payload_type | (0x80 if self.marker else 0)
+        return HEADER.pack(0x80, second, self.sequence, self.timestamp, self.ssrc) + self.payload
+
 
 def tagged(number: int, whose: int = 0) -> bytes:
     """Return a frame that no other frame is like, never silence: 160 octets."""
@@ -84,7 +90,8 @@ class FarEnd:
         self.sequence0, self.timestamp0 = 65_500, 0xFFFF_F000
         self.rtp, self.rtcp = _pair()
         self.packets: list[Received] = []
-        self.reports: list[bytes] = []
+        self.reports: list[tuple[int, bytes]] = []
+        """RTCP datagrams and when they came."""
         self.frames_sent = 0
         self.begun_ns = 0
         """When `speak` was last called."""
@@ -208,7 +215,7 @@ class FarEnd:
                     )
                 )
             if self.rtcp in ready:
-                self.reports.append(self.rtcp.recv(2048))
+                self.reports.append((time.monotonic_ns(), self.rtcp.recv(2048)))
             with self._lock:
                 if self._speech and time.monotonic_ns() >= self._next_ns:
                     payload = self._speech(self.frames_sent)
@@ -313,38 +320,57 @@ class Leg(NamedTuple):
     far: FarEnd
 
 
-class Plane:
-    """A media plane process with an engine attached. Use as a context manager."""
+class PlaneProcess:
+    """A media plane process. Use as a context manager; its end must be a clean one."""
 
     def __init__(self, *arguments: str, ports: str = PLANE_PORTS) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="mp"))
         self.socket_path = self._folder / "m"
-        self.log = self._folder / "log"
+        self._log = self._folder / "log"
         command = [sys.executable, "-m", "dialer_core.media.plane", "--socket", str(self.socket_path)]
-        with self.log.open("wb") as log:
+        with self._log.open("wb") as log:
             self.process = subprocess.Popen([*command, "--ports", ports, *arguments], cwd=ROOT, stderr=log)
-        self._far_ends: list[FarEnd] = []
 
     def __enter__(self) -> Self:
-        try:
-            self.engine = Engine(self.socket_path)
-        except BaseException:
-            self.process.kill()
-            self.process.wait(10)
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        for far in self._far_ends:
-            far.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
+        try:
             self.process.wait(10)
-        self.engine.close()
-        log = self.log.read_text()
-        shutil.rmtree(self._folder)
+        finally:
+            self.process.kill()
+            log = self._log.read_text()
+            shutil.rmtree(self._folder)
         assert "Traceback" not in log, log
         assert self.process.returncode == 0, log
+
+
+class Plane:
+    """A media plane with an engine attached, and the legs of one test. Use as a context manager: it closes them."""
+
+    def __init__(self, process: PlaneProcess) -> None:
+        self.process = process.process
+        self.socket_path = process.socket_path
+        self.engine = Engine(self.socket_path)
+        self._far_ends: list[FarEnd] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self.process.poll() is None:
+                left = set(self.engine.dump())
+                self.engine.send(*(CloseLeg(leg_id=leg_id) for leg_id in left))
+                wait_until(
+                    lambda: not left - {e.leg_id for e in self.engine.all(LegClosed)}, 5, "the legs' ends"
+                )
+        finally:
+            self.engine.close()
+            for far in self._far_ends:
+                far.close()
 
     def far_end(self, codec: int = PCMU, *, whose: int = 1) -> FarEnd:
         """Return a far end that is closed with the plane."""
@@ -387,18 +413,6 @@ class Plane:
         """Close a leg; return its end."""
         self.engine.send(CloseLeg(leg_id=leg.leg_id))
         return self.engine.wait(LegClosed, leg_id=leg.leg_id)
-
-    def cpu_s(self) -> float:
-        """Return the CPU time the process has used."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@contextmanager
-def media_plane(*arguments: str) -> Iterator[Plane]:
-    """Run a media plane with an engine attached."""
-    with Plane(*arguments) as plane:
-        yield plane
 
 
 def assert_one_stream(packets: list[Received]) -> None:
