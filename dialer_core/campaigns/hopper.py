@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from dialer_core.campaigns import recycle
+from dialer_core.campaigns import number_health, recycle
 from dialer_core.campaigns.emptiness import EmptyReport, report
 from dialer_core.compliance import gate, zones
 from dialer_core.compliance.facts import ContactRequest, Facts
@@ -238,9 +238,9 @@ def _claim_batch(
 def _numbers(place: _Place, phones: Sequence[PhoneRow], last: claims.LastTry | None) -> list[PhoneRow]:
     """Return the numbers of a lead in the order to try them: where the last outcome says so, after the one tried last."""
     if last is None or last.outcome is None:
-        return recycle.in_order(phones, None, move_on=False)
+        return number_health.in_order(phones, None, move_on=False)
     move_on = recycle.rule_of(place.settings, last.outcome).next_number
-    return recycle.in_order(phones, last.phone_id, move_on=move_on)
+    return number_health.in_order(phones, last.phone_id, move_on=move_on)
 
 
 def _request(place: _Place, lead: ReadyLead, phone: PhoneRow) -> ContactRequest:
@@ -347,7 +347,9 @@ def _block(lead: ReadyLead, refusals: Sequence[Refused]) -> Block:
     """Say what a lead waits for when none of its numbers may be dialed now (I18)."""
     if not refusals:
         reason = "no number of this person is left to dial"
-        return Block(lead.id, recycle.NO_USABLE_NUMBER, reason, finished_reason=recycle.NO_USABLE_NUMBER)
+        return Block(
+            lead.id, number_health.NO_USABLE_NUMBER, reason, finished_reason=number_health.NO_USABLE_NUMBER
+        )
     timed = [one for one in refusals if one.allowed_from is not None]
     if timed:
         soonest = min(timed, key=lambda one: one.allowed_from or dt.datetime.max.replace(tzinfo=dt.UTC))

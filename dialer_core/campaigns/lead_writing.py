@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dialer_core.campaigns.lead_columns import LeadRow, PhoneCell
-from dialer_core.campaigns.recycle import NO_USABLE_NUMBER
+from dialer_core.campaigns.number_health import NO_USABLE_NUMBER
 from dialer_core.compliance import zones
 from dialer_core.store import import_runs, leads, people, restrictions
 from dialer_core.store.models import Lead

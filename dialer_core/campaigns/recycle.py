@@ -1,8 +1,8 @@
 """What becomes of a lead after an attempt: dialed again and when, at which number, or done.
 
 It owns the built-in rules per outcome (`RULES`, below; a campaign's `[recycle.OUTCOME]` replaces one), the settling of the contact in
-the ledger, the number's health and the lock after an abandoned call. It does not end attempts (`calls/`) nor choose the next lead
-(`hopper.py`).
+the ledger and the lock after an abandoned call. What an agent said of a conversation (`dispositions.py`) comes before the rule of its
+outcome. It does not end attempts (`calls/`) nor choose the next lead (`hopper.py`).
 """
 
 from __future__ import annotations
@@ -10,24 +10,20 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
+from dialer_core.campaigns import dispositions, number_health
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import StoreError
-from dialer_core.events import LeadFinished
 from dialer_core.settings import CampaignSettings, RecycleRule
 from dialer_core.store import attempts, claims, contacts, leads, people, restrictions
 from dialer_core.store.models import Attempt, Lead
 from dialer_core.store.people import PhoneRow
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
-    AccountId,
     AttemptId,
-    CampaignId,
     ContactSettlement,
     LeadId,
     LeadState,
     Outcome,
-    PersonId,
-    PhoneId,
     RestrictionKind,
     RestrictionScope,
 )
@@ -55,7 +51,7 @@ RULES: dict[Outcome, RecycleRule] = {
     Outcome.NETWORK_TONE: _again(30, 4, next_number=True),
     Outcome.ANNOUNCEMENT: _again(_DAY_MIN, 3, next_number=True),
     Outcome.REJECTED: _again(240, 3, next_number=True),
-    # speaks against the number: the next number soon, this one not before a day, and never after FAULTS_OF_A_DEAD_NUMBER in a row
+    # speaks against the number: the next number soon, this one not before a day, and never after two such in a row
     Outcome.INVALID_NUMBER: _again(5, 100, next_number=True),
     Outcome.SIT: _again(5, 100, next_number=True),
     Outcome.FAX: _again(5, 100, next_number=True),
@@ -70,25 +66,6 @@ RULES: dict[Outcome, RecycleRule] = {
     Outcome.INTERNAL: _again(60, 3),
 }
 
-NUMBER_FAULTS = frozenset({Outcome.INVALID_NUMBER, Outcome.SIT, Outcome.FAX})
-FAULTS_OF_A_DEAD_NUMBER = 2
-"""So many outcomes in a row that speak against a number, and it is not dialed again."""
-
-SAYS_NOTHING_OF_THE_NUMBER = frozenset(
-    {
-        Outcome.CONGESTION,
-        Outcome.TRUNK_FAILED,
-        Outcome.REDIRECTED,
-        Outcome.MEDIA_FAILED,
-        Outcome.RELEASED,
-        Outcome.CANCELLED,
-        Outcome.INTERRUPTED,
-        Outcome.INTERNAL,
-    }
-)
-
-NO_USABLE_NUMBER = "no_usable_number"
-
 _REST_OF_A_FAULTY_NUMBER = dt.timedelta(days=1)
 _LONGEST_BACK_OFF = dt.timedelta(hours=1)
 _UNBOUNDED = frozenset({Outcome.TRUNK_FAILED, Outcome.CONGESTION, Outcome.CANCELLED, Outcome.INTERRUPTED})
@@ -98,31 +75,6 @@ _UNBOUNDED = frozenset({Outcome.TRUNK_FAILED, Outcome.CONGESTION, Outcome.CANCEL
 def rule_of(settings: CampaignSettings, outcome: Outcome) -> RecycleRule:
     """Return the rule of an outcome: the campaign's, or the built-in one."""
     return settings.recycle.get(outcome) or RULES[outcome]
-
-
-def usable(phone: PhoneRow) -> bool:
-    """Say whether a number may be tried at all."""
-    return phone.failures < FAULTS_OF_A_DEAD_NUMBER and phone.consent is not False
-
-
-def in_order(phones: Sequence[PhoneRow], last: PhoneId | None, *, move_on: bool) -> list[PhoneRow]:
-    """Return the usable numbers in the order to try them.
-
-    Parameters
-    ----------
-    phones
-        The person's numbers by rank.
-    last
-        The number tried last, if any.
-    move_on
-        Begin with the number after it, rather than with it.
-    """
-    ranked = list(phones)
-    begin = next((index for index, phone in enumerate(ranked) if phone.id == last), None)
-    if begin is not None:
-        begin += int(move_on)
-        ranked = ranked[begin:] + ranked[:begin]
-    return [phone for phone in ranked if usable(phone)]
 
 
 def settle(
@@ -170,7 +122,9 @@ def settle(
     if not contacts.settle(tx, attempt_id, settlement, outcome=outcome.value, conversation=talked):
         return None
     phones = people.phones_of(tx, [attempt.person_id])[attempt.person_id]
-    phones = [_after(tx, phone, outcome) if phone.id == attempt.phone_id else phone for phone in phones]
+    phones = [
+        number_health.learn(tx, phone, outcome) if phone.id == attempt.phone_id else phone for phone in phones
+    ]
     locked_until = None
     if abandoned and pack.abandonment.lock_hours:
         locked_until = now + dt.timedelta(hours=pack.abandonment.lock_hours)
@@ -189,6 +143,11 @@ def settle(
     if lead.state != LeadState.IN_ATTEMPT:  # finished meanwhile, by a payment or a restriction
         leads.update_lead(tx, LeadId(lead.id), last_outcome=outcome.value)
         return LeadState(lead.state)
+    if attempt.disposition is not None:  # said during the conversation
+        effect = dispositions.effect_of(attempt.disposition)
+        callback_at = lead.next_at_utc if lead.next_at_utc > now else None
+        leads.update_lead(tx, LeadId(lead.id), last_outcome=outcome.value)
+        return dispositions.place(tx, attempt, lead, effect, attempt.disposition, now, callback_at)
     return _recycle(tx, attempt, lead, outcome, phones, settings, max(filter(None, (now, locked_until))), now)
 
 
@@ -206,13 +165,13 @@ def _recycle(
     before = claims.count_outcome(tx, LeadId(lead.id), outcome, without=AttemptId(attempt.id))
     reason = _finished_because(rule, outcome, before, phones)
     if reason is not None:
-        finish(tx, lead, reason, outcome=outcome)
+        leads.finish(tx, lead, reason, last_outcome=outcome.value)
         return LeadState.FINISHED
     pause = dt.timedelta(minutes=rule.after_minutes)
     if outcome in _UNBOUNDED and outcome not in settings.recycle:
         pause = min(pause * 2 ** min(before, 16), _LONGEST_BACK_OFF)
-    others = [phone for phone in phones if usable(phone) and phone.id != attempt.phone_id]
-    if outcome in NUMBER_FAULTS and not (others and rule.next_number):
+    another = rule.next_number and number_health.other_usable(phones, attempt.phone_id)
+    if outcome in number_health.FAULTS and not another:
         pause = max(pause, _REST_OF_A_FAULTY_NUMBER)
     leads.update_lead(
         tx,
@@ -230,48 +189,8 @@ def _finished_because(
 ) -> str | None:
     if rule.finish:
         return outcome.value
-    if not any(usable(phone) for phone in phones):
-        return NO_USABLE_NUMBER
+    if not any(number_health.usable(phone) for phone in phones):
+        return number_health.NO_USABLE_NUMBER
     if before + 1 >= rule.max_attempts and outcome not in _UNBOUNDED:
         return f"max_{outcome.value}"
     return None
-
-
-def finish(tx: Tx, lead: Lead, reason: str, *, outcome: Outcome | None = None) -> None:
-    """Finish a lead with a reason; the event is in the same transaction."""
-    changes = {"last_outcome": outcome.value} if outcome is not None else {}
-    leads.update_lead(
-        tx,
-        LeadId(lead.id),
-        state=LeadState.FINISHED.value,
-        finished_reason=reason,
-        waiting_for=None,
-        **changes,
-    )
-    tx.emit(
-        LeadFinished(
-            campaign_id=CampaignId(lead.campaign_id),
-            account_id=AccountId(lead.account_id),
-            lead_id=lead.id,
-            reason=reason,
-        )
-    )
-
-
-def _after(tx: Tx, phone: PhoneRow, outcome: Outcome) -> PhoneRow:
-    """Return a phone as it is after an outcome, and store what the outcome says of it."""
-    failures = phone.failures
-    if outcome not in SAYS_NOTHING_OF_THE_NUMBER:
-        failures = failures + 1 if outcome in NUMBER_FAULTS else 0
-    people.set_phone_health(tx, phone.id, failures=failures, last_outcome=outcome.value)
-    return PhoneRow(
-        phone.id,
-        PersonId(phone.person_id),
-        phone.e164,
-        phone.kind,
-        phone.rank,
-        phone.zones,
-        phone.consent,
-        failures,
-        outcome.value,
-    )

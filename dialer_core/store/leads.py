@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Table, and_, bindparam, func, insert, select, update
 
+from dialer_core.events import LeadFinished
 from dialer_core.store.models import Lead, Person
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AccountId, CampaignId, LeadId, LeadState, PersonId
@@ -178,6 +179,26 @@ def get(tx: Tx, lead_id: LeadId) -> Lead | None:
 def update_lead(tx: Tx, lead_id: LeadId, **changes: Any) -> None:
     """Change some columns of a lead."""
     tx.execute(update(_LEAD).where(_LEAD.c.id == lead_id).values(**changes))
+
+
+def finish(tx: Tx, lead: Lead, reason: str, **changes: Any) -> None:
+    """Finish a lead with a reason, and tell it in the same transaction."""
+    update_lead(
+        tx,
+        LeadId(lead.id),
+        state=LeadState.FINISHED.value,
+        finished_reason=reason,
+        waiting_for=None,
+        **changes,
+    )
+    tx.emit(
+        LeadFinished(
+            campaign_id=CampaignId(lead.campaign_id),
+            account_id=AccountId(lead.account_id),
+            lead_id=lead.id,
+            reason=reason,
+        )
+    )
 
 
 def insert_leads(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -1,0 +1,176 @@
+"""What an agent's word about a conversation does: to the attempt, to the lead, and to whom may be contacted at all.
+
+It owns the table of effects (`EFFECTS`, below). A campaign's own words, which the table does not know, finish the lead under their name.
+It does not own outcomes, which the network gives (`recycle.py`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from dialer_core.campaigns import number_health
+from dialer_core.errors import CommandRefusedError
+from dialer_core.events import AttemptDispositioned
+from dialer_core.store import attempts, leads, people, restrictions
+from dialer_core.store.models import Attempt, Lead
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import (
+    AccountId,
+    AgentId,
+    AttemptId,
+    CampaignId,
+    Channel,
+    Disposition,
+    LeadId,
+    LeadState,
+    RestrictionKind,
+    RestrictionScope,
+)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What follows from a disposition."""
+
+    again_after: dt.timedelta | None = None
+    """The lead is dialed again after this; None: it is finished under the disposition's name."""
+    restriction: RestrictionKind | None = None
+    scope: RestrictionScope = RestrictionScope.PERSON
+    channel: Channel | None = None
+    """Channel that the restriction covers; None: every one."""
+
+
+_DAY = dt.timedelta(days=1)
+
+EFFECTS: dict[str, Effect] = {
+    Disposition.RIGHT_PARTY: Effect(),
+    Disposition.PROMISE: Effect(),
+    Disposition.REFUSES: Effect(),
+    Disposition.OTHER: Effect(),
+    Disposition.THIRD_PARTY: Effect(again_after=_DAY),
+    Disposition.CALLBACK: Effect(again_after=_DAY),  # unless a time is given
+    Disposition.MACHINE: Effect(again_after=dt.timedelta(hours=4)),
+    Disposition.WRONG_NUMBER: Effect(
+        again_after=dt.timedelta(minutes=5),
+        restriction=RestrictionKind.WRONG_NUMBER,
+        scope=RestrictionScope.PHONE,
+    ),
+    Disposition.DISPUTES: Effect(restriction=RestrictionKind.DISPUTE, scope=RestrictionScope.ACCOUNT),
+    Disposition.DECEASED: Effect(restriction=RestrictionKind.DECEASED),
+    Disposition.DO_NOT_CALL: Effect(restriction=RestrictionKind.DO_NOT_CALL, channel=Channel.VOICE),
+}
+
+
+def effect_of(disposition: str) -> Effect:
+    """Return what follows from a disposition; one of a campaign's own finishes the lead."""
+    return EFFECTS.get(disposition, Effect())
+
+
+def apply(
+    tx: Tx,
+    *,
+    attempt_id: AttemptId,
+    disposition: str,
+    agent_id: AgentId,
+    now: dt.datetime,
+    callback_at: dt.datetime | None = None,
+) -> LeadState:
+    """Store what an agent says of a conversation, during it or after, and do what follows; return the lead's state.
+
+    A later word replaces the former one; a restriction that the former one made stays. While the attempt is live the lead stays with
+    it, and the settling of its end reads the disposition.
+
+    Parameters
+    ----------
+    tx
+        The transaction.
+    attempt_id, disposition, agent_id
+        Which conversation, what it was, and who says so.
+    now
+        When.
+    callback_at
+        When the person asked to be called, for `callback`; the gate still decides.
+
+    Raises
+    ------
+    CommandRefusedError
+        There is no such attempt, or nobody was spoken to in it.
+    """
+    attempt = attempts.get(tx, attempt_id)
+    lead = leads.get(tx, LeadId(attempt.lead_id)) if attempt is not None else None
+    if attempt is None or lead is None:
+        raise CommandRefusedError(f"there is no attempt {attempt_id}", "unknown")
+    if attempt.agent_id is None:
+        raise CommandRefusedError(
+            f"attempt {attempt_id} was not bridged to an agent; it has no conversation to name"
+        )
+    effect = effect_of(disposition)
+    attempts.update(tx, attempt_id, disposition=disposition)
+    if effect.restriction is not None:
+        _restrict(tx, attempt, effect.restriction, effect, now)
+    tx.emit(
+        AttemptDispositioned(
+            campaign_id=CampaignId(attempt.campaign_id),
+            account_id=AccountId(attempt.account_id),
+            attempt_id=attempt_id,
+            agent_id=agent_id,
+            disposition=disposition,
+        )
+    )
+    if attempt.live:
+        if callback_at is not None:
+            leads.update_lead(tx, LeadId(lead.id), next_at_utc=callback_at)
+        return LeadState(lead.state)
+    if lead.state == LeadState.IN_ATTEMPT:  # a later attempt is under way: this word speaks of an older one
+        return LeadState.IN_ATTEMPT
+    return place(tx, attempt, lead, effect, disposition, now, callback_at)
+
+
+def place(
+    tx: Tx,
+    attempt: Attempt,
+    lead: Lead,
+    effect: Effect,
+    disposition: str,
+    now: dt.datetime,
+    callback_at: dt.datetime | None,
+) -> LeadState:
+    """Put a lead where a disposition sends it."""
+    reason: str | None = None
+    if effect.again_after is None:
+        reason = disposition
+    elif effect.restriction is not None:  # this number is not theirs: is there another?
+        phones = people.phones_of(tx, [attempt.person_id])[attempt.person_id]
+        if not number_health.other_usable(phones, attempt.phone_id):
+            reason = number_health.NO_USABLE_NUMBER
+    if reason is not None:
+        leads.finish(tx, lead, reason)
+        return LeadState.FINISHED
+    leads.update_lead(
+        tx,
+        LeadId(lead.id),
+        state=LeadState.DIALABLE.value,
+        next_at_utc=callback_at or now + (effect.again_after or _DAY),
+        waiting_for=None,
+        finished_reason=None,
+    )
+    return LeadState.DIALABLE
+
+
+def _restrict(tx: Tx, attempt: Attempt, kind: RestrictionKind, effect: Effect, now: dt.datetime) -> None:
+    values = {
+        RestrictionScope.PERSON: attempt.person_id,
+        RestrictionScope.ACCOUNT: attempt.account_id,
+        RestrictionScope.NUMBER: attempt.number,
+        RestrictionScope.PHONE: attempt.phone_id,
+    }
+    restrictions.add(
+        tx,
+        kind,
+        effect.scope,
+        values[effect.scope],
+        source=f"attempt {attempt.id}",
+        from_utc=now,
+        channel=effect.channel,
+    )
