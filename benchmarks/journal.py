@@ -50,13 +50,13 @@ _INSERT_CONTACT = insert(_T["contact"])
 Unit = tuple[Callable[[Tx], None], AttemptCommitted]
 
 
-def make_people(database: Database) -> list[dict[str, str]]:
+def make_people(database: Database, count: int) -> list[dict[str, str]]:
     """Store the people to be called, and return their ids."""
     now = dt.datetime.now(dt.UTC)
-    ids = [{kind: new_id() for kind in ("person", "phone", "account", "lead")} for _ in range(PEOPLE)]
+    ids = [{kind: new_id() for kind in ("person", "phone", "account", "lead")} for _ in range(count)]
     with database.write() as tx:
         campaigns.sync(tx, {CAMPAIGN: {}})
-    for start in range(0, PEOPLE, 1000):
+    for start in range(0, count, 1000):
         part = ids[start : start + 1000]
         with database.write() as tx:
             tx.execute(
@@ -132,14 +132,12 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
-async def saturate(journal: Journal, source: Iterator[Unit], count: int) -> None:
+async def saturate(journal: Journal, source: Iterator[Unit], count: int, name: str) -> None:
     """Submit everything at once and wait for the last commit."""
     began, cpu = time.perf_counter(), cpu_s()
     await asyncio.gather(*(journal.submit(work, event) for work, event in itertools.islice(source, count)))
     took = time.perf_counter() - began
-    print(
-        f"{'journal, saturated':<34}{count / took:>9.0f}/s {(cpu_s() - cpu) / count * 1e6:>8.0f} us CPU per unit"
-    )
+    print(f"{name:<34}{count / took:>9.0f}/s {(cpu_s() - cpu) / count * 1e6:>8.0f} us CPU per unit")
 
 
 async def pace(journal: Journal, source: Iterator[Unit], per_s: float, seconds: float) -> None:
@@ -201,16 +199,17 @@ def cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-async def measure(database: Database) -> None:
-    """Print the table."""
-    source = units(make_people(database))
+async def measure(database: Database, *, short: bool) -> None:
+    """Print the table; short: a hundredth of the units, for the shape of the report."""
+    scale = 100 if short else 1
+    source = units(make_people(database, PEOPLE // scale))
     journal = Journal(database, node="node1", boot_id="bench", clock=SystemClock())
-    await saturate(journal, source, 200)  # fills the statement caches
-    await saturate(journal, source, 5_000)
+    await saturate(journal, source, 200 // scale, "warming up")  # fills the statement caches
+    await saturate(journal, source, 5_000 // scale, "journal, saturated")
     for per_s in (20.0, 100.0, 500.0):
-        await pace(journal, source, per_s, 5.0)
+        await pace(journal, source, per_s, 5.0 / scale)
     await asyncio.to_thread(journal.close)
-    ungrouped(database, source, 1_000)
+    ungrouped(database, source, 1_000 // scale)
 
 
 def main() -> None:
@@ -219,12 +218,14 @@ def main() -> None:
     parser.add_argument(
         "--url", required=True, help="an empty database: sqlite:///FILE or postgresql+psycopg://..."
     )
-    database = open_database(parser.parse_args().url)
+    parser.add_argument("--short", action="store_true", help="a hundredth of the units")
+    arguments = parser.parse_args()
+    database = open_database(arguments.url)
     database.migrate()
     print(database.place)
     if database.dialect == "sqlite":
         flush_of_disk(str(Path(database.place.removeprefix("sqlite:///")).parent))
-    asyncio.run(measure(database))
+    asyncio.run(measure(database, short=arguments.short))
     database.dispose()
 
 
