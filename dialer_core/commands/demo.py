@@ -26,17 +26,20 @@ from dialer_core.commands.status_view import agent_rows
 from dialer_core.compliance.packs import load_packs
 from dialer_core.demo import report, sound
 from dialer_core.demo.world import READY_LIMIT_S, World, world
-from dialer_core.errors import NotRunningError, StartError
+from dialer_core.errors import CommandRefusedError, NotRunningError, StartError
 from dialer_core.log_setup import configure_logging
 from dialer_core.sim.log_reader import load_log, pair_calls
 from dialer_core.store import events as event_rows
 from dialer_core.store import scan
 from dialer_core.store.database import open_database
 from dialer_core.verify import verify_store
+from dialer_core.vocabulary import LIVE_VERDICTS
 
 LOOK_EVERY_S = 0.25
 SAY_EVERY_S = 5.0
 """Where the output is no terminal, a line this often."""
+AGENT_NOTICES_S = 1.0
+"""An agent who hears a machine needs so long to hang up."""
 QUIET_S = 1.5
 """The campaign is over when its list is finished and nothing has been alive for so long."""
 LONGEST_LISTED = 10
@@ -214,10 +217,33 @@ def _picture(status: Mapping[str, Any], elapsed_s: float) -> RenderableType:
     )
 
 
+class _Agents:
+    """What the softphones cannot do: people at them who hang up when they have been given a machine."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+        self._cursor = ""
+        self._hang_up_at: dict[str, float] = {}
+
+    def look(self) -> None:
+        """Notice verdicts that were revised to a machine, and hang up on those noticed a moment ago."""
+        page = self._client.get("/events", cursor=self._cursor, names="attempt.verdict_revised", limit=1000)
+        self._cursor = page["cursor"]
+        now = time.monotonic()
+        for event in page["events"]:
+            if event["data"]["label"] not in LIVE_VERDICTS:
+                self._hang_up_at[event["attempt_id"]] = now + AGENT_NOTICES_S
+        for attempt in [attempt for attempt, at in self._hang_up_at.items() if at <= now]:
+            del self._hang_up_at[attempt]
+            with contextlib.suppress(CommandRefusedError):  # over meanwhile
+                self._client.post(f"/calls/{attempt}/hangup")
+
+
 def _watch(made: World, client: ApiClient, screen: _Screen, limit_s: float) -> None:
     """Show the campaign until its list is finished, or the time is over."""
     started = time.monotonic()
     quiet_since: float | None = None
+    agents = _Agents(client)
     with screen.live() as show:
         while (elapsed_s := time.monotonic() - started) < limit_s:
             if made.dialer_ended():
@@ -228,6 +254,7 @@ def _watch(made: World, client: ApiClient, screen: _Screen, limit_s: float) -> N
                 time.sleep(LOOK_EVERY_S)
                 continue
             show(status, elapsed_s)
+            agents.look()
             c = status["campaigns"][0]
             alive = c["dialing"] + c["listening"] + c["waiting"] + c["talking"]
             if c["state"] == "finished" and not alive:

@@ -199,7 +199,7 @@ class World:
             "--softphone-ports", ",".join(map(str, self.ports.softphones)),
             "--rtp-ports", f"{self.ports.sim}-{self.ports.sim + SIM_PORTS - 1}",
             "--log", str(self.sim_log), "--recordings", str(self.folder / "sim" / "recordings"),
-            "--seed", str(SEED), "--talk-s", "2-4",
+            "--seed", str(SEED), "--talk-s", "1.5-3",
         ]  # fmt: skip
         process = self._spawn("sim", ["-m", "dialer_core.sim", *arguments], output=subprocess.PIPE)
         assert process.stdout is not None  # noqa: S101 - asked for a pipe
