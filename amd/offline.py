@@ -43,7 +43,7 @@ def detect(
 
     Examples
     --------
-    >>> [(mark.label.word, mark.reason.word) for mark in detect(np.zeros(0, np.int16), tail_s=6.0)]
+    >>> [(mark.label.word, mark.reason.word) for mark in detect(np.zeros(0, np.int16), tail_s=7.0)]
     [('silence', 'no_voice')]
     """
     if pcm.dtype != np.int16 or pcm.ndim != 1:

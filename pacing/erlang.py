@@ -98,7 +98,7 @@ def erlang_c(agents: ArrayLike, load: ArrayLike) -> Floats:
     Examples
     --------
     >>> float(erlang_c(10, 8.0).round(6))
-    0.409180
+    0.40918
     """
     return _waiting(*np.broadcast_arrays(_agents(agents, low=1), _nonnegative("load", load)))
 
