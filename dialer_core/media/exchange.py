@@ -1,7 +1,7 @@
-"""The legs, and what each command, each verdict and each passing 20 ms does to them. It reports through one `emit`.
+"""The legs, and what each command, each datagram and each passing 20 ms does to them. It reports through one `emit`.
 
 It owns no loop and no framing: `plane.py` calls it when a datagram, a command or a tick is due. Numbers of packets are `rtp.py`'s and
-`relay.py`'s, one leg's sound is `leg.py`'s, the race for a live answer `waiting.py`'s.
+`relay.py`'s, one leg's sound is `leg.py`'s, verdicts and waits are `answers.py`'s.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Final
 
 import structlog
 
-from amd import Label, MarkKind
 from dialer_core.clock import Clock
 from dialer_core.ipc.messages import (
     Await,
@@ -22,15 +21,12 @@ from dialer_core.ipc.messages import (
     CloseLeg,
     ConnectLeg,
     DumpState,
-    FallbackStarted,
-    LegBeep,
     LegClosed,
     LegDigit,
     LegOpened,
     LegRtpBack,
     LegRtpLost,
     LegsBridged,
-    LegVerdict,
     Listen,
     MediaCommand,
     MediaHealth,
@@ -38,17 +34,16 @@ from dialer_core.ipc.messages import (
     MediaState,
     OpenLeg,
     Play,
-    PromptFinished,
     SourcedEvent,
     Unbridge,
-    VerdictRevised,
 )
+from dialer_core.media.answers import Answers
 from dialer_core.media.leg import Leg, is_reachable
-from dialer_core.media.listener import Heard, Listener
-from dialer_core.media.prompts import Player, Prompt
+from dialer_core.media.playback import Playback
+from dialer_core.media.prompts import Prompt
 from dialer_core.media.sockets import PortPool
-from dialer_core.media.waiting import WaitEvent, WaitState
-from dialer_core.vocabulary import LIVE_VERDICTS, DetectionMode, LegId, LegKind, Verdict
+from dialer_core.media.waiting import WaitState
+from dialer_core.vocabulary import LegId, LegKind
 
 _log = structlog.get_logger(__name__)
 
@@ -56,7 +51,6 @@ RTP_LOST_NS: Final = 2_000_000_000
 """A far end that should send and has sent nothing for so long is reported."""
 REPORT_INTERVAL_NS: Final = 5_000_000_000
 """RTCP's mean interval; each is drawn from half to one and a half of it (RFC 3550, 6.3.1)."""
-FALLBACK_PLAY_ID: Final = "fallback"
 _DATAGRAM_BYTES: Final = 2048
 _CNAME: Final = "media@marcador"
 
@@ -90,16 +84,13 @@ class Exchange:
         self._epoll = epoll
         self._pool = pool
         self._advertise = advertise
-        self._prompts = prompts
         self._emit = emit
         self._clock = clock
         self._legs: dict[LegId, Leg] = {}
         self._rtp: dict[int, Leg] = {}
         self._rtcp: dict[int, Leg] = {}
-        self._waiting: dict[LegId, Leg] = {}
-        self._listener = Listener()
-        self._routed: dict[LegId, Listen] = {}
-        """Listened legs whose live verdict starts the deadline by itself."""
+        self._playback = Playback(prompts, emit)
+        self._answers = Answers(self._playback, emit)
         self._random = random.Random()
         self._ignored = 0
         self._handlers: dict[type, Callable[..., None]] = {
@@ -143,24 +134,28 @@ class Exchange:
         """Do what the engine asks."""
         self._handlers[type(command)](command, self._clock.mono_ns())
 
-    def tick(self, due_ns: int, now_ns: int) -> None:
-        """Pass over all legs. Sending follows the schedule (`due_ns`), judgements the clock (`now_ns`)."""
-        for leg in self._legs.values():
-            finished = leg.tick(due_ns)
-            if finished is not None and finished.play_id is not None:
-                self._emit(PromptFinished(at_ns=now_ns, leg_id=leg.leg_id, play_id=finished.play_id))
-        if len(self._listener):
-            for heard in self._listener.tick(now_ns):
-                self._report(heard, now_ns)
-        for leg in [leg for leg in self._waiting.values() if now_ns >= (leg.waiting.deadline_ns or 0)]:
-            self._fall_back(leg, now_ns)
+    def pace(self, due_ns: int, now_ns: int) -> None:
+        """Let every leg send what is due by the schedule (`due_ns`)."""
+        for leg in list(self._legs.values()):
+            try:
+                finished = leg.tick(due_ns)
+            except Exception:  # noqa: BLE001 - a fault of ours in one leg ends that leg; the others' sound goes on
+                _log.exception("leg_fault", leg_id=leg.leg_id)
+                self._remove(leg, now_ns)
+                continue
+            if finished is not None:
+                self._playback.ended(leg, finished, now_ns)
+
+    def judge(self, now_ns: int) -> None:
+        """Hear the last 20 ms of every listened leg, and see whose wait is over."""
+        self._answers.judge(now_ns)
 
     def health(self, now_ns: int, tick_lag_ms: float, rss_mb: float) -> MediaHealth:
         """Return how much there is to do."""
         return MediaHealth(
             at_ns=now_ns,
             legs=len(self._legs),
-            listening=len(self._listener),
+            listening=self._answers.listening,
             bridged_pairs=sum(leg.partner is not None for leg in self._legs.values()) // 2,
             tick_lag_ms=tick_lag_ms,
             rss_mb=rss_mb,
@@ -228,13 +223,10 @@ class Exchange:
                 now_ns + self._report_pause_ns() // 2
             )  # the first comes sooner (RFC 3550, 6.2)
 
-    def _listen(self, command: Listen, now_ns: int) -> None:  # noqa: ARG002 - every handler is called alike
+    def _listen(self, command: Listen, _now_ns: int) -> None:
         leg = self._leg_of(command)
-        if leg is None or command.mode is DetectionMode.OFF:
-            return
-        self._listener.listen(leg, command.mode, early=command.early, limit_s=command.limit_s)
-        if command.mode is not DetectionMode.MONITOR and not command.early:
-            self._routed[leg.leg_id] = command
+        if leg is not None:
+            self._answers.listen(leg, command)
 
     def _bridge(self, command: Bridge, now_ns: int) -> None:
         leg, agent = self._legs.get(command.leg_id), self._legs.get(command.agent_leg_id)
@@ -253,14 +245,13 @@ class Exchange:
             )
             return
         if leg.partner is None:
-            self._advance(leg, WaitEvent.BRIDGE)
-            self._cut(leg, now_ns)
-            self._cut(agent, now_ns)
+            self._answers.bridged(leg)
+            self._playback.cut(leg, now_ns)
+            self._playback.cut(agent, now_ns)
             leg.join(agent)
             agent.join(leg)
             if command.connect_tone:
-                tone = self._player((command.connect_tone,), None, agent)
-                agent.play(tone)
+                self._playback.begin(agent, (command.connect_tone,), None, now_ns)
             if leg.expected_since_ns is not None:
                 leg.expected_since_ns = now_ns
         self._emit(LegsBridged(at_ns=now_ns, leg_id=leg.leg_id, agent_leg_id=agent.leg_id))
@@ -275,29 +266,22 @@ class Exchange:
         if leg is None:
             return
         self._separate(leg, now_ns)  # from the agent who was lost, should the engine not have said so yet
-        deadline_ns = now_ns + int(command.agent_wait_s * 1e9)
-        if self._advance(leg, WaitEvent.AWAIT, deadline_ns):
-            leg.waiting.fallback_prompt = command.fallback_prompt
+        self._answers.wait(leg, command, now_ns)
 
     def _play(self, command: Play, now_ns: int) -> None:
         leg = self._leg_of(command)
         if leg is None:
             return
-        player = None
-        if leg.partner is None and leg.waiting.state is not WaitState.FALLBACK:
-            player = self._player(command.prompts, command.play_id, leg)
-        if player is None:
-            self._emit(PromptFinished(at_ns=now_ns, leg_id=leg.leg_id, play_id=command.play_id, cut=True))
-            return
-        self._cut(leg, now_ns)
-        leg.play(player)
+        free = leg.partner is None and leg.waiting.state is not WaitState.FALLBACK
+        if not free or not self._playback.begin(leg, command.prompts, command.play_id, now_ns):
+            self._playback.refused(leg, command.play_id, now_ns, cut=True)
 
     def _close(self, command: CloseLeg, now_ns: int) -> None:
         leg = self._leg_of(command)
         if leg is not None:
             self._remove(leg, now_ns)
 
-    def _dump(self, command: DumpState, now_ns: int) -> None:  # noqa: ARG002 - every handler is called alike
+    def _dump(self, _command: DumpState, now_ns: int) -> None:
         legs = tuple(
             MediaLegSnapshot(
                 leg_id=leg.leg_id,
@@ -306,7 +290,7 @@ class Exchange:
                 port=leg.sockets.port,
                 connected=leg.connected,
                 bridged_to=leg.partner.leg_id if leg.partner is not None else None,
-                listening=leg.leg_id in self._listener,
+                listening=self._answers.hears(leg),
                 fallback=leg.waiting.state is WaitState.FALLBACK,
                 verdict=leg.verdict,
             )
@@ -316,56 +300,20 @@ class Exchange:
 
     # --- what follows --------------------------------------------------------------------------------------------------
 
-    def _advance(self, leg: Leg, event: WaitEvent, deadline_ns: int | None = None) -> bool:
-        try:
-            moved = leg.waiting.apply(event, deadline_ns)
-        except ValueError as error:
-            _log.error("wait_state_bug", leg_id=leg.leg_id, problem=str(error))
-            moved = False
-        if leg.waiting.state is WaitState.WAITING:
-            self._waiting[leg.leg_id] = leg
-        else:
-            self._waiting.pop(leg.leg_id, None)
-        return moved
-
-    def _fall_back(self, leg: Leg, now_ns: int) -> None:
-        if not self._advance(leg, WaitEvent.DEADLINE):
-            return
-        self._cut(leg, now_ns)
-        self._emit(FallbackStarted(at_ns=now_ns, leg_id=leg.leg_id))
-        prompt = leg.waiting.fallback_prompt
-        leg.play(self._player((prompt,), FALLBACK_PLAY_ID, leg) if prompt else None)
-        if leg.player is None:
-            self._emit(PromptFinished(at_ns=now_ns, leg_id=leg.leg_id, play_id=FALLBACK_PLAY_ID))
-
-    def _player(self, prompts: tuple[str, ...], play_id: str | None, leg: Leg) -> Player | None:
-        unknown = [prompt for prompt in prompts if prompt not in self._prompts]
-        if unknown:
-            _log.error("prompt_unknown", leg_id=leg.leg_id, prompts=unknown, known=sorted(self._prompts))
-            return None
-        return Player(tuple(self._prompts[prompt] for prompt in prompts), play_id)
-
-    def _cut(self, leg: Leg, now_ns: int) -> None:
-        cut = leg.play(None)
-        if cut is not None and cut.play_id is not None:
-            self._emit(PromptFinished(at_ns=now_ns, leg_id=leg.leg_id, play_id=cut.play_id, cut=True))
-
     def _separate(self, leg: Leg, now_ns: int) -> None:
         partner = leg.partner
         if partner is None:
             return
         for one in (leg, partner):
             one.part()
-            self._cut(one, now_ns)
+            self._playback.cut(one, now_ns)
             if one.kind is LegKind.CUSTOMER:
-                self._advance(one, WaitEvent.UNBRIDGE)
+                self._answers.parted(one)
 
     def _remove(self, leg: Leg, now_ns: int) -> None:
         self._separate(leg, now_ns)
-        self._cut(leg, now_ns)
-        self._listener.forget(leg)
-        self._routed.pop(leg.leg_id, None)
-        self._waiting.pop(leg.leg_id, None)
+        self._playback.cut(leg, now_ns)
+        self._answers.forget(leg)
         leg.send_report(now_ns, self._clock.utc().timestamp(), _CNAME, bye=True)
         statistics = leg.totals()
         for one, legs in ((leg.sockets.rtp, self._rtp), (leg.sockets.rtcp, self._rtcp)):
@@ -374,42 +322,6 @@ class Exchange:
         leg.sockets.close()
         del self._legs[leg.leg_id]
         self._emit(LegClosed(at_ns=now_ns, leg_id=leg.leg_id, statistics=statistics))
-
-    def _report(self, heard: Heard, now_ns: int) -> None:
-        leg, mark = heard.leg, heard.mark
-        if mark.kind is MarkKind.BEEP:
-            self._emit(LegBeep(at_ns=now_ns, leg_id=leg.leg_id, end_ns=heard.beep_end_ns or now_ns))
-            return
-        if mark.kind is MarkKind.SETTLED or (mark.label is Label.RINGBACK and not heard.early):
-            return  # a switchboard that rings on after its answer has decided nothing yet
-        label = Verdict(mark.label.word)
-        if mark.kind is MarkKind.VERDICT:
-            leg.verdict = LegVerdict(
-                at_ns=now_ns,
-                leg_id=leg.leg_id,
-                label=label,
-                reason=mark.reason.word,
-                confidence=mark.confidence,
-                provisional=mark.provisional,
-                early=heard.early,
-                greeting_end_ns=heard.greeting_end_ns,
-            )
-            self._emit(leg.verdict)
-        else:
-            self._emit(
-                VerdictRevised(
-                    at_ns=now_ns,
-                    leg_id=leg.leg_id,
-                    label=label,
-                    reason=mark.reason.word,
-                    confidence=mark.confidence,
-                )
-            )
-        routed = self._routed.get(leg.leg_id)
-        if routed is not None and not heard.early and label in LIVE_VERDICTS:
-            from_ns = heard.greeting_end_ns or now_ns
-            if self._advance(leg, WaitEvent.LIVE, from_ns + int(routed.agent_wait_s * 1e9)):
-                leg.waiting.fallback_prompt = routed.fallback_prompt
 
     def housekeep(self, now_ns: int) -> None:
         """Send the RTCP reports that are due and notice far ends that fell silent: some times a second."""

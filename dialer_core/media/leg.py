@@ -160,10 +160,11 @@ class Leg:
         second, sequence, timestamp, ssrc, payload = packet
         payload_type = second & 0x7F
         sound = payload_type in SILENCE
-        if not sound and payload_type not in (rtp.OUR_EVENT_PT, self._event_pt):
+        event = payload_type in (rtp.OUR_EVENT_PT, self._event_pt)
+        if not sound and not event and payload_type != rtp.COMFORT_NOISE:
             if second in _RTCP_TYPES and not self._latching:
                 self.receive_report(data, source, now_ns)
-            elif payload_type != rtp.COMFORT_NOISE:
+            else:
                 self._unusable += 1
             return None
         if self._latching:
@@ -179,10 +180,14 @@ class Leg:
             if self.ear is not None:
                 self.ear.push(arrival, payload_type, timestamp, payload, now_ns)
             return None
+        if partner is not None:
+            partner.relay_event(
+                arrival, second, sequence, timestamp, payload, now_ns, comfort_noise=not event
+            )
+        if not event:
+            return None
         if arrival == rtp.RESTARTED:
             self._digits.restart()
-        if partner is not None:
-            partner.relay_event(arrival, second, sequence, timestamp, payload, now_ns)
         return self._digits.receive(timestamp, payload)
 
     def receive_report(self, data: bytes, source: Address, now_ns: int) -> None:
@@ -213,13 +218,24 @@ class Leg:
         self._send(self.stream.number(second, place[0], place[1], payload))
 
     def relay_event(
-        self, arrival: int, second: int, sequence: int, timestamp: int, payload: bytes, now_ns: int
+        self,
+        arrival: int,
+        second: int,
+        sequence: int,
+        timestamp: int,
+        payload: bytes,
+        now_ns: int,
+        *,
+        comfort_noise: bool = False,
     ) -> None:
-        """Send the partner's telephone-event on under our far end's payload type; a far end without one gets none."""
+        """Send the partner's telephone-event on under our far end's payload type; a far end without one gets none.
+
+        Comfort noise, which we never negotiate, is not sent on: silence fills in for what it announces.
+        """
         relay = self.relay
         if relay is None or not self._sending or (self.player is not None and not self.player.exhausted):
             return
-        if self._event_pt < 0:
+        if comfort_noise or self._event_pt < 0:
             relay.withhold(arrival, sequence)
             return
         place = relay.event(arrival, sequence, timestamp, now_ns)

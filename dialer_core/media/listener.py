@@ -1,6 +1,6 @@
 """What the detector hears: packets of listened legs put in order, cut into 20 ms frames, decoded and judged in one batch per tick.
 
-It owns the ear of each leg (a small reorder buffer) and the rows of `amd.Detector`. What a verdict leads to is `exchange.py`'s business;
+It owns the ear of each leg (a small reorder buffer) and the rows of `amd.Detector`. What a verdict leads to is `answers.py`'s business;
 what counts as a person or a machine is `amd`'s.
 """
 

@@ -1,6 +1,6 @@
 """The race for a live answer: an agent's bridge against the abandonment message. One state machine per customer's leg.
 
-It owns the decision and its deadline. The sound of either outcome is `exchange.py`'s; whether there is an agent is the engine's. Because
+It owns the decision and its deadline. The sound of either outcome is `answers.py`'s; whether there is an agent is the engine's. Because
 the media plane alone decides, a bridge and the message can never both win, whatever crosses on the sockets.
 """
 
