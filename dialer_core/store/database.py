@@ -134,7 +134,7 @@ def open_database(
     Raises
     ------
     StoreError
-        The URL is not one of the two kinds, or the file's folder cannot be made.
+        The URL is not one of the two kinds, or the file or its folder cannot be opened or made.
     """
     try:
         parsed = make_url(url)
@@ -154,7 +154,7 @@ def open_database(
             raise StoreError(
                 f"store.url {place} names no file; several processes share the store, so use sqlite:///FILE"
             )
-        _make_folder(Path(parsed.database))
+        _make_file(Path(parsed.database))
         writer, reader = create_engine(parsed, **options), create_engine(parsed, **options)
         _prepare_sqlite(
             writer, _begin_in_turn(Path(f"{parsed.database}-turn")), last_pragma="PRAGMA busy_timeout=0"
@@ -183,13 +183,14 @@ def _to_json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _make_folder(file: Path) -> None:
+def _make_file(file: Path) -> None:
+    """Make an absent database's folder and file, for our eyes only: it will hold people's data. SQLite's other files follow it."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise StoreError(
-            f"cannot make the database's folder {file.parent}: {error.strerror}; "
-            "choose another store.url or node.state_dir"
+            f"cannot open or make the database {file}: {error.strerror}; choose another store.url or node.state_dir"
         ) from None
 
 

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 class Invariant(enum.StrEnum):
-    """The invariants of the design that are checked over a store; numbers as there."""
+    """The invariants of the design that are checked over a store; numbers as there.
+
+    The others cannot be seen in its rows: I13 and I14 are heard (the demo and the end-to-end tests listen), I15, I16 and I19 speak of
+    messages and flows.
+    """
 
     I1 = "I1"
     """Every INVITE has an attempt committed before it; an attempt has one Call-ID."""

@@ -142,7 +142,21 @@ def test_sqlite_is_durable(tmp_path: Path) -> None:
                 name: tx.scalar(text(f"PRAGMA {name}"))
                 for name in ("journal_mode", "synchronous", "foreign_keys")
             }
-        assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+            assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    database.dispose()
+
+
+def test_sqlite_is_for_our_eyes_only(tmp_path: Path) -> None:
+    """The folder, the database and the files beside it can be read by nobody else: they hold people's data."""
+    file = tmp_path / "state" / "store.db"
+    database = open_database(f"sqlite:///{file}")
+    database.migrate()
+    with database.write() as tx:
+        put_campaign(tx)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (file.parent, *file.parent.iterdir())}
+    assert modes.pop("state") == 0o700
+    assert {"store.db", "store.db-wal", "store.db-shm", "store.db-turn"} == modes.keys()
+    assert set(modes.values()) == {0o600}
     database.dispose()
 
 
@@ -203,7 +217,7 @@ def test_waiting_writer_is_next(tmp_path: Path) -> None:
         ("nonsense", "not a database URL"),
         ("mysql://root:hunter2@localhost/x", r"mysql is not supported; use sqlite:///FILE"),
         ("sqlite://", "names no file"),
-        ("sqlite:////proc/none/x/store.db", "cannot make the database's folder"),
+        ("sqlite:////proc/none/x/store.db", "cannot open or make the database"),
     ],
 )
 def test_bad_urls(url: str, told: str) -> None:
