@@ -161,14 +161,15 @@ class Leg:
         payload_type = second & 0x7F
         sound = payload_type in SILENCE
         event = payload_type in (rtp.OUR_EVENT_PT, self._event_pt)
-        if not sound and not event and payload_type != rtp.COMFORT_NOISE:
-            if second in _RTCP_TYPES and not self._latching:
+        if not sound and not event:
+            if second in _RTCP_TYPES:
                 self.receive_report(data, source, now_ns)
-            else:
-                self._unusable += 1
-            return None
-        if self._latching:
+                return None
+            self._unusable += payload_type != rtp.COMFORT_NOISE
+        elif self._latching:
             self._latch(source)
+        if self._latching:
+            return None
         arrival = self.statistics.update(sequence, timestamp, ssrc, now_ns)
         if arrival in (rtp.DUPLICATE, rtp.WILD):
             return None
@@ -180,12 +181,13 @@ class Leg:
             if self.ear is not None:
                 self.ear.push(arrival, payload_type, timestamp, payload, now_ns)
             return None
-        if partner is not None:
-            partner.relay_event(
-                arrival, second, sequence, timestamp, payload, now_ns, comfort_noise=not event
-            )
         if not event:
+            # Comfort noise, or what nobody negotiated: part of the stream, not for anybody. Silence fills in for it.
+            if partner is not None:
+                partner.withhold(arrival, sequence)
             return None
+        if partner is not None:
+            partner.relay_event(arrival, second, sequence, timestamp, payload, now_ns)
         if arrival == rtp.RESTARTED:
             self._digits.restart()
         return self._digits.receive(timestamp, payload)
@@ -218,29 +220,23 @@ class Leg:
         self._send(self.stream.number(second, place[0], place[1], payload))
 
     def relay_event(
-        self,
-        arrival: int,
-        second: int,
-        sequence: int,
-        timestamp: int,
-        payload: bytes,
-        now_ns: int,
-        *,
-        comfort_noise: bool = False,
+        self, arrival: int, second: int, sequence: int, timestamp: int, payload: bytes, now_ns: int
     ) -> None:
-        """Send the partner's telephone-event on under our far end's payload type; a far end without one gets none.
-
-        Comfort noise, which we never negotiate, is not sent on: silence fills in for what it announces.
-        """
+        """Send the partner's telephone-event on under our far end's payload type; a far end without one gets none."""
+        if self._event_pt < 0:
+            self.withhold(arrival, sequence)
+            return
         relay = self.relay
         if relay is None or not self._sending or (self.player is not None and not self.player.exhausted):
-            return
-        if comfort_noise or self._event_pt < 0:
-            relay.withhold(arrival, sequence)
             return
         place = relay.event(arrival, sequence, timestamp, now_ns)
         if place is not None:
             self._send(self.stream.number(second & 0x80 | self._event_pt, place[0], place[1], payload))
+
+    def withhold(self, arrival: int, sequence: int) -> None:
+        """Leave out one of the partner's packets, without a gap in our numbering."""
+        if self.relay is not None:
+            self.relay.withhold(arrival, sequence)
 
     def tick(self, now_ns: int) -> Player | None:
         """Send this tick's frame of our own, if one is due; return the player that has now come to its end.
