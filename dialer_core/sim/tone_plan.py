@@ -43,7 +43,11 @@ def _plan() -> tuple[int, ...]:
 ALL_TONES_HZ = _plan()
 # Every third frequency from below, so that no agent's neighbours are all agents.
 AGENT_TONES_HZ = ALL_TONES_HZ[: 3 * AGENT_TONE_COUNT : 3]
-CUSTOMER_TONES_HZ = tuple(hz for hz in ALL_TONES_HZ if hz not in AGENT_TONES_HZ)
+# The tone that a dialer plays to the agent at each bridge would pass for a customer of about its own frequency.
+CONNECT_TONE_HZ = 1046.5
+CUSTOMER_TONES_HZ = tuple(
+    hz for hz in ALL_TONES_HZ if hz not in AGENT_TONES_HZ and abs(hz - CONNECT_TONE_HZ) >= CLEARANCE_HZ
+)
 
 
 @cache
