@@ -30,7 +30,7 @@ test: install lint types contracts ## everything: lint, types, import contracts,
 lint: install ## ruff, formatting, docstrings of the kernels
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@find amd pacing -name '*.py' -print0 | xargs -0 -r $(BIN)/python -m numpydoc.hooks.validate_docstrings
+	@find amd pacing -name '*.py' -print0 | xargs -0 -r $(BIN)/numpydoc lint
 
 types: install ## mypy, strict
 	@$(BIN)/mypy
