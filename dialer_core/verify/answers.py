@@ -22,7 +22,8 @@ def _broken(attempt: Row, text: str) -> Violation:
 def live_answer(subject: Subject, attempt: Row, trail: Trail) -> Iterator[Violation]:
     """I4: bridged, or abandoned with its message, in time; or they hung up first."""
     if not attempt.live_answer:
-        if attempt.bridged_mono_ns is not None:
+        # a verdict revised to machine after the bridge makes it no person's answer after all
+        if attempt.bridged_mono_ns is not None and attempt.verdict_revised_from is None:
             yield _broken(attempt, "was bridged to an agent but is not counted as a live answer")
         if attempt.abandoned:
             yield _broken(attempt, "is counted as abandoned but not as a live answer")
