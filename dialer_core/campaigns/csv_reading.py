@@ -167,7 +167,7 @@ def _records(lines: Iterator[tuple[int, str, bool]], delimiter: str) -> Iterator
             while cells is None and len(taken) < MAX_RECORD_LINES and (item := following()) is not None:
                 taken.append(item)
                 joined += item[1]
-                cells = _split(joined.rstrip("\r\n"), delimiter)
+                cells = _split(joined.rstrip("\r\n"), delimiter, lenient=False)
             if cells is None or (width and len(cells) != width):
                 # The quote belongs to this line alone: what follows is read again, so that no good row is lost with it.
                 waiting.extendleft(reversed(taken))
@@ -178,17 +178,20 @@ def _records(lines: Iterator[tuple[int, str, bool]], delimiter: str) -> Iterator
         yield Record(number, raw, cells, _bad_text(raw))
 
 
-def _split(raw: str, delimiter: str) -> list[str] | None:
-    """Return the cells of a record, or None where a quoted cell has not ended."""
+def _split(raw: str, delimiter: str, *, lenient: bool = True) -> list[str] | None:
+    """Return the cells of a record, or None where a quoted cell has not ended.
+
+    Quotes where none belong are taken as they stand within one line (`lenient`); a record of several lines must quote as it should.
+    """
     if '"' not in raw:
         return raw.split(delimiter)
     try:
         return next(csv.reader([raw], delimiter=delimiter, strict=True))
     except csv.Error as error:
-        if "unexpected end" in str(error):
+        if "unexpected end" in str(error) or not lenient:
             return None
     try:
-        return next(csv.reader([raw], delimiter=delimiter))  # quotes where none belong: taken as they stand
+        return next(csv.reader([raw], delimiter=delimiter))
     except csv.Error:
         return None
 

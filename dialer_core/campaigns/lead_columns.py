@@ -53,6 +53,11 @@ IGNORED = "-"
 """What a mapping gives for a column that is not wanted. One without a field becomes an attribute of the account."""
 
 _BY_HEADER = {header: name for name, headers in HEADERS.items() for header in headers}
+_PHONE_WORDS = frozenset({"tel", "telefono", "cel", "celular", "movil", "phone", "mobile", "telephone"})
+_ABOUT_A_PHONE = frozenset(
+    ["tipo", "type", "valido", "valid", "estatus", "status", "ext", "extension", "lada", "compania", "operador", "carrier", "contactos", "intentos"]
+)
+"""With one of these, a header such as `tipo_telefono` speaks of a phone and does not hold its number."""
 _KINDS = {
     "mobile": ("cel", "movil", "mobile"),
     "home": ("casa", "home", "fijo"),
@@ -230,7 +235,8 @@ def _guess(header: str) -> str:
     if folded in _BY_HEADER:
         return _BY_HEADER[folded]
     numbered = re.sub(r"_?\d{1,2}$", "", folded)
-    if _BY_HEADER.get(numbered) == PHONE:
+    words = set(numbered.split("_"))
+    if _BY_HEADER.get(numbered) == PHONE or (words & _PHONE_WORDS and not words & _ABOUT_A_PHONE):
         return PHONE
     return folded or IGNORED
 

@@ -69,6 +69,9 @@ class _Writes:
     phones: list[dict[str, Any]] = field(default_factory=list)
     accounts: list[dict[str, Any]] = field(default_factory=list)
     leads: list[dict[str, Any]] = field(default_factory=list)
+    account_changes: list[tuple[AccountId, dict[str, Any]]] = field(default_factory=list)
+    lead_changes: list[tuple[LeadId, dict[str, Any]]] = field(default_factory=list)
+    """Changes may name people of this batch, so they come after the inserts."""
 
 
 def write_batch(tx: Tx, rows: Sequence[LeadRow], campaign_id: CampaignId, now: dt.datetime) -> BatchResult:
@@ -93,12 +96,12 @@ def write_batch(tx: Tx, rows: Sequence[LeadRow], campaign_id: CampaignId, now: d
             writes.accounts.append(_new_account(row, account_id, person_id, now))
         else:
             account_id = account["id"]
-            changed |= _update_account(tx, row, account, person_id)
+            changed |= _update_account(row, account, person_id, writes)
         lead = known.leads.get(account_id)
         if lead is None:
             writes.leads.append(_new_lead(row, campaign_id, account_id, person_id, known, result, now))
             result.accepted += 1
-        elif _update_lead(tx, row, lead, person_id, known, changed=changed) or changed:
+        elif _update_lead(row, lead, person_id, known, writes, changed=changed) or changed:
             result.updated += 1
         else:
             result.unchanged += 1
@@ -106,6 +109,10 @@ def write_batch(tx: Tx, rows: Sequence[LeadRow], campaign_id: CampaignId, now: d
     people.insert_phones(tx, writes.phones)
     people.insert_accounts(tx, writes.accounts)
     leads.insert_leads(tx, writes.leads)
+    for account_id, changes in writes.account_changes:
+        people.update_account(tx, account_id, changes)
+    for lead_id, changes in writes.lead_changes:
+        leads.update_lead(tx, lead_id, **changes)
     return result
 
 
@@ -259,11 +266,11 @@ def _new_account(
     )
 
 
-def _update_account(tx: Tx, row: LeadRow, account: dict[str, Any], person_id: PersonId) -> bool:
+def _update_account(row: LeadRow, account: dict[str, Any], person_id: PersonId, writes: _Writes) -> bool:
     wanted = row.account | {"person_id": person_id, "attributes": account["attributes"] | row.attributes}
     changes = {key: value for key, value in wanted.items() if value != account[key]}
     if changes:
-        people.update_account(tx, account["id"], changes)
+        writes.account_changes.append((account["id"], changes))
     return bool(changes)
 
 
@@ -315,7 +322,7 @@ def _new_lead(
 
 
 def _update_lead(
-    tx: Tx, row: LeadRow, lead: Lead, person_id: PersonId, known: _Known, *, changed: bool
+    row: LeadRow, lead: Lead, person_id: PersonId, known: _Known, writes: _Writes, *, changed: bool
 ) -> bool:
     changes: dict[str, Any] = {}
     if row.priority is not None and row.priority != lead.priority:
@@ -332,7 +339,7 @@ def _update_lead(
             "finished_reason": None,
         }
     if changes:
-        leads.update_lead(tx, LeadId(lead.id), **changes)
+        writes.lead_changes.append((LeadId(lead.id), changes))
     return bool(changes)
 
 

@@ -16,7 +16,7 @@ from dialer_core.compliance.zones import has_area_code
 MEXICO = "MX"
 
 _SEPARATORS = re.compile(r"[\s().\-/_\u2010-\u2015'`\u00b4]+")
-_EXTENSION = re.compile(r"(ext|extension|int|x|#)\.?\s*\d+\s*$", re.IGNORECASE)
+_EXTENSION = re.compile(r"(ext|extension|int|x|#)\.?\s*\d{1,6}\s*$", re.IGNORECASE)
 _SCIENTIFIC = re.compile(r"^\d(\.\d+)?e\+?\d+$", re.IGNORECASE)
 _NOT_A_DEBTORS = frozenset(
     {
@@ -38,7 +38,6 @@ _MEXICAN_PREFIXES = (
     (14, "5201"),
     (15, "52044"),
     (15, "52045"),
-    (15, "00521"),
 )
 
 
@@ -68,6 +67,8 @@ def normalise(text: str, country: str = MEXICO) -> str:
         raise NumberError(
             "holds something that is not a digit" if any(c.isdigit() for c in digits) else "is not a number"
         )
+    if len(set(digits)) == 1:
+        raise NumberError("one digit repeated: a placeholder")
     if len(digits) < 7:
         raise NumberError(f"too short: {len(digits)} digits")
     if len(digits) > 15:

@@ -1,0 +1,109 @@
+"""Phone numbers as people write them, Mexico's old prefixes first."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dialer_core.campaigns.phone_numbers import NumberError, normalise
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("5512345678", "+525512345678"),
+        ("55 1234 5678", "+525512345678"),
+        ("(55) 1234-5678", "+525512345678"),
+        ("55.1234.5678", "+525512345678"),
+        ("+52 55 1234 5678", "+525512345678"),
+        ("525512345678", "+525512345678"),
+        ("0052 55 1234 5678", "+525512345678"),
+        ("+52 1 55 1234 5678", "+525512345678"),
+        ("+5215512345678", "+525512345678"),
+        ("5215512345678", "+525512345678"),
+        ("01 55 1234 5678", "+525512345678"),
+        ("044 55 1234 5678", "+525512345678"),
+        ("045 664 123 4567", "+526641234567"),
+        ("+52 044 55 1234 5678", "+525512345678"),
+        ("+52 01 55 1234 5678", "+525512345678"),
+        ("tel:+525512345678", "+525512345678"),
+        ("'5512345678", "+525512345678"),
+        ("5512345678.0", "+525512345678"),
+        (" 55 1234\u20115678 ", "+525512345678"),
+        ("\uff15\uff15\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18", "+525512345678"),
+        ("+1 (212) 555-1234", "+12125551234"),
+        ("001 212 555 1234", "+12125551234"),
+        ("+57 300 123 4567", "+573001234567"),
+        ("+34 612 34 56 78", "+34612345678"),
+    ],
+)
+def test_numbers_become_e164(text: str, expected: str) -> None:
+    """Every common way of writing a number gives the one E.164 form."""
+    assert normalise(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "not a number"),
+        ("no tiene", "not a number"),
+        ("55x2345678", "not a digit"),
+        ("55123", "too short"),
+        ("551234567", "9 digits; a Mexican number has 10"),
+        ("55123456789", "11 digits"),
+        ("15512345678", "write \\+1 or \\+52 before it"),
+        ("+52 55 1234 567", "9 digits"),
+        ("5555555555", "placeholder"),
+        ("0000000000", "placeholder"),
+        ("5.51235E+11", "scientific notation"),
+        ("5,51235E+11", "scientific notation"),
+        ("5512345678 ext 12", "extension"),
+        ("5512345678 x12", "extension"),
+        ("800 123 4567", "toll-free"),
+        ("+1 800 555 1212", "toll-free"),
+        ("0012345678901234567", "too long"),
+        ("1000000000", "no such number"),
+        ("+999 12345678", "possible number of any country"),
+        ("+1 123 555 1234", "no such number"),
+        ("\u0665\u0665\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668", "not a digit"),
+    ],
+)
+def test_what_is_not_a_number_says_why(text: str, reason: str) -> None:
+    """A refusal gives its reason and never quotes the number, so that it may be logged (I17)."""
+    with pytest.raises(NumberError, match=reason) as caught:
+        normalise(text)
+    digits = re.sub(r"\D", "", text)
+    assert len(digits) < 7 or digits not in re.sub(r"\D", "", str(caught.value))
+
+
+def test_numbers_of_another_country() -> None:
+    """With another country given, its national numbers are understood."""
+    assert normalise("300 123 4567", "CO") == "+573001234567"
+    assert normalise("(212) 555-1234", "US") == "+12125551234"
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_number_or_refused(text: str) -> None:
+    """No text whatever raises anything else, and what comes out is E.164 and stays as it is."""
+    try:
+        number = normalise(text)
+    except NumberError:
+        return
+    assert re.fullmatch(r"\+[1-9]\d{6,14}", number)
+    assert normalise(number) == number
+
+
+PREFIXES = ["", "01", "044", "045", "52", "521", "+52", "+521", "+52 1 ", "0052"]
+NATIONAL = st.from_regex(r"(33|55|81|656|664|998)[2-9][0-9]{6,7}", fullmatch=True).filter(
+    lambda digits: len(digits) == 10
+)
+
+
+@given(NATIONAL, st.sampled_from(PREFIXES))
+def test_prefixes_change_nothing(national: str, prefix: str) -> None:
+    """A Mexican number is the same number under every prefix that it was ever written with."""
+    if len(set(national)) > 1:
+        assert normalise(prefix + national) == f"+52{national}"
