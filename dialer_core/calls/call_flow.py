@@ -279,7 +279,7 @@ class CallFlow:
             self._closing.add(attempt.leg_id)
         self._trunks[attempt.trunk].give_back()
         outcome = outcome_of(attempt, code, q850, by)
-        self._originator.note_ending(attempt, outcome, code)
+        self._originator.note_ending(attempt, outcome, by)
         self._observer.attempt_ended(attempt, outcome)
         self._ending.store(attempt, outcome, code, q850, by)
         if not self._machine.attempts:

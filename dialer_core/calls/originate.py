@@ -15,7 +15,7 @@ from dialer_core.ipc.messages import Place, SipIdentity
 from dialer_core.lines import WorkerPool
 from dialer_core.runtime import Runtime
 from dialer_core.settings import TrunkSettings
-from dialer_core.vocabulary import CampaignId, LegKind, Outcome, TrunkId
+from dialer_core.vocabulary import CampaignId, EndedBy, LegKind, Outcome, TrunkId
 
 log = structlog.get_logger(__name__)
 
@@ -93,14 +93,16 @@ class Originator:
         if self._trunks.note_alive(attempt.trunk):
             self._tell(attempt.trunk)
 
-    def note_ending(self, attempt: Attempt, outcome: Outcome, code: int) -> None:
-        """Learn about the trunk from an ending."""
-        if code and attempt.placements:
-            if outcome is Outcome.TRUNK_FAILED and code == 408 and not attempt.ringing_ns:
-                if self._trunks.note_silent(attempt.trunk, probe=False):
-                    self._tell(attempt.trunk)
-            else:
-                self.trunk_alive(attempt)
+    def note_ending(self, attempt: Attempt, outcome: Outcome, by: EndedBy) -> None:
+        """Learn about the trunk from an ending: a final response is an answer; a limit reached without one is silence."""
+        if by is EndedBy.FAR:
+            self.trunk_alive(attempt)
+        elif (
+            by is EndedBy.LIMIT
+            and outcome is Outcome.TRUNK_FAILED
+            and self._trunks.note_silent(attempt.trunk, probe=False)
+        ):
+            self._tell(attempt.trunk)
 
     def _tell(self, name: TrunkId) -> None:
         trunk = self._trunks[name]
