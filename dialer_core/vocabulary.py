@@ -116,18 +116,31 @@ class Verdict(enum.StrEnum):
     """What the detector heard. The labels of `amd`, under the same names."""
 
     HUMAN = "human"
+    """A person."""
     MACHINE = "machine"
+    """An answering machine or voicemail."""
     SCREENING = "screening"
+    """A phone's assistant that asks who is calling."""
     IVR = "ivr"
+    """An automatic menu."""
     FAX = "fax"
+    """A fax or modem: CED or CNG."""
     SIT = "sit"
+    """Special information tone."""
     BUSY = "busy"
+    """A busy tone."""
     REORDER = "reorder"
+    """A reorder (congestion) tone."""
     RINGBACK = "ringback"
+    """A ringback tone: it still rings."""
     ANNOUNCEMENT = "announcement"
+    """A recorded announcement of a carrier."""
     MUSIC = "music"
+    """Music."""
     SILENCE = "silence"
+    """No voice by the limit: routed as a person, marked."""
     UNKNOWN = "unknown"
+    """Undecided at the limit: routed as a person, marked."""
 
 
 LIVE_VERDICTS = frozenset({Verdict.HUMAN, Verdict.SILENCE, Verdict.UNKNOWN})
@@ -151,6 +164,7 @@ class AgentState(enum.StrEnum):
     """What an agent is doing. The table of transitions is in `agents/state.py`."""
 
     LOGGED_OUT = "logged_out"
+    """Not working; their softphone is not called."""
     PAUSED = "paused"
     """Logged in and not offered anyone; always with a reason."""
     READY = "ready"
@@ -158,6 +172,7 @@ class AgentState(enum.StrEnum):
     RESERVED = "reserved"
     """A person has been assigned; the bridge is being made."""
     TALKING = "talking"
+    """Bridged to a person."""
     WRAP_UP = "wrap_up"
     """After-call work, ended by time or by command."""
 
@@ -177,7 +192,9 @@ class CampaignState(enum.StrEnum):
     """The life of a campaign. The table of transitions is in `campaigns/state.py`."""
 
     STOPPED = "stopped"
+    """Not dialing, and nothing unanswered is left."""
     RUNNING = "running"
+    """Dialing, as pacing, agents, trunks and the gate allow."""
     PAUSED = "paused"
     """No new attempts; those alive go on."""
     FINISHED = "finished"
@@ -201,7 +218,9 @@ class LegKind(enum.StrEnum):
     """Whose leg it is."""
 
     CUSTOMER = "customer"
+    """The leg to the dialed number."""
     AGENT = "agent"
+    """The leg to an agent's softphone."""
 
 
 class EndedBy(enum.StrEnum):
@@ -221,17 +240,24 @@ class Channel(enum.StrEnum):
     """By what a person is contacted."""
 
     VOICE = "voice"
+    """A telephone call."""
     SMS = "sms"
+    """A text message."""
     WHATSAPP = "whatsapp"
+    """A WhatsApp message."""
     EMAIL = "email"
+    """An e-mail."""
     VISIT = "visit"
+    """A visit in person."""
 
 
 class ContactSettlement(enum.StrEnum):
     """What became of a contact the gate reserved in the ledger. Settled once."""
 
     RESERVED = "reserved"
+    """Allowed by the gate; the attempt is under way."""
     COUNTED = "counted"
+    """It reached the number: it counts for the caps."""
     VOID = "void"
     """It never reached the number; which outcomes void is in the rule pack."""
 
@@ -240,24 +266,38 @@ class RestrictionKind(enum.StrEnum):
     """Why somebody may not be contacted."""
 
     DO_NOT_CALL = "do_not_call"
+    """On a do-not-call list, or asked not to be called."""
     DISPUTE = "dispute"
+    """The debt is disputed, until it is validated."""
     ATTORNEY = "attorney"
+    """Represented: only the attorney may be contacted."""
     BANKRUPTCY = "bankruptcy"
+    """In bankruptcy proceedings."""
     DECEASED = "deceased"
+    """Has died."""
     CEASE_CONTACT = "cease_contact"
+    """Asked for no more contact at all."""
     HARDSHIP = "hardship"
+    """In hardship or vulnerable."""
     WORKPLACE = "workplace"
+    """A number at work that may not be called."""
     REFUSED_CHANNEL = "refused_channel"
+    """Does not want to be contacted by this channel."""
     INCONVENIENT_HOURS = "inconvenient_hours"
+    """Does not want to be contacted at these hours."""
     WRONG_NUMBER = "wrong_number"
+    """This number is not theirs."""
     ABANDONMENT_LOCK = "abandonment_lock"
+    """An abandoned call: not dialed again for as long as the profile says."""
 
 
 class RestrictionScope(enum.StrEnum):
     """What a restriction covers; its `scope_value` names which."""
 
     PERSON = "person"
+    """The person, by whatever number or channel."""
     ACCOUNT = "account"
+    """One debt."""
     NUMBER = "number"
     """The E.164 number, whoever it belongs to: how do-not-call lists come."""
     PHONE = "phone"
@@ -279,23 +319,39 @@ class PacingMode(enum.StrEnum):
     """The names that `pacing.PacerConfig.mode` takes."""
 
     PREVIEW = "preview"
+    """The agent decides when to dial."""
     PROGRESSIVE = "progressive"
+    """One call per idle agent."""
     RATIO = "ratio"
+    """A fixed number of calls per idle agent."""
     ERLANG_C = "erlang_c"
+    """The rate that the Erlang-C formula allows."""
     PREDICTIVE = "predictive"
+    """Not available yet: the residual-time rule under the ceiling."""
 
 
 class Disposition(enum.StrEnum):
     """What an agent says a conversation was; a campaign may name more."""
 
     RIGHT_PARTY = "right_party"
+    """Spoke with the debtor, nothing agreed."""
     PROMISE = "promise"
+    """A promise to pay."""
     REFUSES = "refuses"
+    """Refuses to pay."""
     THIRD_PARTY = "third_party"
+    """Spoke with somebody else."""
     WRONG_NUMBER = "wrong_number"
+    """The number is not theirs."""
     DISPUTES = "disputes"
+    """Says the debt is wrong."""
     DECEASED = "deceased"
+    """The debtor has died."""
     CALLBACK = "callback"
+    """Wants to be called at another time."""
     MACHINE = "machine"
+    """It was a machine after all."""
     DO_NOT_CALL = "do_not_call"
+    """Asked not to be called again."""
     OTHER = "other"
+    """Anything else."""

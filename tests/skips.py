@@ -21,7 +21,6 @@ PACKAGES = {
     "espeak-ng": "espeak-ng",
     "kamailio": "kamailio",
     "sipp": "sip-tester",
-    "sipsak": "sipsak",
     "tshark": "tshark",
 }
 """Debian package of each program that tests talk to; `.ci/run` installs those that a test requires."""
