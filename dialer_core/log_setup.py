@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Mapping
 from typing import Any, TextIO
 
@@ -97,6 +98,18 @@ def mask_value(key: str, value: Any) -> Any:
     if isinstance(value, bytes):
         return mask_text(value.decode("utf-8", "replace"))
     return mask_text(str(value))
+
+
+def place_of(error: BaseException) -> str:
+    """Say what was raised and where, without its text, which may hold anything: `KeyError at routing.py:31`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}"
+
+
+def trace_of(error: BaseException) -> str:
+    """Return the whole trace of an error of foreign code, without its text."""
+    return "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
 
 
 def mask_personal_data(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:

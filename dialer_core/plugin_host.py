@@ -18,7 +18,6 @@ import inspect
 import queue
 import threading
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from dialer_core import hookspecs
 from dialer_core.errors import ConfigError
 from dialer_core.event_tail import EventTail, typed
 from dialer_core.events import PluginFailed
+from dialer_core.log_setup import place_of, trace_of
 from dialer_core.plugin_api import ENTRY_POINT_GROUP, PROJECT, EngineHandle
 
 log = structlog.get_logger(__name__)
@@ -177,9 +177,9 @@ def _load_one(manager: pluggy.PluginManager, name: str, point: importlib.metadat
     try:
         module = point.load()
         manager.register(module, name)
-    except Exception as error:
-        log.warning("plugin_not_loaded", plugin=name, error=_place(error))
-        log.debug("plugin_not_loaded_trace", plugin=name, exc_info=error)
+    except Exception as error:  # noqa: BLE001 - foreign code at its import
+        log.warning("plugin_not_loaded", plugin=name, error=place_of(error))
+        log.debug("plugin_not_loaded_trace", plugin=name, trace=trace_of(error))
         plugin.disable(f"cannot be loaded: {type(error).__name__}: {error}".splitlines()[0])
         return plugin
     for caller in manager.get_hookcallers(module) or ():
@@ -200,13 +200,6 @@ def _load_one(manager: pluggy.PluginManager, name: str, point: importlib.metadat
 def hook_names() -> list[str]:
     """Return the name of every hook."""
     return sorted(name for name in vars(hookspecs) if name.startswith(f"{PROJECT}_"))
-
-
-def _place(error: BaseException) -> str:
-    """Say what was raised and where, without its text: that may hold anything."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" at {frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{where}"
 
 
 class HookLimitError(Exception):
@@ -360,9 +353,9 @@ class PluginHost:
     async def _failed(self, plugin: Plugin, hook: str, error: Exception, *, silent: bool) -> str:
         plugin.failures += 1
         plugin.failures_in_a_row += 1
-        text = str(error) if isinstance(error, HookLimitError) else _place(error)
+        text = str(error) if isinstance(error, HookLimitError) else place_of(error)
         log.warning("plugin_failed", plugin=plugin.name, hook=hook, error=text, failures=plugin.failures)
-        log.debug("plugin_failed_trace", plugin=plugin.name, exc_info=error)
+        log.debug("plugin_failed_trace", plugin=plugin.name, trace=trace_of(error))
         if isinstance(error, HookHungError):
             plugin.disable(f"{hook} hangs: it {text}")
         elif plugin.failures_in_a_row >= FAILURES_IN_A_ROW:
@@ -371,5 +364,5 @@ class PluginHost:
             try:
                 await self._report(PluginFailed(plugin=plugin.name, hook=hook, error=text))
             except Exception as unreported:  # noqa: BLE001 - the store may be away; the log line above has told
-                log.warning("plugin_failure_unreported", plugin=plugin.name, error=_place(unreported))
+                log.warning("plugin_failure_unreported", plugin=plugin.name, error=place_of(unreported))
         return text

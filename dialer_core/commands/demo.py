@@ -33,13 +33,15 @@ from dialer_core.store import events as event_rows
 from dialer_core.store import scan
 from dialer_core.store.database import open_database
 from dialer_core.verify import verify_store
-from dialer_core.vocabulary import LIVE_VERDICTS
+from dialer_core.vocabulary import LIVE_VERDICTS, AgentState
 
 LOOK_EVERY_S = 0.25
 SAY_EVERY_S = 5.0
 """Where the output is no terminal, a line this often."""
 AGENT_NOTICES_S = 1.0
 """An agent who hears a machine needs so long to hang up."""
+NOBODY_THERE_S = 7.0
+"""Longer than any person of the demonstration talks: the agent has a machine, and hangs up."""
 QUIET_S = 1.5
 """The campaign is over when its list is finished and nothing has been alive for so long."""
 LONGEST_LISTED = 10
@@ -225,14 +227,17 @@ class _Agents:
         self._cursor = ""
         self._hang_up_at: dict[str, float] = {}
 
-    def look(self) -> None:
-        """Notice verdicts that were revised to a machine, and hang up on those noticed a moment ago."""
+    def look(self, status: Mapping[str, Any]) -> None:
+        """Hang up on machines: those the detector has found out by now, and those that nobody talks at."""
         page = self._client.get("/events", cursor=self._cursor, names="attempt.verdict_revised", limit=1000)
         self._cursor = page["cursor"]
         now = time.monotonic()
         for event in page["events"]:
             if event["data"]["label"] not in LIVE_VERDICTS:
                 self._hang_up_at[event["attempt_id"]] = now + AGENT_NOTICES_S
+        for agent in status["agents"]:
+            if agent["state"] == AgentState.TALKING and agent["seconds_in_state"] > NOBODY_THERE_S:
+                self._hang_up_at[agent["attempt_id"]] = now
         for attempt in [attempt for attempt, at in self._hang_up_at.items() if at <= now]:
             del self._hang_up_at[attempt]
             with contextlib.suppress(CommandRefusedError):  # over meanwhile
@@ -254,7 +259,7 @@ def _watch(made: World, client: ApiClient, screen: _Screen, limit_s: float) -> N
                 time.sleep(LOOK_EVERY_S)
                 continue
             show(status, elapsed_s)
-            agents.look()
+            agents.look(status)
             c = status["campaigns"][0]
             alive = c["dialing"] + c["listening"] + c["waiting"] + c["talking"]
             if c["state"] == "finished" and not alive:

@@ -7,14 +7,15 @@ no route, whoever mounts it, can be reached without a token, and no body is read
 from __future__ import annotations
 
 import time
-import traceback
 
 import structlog
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dialer_core.http.problems import Problem, problem_response
+from dialer_core.http.problems import problem_response
 from dialer_core.http.tokens import Principal, Tokens
+from dialer_core.log_setup import place_of, trace_of
 
 log = structlog.get_logger(__name__)
 
@@ -59,11 +60,9 @@ class Guard:
 
         try:
             await self._admit(scope, receive, watch)
-        except Exception as error:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
-            log.error("http_request_failed", route=_route(scope), error=type(error).__name__, at=place)  # noqa: TRY400 - the text may hold personal data
-            log.debug("http_request_failed_trace", exc_info=error)
+        except Exception as error:  # noqa: BLE001 - foreign code; logged with its place
+            log.error("http_request_failed", route=_route(scope), error=place_of(error))  # noqa: TRY400 - its text may be private
+            log.debug("http_request_failed_trace", trace=trace_of(error))
             if status == 0:
                 answer = problem_response(500, "internal", "an internal error; the host's log says where")
                 await answer(scope, receive, watch)
@@ -91,30 +90,34 @@ class Guard:
         if not length.isdigit() or int(length) > self._max_body_bytes:
             await self._too_large()(scope, receive, send)
             return
-        try:
-            await self._app(scope, self._counted(receive), send)
-        except Problem:  # of the counted receive, where no handler of the application met it
-            await self._too_large()(scope, receive, send)
-
-    def _counted(self, receive: Receive) -> Receive:
-        """A body without a length is counted as it comes."""
         seen = 0
+        length_limit = self._max_body_bytes
 
         async def counted() -> Message:
+            """Count a body without a length as it comes."""
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._max_body_bytes:
-                raise Problem(413, "too_large", self._limit_text())
+            if seen > length_limit:
+                return {"type": "http.disconnect"}
             return message
 
-        return counted
+        async def answered(message: Message) -> None:
+            """Whatever the application makes of half a body, the client is told why."""
+            if seen <= length_limit:
+                await send(message)
+            elif message["type"] == "http.response.start":
+                await self._too_large()(scope, receive, send)
+
+        try:
+            await self._app(scope, counted, answered)
+        except ClientDisconnect:
+            if seen > length_limit:
+                await self._too_large()(scope, receive, send)
 
     def _too_large(self) -> ASGIApp:
-        return problem_response(413, "too_large", self._limit_text())
-
-    def _limit_text(self) -> str:
-        return f"a request's body may have {self._max_body_bytes} bytes at most"
+        text = f"a request's body may have {self._max_body_bytes} bytes at most"
+        return problem_response(413, "too_large", text)
 
 
 def _route(scope: Scope) -> str:
