@@ -7,9 +7,10 @@ attempts in `calls/attempt.py`, agents in `agents/state.py`, campaigns in `campa
 from __future__ import annotations
 
 import enum
+import secrets
+import threading
+import time
 from typing import NewType
-
-import uuid6
 
 AttemptId = NewType("AttemptId", str)
 LegId = NewType("LegId", str)
@@ -28,8 +29,23 @@ WorkerId = NewType("WorkerId", str)
 
 
 def new_id() -> str:
-    """Return a new UUIDv7 in its canonical text form: unique over nodes, and ordered by time."""
-    return str(uuid6.uuid7())
+    """Return a new UUIDv7 in its canonical text form: unique over nodes, and ordered by time.
+
+    Each is above the one before it in this process, and of several processes in the order of their making, to a quarter of a
+    microsecond: the twelve bits after the milliseconds hold their fraction (RFC 9562, 6.2, method 3). `verify` reads that order.
+    """
+    global _last_tick  # noqa: PLW0603 - the one thing that ids of a process share
+    ms, rest_ns = divmod(time.time_ns(), 1_000_000)
+    tick = ms << 12 | rest_ns * 4096 // 1_000_000
+    with _tick_lock:
+        _last_tick = tick = max(tick, _last_tick + 1)
+    value = tick >> 12 << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0b10 << 62 | secrets.randbits(62)
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+_tick_lock = threading.Lock()
+_last_tick = 0
 
 
 class AttemptState(enum.StrEnum):
