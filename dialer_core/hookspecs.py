@@ -1,7 +1,9 @@
 """Every plugin hook. Read this fourth, after `vocabulary.py` and `events.py`.
 
-It owns their names, arguments and promises; `plugin_host.py` owns how they are called. All of them run in the
-host process, never in the engine: a plugin can be slow, hang or raise without a call noticing.
+It owns their names, arguments and promises; `plugin_host.py` owns how they are called.
+
+All of them run in the host process, never in the engine: a plugin can be slow, hang or raise without a call
+noticing.
 
 An implementation names only the arguments it wants, and is marked with `hookimpl` from
 `dialer_core.plugin_api`. Each runs under `plugins.hook_limit_s`. An `async def` runs on the host's loop and

@@ -1,4 +1,5 @@
 """What `dialer doctor` looks at, a function for each concern: what is so, and what to do about it.
+
 It owns the checks. It owns neither their order nor their printing (`doctor.py`), and changes nothing on the
 machine.
 """
