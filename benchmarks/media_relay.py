@@ -1,6 +1,6 @@
 """What a relayed packet costs the media plane, and what it adds in time: real processes, real UDP on loopback.
 
-    python benchmarks/media_relay.py [--pairs 200] [--seconds 10]
+    python -m benchmarks.media_relay [--pairs 200] [--seconds 10] [--idle | --listen]
 
 The far ends are one process of plain sockets, apart from the plane; each leg sends a packet every 20 ms, the phases spread evenly.
 CPU is the plane's own, user and system, from /proc. The delay is from just before the far end's send to just after its receive, so it
@@ -10,6 +10,7 @@ holds both ends' scheduling too; a second line gives the same through one bare l
 from __future__ import annotations
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import select
@@ -20,23 +21,33 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib import resources
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess as Process
 from pathlib import Path
+from typing import TypeVar
 
+import soundfile
+
+from amd.g711 import encode_pcmu
 from dialer_core.ipc.channel import FrameBuffer, encode_frame
 from dialer_core.ipc.messages import (
     Bridge,
     ConnectLeg,
     LegOpened,
     LegsBridged,
+    Listen,
     MediaEvent,
     MediaHealth,
+    Message,
     OpenLeg,
+    SourcedEvent,
 )
-from dialer_core.vocabulary import LegId, LegKind
+from dialer_core.vocabulary import DetectionMode, LegId, LegKind
 
 HEADER = struct.Struct("!BBHIIq")
 FRAME_NS = 20_000_000
+E = TypeVar("E", bound=SourcedEvent)
 
 
 def far_ends(ports: list[int], pipe: Connection) -> None:
@@ -53,12 +64,18 @@ def far_ends(ports: list[int], pipe: Connection) -> None:
     begin_ns, sent, delays, received = time.monotonic_ns() + FRAME_NS, 0, [], 0
     count = len(ports)
     targets = [("127.0.0.1", port) for port in ports]
-    filler = bytes(152)
+    clip = resources.files("dialer_core.sim") / "clips" / "voicemail_allison_es.flac"
+    with resources.as_file(clip) as path:
+        speech = encode_pcmu(soundfile.read(path, dtype="int16")[0]).tobytes()
+    frames = [speech[at : at + 152] for at in range(0, len(speech) - 160, 160)]
     while not pipe.poll():
         due = (time.monotonic_ns() - begin_ns) * count // FRAME_NS
         while sent < due:
             i, n = sent % count, sent // count
-            data = HEADER.pack(0x80, 0, n & 0xFFFF, n * 160, i, time.monotonic_ns()) + filler
+            data = (
+                HEADER.pack(0x80, 0, n & 0xFFFF, n * 160, i, time.monotonic_ns())
+                + frames[(n + 7 * i) % len(frames)]
+            )
             sockets[i].sendto(data, targets[i])
             sent += 1
         for fd, _ in poll.poll(0.001):
@@ -107,6 +124,11 @@ def main() -> None:
     parser.add_argument(
         "--idle", action="store_true", help="legs without a bridge: what pacing silence costs"
     )
+    parser.add_argument(
+        "--listen",
+        action="store_true",
+        help="legs without a bridge, each heard by the detector, speech all the time",
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mr") as folder:
         path = Path(folder) / "m"
@@ -127,62 +149,90 @@ def main() -> None:
             plane.wait(10)
 
 
-def run(pid: int, path: Path, options: argparse.Namespace) -> None:
-    """Open and bridge the legs, let them talk, print what it cost."""
-    link = socket.socket(socket.AF_UNIX)
-    deadline = time.monotonic() + 10
-    while link.connect_ex(str(path)):
-        if time.monotonic() > deadline:
-            raise SystemExit("the media plane did not start")
-        time.sleep(0.05)
-    buffer: FrameBuffer[MediaEvent] = FrameBuffer(MediaEvent)
-    events: list[MediaEvent] = []
+class Engine:
+    """The engine's end of the socket, as much of it as is needed here."""
 
-    def wait(kind: type, count: int) -> list[MediaEvent]:
-        while sum(isinstance(event, kind) for event in events) < count:
-            events.extend(buffer.feed(link.recv(65536)))
-        return [event for event in events if isinstance(event, kind)]
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        deadline = time.monotonic() + 10
+        while self._socket.connect_ex(str(path)):
+            if time.monotonic() > deadline:
+                raise SystemExit("the media plane did not start")
+            time.sleep(0.05)
+        self._buffer: FrameBuffer[MediaEvent] = FrameBuffer(MediaEvent)
+        self.events: list[SourcedEvent] = []
 
+    def send(self, command: Message) -> None:
+        """Send a command."""
+        self._socket.sendall(encode_frame(command))
+
+    def wait(self, kind: type[E], count: int) -> list[E]:
+        """Return all events of a kind, once there are `count`."""
+        while len(found := [event for event in self.events if isinstance(event, kind)]) < count:
+            self.events.extend(self._buffer.feed(self._socket.recv(65536)))
+        return found
+
+    def health(self) -> list[MediaHealth]:
+        """Return the health reports that have come."""
+        self._socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.events.extend(self._buffer.feed(self._socket.recv(65536)))
+        return [event for event in self.events if isinstance(event, MediaHealth)]
+
+
+def set_up(engine: Engine, options: argparse.Namespace) -> tuple[int, Process, Connection]:
+    """Open, connect and bridge (or listen to) the legs; return their number, the far ends' process and the pipe to it."""
     legs = [LegId(f"leg{n}") for n in range(2 * options.pairs)]
     for n, leg in enumerate(legs):
-        link.sendall(encode_frame(OpenLeg(leg_id=leg, kind=(LegKind.CUSTOMER, LegKind.AGENT)[n % 2])))
-    ports = {event.leg_id: event.port for event in wait(LegOpened, len(legs)) if isinstance(event, LegOpened)}
+        engine.send(OpenLeg(leg_id=leg, kind=(LegKind.CUSTOMER, LegKind.AGENT)[n % 2]))
+    ports = {event.leg_id: event.port for event in engine.wait(LegOpened, len(legs))}
     ours, theirs = multiprocessing.Pipe()
-    talkers = multiprocessing.get_context("spawn").Process(
-        target=far_ends, args=([ports[leg] for leg in legs], theirs)
-    )
+    context = multiprocessing.get_context("spawn")
+    talkers = context.Process(target=far_ends, args=([ports[leg] for leg in legs], theirs))
     talkers.start()
     for leg, port in zip(legs, ours.recv(), strict=True):
-        link.sendall(encode_frame(ConnectLeg(leg_id=leg, host="127.0.0.1", port=port, codec="PCMU")))
-    if not options.idle:
+        engine.send(ConnectLeg(leg_id=leg, host="127.0.0.1", port=port, codec="PCMU"))
+    if options.listen:
+        for leg in legs:
+            engine.send(Listen(leg_id=leg, mode=DetectionMode.MONITOR, limit_s=60))
+    elif not options.idle:
         for customer, agent in zip(legs[::2], legs[1::2], strict=True):
-            link.sendall(encode_frame(Bridge(leg_id=customer, agent_leg_id=agent, connect_tone="")))
-        wait(LegsBridged, options.pairs)
-        ours.send("talk")
+            engine.send(Bridge(leg_id=customer, agent_leg_id=agent, connect_tone=""))
+        engine.wait(LegsBridged, options.pairs)
+    return len(legs), talkers, ours
+
+
+def run(pid: int, path: Path, options: argparse.Namespace) -> None:
+    """Let the legs talk; print what it cost."""
+    engine = Engine(path)
+    legs, talkers, pipe = set_up(engine, options)
+    if not options.idle:
+        pipe.send("talk")
     time.sleep(1)
+    engine.health()
+    engine.events.clear()
     before, begin = cpu_s(pid), time.monotonic()
     time.sleep(options.seconds)
-    used, elapsed = cpu_s(pid) - before, time.monotonic() - begin
+    share = (cpu_s(pid) - before) / (time.monotonic() - begin)
+    health = engine.health()
     if options.idle:
-        ours.send("talk")
-    ours.send("stop")
-    sent, received, delays = ours.recv()
+        pipe.send("talk")
+    pipe.send("stop")
+    sent, received, delays = pipe.recv()
     talkers.join()
-    link.setblocking(False)
-    try:
-        while True:
-            events.extend(buffer.feed(link.recv(65536)))
-    except BlockingIOError:
-        pass
-    lag = [event.tick_lag_ms for event in events if isinstance(event, MediaHealth)]
-    packets_s = len(legs) * 50
+    packets_s = legs * 50
+    what = f"{options.pairs} bridged pairs"
+    if options.idle:
+        what = "silence to all"
+    elif options.listen:
+        what = f"{max(report.listening for report in health)} listened to"
+    lag_ms = max(report.tick_lag_ms for report in health)
+    print(f"{legs} legs, {what}, {packets_s} packets/s; load average {os.getloadavg()[0]:.1f}")
     print(
-        f"{len(legs)} legs, {'silence' if options.idle else f'{options.pairs} bridged pairs'}, {packets_s} packets/s"
+        f"CPU {share:.3f} of a core: {share / packets_s * 1e6:.1f} us a packet; worst tick lag {lag_ms:.1f} ms"
     )
-    print(
-        f"CPU {used / elapsed:.3f} of a core: {used / elapsed / packets_s * 1e6:.1f} us a packet; worst tick lag {max(lag[1:] or lag):.1f} ms"
-    )
-    if not options.idle:
+    if delays:
         print(f"sent {sent}, received {received}, relayed of them {len(delays)}")
         describe("delay through the relay", delays)
         describe("bare loopback", bare_loopback_us())

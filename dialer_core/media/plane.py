@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import sys
+from collections import deque
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ import structlog
 
 from dialer_core.clock import Clock, SystemClock
 from dialer_core.errors import StartError
+from dialer_core.ipc.messages import MediaCommand
 from dialer_core.log_setup import configure_logging
 from dialer_core.media.engine_link import EngineLink
 from dialer_core.media.exchange import Exchange
@@ -35,6 +37,8 @@ _ROUNDS_BEFORE_TICK: Final = 16
 """Packets of each leg that are read before a tick that is due: what is already here must not be taken for silence."""
 _LATE_TICKS: Final = 5
 """Ticks made up for after the process was held up; beyond it they are left out, and timestamps jump instead."""
+_COMMANDS_PER_TURN: Final = 16
+"""An engine that opens hundreds of legs at once (after a restart) must not hold up those that talk."""
 _FAULTS_LOGGED: Final = 50
 
 
@@ -60,6 +64,8 @@ class MediaPlane:
         self._clock = clock
         self._link = EngineLink(socket_path, self._epoll, clock, tuple(sorted(prompts)))
         self._exchange = Exchange(self._epoll, pool, advertise, prompts, self._link.send, clock)
+        self._commands: deque[MediaCommand] = deque()
+        """Commands that have come and wait for their turn."""
         self._stopping = False
         self._ticks = 0
         self._worst_lag_ns = 0
@@ -95,17 +101,22 @@ class MediaPlane:
         self._epoll.close()
 
     def _serve(self, timeout_s: float) -> bool:
-        """Wait for sockets and read one datagram of each ready one; return whether any was ready."""
-        ready = self._epoll.poll(timeout_s)
+        """Wait for sockets, read one datagram of each ready one, do some commands; return whether there was anything to do."""
+        ready = self._epoll.poll(0.0 if self._commands else timeout_s)
         receive = self._exchange.receive
         for fd, mask in ready:
             try:
                 if not receive(fd) and self._link.owns(fd):
-                    for command in self._link.ready(fd, mask):
-                        self._exchange.apply(command)
+                    self._commands.extend(self._link.ready(fd, mask))
             except Exception:  # noqa: BLE001 - see _fault
                 self._fault("receive")
-        return bool(ready)
+        busy = bool(ready or self._commands)
+        for _ in range(min(_COMMANDS_PER_TURN, len(self._commands))):
+            try:
+                self._exchange.apply(self._commands.popleft())
+            except Exception:  # noqa: BLE001 - see _fault
+                self._fault("apply")
+        return busy
 
     def _tick(self, due_ns: int) -> None:
         now_ns = self._clock.mono_ns()

@@ -57,7 +57,7 @@ def listen(plane: Plane, leg: Leg, mode: DetectionMode = DetectionMode.FAST, **f
 
 @pytest.mark.parametrize(("codec", "lost"), [(PCMU, frozenset()), (PCMA, frozenset(range(0, 600, 29)))])
 def test_people_and_machines_are_told_apart(plane: Plane, codec: int, lost: frozenset[int]) -> None:
-    """At once over µ-law, A-law and 3 % loss: hellos are people, with the greeting's end within 150 ms of the truth; voicemail is a machine."""
+    """At once over µ-law, A-law and 3 % loss: hellos are people, with the greeting's end within 250 ms of the truth; voicemail is a machine."""
     names = {
         "hello_bueno_1": True,
         "hello_person_2": True,
@@ -77,7 +77,7 @@ def test_people_and_machines_are_told_apart(plane: Plane, codec: int, lost: froz
         if is_person:
             loud = np.flatnonzero(np.abs(clip(name).astype(int)) > 500)
             truth_ns = leg.far.begun_ns + int((LEAD_S + loud[-1] / 8000) * 1e9)
-            assert abs(verdict.greeting_end_ns - truth_ns) < 150_000_000, name
+            assert abs(verdict.greeting_end_ns - truth_ns) < 250_000_000, name
             assert verdict.at_ns > verdict.greeting_end_ns
 
 
@@ -161,7 +161,7 @@ def test_a_beep_is_told_and_listening_ends_with_the_leg(plane: Plane) -> None:
     speak(leg, clip("voicemail_allison_es"), quiet(0.4), beep)
     heard = plane.engine.wait(LegBeep, timeout_s=20)
     seconds = LEAD_S + clip("voicemail_allison_es").size / 8000 + 0.4 + 0.4
-    assert abs(heard.end_ns - leg.far.begun_ns - seconds * 1e9) < 150_000_000
+    assert abs(heard.end_ns - leg.far.begun_ns - seconds * 1e9) < 250_000_000
     assert plane.engine.all(LegVerdict)[0].label is Verdict.MACHINE
     plane.engine.wait(MediaHealth, listening=1)
     plane.close(leg)

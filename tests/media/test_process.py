@@ -114,6 +114,7 @@ def test_rtcp_comes_from_the_odd_port_and_tells_the_truth(plane: Plane) -> None:
     customer = plane.leg(LegKind.CUSTOMER)
     far = customer.far
     far.speak()
+    far.wait_for(2)
     far.rtcp.sendto(
         bytes.fromhex("80c80006")
         + far.ssrc.to_bytes(4, "big")

@@ -142,8 +142,8 @@ def test_other_packet_lengths_pass_as_they_are(plane: Plane, samples: int) -> No
 def test_silence_fills_in_for_a_partner_that_stops(plane: Plane) -> None:
     """A partner that pauses is replaced by silence, and goes on where it stands; no timestamp is sent twice."""
     customer, agent = plane.pair()
-    agent.far.speak(lambda n: None if 20 <= n < 40 else tagged(n, 2))
     plane.bridge(customer, agent)
+    agent.far.speak(lambda n: None if 20 <= n < 40 else tagged(n, 2))
     customer.far.wait_for(70)
     packets = customer.far.packets[:]
     assert len({p.timestamp for p in packets}) == len(packets)
