@@ -96,11 +96,16 @@ def verify_store(
         for check in possible:
             if check.whole is not None:
                 violations += check.whole(subject)
+        unjudged = sum(subject.pack_of(attempt) is None for attempt in subject.attempts) if packs else 0
     left_out = [
         f"{check.title}: needs {' and '.join(_NEEDS[name] for name in check.needs)}"
         for check in CHECKS
         if check not in possible
     ]
+    if unjudged:
+        left_out.append(
+            f"I11 of {unjudged} attempts: they were allowed by a rule pack or version that was not given"
+        )
     return Report([check.title for check in possible], violations, left_out)
 
 
