@@ -55,6 +55,9 @@ class WorkerPort(Protocol):
 class MediaPort(Protocol):
     """What can be told to the media plane."""
 
+    attached: bool
+    """It is there; while it is not, what is sent is lost."""
+
     def send(self, message: MediaCommand) -> None:
         """Queue a command; never blocks; dropped while it is away (the engine is told that it is)."""
 

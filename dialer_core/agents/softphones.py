@@ -39,7 +39,8 @@ log = structlog.get_logger(__name__)
 
 REDIAL_MAX_S = 15.0
 RING_LIMIT_S = 30.0
-REDIAL_AFTER_NO_WORKER_S = 0.5
+RETRY_S = 0.5
+"""No worker has room, or the media plane is away: looked again after so long."""
 
 
 class Softphones:
@@ -78,6 +79,9 @@ class Softphones:
     def call(self, agent: Agent) -> None:
         """Call the softphone, unless it is being called or up already, or the agent has logged out."""
         if agent.state is AgentState.LOGGED_OUT or agent.leg_id is not None:
+            return
+        if not self._media.attached:  # being replaced: nobody would ever answer the OpenLeg
+            self._redial_later(agent, RETRY_S)
             return
         leg_id = LegId(new_id())
         agent.leg_id = leg_id
@@ -152,7 +156,7 @@ class Softphones:
                 worker_free=worker is not None,
             )
             self._forget(agent, hangup=False)
-            self._redial_later(agent, REDIAL_AFTER_NO_WORKER_S)
+            self._redial_later(agent, RETRY_S)
             return
         leg_id = opened.leg_id
         self._worker_of[leg_id] = worker
