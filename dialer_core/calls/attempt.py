@@ -163,6 +163,8 @@ class Attempt:
     verdict_ns: int = 0
     greeting_end_ns: int = 0
     waiting_since_ns: int = 0
+    wait_until_ns: int = 0
+    """When the media plane gives up waiting for an agent. A reservation that comes to nothing does not move it."""
     bridged_ns: int = 0
     abandoned_ns: int = 0
     talk_ns: int = 0

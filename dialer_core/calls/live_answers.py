@@ -92,7 +92,7 @@ class LiveAnswers:
         """Give waiting people to agents: those with the least time left first, each to the agent idle longest."""
         waiting = sorted(
             (a for a in self._machine.attempts.values() if a.state is S.WAITING),
-            key=lambda a: a.waiting_since_ns,
+            key=lambda a: a.wait_until_ns,
         )
         for attempt in waiting:
             agent = self._roster.longest_idle(attempt.campaign_id)
@@ -192,15 +192,21 @@ class LiveAnswers:
         self._machine.feed(attempt, Cue.LIVE)
 
     def wait_for_agent(self, attempt: Attempt, before: AttemptState) -> None:
-        """Entered WAITING: start the media plane's deadline where it does not run yet, then look for an agent at once."""
+        """Entered WAITING: start the media plane's deadline where it may not run, then look for an agent at once.
+
+        Out of BRIDGING it may or may not run (the bridge may have been made before its agent was lost): told again, it stays what it was.
+        """
         campaign = self._campaigns[attempt.campaign_id]
-        attempt.waiting_since_ns = self._runtime.clock.mono_ns()
+        now_ns = attempt.waiting_since_ns = self._runtime.clock.mono_ns()
         listening_decides = campaign.settings.detection in ACTING_MODES
-        if before is S.BRIDGED or (before is S.LISTENING and not listening_decides):
+        if before is not S.BRIDGING:
+            greeted_ns = attempt.greeting_end_ns or attempt.verdict_ns if before is S.LISTENING else 0
+            attempt.wait_until_ns = (greeted_ns or now_ns) + int(campaign.agent_wait_s * 1e9)
+        if before is not S.LISTENING or not listening_decides:
             self._media.send(
                 Await(
                     leg_id=attempt.leg_id,
-                    agent_wait_s=campaign.agent_wait_s,
+                    agent_wait_s=max(0.0, (attempt.wait_until_ns - now_ns) / 1e9),
                     fallback_prompt=campaign.settings.abandonment_prompt,
                 )
             )
@@ -219,7 +225,7 @@ class LiveAnswers:
 
     def bridged(self, attempt: Attempt, event: LegsBridged) -> None:
         """Customer and agent hear each other."""
-        if not self._machine.feed(attempt, Cue.BRIDGED):
+        if not self._is_of_now(attempt, event) or not self._machine.feed(attempt, Cue.BRIDGED):
             return
         assert attempt.agent_id is not None  # noqa: S101 - BRIDGING is entered by _reserve alone
         attempt.bridge_began_ns = event.at_ns
@@ -243,11 +249,21 @@ class LiveAnswers:
     def refused(self, attempt: Attempt, event: BridgeRefused) -> None:
         """The media plane would not bridge."""
         log.warning("bridge_refused", attempt_id=attempt.id, leg_id=event.leg_id, reason=event.reason)
+        if not self._is_of_now(attempt, event):
+            return
         if event.reason != "fallback" and attempt.agent_id is not None and attempt.state is S.BRIDGING:
             self.on_bad_agent_leg(
                 self._roster[attempt.agent_id]
             )  # comes back as AGENT_LOST, so that nobody is offered that leg again
+            return
         self._machine.feed(attempt, Cue.BRIDGE_REFUSED)
+
+    def _is_of_now(self, attempt: Attempt, event: LegsBridged | BridgeRefused) -> bool:
+        """Whether this speaks of the agent the attempt has now, and not of one who was lost meanwhile: that is late news."""
+        if attempt.agent_id is not None and self._roster[attempt.agent_id].leg_id == event.agent_leg_id:
+            return True
+        self._machine.late += 1
+        return False
 
     def part_from_agent(self, attempt: Attempt, before: AttemptState, cue: Cue) -> None:
         """The attempt leaves BRIDGING or BRIDGED: its agent is freed, or goes into wrap-up."""
@@ -255,10 +271,11 @@ class LiveAnswers:
         if agent_id is None:
             return
         agent = self._roster[agent_id]
+        # Also out of BRIDGING: the bridge may have been made, and the agent's leg must be free for the next person.
+        self._media.send(Unbridge(leg_id=attempt.leg_id))
         if before is S.BRIDGED:
             now_ns = self._runtime.clock.mono_ns()
             attempt.talk_ns += max(0, now_ns - attempt.bridge_began_ns)
-            self._media.send(Unbridge(leg_id=attempt.leg_id))
             if cue is Cue.AGENT_LOST:
                 self._runtime.journal.append(event_of(AttemptUnbridged, attempt, now_ns, agent_id=agent_id))
         if cue is not Cue.AGENT_LOST:  # a lost agent's state is changed by whoever saw the loss
