@@ -6,14 +6,18 @@ It owns the choice of recordings and intervals. The judgement itself is the simu
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from dialer_core.demo.report import Bridge
-from dialer_core.sim.audio_check import check_conversation
+from dialer_core.sim.audio_check import Limits, check_conversation, strays
 from dialer_core.sim.log_reader import CallRecord, SimulationLog
+from dialer_core.sim.playout import Interval
+from dialer_core.sim.recording import Recording
 
 
 class SoundReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +64,10 @@ def judge_sound(
         SIP port of each agent's softphone.
     """
     calls = {call.call_id: call for call in log.customers}
+    by_agent: dict[str, list[Bridge]] = {}
+    for bridge in sorted((b for mine in bridges.values() for b in mine), key=lambda bridge: bridge.start_ns):
+        by_agent.setdefault(bridge.agent_id, []).append(bridge)
+    heard_by_leg: dict[str, dict[int, list[Interval]]] = {}
     failures: list[str] = []
     margins: list[float] = []
     gaps: list[float] = []
@@ -70,15 +78,36 @@ def judge_sound(
             conversations += 1
             mine = [bridge for bridge in bridges[row.id] if bridge.agent_id == agent_id]
             agent = _agent_leg(log.agents, agent_ports.get(agent_id), mine[0].start_ns)
-            wrong, margin, gap = _judge(log, call, agent, mine)
+            if call is None or agent is None or agent.tone_hz is None:
+                failures.append(
+                    f"attempt {row.id} with {agent_id}: a leg is missing from the simulator's log"
+                )
+                continue
+            intervals = _intervals(mine, call)
+            if call.tone_hz is not None:
+                heard_by_leg.setdefault(agent.call_id, {}).setdefault(call.tone_hz, []).extend(intervals)
+            wrong, margin, gap = _judge(log, call, agent, intervals, _between(by_agent[agent_id], mine))
             failures += [f"attempt {row.id} with {agent_id}: {text}" for text in wrong]
             margins += margin
             gaps += gap
+    failures += _strays(log, heard_by_leg)
     return SoundReport(
         conversations=conversations,
         worst_margin_db=round(min(margins), 1) if margins else None,
         worst_gap_ms=round(max(gaps), 1) if gaps else None,
         failures=failures,
+    )
+
+
+def during(recording: Recording, interval: Interval) -> Recording:
+    """Return the packets that arrived within an interval."""
+    first, last = np.searchsorted(recording.arrival_ns, interval)
+    begin = int(recording.payload_end[first - 1]) if first else 0
+    end = int(recording.payload_end[last - 1]) if last > first else begin
+    cut = {f.name: getattr(recording, f.name)[first:last] for f in dataclasses.fields(recording)}
+    return dataclasses.replace(
+        recording,
+        **cut | {"payload": recording.payload[begin:end], "payload_end": cut["payload_end"] - begin},
     )
 
 
@@ -91,23 +120,43 @@ def _agent_leg(agents: Sequence[CallRecord], port: int | None, at_ns: int) -> Ca
     return None
 
 
+def _intervals(bridges: Sequence[Bridge], customer: CallRecord) -> list[Interval]:
+    """Return when the two were joined; the far end knows best when it was over.
+
+    Of its end we hear a little later.
+    """
+    over_ns = customer.over_ns or bridges[-1].end_ns
+    return [(bridge.start_ns, min(bridge.end_ns, over_ns)) for bridge in bridges if bridge.start_ns < over_ns]
+
+
+def _between(of_agent: Sequence[Bridge], mine: Sequence[Bridge]) -> Interval:
+    """Return the time around a conversation in which the agent had nobody else.
+
+    What the agent hears of the callers before and after is theirs: their speech may hold any frequency for a
+    moment.
+    """
+    before = [bridge.end_ns for bridge in of_agent if bridge.end_ns <= mine[0].start_ns]
+    after = [
+        bridge.start_ns for bridge in of_agent if bridge.start_ns >= mine[-1].end_ns and bridge not in mine
+    ]
+    tail_ns = int(Limits().tail_ms * 1e6)
+    return (max(before, default=0) + tail_ns, min(after, default=mine[-1].end_ns + 3_600_000_000_000))
+
+
 def _judge(
-    log: SimulationLog, customer: CallRecord | None, agent: CallRecord | None, bridges: Sequence[Bridge]
+    log: SimulationLog,
+    customer: CallRecord,
+    agent: CallRecord,
+    intervals: Sequence[Interval],
+    alone: Interval,
 ) -> tuple[list[str], list[float], list[float]]:
     """Return what is wrong, and the margins and gaps that were measured."""
-    if customer is None or agent is None or agent.tone_hz is None:
-        return ["a leg is missing from the simulator's log"], [], []
-    # the far end knows best when it was over: the bridge ends in a process of its own, a little later
-    over_ns = customer.over_ns or bridges[-1].end_ns
-    intervals = [
-        (bridge.start_ns, min(bridge.end_ns, over_ns)) for bridge in bridges if bridge.start_ns < over_ns
-    ]
-    if not intervals:
+    if not intervals or agent.tone_hz is None:
         return [], [], []
     try:
         heard = check_conversation(
             log.recording_of(customer.call_id),
-            log.recording_of(agent.call_id),
+            during(log.recording_of(agent.call_id), alone),
             customer_hz=customer.tone_hz,
             agent_hz=agent.tone_hz,
             tones_hz=log.tones_hz,
@@ -128,3 +177,20 @@ def _judge(
         if not check.leak_ok:
             wrong.append(f"at the {side} the partner is heard outside the bridge ({check.leak_db:.1f} dB)")
     return wrong, margins, gaps
+
+
+def _strays(log: SimulationLog, heard_by_leg: Mapping[str, Mapping[int, Sequence[Interval]]]) -> list[str]:
+    """Return every customer's tone that an agent heard at any time without being bridged to that customer."""
+    customers_hz = log.header["customer_tones_hz"]
+    found = []
+    for agent in log.agents:
+        try:
+            recording = log.recording_of(agent.call_id)
+        except FileNotFoundError:  # a leg that never came up heard nothing
+            continue
+        allowed = heard_by_leg.get(agent.call_id, {})
+        found += [
+            f"the softphone on port {agent.port} heard {stray.hz} Hz at {stray.level_dbfs:.0f} dBFS without a bridge"
+            for stray in strays(recording, tones_hz=customers_hz, allowed=allowed)
+        ]
+    return found
