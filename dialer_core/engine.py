@@ -23,6 +23,7 @@ from dialer_core.control import Control
 from dialer_core.errors import ConfigError, DialerError
 from dialer_core.ipc.channel import Link, listen_unix
 from dialer_core.ipc.messages import (
+    Dialog,
     EngineToHost,
     EventsCommitted,
     HostCommand,
@@ -31,12 +32,16 @@ from dialer_core.lines import Attacher
 from dialer_core.log_setup import configure_logging
 from dialer_core.runtime import Runtime
 from dialer_core.settings import Settings, load_settings
+from dialer_core.sip.orphan import end_orphan
+from dialer_core.sip.orphan import end_orphan
 from dialer_core.store.database import open_database
 from dialer_core.store.journal import Journal
 
 log = structlog.get_logger(__name__)
 
 ENGINE_SOCKET = "engine.sock"
+JOURNAL_LIMIT_S = 20.0
+"""How long an engine that stops waits for a database that is away; the next one ends what is missing as `interrupted`."""
 
 
 def known_sources(settings: Settings) -> tuple[str, ...]:
@@ -74,6 +79,14 @@ async def serve(settings: Settings) -> int:
         passwords,
     )
     engine.workers.sources = known_sources(settings)
+    orphans: set[asyncio.Task[None]] = set()
+
+    def end_soon(dialog: Dialog) -> None:
+        task = loop.create_task(_end_orphan(dialog))
+        orphans.add(task)
+        task.add_done_callback(orphans.discard)
+
+    engine.flow.on_orphan = engine.softphones.on_orphan = end_soon
     await engine.recover()
     engine.log_in_unasked()
     control = Control(engine)
@@ -97,6 +110,14 @@ async def serve(settings: Settings) -> int:
             link.send(EventsCommitted(seq=seq))
 
     journal.on_committed(committed)
+    byes: set[asyncio.Task[int]] = set()
+
+    def end_dialog(dialog: Dialog) -> None:
+        bye = asyncio.create_task(end_orphan(dialog))
+        byes.add(bye)
+        bye.add_done_callback(byes.discard)
+
+    engine.on_orphan(end_dialog)
     attacher = Attacher(settings.run_dir, engine.workers, engine.media)
     attaching = asyncio.create_task(attacher.run())
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -117,10 +138,15 @@ async def serve(settings: Settings) -> int:
         attacher.close()
         server.close()
         path.unlink(missing_ok=True)
-        journal.close()
+        journal.close(JOURNAL_LIMIT_S)
         database.dispose()
     log.info("engine_stopped")
     return 0
+
+
+async def _end_orphan(dialog: Dialog) -> None:
+    code = await end_orphan(dialog)
+    log.info("orphan_ended", call_id=dialog.call_id, code=code)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from dialer_core.ipc.messages import (
     Attend,
     CloseLeg,
     ConnectLeg,
+    Dialog,
     Hangup,
     LegAnswered,
     LegEnded,
@@ -39,6 +40,8 @@ log = structlog.get_logger(__name__)
 
 REDIAL_MAX_S = 15.0
 RING_LIMIT_S = 30.0
+SETUP_LIMIT_S = RING_LIMIT_S + 15.0
+"""From the wish to call a softphone to its answer or its end (I6): the worker's own limit acts first, this watches over it."""
 RETRY_S = 0.5
 """No worker has room, or the media plane is away: looked again after so long."""
 
@@ -70,7 +73,14 @@ class Softphones:
         self._on_agent_lost = on_agent_lost
         self._by_leg: dict[LegId, Agent] = {}
         self._worker_of: dict[LegId, WorkerId] = {}
+        self._dialogs: dict[LegId, Dialog] = {}
         self._redials: dict[AgentId, asyncio.TimerHandle] = {}
+        self._setups: dict[LegId, asyncio.TimerHandle] = {}
+        self._dialogs: dict[LegId, Dialog] = {}
+        self.on_orphan: Callable[[Dialog], None] = lambda _dialog: None
+        """Called with the dialog of a leg whose worker is gone: somebody else is to send its BYE."""
+        self.on_orphan: Callable[[Dialog], None] = lambda _dialog: None
+        """Called with the dialog of a leg whose worker has died: the softphone waits for a BYE."""
 
     def owns(self, leg_id: LegId) -> bool:
         """Whether this leg is an agent's."""
@@ -86,6 +96,7 @@ class Softphones:
         leg_id = LegId(new_id())
         agent.leg_id = leg_id
         self._by_leg[leg_id] = agent
+        self._setups[leg_id] = self._runtime.later(SETUP_LIMIT_S, lambda: self._overdue(agent, leg_id))
         self._media.send(OpenLeg(leg_id=leg_id, kind=LegKind.AGENT))
 
     def restart(self, agent: Agent) -> None:
@@ -138,6 +149,8 @@ class Softphones:
         """Every leg in this worker is gone; returns how many."""
         lost = [leg_id for leg_id, name in self._worker_of.items() if name == worker]
         for leg_id in lost:
+            if (dialog := self._dialogs.get(leg_id)) is not None:
+                self.on_orphan(dialog)
             self._lost(self._by_leg[leg_id], hangup=False)
         return len(lost)
 
@@ -177,9 +190,18 @@ class Softphones:
         )
         self._workers.send(worker, place)
 
+    def _overdue(self, agent: Agent, leg_id: LegId) -> None:
+        """Nobody has said anything more of this leg."""
+        log.error("agent_leg_overdue", agent_id=agent.id, leg_id=leg_id)
+        self._lost(agent, hangup=True)
+
     def _up(self, agent: Agent, worker: WorkerId, event: LegAnswered) -> None:
         agent.leg_up, agent.redial_attempt = True, 0
+        self._dialogs[event.leg_id] = event.dialog
+        if timer := self._setups.pop(event.leg_id, None):
+            timer.cancel()
         self._workers.send(worker, Attend(leg_id=event.leg_id))
+        self._dialogs[event.leg_id] = event.dialog
         leg_id, dialog = event.leg_id, msgspec.to_builtins(event.dialog)
         self._runtime.store(lambda tx: leg_rows.update(tx, leg_id, dialog=dialog))
         log.info("agent_leg_up", agent_id=agent.id, leg_id=leg_id)
@@ -201,6 +223,7 @@ class Softphones:
         if leg_id is None:
             return
         self._by_leg.pop(leg_id, None)
+        self._dialogs.pop(leg_id, None)
         worker = self._worker_of.pop(leg_id, None)
         if hangup and worker is not None:
             self._workers.send(worker, Hangup(leg_id=leg_id))

@@ -32,6 +32,7 @@ from dialer_core.events import (
 from dialer_core.ipc.messages import (
     BridgeRefused,
     CloseLeg,
+    Dialog,
     FallbackStarted,
     Hangup,
     LegAnswered,
@@ -97,8 +98,12 @@ class CallFlow:
         self._records = records
         self._observer = observer
         self._closing: set[LegId] = set()
+        self.on_orphan: Callable[[Dialog], None] = lambda _dialog: None
+        """Called with the dialog of an answered leg whose worker has died: the far end waits for a BYE."""
         self.on_idle: Callable[[], None] = lambda: None
         """Called when the last live attempt has ended."""
+        self.on_orphan: Callable[[Dialog], None] = lambda _dialog: None
+        """Called with the dialog of a leg whose worker is gone: somebody else is to send its BYE."""
         machine.on_change(self._changed)
 
     def _changed(self, attempt: Attempt, before: AttemptState, cue: Cue) -> None:
@@ -124,6 +129,13 @@ class CallFlow:
         """End an attempt; `outcome` is stored unless what has happened says otherwise (a talk stays `connected`)."""
         attempt.release_outcome = attempt.release_outcome or outcome
         self._machine.feed(attempt, Cue.RELEASE)
+
+    def fail(self, leg_id: LegId | None) -> None:
+        """End the attempt of a leg as `internal`: an event of it could not be handled."""
+        attempt = self._machine.by_leg.get(leg_id) if leg_id else None
+        if attempt is not None:
+            attempt.release_outcome = Outcome.INTERNAL
+            self._machine.feed(attempt, Cue.RELEASE)
 
     def owns(self, leg_id: LegId) -> bool:
         """Whether this leg is a live attempt's."""
@@ -180,6 +192,8 @@ class CallFlow:
             a for a in self._machine.attempts.values() if a.worker == worker and a.state is not S.COMMITTED
         ]
         for attempt in lost:
+            if attempt.dialog is not None:
+                self.on_orphan(attempt.dialog)
             attempt.release_outcome = Outcome.INTERRUPTED
             self._end(attempt, 0, 0, EndedBy.WORKER)
         return len(lost)
@@ -189,8 +203,7 @@ class CallFlow:
         lost = list(self._machine.attempts.values())
         self._closing.clear()
         for attempt in lost:
-            attempt.release_outcome = Outcome.INTERRUPTED
-            self._machine.feed(attempt, Cue.RELEASE)
+            self.release(attempt, Outcome.INTERRUPTED)
         return len(lost)
 
     def on_media(self, event: MediaEvent) -> None:
