@@ -181,8 +181,8 @@ class Journal:
             if not self._commit_until_done(group):
                 self._refuse(group)
                 return
-            self._settle(group)
             self._oldest_ns = 0
+            self._settle(group)
             if self._at_end:
                 return
 
@@ -239,7 +239,8 @@ class Journal:
 
     def _transact(self, group: list[_Unit], *, growing: bool, events_apart: bool) -> None:
         with self._database.transaction(self._stamp) as tx:
-            deadline_ns = time.monotonic_ns() + GROUP_WINDOW_NS  # what came in while we waited to begin counts too
+            # from here: what came in while we waited to begin belongs to this group
+            deadline_ns = time.monotonic_ns() + GROUP_WINDOW_NS
             for unit in group:  # the list grows under the loop
                 self._run_unit(tx, unit, events_apart=events_apart)
                 if (
