@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from dialer_core.campaigns import number_health
 from dialer_core.errors import CommandRefusedError
 from dialer_core.events import AttemptDispositioned
-from dialer_core.store import attempts, leads, people, restrictions
-from dialer_core.store.models import Attempt, Lead
+from dialer_core.store import attempts, claims, leads, people, restrictions
+from dialer_core.store.claims import Tried
+from dialer_core.store.models import Lead
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
-    AccountId,
     AgentId,
     AttemptId,
-    CampaignId,
     Channel,
     Disposition,
     LeadId,
@@ -97,8 +96,8 @@ def apply(
     CommandRefusedError
         There is no such attempt, or nobody was spoken to in it.
     """
-    attempt = attempts.get(tx, attempt_id)
-    lead = leads.get(tx, LeadId(attempt.lead_id)) if attempt is not None else None
+    attempt = claims.tried(tx, attempt_id)
+    lead = leads.get(tx, attempt.lead_id) if attempt is not None else None
     if attempt is None or lead is None:
         raise CommandRefusedError(f"there is no attempt {attempt_id}", "unknown")
     if attempt.agent_id is None:
@@ -111,8 +110,8 @@ def apply(
         _restrict(tx, attempt, effect.restriction, effect, now)
     tx.emit(
         AttemptDispositioned(
-            campaign_id=CampaignId(attempt.campaign_id),
-            account_id=AccountId(attempt.account_id),
+            campaign_id=attempt.campaign_id,
+            account_id=attempt.account_id,
             attempt_id=attempt_id,
             agent_id=agent_id,
             disposition=disposition,
@@ -129,7 +128,7 @@ def apply(
 
 def place(
     tx: Tx,
-    attempt: Attempt,
+    attempt: Tried,
     lead: Lead,
     effect: Effect,
     disposition: str,
@@ -158,7 +157,7 @@ def place(
     return LeadState.DIALABLE
 
 
-def _restrict(tx: Tx, attempt: Attempt, kind: RestrictionKind, effect: Effect, now: dt.datetime) -> None:
+def _restrict(tx: Tx, attempt: Tried, kind: RestrictionKind, effect: Effect, now: dt.datetime) -> None:
     values = {
         RestrictionScope.PERSON: attempt.person_id,
         RestrictionScope.ACCOUNT: attempt.account_id,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -20,14 +21,13 @@ from dialer_core.campaigns import number_health, recycle
 from dialer_core.campaigns.emptiness import EmptyReport, report
 from dialer_core.compliance import gate, zones
 from dialer_core.compliance.facts import ContactRequest, Facts
-from dialer_core.compliance.gate import Allowed, Refused
+from dialer_core.compliance.gate import Refused
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import StoreError
 from dialer_core.events import AttemptCommitted, LeadBlocked, LeadFinished
 from dialer_core.settings import CampaignSettings
-from dialer_core.store import attempts, claims, contacts, leads, people
+from dialer_core.store import attempts, claims, leads, people
 from dialer_core.store.attempts import NewAttempt
-from dialer_core.store.contacts import Entry
 from dialer_core.store.errors import AlreadyLiveError
 from dialer_core.store.leads import Block, ReadyLead
 from dialer_core.store.people import PhoneRow
@@ -53,7 +53,7 @@ MAX_EXAMINED = 200
 PURPOSE = "collection"
 
 LIVE_ELSEWHERE = "live_attempt"
-_BATCH_MIN = 16
+_FIRST_BATCH = 4
 _LIVE_PAUSE = dt.timedelta(seconds=30)
 """A person or number with a live attempt is looked at again after this."""
 
@@ -94,6 +94,17 @@ class _Place:
     now: dt.datetime
 
 
+@dataclass(frozen=True)
+class _Permit:
+    """A lead that the gate allows to be dialed at one number, and its evidence."""
+
+    attempt_id: AttemptId
+    lead: ReadyLead
+    phone: PhoneRow
+    request: ContactRequest
+    evidence: dict[str, Any]
+
+
 def claim(
     tx: Tx,
     *,
@@ -125,16 +136,19 @@ def claim(
     """
     place = _Place(campaign_id, settings, pack, node, boot_id, now)
     claimed: list[ClaimedAttempt] = []
-    examined = 0
+    examined, size = 0, _FIRST_BATCH
+    promoted = leads.promote_due(tx, campaign_id, now, MAX_EXAMINED)
     while len(claimed) < len(trunks) and examined < MAX_EXAMINED:
-        limit = min(max(2 * (len(trunks) - len(claimed)), _BATCH_MIN), MAX_EXAMINED - examined)
-        promoted = leads.promote_due(tx, campaign_id, now, MAX_EXAMINED)
+        limit = min(max(size, len(trunks) - len(claimed)), MAX_EXAMINED - examined)
+        size *= 2  # where the first are blocked, those behind them are likely to be, too
         batch = leads.take_ready(tx, campaign_id, limit)
         examined += len(batch)
         if batch:
             claimed += _claim_batch(tx, place, batch, trunks[len(claimed) :])
-        if len(batch) < limit and promoted < MAX_EXAMINED:
-            break
+        if len(batch) < limit:
+            if promoted < MAX_EXAMINED:
+                break
+            promoted = leads.promote_due(tx, campaign_id, now, MAX_EXAMINED)
     missing = len(claimed) < len(trunks)
     return Claim(claimed, report(tx, campaign_id) if missing and examined < MAX_EXAMINED else None)
 
@@ -160,13 +174,13 @@ def reclaim(
     StoreError
         There is no such attempt, lead or phone, or the database failed.
     """
-    ended = attempts.get(tx, ended_attempt_id)
+    ended = claims.tried(tx, ended_attempt_id)
     if ended is None or ended.live:
         raise StoreError(
             f"attempt {ended_attempt_id} is not one that has ended; end and settle it before its failover"
         )
     people.lock(tx, [ended.person_id])
-    lead = leads.get(tx, LeadId(ended.lead_id))
+    lead = leads.get(tx, ended.lead_id)
     person = people.persons(tx, [ended.person_id]).get(ended.person_id)
     phone = next(
         (one for one in people.phones_of(tx, [ended.person_id])[ended.person_id] if one.id == ended.phone_id),
@@ -176,7 +190,7 @@ def reclaim(
         raise StoreError(f"attempt {ended_attempt_id} has lost its lead, person or phone")
     if lead.state != LeadState.DIALABLE:
         return Refused("lead", pack.version, f"the lead is {lead.state}", None)
-    place = _Place(CampaignId(ended.campaign_id), settings, pack, node, boot_id, now)
+    place = _Place(ended.campaign_id, settings, pack, node, boot_id, now)
     ready = ReadyLead(
         LeadId(lead.id),
         AccountId(lead.account_id),
@@ -187,15 +201,16 @@ def reclaim(
         person.region,
     )
     request = _request(place, ready, phone)
-    result = _commit(
-        tx, place, ready, phone, request, Facts.read(tx, [request], pack), trunk, ended_attempt_id
-    )
-    if isinstance(result, ClaimedAttempt):
-        leads.begin_attempts(tx, [ready.id], count=False)
-        return result
-    return result or Refused(
-        LIVE_ELSEWHERE, pack.version, "the person or number has a live attempt", now + _LIVE_PAUSE
-    )
+    decision = gate.decide(request, pack, Facts.read(tx, [request], pack))
+    if isinstance(decision, Refused):
+        return decision
+    permit = _Permit(AttemptId(new_id()), ready, phone, request, decision)
+    claimed = _commit(tx, place, [permit], [trunk], ended_attempt_id)
+    if not claimed:
+        reason = "the person or number has a live attempt"
+        return Refused(LIVE_ELSEWHERE, pack.version, reason, now + _LIVE_PAUSE)
+    leads.begin_attempts(tx, [ready.id], count=False)
+    return claimed[0]
 
 
 def has_work(tx: Tx, campaign_id: CampaignId, now: dt.datetime) -> bool:
@@ -206,30 +221,36 @@ def has_work(tx: Tx, campaign_id: CampaignId, now: dt.datetime) -> bool:
 def _claim_batch(
     tx: Tx, place: _Place, batch: Sequence[ReadyLead], trunks: Sequence[TrunkId]
 ) -> list[ClaimedAttempt]:
+    """Decide for leads in order until every trunk has one, and write what was decided."""
     phones = people.phones_of(tx, {lead.person_id for lead in batch})
     tries = claims.last_tries(tx, [lead.id for lead in batch if lead.attempts])
     candidates = {lead.id: _numbers(place, phones[lead.person_id], tries.get(lead.id)) for lead in batch}
-    requests = [_request(place, lead, phone) for lead in batch for phone in candidates[lead.id]]
-    facts = Facts.read(tx, requests, place.pack)
+    requests = {
+        (lead.id, phone.id): _request(place, lead, phone) for lead in batch for phone in candidates[lead.id]
+    }
+    facts = Facts.read(tx, list(requests.values()), place.pack)
     live_persons = claims.live_persons(tx, phones)
-    live_numbers = claims.live_numbers(tx, {request.address for request in requests})
-    claimed: list[ClaimedAttempt] = []
+    live_numbers = claims.live_numbers(tx, {request.address for request in requests.values()})
+    permits: list[_Permit] = []
     blocks: list[Block] = []
     for lead in batch:
-        if len(claimed) == len(trunks):
+        if len(permits) == len(trunks):
             break
         numbers = [phone for phone in candidates[lead.id] if phone.e164 not in live_numbers]
         if lead.person_id in live_persons or (candidates[lead.id] and not numbers):
             blocks.append(_live_elsewhere(lead, place.now))
             continue
-        outcome = _try_numbers(tx, place, lead, numbers, facts, trunks[len(claimed)])
-        if isinstance(outcome, ClaimedAttempt):
-            claimed.append(outcome)
-            live_persons.add(outcome.person_id)
-            live_numbers.add(outcome.number)
+        found = _decide(place, lead, [(phone, requests[lead.id, phone.id]) for phone in numbers], facts)
+        if isinstance(found, Block):
+            blocks.append(found)
+            _tell(tx, place, lead, found)
         else:
-            blocks.append(outcome)
-            _tell(tx, place, lead, outcome)
+            permits.append(found)
+            live_persons.add(lead.person_id)
+            live_numbers.add(found.phone.e164)
+    claimed = _commit(tx, place, permits, trunks)
+    kept = {one.lead_id for one in claimed}
+    blocks += [_live_elsewhere(permit.lead, place.now) for permit in permits if permit.lead.id not in kept]
     leads.begin_attempts(tx, [one.lead_id for one in claimed])
     leads.block(tx, blocks)
     return claimed
@@ -259,82 +280,101 @@ def _request(place: _Place, lead: ReadyLead, phone: PhoneRow) -> ContactRequest:
     )
 
 
-def _try_numbers(
-    tx: Tx, place: _Place, lead: ReadyLead, numbers: Sequence[PhoneRow], facts: Facts, trunk: TrunkId
-) -> ClaimedAttempt | Block:
-    """Claim a lead by the first of its numbers that the gate allows, or say what stands in the way."""
+def _decide(
+    place: _Place, lead: ReadyLead, numbers: Sequence[tuple[PhoneRow, ContactRequest]], facts: Facts
+) -> _Permit | Block:
+    """Choose the first of a lead's numbers that the gate allows, or say what stands in the way of all."""
     refusals: list[Refused] = []
-    for phone in numbers:
-        result = _commit(tx, place, lead, phone, _request(place, lead, phone), facts, trunk, None)
-        if isinstance(result, ClaimedAttempt):
-            return result
-        if result is None:
-            return _live_elsewhere(lead, place.now)
-        refusals.append(result)
+    for phone, request in numbers:
+        decision = gate.decide(request, place.pack, facts)
+        if not isinstance(decision, Refused):
+            facts.add(request.entry())
+            return _Permit(AttemptId(new_id()), lead, phone, request, decision)
+        refusals.append(decision)
     return _block(lead, refusals)
 
 
 def _commit(
     tx: Tx,
     place: _Place,
-    lead: ReadyLead,
-    phone: PhoneRow,
-    request: ContactRequest,
-    facts: Facts,
-    trunk: TrunkId,
-    retry_of: AttemptId | None,
-) -> ClaimedAttempt | Refused | None:
-    """Ask the gate and write the attempt and its contact; None where the person or number came to have a live attempt meanwhile."""
-    attempt_id = AttemptId(new_id())
+    permits: Sequence[_Permit],
+    trunks: Sequence[TrunkId],
+    retry_of: AttemptId | None = None,
+) -> list[ClaimedAttempt]:
+    """Write attempts, contacts and events of what was allowed, and return what was written.
+
+    Another node may have begun an attempt at a person or number since we looked: then the store refuses the whole, and each is tried by
+    itself, so that only that one is lost.
+    """
+    if not permits:
+        return []
     try:
         with tx.savepoint():
-            decision = gate.may_contact(tx, request, place.pack, facts)
-            if isinstance(decision, Refused):
-                return decision
-            attempts.insert(
-                tx,
-                NewAttempt(
-                    id=attempt_id,
-                    node=place.node,
-                    boot_id=place.boot_id,
-                    campaign_id=place.campaign_id,
-                    lead_id=lead.id,
-                    account_id=lead.account_id,
-                    person_id=lead.person_id,
-                    phone_id=phone.id,
-                    number=phone.e164,
-                    trunk=trunk,
-                    committed_at_utc=place.now,
-                    evidence=decision.evidence,
-                    retry_of=retry_of,
-                ),
-            )
-            contacts.link_attempt(tx, decision.reservation, attempt_id)
-            tx.emit(
-                AttemptCommitted(
-                    campaign_id=place.campaign_id,
-                    account_id=lead.account_id,
-                    attempt_id=attempt_id,
-                    trunk=trunk,
-                    retry_of=retry_of,
-                )
-            )
+            return _write(tx, place, permits, trunks, retry_of)
     except AlreadyLiveError as error:
-        facts.remove(Entry(lead.person_id, lead.account_id, phone.e164, Channel.VOICE, place.now))
-        log.info("claim_lost", lead_id=lead.id, campaign_id=place.campaign_id, what=error.what)
-        return None
-    return ClaimedAttempt(
-        attempt_id,
-        place.campaign_id,
-        lead.id,
-        lead.account_id,
-        lead.person_id,
-        phone.id,
-        phone.e164,
-        trunk,
-        retry_of,
-        lead.language,
+        if len(permits) == 1:
+            lost = permits[0].lead
+            log.info("claim_lost", lead_id=lost.id, campaign_id=place.campaign_id, what=error.what)
+            return []
+    claimed: list[ClaimedAttempt] = []
+    for permit in permits:
+        claimed += _commit(tx, place, [permit], trunks[len(claimed) :], retry_of)
+    return claimed
+
+
+def _write(
+    tx: Tx, place: _Place, permits: Sequence[_Permit], trunks: Sequence[TrunkId], retry_of: AttemptId | None
+) -> list[ClaimedAttempt]:
+    claimed = [
+        ClaimedAttempt(
+            attempt_id=permit.attempt_id,
+            campaign_id=place.campaign_id,
+            lead_id=permit.lead.id,
+            account_id=permit.lead.account_id,
+            person_id=permit.lead.person_id,
+            phone_id=permit.phone.id,
+            number=permit.phone.e164,
+            trunk=trunk,
+            retry_of=retry_of,
+            language=permit.lead.language,
+        )
+        for permit, trunk in zip(permits, trunks, strict=False)
+    ]
+    attempts.insert(
+        tx,
+        *(
+            NewAttempt(
+                id=one.attempt_id,
+                node=place.node,
+                boot_id=place.boot_id,
+                campaign_id=one.campaign_id,
+                lead_id=one.lead_id,
+                account_id=one.account_id,
+                person_id=one.person_id,
+                phone_id=one.phone_id,
+                number=one.number,
+                trunk=one.trunk,
+                committed_at_utc=place.now,
+                evidence=permit.evidence,
+                retry_of=retry_of,
+            )
+            for one, permit in zip(claimed, permits, strict=True)
+        ),
     )
+    gate.reserve(tx, [(permit.request, permit.attempt_id) for permit in permits])
+    tx.emit(
+        *(
+            AttemptCommitted(
+                campaign_id=one.campaign_id,
+                account_id=one.account_id,
+                attempt_id=one.attempt_id,
+                trunk=one.trunk,
+                retry_of=retry_of,
+            )
+            for one in claimed
+        )
+    )
+    return claimed
 
 
 def _live_elsewhere(lead: ReadyLead, now: dt.datetime) -> Block:
@@ -384,4 +424,4 @@ def _tell(tx: Tx, place: _Place, lead: ReadyLead, block: Block) -> None:
         )
 
 
-__all__ = ["Allowed", "Claim", "ClaimedAttempt", "EmptyReport", "Refused", "claim", "has_work", "reclaim"]
+__all__ = ["Claim", "ClaimedAttempt", "EmptyReport", "Refused", "claim", "has_work", "reclaim"]

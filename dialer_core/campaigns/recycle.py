@@ -14,8 +14,9 @@ from dialer_core.campaigns import dispositions, number_health
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import StoreError
 from dialer_core.settings import CampaignSettings, RecycleRule
-from dialer_core.store import attempts, claims, contacts, leads, people, restrictions
-from dialer_core.store.models import Attempt, Lead
+from dialer_core.store import claims, contacts, leads, people, restrictions
+from dialer_core.store.claims import Tried
+from dialer_core.store.models import Lead
 from dialer_core.store.people import PhoneRow
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
@@ -114,7 +115,7 @@ def settle(
     StoreError
         There is no such attempt or lead.
     """
-    attempt = attempts.get(tx, attempt_id)
+    attempt = claims.tried(tx, attempt_id)
     if attempt is None:
         raise StoreError(f"there is no attempt {attempt_id} to settle")
     void = outcome in pack.void_outcomes and not live_answer and not talked
@@ -137,7 +138,7 @@ def settle(
             from_utc=now,
             until_utc=locked_until,
         )
-    lead = leads.get(tx, LeadId(attempt.lead_id))
+    lead = leads.get(tx, attempt.lead_id)
     if lead is None:
         raise StoreError(f"there is no lead {attempt.lead_id} to recycle")
     if lead.state != LeadState.IN_ATTEMPT:  # finished meanwhile, by a payment or a restriction
@@ -153,7 +154,7 @@ def settle(
 
 def _recycle(
     tx: Tx,
-    attempt: Attempt,
+    attempt: Tried,
     lead: Lead,
     outcome: Outcome,
     phones: Sequence[PhoneRow],
@@ -162,7 +163,7 @@ def _recycle(
     now: dt.datetime,
 ) -> LeadState:
     rule = rule_of(settings, outcome)
-    before = claims.count_outcome(tx, LeadId(lead.id), outcome, without=AttemptId(attempt.id))
+    before = claims.count_outcome(tx, LeadId(lead.id), outcome, without=attempt.id)
     reason = _finished_because(rule, outcome, before, phones)
     if reason is not None:
         leads.finish(tx, lead, reason, last_outcome=outcome.value)

@@ -33,6 +33,10 @@ class ContactRequest:
     campaign_id: CampaignId | None
     at: dt.datetime
 
+    def entry(self) -> Entry:
+        """Return the contact as the ledger will count it."""
+        return Entry(self.person_id, self.account_id, self.address, self.channel, self.at)
+
 
 _FOR_GOOD = dt.datetime.max.replace(tzinfo=dt.UTC)
 
@@ -74,11 +78,6 @@ class Facts:
         """Count one more contact."""
         for key in _keys_of(entry):
             self._entries[key].append(entry)
-
-    def remove(self, entry: Entry) -> None:
-        """Take back a contact whose reservation was undone."""
-        for key in _keys_of(entry):
-            self._entries[key].remove(entry)
 
     def entries(self, per: CapScope, request: ContactRequest) -> Sequence[Entry]:
         """Return the contacts with a request's person, account or address that count."""

@@ -10,6 +10,7 @@ restriction's kind (`vocabulary.RestrictionKind`), `rule_pack` (there is none) o
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +20,9 @@ from dialer_core.compliance import caps, windows
 from dialer_core.compliance.facts import ContactRequest, Facts
 from dialer_core.compliance.rules import Cap, RulePack
 from dialer_core.store import contacts, people
-from dialer_core.store.contacts import Entry
+from dialer_core.store.contacts import NewContact
 from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import AttemptId
 
 log = structlog.get_logger(__name__)
 
@@ -76,15 +78,29 @@ def may_contact(
     decision = decide(request, pack, facts)
     if isinstance(decision, Refused):
         return decision
-    entry = Entry(request.person_id, request.account_id, request.address, request.channel, request.at)
-    reservation = contacts.reserve(tx, entry, campaign_id=request.campaign_id, purpose=request.purpose)
+    [reservation] = reserve(tx, [(request, None)])
     if facts is not None:
-        facts.add(entry)
+        facts.add(request.entry())
     return Allowed(decision, reservation)
 
 
+def reserve(tx: Tx, allowed: Sequence[tuple[ContactRequest, AttemptId | None]]) -> list[str]:
+    """Write the contacts of requests that `decide` allowed in this transaction, each with its attempt; return their ids."""
+    return contacts.reserve(
+        tx,
+        [
+            NewContact(request.entry(), request.campaign_id, request.purpose, attempt_id)
+            for request, attempt_id in allowed
+        ],
+    )
+
+
 def decide(request: ContactRequest, pack: RulePack | None, facts: Facts | None) -> dict[str, Any] | Refused:
-    """Return the evidence of a contact that is allowed, or the refusal. Pure: it reserves nothing, so it also answers "why not?"."""
+    """Return the evidence of a contact that is allowed, or the refusal.
+
+    Pure: it reserves nothing, so it also answers "why not?". Whoever decides for many at once adds each allowed request to the facts
+    (`Facts.add`) before deciding the next, and calls `reserve` for all in the same transaction.
+    """
     if pack is None or facts is None:
         return Refused("rule_pack", "", "the campaign's rule pack is not loaded", request.at + FAULT_PAUSE)
     try:
@@ -178,4 +194,4 @@ def _span(cap: Cap) -> str:
     return "a day" if cap.local_days == 1 else f"{cap.local_days} calendar days"
 
 
-__all__ = ["Allowed", "ContactRequest", "Refused", "decide", "may_contact"]
+__all__ = ["Allowed", "ContactRequest", "Refused", "decide", "may_contact", "reserve"]

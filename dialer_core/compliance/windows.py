@@ -88,9 +88,7 @@ def spans_text(pack: RulePack, zone: str, at: dt.datetime) -> str:
 def start_of_local_day(zone: str, day: dt.date) -> dt.datetime:
     """Return the first instant of a calendar day in a zone, in UTC; where midnight is skipped, the end of the gap."""
     candidates = _candidates(zone, dt.datetime.combine(day, dt.time()), day)
-    return min(
-        (one for one in candidates if one.astimezone(zone_info(zone)).date() == day), default=candidates[-1]
-    )
+    return min((one for one in candidates if _on(zone, one, day)), default=candidates[-1])
 
 
 def _closed_in(pack: RulePack, zone: str, at: dt.datetime) -> Closed | None:
@@ -120,12 +118,16 @@ def _next_open_in(pack: RulePack, zone: str, at: dt.datetime, end: dt.datetime) 
                 instant
                 for span in pack.windows.on(day)
                 for instant in _candidates(zone, _wall(day, span.start_min), day)
-                if instant >= at and _closed_in(pack, zone, instant) is None
+                if instant >= at and _on(zone, instant, day) and _closed_in(pack, zone, instant) is None
             ]
             if found:
                 return min(found)
         day += _DAY
     return None
+
+
+def _on(zone: str, instant: dt.datetime, day: dt.date) -> bool:
+    return instant.astimezone(zone_info(zone)).date() == day
 
 
 def _wall(day: dt.date, minute: int) -> dt.datetime:

@@ -65,22 +65,21 @@ class NewAttempt(msgspec.Struct, frozen=True, kw_only=True):
     worker: str | None = None
 
 
-def insert(tx: Tx, new: NewAttempt) -> None:
-    """Write a live attempt in state `committed`.
+def insert(tx: Tx, *new: NewAttempt) -> None:
+    """Write live attempts in state `committed`: all of them, or none.
 
     Raises
     ------
     AlreadyLiveError
-        The person or the number has one (I3). Work that goes on after it in the same transaction puts this
+        The person or the number of one has one (I3). Work that goes on after it in the same transaction puts this
         call into `tx.savepoint()`.
     """
-    row = {field: getattr(new, field) for field in NewAttempt.__struct_fields__}
+    if not new:
+        return
+    begun = {"live": True, "state": AttemptState.COMMITTED.value, "live_answer": False, "abandoned": False}
+    rows = [{field: getattr(one, field) for field in NewAttempt.__struct_fields__} | begun for one in new]
     try:
-        tx.execute(
-            _INSERT,
-            row
-            | {"live": True, "state": AttemptState.COMMITTED.value, "live_answer": False, "abandoned": False},
-        )
+        tx.execute(_INSERT, rows)
     except exc.IntegrityError as error:
         what = _LIVE_GUARDS.get(violated_constraint(error))
         if what is None:

@@ -8,13 +8,57 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import msgspec
-from sqlalchemy import Table, func, select, true
+from sqlalchemy import Table, bindparam, func, select, true
 
 from dialer_core.store.models import Attempt
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import AttemptId, LeadId, Outcome, PhoneId
+from dialer_core.vocabulary import (
+    AccountId,
+    AgentId,
+    AttemptId,
+    CampaignId,
+    LeadId,
+    Outcome,
+    PersonId,
+    PhoneId,
+)
 
 _ATTEMPT: Table = Attempt.__table__  # type: ignore[assignment]
+
+_LIVE_PERSONS, _LIVE_NUMBERS = (
+    select(column).where(_ATTEMPT.c.live == true(), column.in_(bindparam("values", expanding=True)))
+    for column in (_ATTEMPT.c.person_id, _ATTEMPT.c.number)
+)
+_LAST_TRIES = (
+    select(_ATTEMPT.c.lead_id, _ATTEMPT.c.phone_id, _ATTEMPT.c.outcome)
+    .where(_ATTEMPT.c.lead_id.in_(bindparam("leads", expanding=True)))
+    .order_by(_ATTEMPT.c.id)
+)
+_COUNT_OUTCOME = select(func.count()).where(
+    _ATTEMPT.c.lead_id == bindparam("lead"),
+    _ATTEMPT.c.outcome == bindparam("named"),
+    _ATTEMPT.c.id != bindparam("left_out"),
+)
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """Whom an attempt was for, and what was said of it: what recycling needs of its row."""
+
+    id: AttemptId
+    campaign_id: CampaignId
+    lead_id: LeadId
+    account_id: AccountId
+    person_id: PersonId
+    phone_id: PhoneId
+    number: str
+    live: bool
+    agent_id: AgentId | None
+    disposition: str | None
+
+
+_TRIED = select(*(_ATTEMPT.c[name] for name in Tried.__struct_fields__)).where(
+    _ATTEMPT.c.id == bindparam("key")
+)
 
 
 class LastTry(msgspec.Struct, frozen=True):
@@ -24,38 +68,32 @@ class LastTry(msgspec.Struct, frozen=True):
     outcome: Outcome | None
 
 
+def tried(tx: Tx, attempt_id: AttemptId) -> Tried | None:
+    """Return whom and what an attempt was for, or None where there is none."""
+    row = tx.execute(_TRIED, {"key": attempt_id}).first()
+    return None if row is None else Tried(**row._mapping)  # noqa: SLF001 - Row keeps its names behind an underscore
+
+
 def live_persons(tx: Tx, person_ids: Collection[str]) -> set[str]:
     """Return those of these people who have a live attempt, on any node and campaign."""
-    query = select(_ATTEMPT.c.person_id).where(
-        _ATTEMPT.c.live == true(), _ATTEMPT.c.person_id.in_(list(person_ids))
-    )
-    return set(tx.scalars(query))
+    return set(tx.scalars(_LIVE_PERSONS, {"values": list(person_ids)}))
 
 
 def live_numbers(tx: Tx, numbers: Collection[str]) -> set[str]:
     """Return those of these numbers that have a live attempt."""
-    query = select(_ATTEMPT.c.number).where(_ATTEMPT.c.live == true(), _ATTEMPT.c.number.in_(list(numbers)))
-    return set(tx.scalars(query))
+    return set(tx.scalars(_LIVE_NUMBERS, {"values": list(numbers)}))
 
 
 def last_tries(tx: Tx, lead_ids: Collection[LeadId]) -> dict[LeadId, LastTry]:
     """Return the last attempt of each of these leads that has one."""
     if not lead_ids:
         return {}
-    query = (
-        select(_ATTEMPT.c.lead_id, _ATTEMPT.c.phone_id, _ATTEMPT.c.outcome)
-        .where(_ATTEMPT.c.lead_id.in_(list(lead_ids)))
-        .order_by(_ATTEMPT.c.id)
-    )
     return {
         row.lead_id: LastTry(row.phone_id, Outcome(row.outcome) if row.outcome else None)
-        for row in tx.execute(query)
+        for row in tx.execute(_LAST_TRIES, {"leads": list(lead_ids)})
     }
 
 
 def count_outcome(tx: Tx, lead_id: LeadId, outcome: Outcome, *, without: AttemptId) -> int:
     """Count a lead's ended attempts with an outcome, leaving one out."""
-    query = select(func.count()).where(
-        _ATTEMPT.c.lead_id == lead_id, _ATTEMPT.c.outcome == outcome.value, _ATTEMPT.c.id != without
-    )
-    return tx.scalar(query) or 0
+    return tx.scalar(_COUNT_OUTCOME, {"lead": lead_id, "named": outcome.value, "left_out": without}) or 0

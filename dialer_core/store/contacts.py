@@ -6,10 +6,11 @@ It owns the rows: reserved by the gate, settled once. It does not own what a cap
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import msgspec
-from sqlalchemy import Table, bindparam, insert, select, union, update
+from sqlalchemy import Select, Table, bindparam, insert, select, update
 
 from dialer_core.store.models import Contact
 from dialer_core.store.tx import Tx
@@ -25,7 +26,13 @@ from dialer_core.vocabulary import (
 
 _TABLE: Table = Contact.__table__  # type: ignore[assignment]
 _INSERT = insert(_TABLE)
-_LINK = update(_TABLE).where(_TABLE.c.id == bindparam("key")).values(attempt_id=bindparam("attempt"))
+_SETTLE = (
+    update(_TABLE)
+    .where(
+        _TABLE.c.attempt_id == bindparam("attempt"), _TABLE.c.settlement == ContactSettlement.RESERVED.value
+    )
+    .values(settlement=bindparam("settled"), outcome=bindparam("ended_as"), conversation=bindparam("talked"))
+)
 _ENTRY_COLUMNS = (
     _TABLE.c.id,
     _TABLE.c.person_id,
@@ -49,6 +56,26 @@ class Entry(msgspec.Struct, frozen=True):
     """They and an agent spoke."""
 
 
+class NewContact(msgspec.Struct, frozen=True):
+    """A contact about to be made."""
+
+    entry: Entry
+    campaign_id: CampaignId | None
+    purpose: str
+    attempt_id: AttemptId | None = None
+
+
+def _query(column: str) -> Select[Any]:
+    return select(*_ENTRY_COLUMNS).where(
+        _TABLE.c[column].in_(bindparam(column, expanding=True)),
+        _TABLE.c.at_utc >= bindparam("since"),
+        _TABLE.c.settlement != ContactSettlement.VOID.value,
+    )
+
+
+_QUERIES = {column: _query(column) for column in ("person_id", "account_id", "address")}
+
+
 def entries_since(
     tx: Tx,
     since_utc: dt.datetime,
@@ -58,68 +85,49 @@ def entries_since(
     addresses: Collection[str],
 ) -> list[Entry]:
     """Return every contact since then that counts and is of one of these people, accounts or addresses."""
-    queries = [
-        select(*_ENTRY_COLUMNS).where(
-            column.in_(values),
-            _TABLE.c.at_utc >= since_utc,
-            _TABLE.c.settlement != ContactSettlement.VOID.value,
-        )
-        for column, values in (
-            (_TABLE.c.person_id, persons),
-            (_TABLE.c.account_id, accounts),
-            (_TABLE.c.address, addresses),
-        )
-        if values
-    ]
-    if not queries:
-        return []
-    return [
-        Entry(
-            row.person_id,
-            row.account_id,
-            row.address,
-            Channel(row.channel),
-            row.at_utc,
-            bool(row.conversation),
-        )
-        for row in tx.execute(union(*queries))
-    ]
+    wanted = {"person_id": persons, "account_id": accounts, "address": addresses}
+    found: dict[str, Entry] = {}
+    for column, values in wanted.items():
+        if values:
+            for row in tx.execute(_QUERIES[column], {column: list(values), "since": since_utc}):
+                found[row.id] = Entry(
+                    row.person_id,
+                    row.account_id,
+                    row.address,
+                    Channel(row.channel),
+                    row.at_utc,
+                    bool(row.conversation),
+                )
+    return list(found.values())
 
 
-def reserve(tx: Tx, entry: Entry, *, campaign_id: CampaignId | None, purpose: str) -> str:
-    """Write a reserved contact and return its id; the gate's alone."""
-    contact_id = new_id()
-    tx.execute(
-        _INSERT,
+def reserve(tx: Tx, new: Sequence[NewContact]) -> list[str]:
+    """Write reserved contacts and return their ids; the gate's alone."""
+    rows = [
         {
-            "id": contact_id,
-            "person_id": entry.person_id,
-            "account_id": entry.account_id,
-            "campaign_id": campaign_id,
-            "channel": entry.channel.value,
-            "address": entry.address,
-            "purpose": purpose,
-            "at_utc": entry.at_utc,
+            "id": new_id(),
+            "person_id": one.entry.person_id,
+            "account_id": one.entry.account_id,
+            "attempt_id": one.attempt_id,
+            "campaign_id": one.campaign_id,
+            "channel": one.entry.channel.value,
+            "address": one.entry.address,
+            "purpose": one.purpose,
+            "at_utc": one.entry.at_utc,
             "settlement": ContactSettlement.RESERVED.value,
             "conversation": False,
             "prior": False,
-        },
-    )
-    return contact_id
-
-
-def link_attempt(tx: Tx, contact_id: str, attempt_id: AttemptId) -> None:
-    """Say which attempt a reservation was made for, once the attempt's row is there."""
-    tx.execute(_LINK, {"key": contact_id, "attempt": attempt_id})
+        }
+        for one in new
+    ]
+    if rows:
+        tx.execute(_INSERT, rows)
+    return [str(row["id"]) for row in rows]
 
 
 def settle(
     tx: Tx, attempt_id: AttemptId, settlement: ContactSettlement, *, outcome: str, conversation: bool
 ) -> bool:
     """Settle an attempt's contact; False where it has been settled before, and then nothing changes."""
-    statement = (
-        update(_TABLE)
-        .where(_TABLE.c.attempt_id == attempt_id, _TABLE.c.settlement == ContactSettlement.RESERVED.value)
-        .values(settlement=settlement.value, outcome=outcome, conversation=conversation)
-    )
-    return tx.execute(statement).rowcount > 0
+    values = {"attempt": attempt_id, "settled": settlement.value, "ended_as": outcome, "talked": conversation}
+    return tx.execute(_SETTLE, values).rowcount > 0

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, and_, bindparam, func, insert, select, update
+from sqlalchemy import Table, Update, and_, bindparam, func, insert, select, update
 
 from dialer_core.events import LeadFinished
 from dialer_core.store.models import Lead, Person
@@ -50,6 +51,35 @@ _BEGIN = (
         waiting_for=None,
     )
 )
+
+
+_OF_CAMPAIGN = (_LEAD.c.campaign_id == bindparam("campaign"), _LEAD.c.state == LeadState.DIALABLE.value)
+_DUE = (
+    select(_LEAD.c.id)
+    .where(*_OF_CAMPAIGN, _LEAD.c.next_at_utc > READY_UTC, _LEAD.c.next_at_utc <= bindparam("now"))
+    .order_by(_LEAD.c.next_at_utc, _LEAD.c.priority.desc(), _LEAD.c.attempts, _LEAD.c.id)
+    .limit(bindparam("most"))
+)
+_PROMOTE = update(_LEAD).where(_LEAD.c.id == bindparam("key")).values(next_at_utc=READY_UTC)
+_READY = (
+    select(
+        _LEAD.c.id,
+        _LEAD.c.account_id,
+        _LEAD.c.person_id,
+        _LEAD.c.attempts,
+        _LEAD.c.blocked_rule,
+        _PERSON.c.language,
+        _PERSON.c.region,
+    )
+    .join(_PERSON, _PERSON.c.id == _LEAD.c.person_id)
+    .where(*_OF_CAMPAIGN, _LEAD.c.next_at_utc == READY_UTC)
+    .order_by(_LEAD.c.priority.desc(), _LEAD.c.attempts, _LEAD.c.id)
+    .limit(bindparam("most"))
+)
+# PostgreSQL has many writers: rows are kept for this claim, and what another claim keeps is passed over.
+_DUE_KEPT = _DUE.with_for_update(skip_locked=True, key_share=True)
+_READY_KEPT = _READY.with_for_update(of=[_LEAD, _PERSON], skip_locked=True, key_share=True)
+_GET = select(_LEAD).where(_LEAD.c.id == bindparam("key"))
 
 
 class ReadyLead(msgspec.Struct, frozen=True):
@@ -94,53 +124,21 @@ class Tally(msgspec.Struct, frozen=True):
 
 def promote_due(tx: Tx, campaign_id: CampaignId, now: dt.datetime, limit: int) -> int:
     """Make leads ready whose time has come, at most so many; return how many."""
-    due = (
-        select(_LEAD.c.id)
-        .where(
-            _LEAD.c.campaign_id == campaign_id,
-            _LEAD.c.state == LeadState.DIALABLE.value,
-            _LEAD.c.next_at_utc > READY_UTC,
-            _LEAD.c.next_at_utc <= now,
-        )
-        .order_by(_LEAD.c.next_at_utc, _LEAD.c.priority.desc(), _LEAD.c.attempts, _LEAD.c.id)
-        .limit(limit)
-    )
-    if tx.dialect == "postgresql":
-        due = due.with_for_update(skip_locked=True, key_share=True)
-    ids = list(tx.scalars(due))
+    due = _DUE_KEPT if tx.dialect == "postgresql" else _DUE
+    ids = list(tx.scalars(due, {"campaign": campaign_id, "now": now, "most": limit}))
     if ids:
-        tx.execute(update(_LEAD).where(_LEAD.c.id.in_(ids)).values(next_at_utc=READY_UTC))
+        tx.execute(_PROMOTE, [{"key": lead_id} for lead_id in ids])
     return len(ids)
 
 
 def take_ready(tx: Tx, campaign_id: CampaignId, limit: int) -> list[ReadyLead]:
     """Return the next ready leads, in the hopper's order, each with its person kept from other claims until the transaction's end."""
-    query = (
-        select(
-            _LEAD.c.id,
-            _LEAD.c.account_id,
-            _LEAD.c.person_id,
-            _LEAD.c.attempts,
-            _LEAD.c.blocked_rule,
-            _PERSON.c.language,
-            _PERSON.c.region,
-        )
-        .join(_PERSON, _PERSON.c.id == _LEAD.c.person_id)
-        .where(
-            _LEAD.c.campaign_id == campaign_id,
-            _LEAD.c.state == LeadState.DIALABLE.value,
-            _LEAD.c.next_at_utc == READY_UTC,
-        )
-        .order_by(_LEAD.c.priority.desc(), _LEAD.c.attempts, _LEAD.c.id)
-        .limit(limit)
-    )
-    if tx.dialect == "postgresql":
-        query = query.with_for_update(of=[_LEAD, _PERSON], skip_locked=True, key_share=True)
+    ready = _READY_KEPT if tx.dialect == "postgresql" else _READY
     return [
         ReadyLead(
             row.id, row.account_id, row.person_id, row.attempts, row.blocked_rule, row.language, row.region
         )
-        for row in tx.execute(query)
+        for row in tx.execute(ready, {"campaign": campaign_id, "most": limit})
     ]
 
 
@@ -172,13 +170,22 @@ def block(tx: Tx, blocks: Sequence[Block]) -> None:
 
 def get(tx: Tx, lead_id: LeadId) -> Lead | None:
     """Return a lead as a detached record, or None."""
-    row = tx.execute(select(_LEAD).where(_LEAD.c.id == lead_id)).mappings().first()
+    row = tx.execute(_GET, {"key": lead_id}).mappings().first()
     return None if row is None else Lead(**row)
 
 
 def update_lead(tx: Tx, lead_id: LeadId, **changes: Any) -> None:
     """Change some columns of a lead."""
-    tx.execute(update(_LEAD).where(_LEAD.c.id == lead_id).values(**changes))
+    tx.execute(_update_of(frozenset(changes)), changes | {"key": lead_id})
+
+
+@lru_cache(maxsize=64)
+def _update_of(columns: frozenset[str]) -> Update:
+    return (
+        update(_LEAD)
+        .where(_LEAD.c.id == bindparam("key"))
+        .values({name: bindparam(name) for name in columns})
+    )
 
 
 def finish(tx: Tx, lead: Lead, reason: str, **changes: Any) -> None:

@@ -20,6 +20,11 @@ _PERSON: Table = Person.__table__  # type: ignore[assignment]
 _PHONE: Table = Phone.__table__  # type: ignore[assignment]
 _ACCOUNT: Table = Account.__table__  # type: ignore[assignment]
 
+_PHONES_OF = (
+    select(_PHONE)
+    .where(_PHONE.c.person_id.in_(bindparam("persons", expanding=True)))
+    .order_by(_PHONE.c.rank, _PHONE.c.id)
+)
 _SET_HEALTH = (
     update(_PHONE)
     .where(_PHONE.c.id == bindparam("key"))
@@ -63,11 +68,8 @@ def lock(tx: Tx, person_ids: Sequence[str]) -> None:
 
 def phones_of(tx: Tx, person_ids: Collection[str]) -> dict[str, list[PhoneRow]]:
     """Return the phones of some people, each person's in order of rank."""
-    query = (
-        select(_PHONE).where(_PHONE.c.person_id.in_(list(person_ids))).order_by(_PHONE.c.rank, _PHONE.c.id)
-    )
     found: dict[str, list[PhoneRow]] = {person_id: [] for person_id in person_ids}
-    for row in tx.execute(query):
+    for row in tx.execute(_PHONES_OF, {"persons": list(found)}):
         found[row.person_id].append(
             PhoneRow(
                 row.id,

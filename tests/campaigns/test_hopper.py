@@ -450,14 +450,19 @@ def test_many_claimers_never_take_the_same(database: Database) -> None:
     for worker in workers:
         worker.join(60)
     assert failures == []
-    assert len({one.lead_id for one in claimed}) == len(claimed) == 40
-    assert len({one.person_id for one in claimed}) == 40
-    assert len({one.number for one in claimed}) == 40
+    # 40 people with own numbers; two of them have a second number, and share the first with somebody who may be called instead
+    assert 40 <= len(claimed) <= 42
+    for ids in (
+        {one.lead_id for one in claimed},
+        {one.person_id for one in claimed},
+        {one.number for one in claimed},
+    ):
+        assert len(ids) == len(claimed)
     with database.read() as tx:
-        assert len(rows(tx, "attempt")) == len(rows(tx, "contact")) == 40
-        assert all(
-            lead["next_at_utc"] > READY_UTC for lead in rows(tx, "lead") if lead["state"] == "dialable"
-        )
+        assert len(rows(tx, "attempt")) == len(rows(tx, "contact")) == len(claimed)
+        left = [lead for lead in rows(tx, "lead") if lead["state"] == "dialable"]
+        assert {lead["blocked_rule"] for lead in left} == {"live_attempt"}
+        assert all(lead["next_at_utc"] > READY_UTC for lead in left)
 
 
 def test_prior_contacts_count(database: Database) -> None:

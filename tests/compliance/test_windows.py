@@ -139,6 +139,14 @@ def test_a_repeated_hour_leads_back_into_a_window() -> None:
 
 
 @pytest.mark.unit
+def test_the_day_before_a_change_does_not_look_ahead() -> None:
+    """Late on Saturday, the next opening is Sunday's midnight, not the daylight change an hour and more after it."""
+    pack = pack_of(windows=weekly({"saturday": ["00:00-00:30"], "sunday": ["00:00-01:30"]}))
+    opens = next_open(pack, (MEXICO_CITY,), at("2022-10-29T23:59", MEXICO_CITY))
+    assert opens == at("2022-10-30T00:00", MEXICO_CITY)
+
+
+@pytest.mark.unit
 def test_start_of_a_day_that_has_no_midnight() -> None:
     """In Santiago midnight of 8 September 2024 is skipped: the day begins at 01:00, which is 04:00 UTC."""
     assert start_of_local_day("America/Santiago", dt.date(2024, 9, 8)) == at("2024-09-08T04:00")
@@ -198,7 +206,7 @@ def open_by_the_wall_clock(pack: RulePack, zones: tuple[str, ...], instant: dt.d
 
 @pytest.mark.unit
 @given(packs, st.lists(st.sampled_from(ZONES), min_size=1, max_size=3, unique=True), instants)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=500, deadline=None)
 def test_next_opening_is_the_first_open_minute(
     week: dict[str, list[str]], zones: list[str], naive: dt.datetime
 ) -> None:
