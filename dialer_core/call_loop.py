@@ -7,7 +7,9 @@ It owns wiring, recovery at the start, pacing steps, probes and draining. What h
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -30,6 +32,7 @@ from dialer_core.dialing import Dialing
 from dialer_core.events import CampaignStarted, EngineRestarted, MediaLost, TrunkStateChanged, WorkerLost
 from dialer_core.ipc.messages import (
     CloseLeg,
+    Dialog,
     Hangup,
     MediaEvent,
     MediaState,
@@ -60,6 +63,7 @@ from dialer_core.vocabulary import (
 )
 
 log = structlog.get_logger(__name__)
+E = TypeVar("E", WorkerEvent, MediaEvent)
 
 STEP_INTERVAL_S = 0.1
 """Pacing looks at least so often; every change wakes it at once."""
@@ -202,18 +206,19 @@ class CallLoop:
                 self.login(agent.id)
 
     async def run(self) -> None:
-        """Run until `stopped`: pacing steps, trunk probes, loop lag."""
+        """Run until `stopped`: pacing steps, trunk probes, loop lag. One of these that fails ends the engine: the supervisor starts another."""
         tasks = [
             asyncio.create_task(work)
-            for work in (self._steps(), self._probes(), self._ledgers(), self.lag.run())
+            for work in (self.stopped.wait(), self._steps(), self._probes(), self._ledgers(), self.lag.run())
         ]
         try:
-            await self.stopped.wait()
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
             for task in tasks:
                 task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(*tasks)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _steps(self) -> None:
         while True:
@@ -236,13 +241,16 @@ class CallLoop:
         self._step()
 
     def _step(self) -> None:
-        try:
-            self.answers.serve_waiting()
-            self.dialing.step()
-            self._call_softphones()
-            self._finish_drain()
-        except Exception as error:  # one bad step must not end every call
-            log.exception("step_failed", error=type(error).__name__)
+        for part in (
+            self.answers.serve_waiting,
+            self.dialing.step,
+            self._call_softphones,
+            self._finish_drain,
+        ):
+            try:
+                part()
+            except Exception as error:  # a part that fails must not end every call, nor keep the others from their work
+                log.exception("step_failed", part=part.__name__, error=type(error).__name__)
 
     def _call_softphones(self) -> None:
         """Softphones whose first call found no worker or media plane yet."""
@@ -287,6 +295,7 @@ class CallLoop:
             self._hurried = True
             for attempt in list(self.machine.attempts.values()):
                 self.flow.release(attempt, Outcome.CANCELLED)
+            self.wake()
             return
         log.info("draining", live=len(self.machine.attempts))
         self.dialing.drain()
@@ -300,7 +309,7 @@ class CallLoop:
         if (
             not self.dialing.draining
             or self.machine.attempts
-            or any(run.claiming for run in self.dialing.campaigns.values())
+            or (not self._hurried and any(run.claiming for run in self.dialing.campaigns.values()))
         ):
             return
         for agent in self.roster.all():
@@ -323,7 +332,28 @@ class CallLoop:
     def _on_retry(self, claimed: hopper.ClaimedAttempt, failed: Attempt) -> None:
         self.dialing.adopt(claimed, failed.pool)
 
+    def on_orphan(self, end: Callable[[Dialog], None]) -> None:
+        """Set what ends the dialogs of a dead worker."""
+        self.flow.on_orphan = self.softphones.on_orphan = end
+
     def _on_worker(self, name: WorkerId, event: WorkerEvent) -> None:
+        self._guarded(partial(self._take_worker, name), event)
+
+    def _on_media(self, event: MediaEvent) -> None:
+        self._guarded(self._take_media, event)
+
+    def _guarded(self, take: Callable[[E], None], event: E) -> None:
+        """Handle an event; one that cannot be handled costs its own attempt, and not the link with every call behind it."""
+        try:
+            take(event)
+        except Exception as error:
+            leg_id: LegId | None = getattr(event, "leg_id", None)
+            log.exception(
+                "event_failed", event_type=type(event).__name__, leg_id=leg_id, error=type(error).__name__
+            )
+            self.flow.fail(leg_id)
+
+    def _take_worker(self, name: WorkerId, event: WorkerEvent) -> None:
         if isinstance(event, ProbeResult):
             self._probed(TrunkId(event.probe_id), event.code)
             return
@@ -350,7 +380,7 @@ class CallLoop:
             )
             self.wake()
 
-    def _on_media(self, event: MediaEvent) -> None:
+    def _take_media(self, event: MediaEvent) -> None:
         if isinstance(event, MediaState):
             for leg in event.legs:
                 if not self.softphones.owns(leg.leg_id) and not self.flow.owns(leg.leg_id):

@@ -33,7 +33,6 @@ from dialer_core.log_setup import configure_logging
 from dialer_core.runtime import Runtime
 from dialer_core.settings import Settings, load_settings
 from dialer_core.sip.orphan import end_orphan
-from dialer_core.sip.orphan import end_orphan
 from dialer_core.store.database import open_database
 from dialer_core.store.journal import Journal
 
@@ -86,7 +85,7 @@ async def serve(settings: Settings) -> int:
         orphans.add(task)
         task.add_done_callback(orphans.discard)
 
-    engine.flow.on_orphan = engine.softphones.on_orphan = end_soon
+    engine.on_orphan(end_soon)
     await engine.recover()
     engine.log_in_unasked()
     control = Control(engine)

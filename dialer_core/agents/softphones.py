@@ -73,7 +73,6 @@ class Softphones:
         self._on_agent_lost = on_agent_lost
         self._by_leg: dict[LegId, Agent] = {}
         self._worker_of: dict[LegId, WorkerId] = {}
-        self._dialogs: dict[LegId, Dialog] = {}
         self._redials: dict[AgentId, asyncio.TimerHandle] = {}
         self._setups: dict[LegId, asyncio.TimerHandle] = {}
         self._dialogs: dict[LegId, Dialog] = {}
@@ -201,7 +200,6 @@ class Softphones:
         if timer := self._setups.pop(event.leg_id, None):
             timer.cancel()
         self._workers.send(worker, Attend(leg_id=event.leg_id))
-        self._dialogs[event.leg_id] = event.dialog
         leg_id, dialog = event.leg_id, msgspec.to_builtins(event.dialog)
         self._runtime.store(lambda tx: leg_rows.update(tx, leg_id, dialog=dialog))
         log.info("agent_leg_up", agent_id=agent.id, leg_id=leg_id)
@@ -224,6 +222,8 @@ class Softphones:
             return
         self._by_leg.pop(leg_id, None)
         self._dialogs.pop(leg_id, None)
+        if timer := self._setups.pop(leg_id, None):
+            timer.cancel()
         worker = self._worker_of.pop(leg_id, None)
         if hangup and worker is not None:
             self._workers.send(worker, Hangup(leg_id=leg_id))

@@ -98,12 +98,10 @@ class CallFlow:
         self._records = records
         self._observer = observer
         self._closing: set[LegId] = set()
-        self.on_orphan: Callable[[Dialog], None] = lambda _dialog: None
-        """Called with the dialog of an answered leg whose worker has died: the far end waits for a BYE."""
         self.on_idle: Callable[[], None] = lambda: None
         """Called when the last live attempt has ended."""
         self.on_orphan: Callable[[Dialog], None] = lambda _dialog: None
-        """Called with the dialog of a leg whose worker is gone: somebody else is to send its BYE."""
+        """Called with the dialog of an answered leg whose worker has died: the far end waits for a BYE."""
         machine.on_change(self._changed)
 
     def _changed(self, attempt: Attempt, before: AttemptState, cue: Cue) -> None:
@@ -133,9 +131,12 @@ class CallFlow:
     def fail(self, leg_id: LegId | None) -> None:
         """End the attempt of a leg as `internal`: an event of it could not be handled."""
         attempt = self._machine.by_leg.get(leg_id) if leg_id else None
-        if attempt is not None:
-            attempt.release_outcome = Outcome.INTERNAL
-            self._machine.feed(attempt, Cue.RELEASE)
+        if attempt is None:
+            return
+        if attempt.state is S.ENDED:  # it was the end that could not be handled
+            self._end(attempt, 0, 0, EndedBy.WORKER)
+        else:
+            self.release(attempt, Outcome.INTERNAL)
 
     def owns(self, leg_id: LegId) -> bool:
         """Whether this leg is a live attempt's."""
@@ -194,7 +195,7 @@ class CallFlow:
         for attempt in lost:
             if attempt.dialog is not None:
                 self.on_orphan(attempt.dialog)
-            attempt.release_outcome = Outcome.INTERRUPTED
+            attempt.release_outcome = attempt.release_outcome or Outcome.INTERRUPTED
             self._end(attempt, 0, 0, EndedBy.WORKER)
         return len(lost)
 
