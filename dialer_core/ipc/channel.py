@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import msgspec
+import structlog
 
 from dialer_core.errors import ProtocolError, StartError
 
+_log = structlog.get_logger(__name__)
 R = TypeVar("R")
 S = TypeVar("S")
 
@@ -158,8 +160,10 @@ class Link(Generic[S, R]):
             while data := await self._reader.read(1 << 16):
                 for message in self._buffer.feed(data):
                     self._on_message(message)
-        except (ConnectionError, OSError):
+        except OSError:
             pass
+        except Exception as error:  # noqa: BLE001 - what cannot be read or handled ends the link: loudly, or nobody would know why
+            _log.exception("link_failed", error=type(error).__name__)
         finally:
             self._writer.close()
             if not self._letting_go:
