@@ -109,14 +109,6 @@ async def serve(settings: Settings) -> int:
             link.send(EventsCommitted(seq=seq))
 
     journal.on_committed(committed)
-    byes: set[asyncio.Task[int]] = set()
-
-    def end_dialog(dialog: Dialog) -> None:
-        bye = asyncio.create_task(end_orphan(dialog))
-        byes.add(bye)
-        bye.add_done_callback(byes.discard)
-
-    engine.on_orphan(end_dialog)
     attacher = Attacher(settings.run_dir, engine.workers, engine.media)
     attaching = asyncio.create_task(attacher.run())
     for number in (signal.SIGTERM, signal.SIGINT):
