@@ -78,8 +78,6 @@ class Softphones:
         self._dialogs: dict[LegId, Dialog] = {}
         self.on_orphan: Callable[[Dialog], None] = lambda _dialog: None
         """Called with the dialog of a leg whose worker is gone: somebody else is to send its BYE."""
-        self.on_orphan: Callable[[Dialog], None] = lambda _dialog: None
-        """Called with the dialog of a leg whose worker has died: the softphone waits for a BYE."""
 
     def owns(self, leg_id: LegId) -> bool:
         """Whether this leg is an agent's."""
