@@ -6,7 +6,7 @@ the engine asks `store.restrictions.forbidden_live_attempts`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,54 +90,34 @@ def import_dnc(
     StoreError
         The database failed; what was restricted before stays.
     """
-    inspected = inspect(file)
-    index, header = _number_column(inspected, country)
-    report = DncReport(file, inspected.sha256, header)
+    listed = inspect(file)
+    index, header = _number_column(listed, country)
+    report = DncReport(file, listed.sha256, header)
     tell = progress or (lambda _progress: None)
-    with RejectFile(reject_dir, file, inspected.sha256) as rejects:
-        passes = (True, False) if strict else (False,)
-        for checking in passes:
-            if not checking:
-                report.rows = report.rejected = 0
-                report.reasons.clear()
-            batch: dict[str, None] = {}
-            bytes_read = 0
-
-            def flush(*, checking: bool, batch: dict[str, None], bytes_read: int) -> None:
-                if not checking and batch:
-                    with database.write() as tx:
-                        import_runs.take_turn(tx, "restrictions")
-                        report.accepted += restrictions.add_missing(
-                            tx, kind, RestrictionScope.NUMBER, batch, source=source, from_utc=clock.utc()
-                        )
-                tell(Progress(report.rows, bytes_read, inspected.size_bytes, checking))
-
-            for position, (record, bytes_read) in enumerate(inspected.records()):
-                if position == 0 and header:
-                    continue
-                report.rows += 1
-                try:
-                    batch[_number(record, index, country)] = None
-                except NumberError as error:
-                    report.rejected += 1
-                    report.reasons[str(error)] = report.reasons.get(str(error), 0) + 1
-                    if checking or not strict:
-                        rejects.add(record.line, header, str(error), record.raw, imported=False)
-                if len(batch) >= BATCH_NUMBERS:
-                    flush(checking=checking, batch=batch, bytes_read=bytes_read)
-                    batch = {}
-            flush(checking=checking, batch=batch, bytes_read=bytes_read)
-            report.reject_file = rejects.path
-            if checking and report.rejected:
-                report.refused = True
+    with RejectFile(reject_dir, file, listed.sha256) as rejects:
+        numbers = _Numbers(listed, index, header, country)
+        if strict:
+            for _, bytes_read in numbers.batches(report, rejects):
+                tell(Progress(report.rows, bytes_read, listed.size_bytes, True))
+            if report.rejected:
+                report.refused, report.reject_file = True, rejects.path
                 return report
+            report.rows = 0
+        for batch, bytes_read in numbers.batches(report, rejects):
+            with database.write() as tx:
+                import_runs.take_turn(tx, "restrictions")
+                report.accepted += restrictions.add_missing(
+                    tx, kind, RestrictionScope.NUMBER, batch, source=source, from_utc=clock.utc()
+                )
+            tell(Progress(report.rows, bytes_read, listed.size_bytes, False))
+        report.reject_file = rejects.path
     report.unchanged = report.rows - report.rejected - report.accepted
     with database.write() as tx:
         import_runs.add(
             tx,
             "dnc",
             campaign_id=None,
-            file_sha256=inspected.sha256,
+            file_sha256=listed.sha256,
             accepted=report.accepted,
             updated=0,
             rejected=report.rejected,
@@ -145,6 +125,35 @@ def import_dnc(
         )
     log.info("dnc_imported", rows=report.rows, accepted=report.accepted, rejected=report.rejected)
     return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """The numbers of a list."""
+
+    listed: CsvFile
+    index: int
+    header: str
+    country: str
+
+    def batches(self, report: DncReport, rejects: RejectFile) -> Iterator[tuple[list[str], int]]:
+        """Yield numbers in batches and how many bytes have been read; what is no number goes to the reject file and the report."""
+        batch: dict[str, None] = {}
+        bytes_read = 0
+        for position, (record, bytes_read) in enumerate(self.listed.records()):
+            if position == 0 and self.header:
+                continue
+            report.rows += 1
+            try:
+                batch[_number(record, self.index, self.country)] = None
+            except NumberError as error:
+                report.rejected += 1
+                report.reasons[str(error)] = report.reasons.get(str(error), 0) + 1
+                rejects.add(record.line, self.header, str(error), record.raw, imported=False)
+            if len(batch) == BATCH_NUMBERS:
+                yield list(batch), bytes_read
+                batch = {}
+        yield list(batch), bytes_read
 
 
 def _number_column(source: CsvFile, country: str) -> tuple[int, str]:

@@ -17,9 +17,9 @@ from typing import Any
 
 import structlog
 
-from dialer_core.campaigns import number_health, recycle
+from dialer_core.campaigns import candidates, number_health
 from dialer_core.campaigns.emptiness import EmptyReport, report
-from dialer_core.compliance import gate, zones
+from dialer_core.compliance import gate
 from dialer_core.compliance.facts import ContactRequest, Facts
 from dialer_core.compliance.gate import Refused
 from dialer_core.compliance.rules import RulePack
@@ -36,7 +36,6 @@ from dialer_core.vocabulary import (
     AccountId,
     AttemptId,
     CampaignId,
-    Channel,
     LeadId,
     LeadState,
     PersonId,
@@ -49,8 +48,6 @@ log = structlog.get_logger(__name__)
 
 MAX_EXAMINED = 200
 """Leads looked at by one claim."""
-
-PURPOSE = "collection"
 
 LIVE_ELSEWHERE = "live_attempt"
 _FIRST_BATCH = 4
@@ -180,27 +177,16 @@ def reclaim(
             f"attempt {ended_attempt_id} is not one that has ended; end and settle it before its failover"
         )
     people.lock(tx, [ended.person_id])
-    lead = leads.get(tx, ended.lead_id)
-    person = people.persons(tx, [ended.person_id]).get(ended.person_id)
-    phone = next(
-        (one for one in people.phones_of(tx, [ended.person_id])[ended.person_id] if one.id == ended.phone_id),
-        None,
-    )
-    if lead is None or person is None or phone is None:
-        raise StoreError(f"attempt {ended_attempt_id} has lost its lead, person or phone")
+    found = leads.with_person(tx, ended.lead_id)
+    phones = people.phones_of(tx, [ended.person_id])[ended.person_id]
+    phone = next((one for one in phones if one.id == ended.phone_id), None)
+    if found is None or phone is None:
+        raise StoreError(f"attempt {ended_attempt_id} has lost its lead or phone")
+    lead, ready = found
     if lead.state != LeadState.DIALABLE:
         return Refused("lead", pack.version, f"the lead is {lead.state}", None)
     place = _Place(ended.campaign_id, settings, pack, node, boot_id, now)
-    ready = ReadyLead(
-        LeadId(lead.id),
-        AccountId(lead.account_id),
-        PersonId(lead.person_id),
-        lead.attempts,
-        lead.blocked_rule,
-        person.language,
-        person.region,
-    )
-    request = _request(place, ready, phone)
+    request = candidates.request_of(ready, phone, place.campaign_id, now)
     decision = gate.decide(request, pack, Facts.read(tx, [request], pack))
     if isinstance(decision, Refused):
         return decision
@@ -224,9 +210,14 @@ def _claim_batch(
     """Decide for leads in order until every trunk has one, and write what was decided."""
     phones = people.phones_of(tx, {lead.person_id for lead in batch})
     tries = claims.last_tries(tx, [lead.id for lead in batch if lead.attempts])
-    candidates = {lead.id: _numbers(place, phones[lead.person_id], tries.get(lead.id)) for lead in batch}
+    numbers_of = {
+        lead.id: candidates.numbers_to_try(place.settings, phones[lead.person_id], tries.get(lead.id))
+        for lead in batch
+    }
     requests = {
-        (lead.id, phone.id): _request(place, lead, phone) for lead in batch for phone in candidates[lead.id]
+        (lead.id, phone.id): candidates.request_of(lead, phone, place.campaign_id, place.now)
+        for lead in batch
+        for phone in numbers_of[lead.id]
     }
     facts = Facts.read(tx, list(requests.values()), place.pack)
     live_persons = claims.live_persons(tx, phones)
@@ -236,8 +227,8 @@ def _claim_batch(
     for lead in batch:
         if len(permits) == len(trunks):
             break
-        numbers = [phone for phone in candidates[lead.id] if phone.e164 not in live_numbers]
-        if lead.person_id in live_persons or (candidates[lead.id] and not numbers):
+        numbers = [phone for phone in numbers_of[lead.id] if phone.e164 not in live_numbers]
+        if lead.person_id in live_persons or (numbers_of[lead.id] and not numbers):
             blocks.append(_live_elsewhere(lead, place.now))
             continue
         found = _decide(place, lead, [(phone, requests[lead.id, phone.id]) for phone in numbers], facts)
@@ -254,30 +245,6 @@ def _claim_batch(
     leads.begin_attempts(tx, [one.lead_id for one in claimed])
     leads.block(tx, blocks)
     return claimed
-
-
-def _numbers(place: _Place, phones: Sequence[PhoneRow], last: claims.LastTry | None) -> list[PhoneRow]:
-    """Return the numbers of a lead in the order to try them: where the last outcome says so, after the one tried last."""
-    if last is None or last.outcome is None:
-        return number_health.in_order(phones, None, move_on=False)
-    move_on = recycle.rule_of(place.settings, last.outcome).next_number
-    return number_health.in_order(phones, last.phone_id, move_on=move_on)
-
-
-def _request(place: _Place, lead: ReadyLead, phone: PhoneRow) -> ContactRequest:
-    region = zones.zones_of_region(lead.region) if lead.region else ()
-    return ContactRequest(
-        person_id=lead.person_id,
-        account_id=lead.account_id,
-        channel=Channel.VOICE,
-        address=phone.e164,
-        phone_id=phone.id,
-        # where they live narrows the hours, but does not stand in for a number whose zone is unknown
-        zones=zones.combine(phone.zones, region) if phone.zones else region,
-        purpose=PURPOSE,
-        campaign_id=place.campaign_id,
-        at=place.now,
-    )
 
 
 def _decide(

@@ -64,6 +64,7 @@ _PROMOTE = update(_LEAD).where(_LEAD.c.id == bindparam("key")).values(next_at_ut
 _READY = (
     select(
         _LEAD.c.id,
+        _LEAD.c.campaign_id,
         _LEAD.c.account_id,
         _LEAD.c.person_id,
         _LEAD.c.attempts,
@@ -79,13 +80,19 @@ _READY = (
 # PostgreSQL has many writers: rows are kept for this claim, and what another claim keeps is passed over.
 _DUE_KEPT = _DUE.with_for_update(skip_locked=True, key_share=True)
 _READY_KEPT = _READY.with_for_update(of=[_LEAD, _PERSON], skip_locked=True, key_share=True)
+_WITH_PERSON = (
+    select(_LEAD, _PERSON.c.language, _PERSON.c.region)
+    .join(_PERSON, _PERSON.c.id == _LEAD.c.person_id)
+    .where(_LEAD.c.id == bindparam("key"))
+)
 _GET = select(_LEAD).where(_LEAD.c.id == bindparam("key"))
 
 
 class ReadyLead(msgspec.Struct, frozen=True):
-    """A lead that may be dialed now, as far as its own row says, and its person."""
+    """What a claim needs of a lead and its person."""
 
     id: LeadId
+    campaign_id: CampaignId
     account_id: AccountId
     person_id: PersonId
     attempts: int
@@ -136,7 +143,14 @@ def take_ready(tx: Tx, campaign_id: CampaignId, limit: int) -> list[ReadyLead]:
     ready = _READY_KEPT if tx.dialect == "postgresql" else _READY
     return [
         ReadyLead(
-            row.id, row.account_id, row.person_id, row.attempts, row.blocked_rule, row.language, row.region
+            row.id,
+            row.campaign_id,
+            row.account_id,
+            row.person_id,
+            row.attempts,
+            row.blocked_rule,
+            row.language,
+            row.region,
         )
         for row in tx.execute(ready, {"campaign": campaign_id, "most": limit})
     ]
@@ -172,6 +186,27 @@ def get(tx: Tx, lead_id: LeadId) -> Lead | None:
     """Return a lead as a detached record, or None."""
     row = tx.execute(_GET, {"key": lead_id}).mappings().first()
     return None if row is None else Lead(**row)
+
+
+def with_person(tx: Tx, lead_id: LeadId) -> tuple[Lead, ReadyLead] | None:
+    """Return a lead's own row and what a claim needs of it and its person, or None."""
+    row = tx.execute(_WITH_PERSON, {"key": lead_id}).mappings().first()
+    if row is None:
+        return None
+    values = dict(row)
+    language, region = values.pop("language"), values.pop("region")
+    lead = Lead(**values)
+    ready = ReadyLead(
+        lead_id,
+        row["campaign_id"],
+        row["account_id"],
+        row["person_id"],
+        lead.attempts,
+        lead.blocked_rule,
+        language,
+        region,
+    )
+    return lead, ready
 
 
 def update_lead(tx: Tx, lead_id: LeadId, **changes: Any) -> None:

@@ -1,0 +1,59 @@
+"""Which of a lead's numbers are tried in which order, and what the gate is asked about each.
+
+It owns that order and that request, for the claim (`hopper.py`) and for the answer to "why not?" (`why.py`) alike. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from dialer_core.campaigns import number_health, recycle
+from dialer_core.compliance import zones
+from dialer_core.compliance.facts import ContactRequest
+from dialer_core.settings import CampaignSettings
+from dialer_core.store.claims import LastTry
+from dialer_core.store.leads import ReadyLead
+from dialer_core.store.people import PhoneRow
+from dialer_core.vocabulary import CampaignId, Channel
+
+PURPOSE = "collection"
+
+
+def numbers_to_try(
+    settings: CampaignSettings, phones: Sequence[PhoneRow], last: LastTry | None
+) -> list[PhoneRow]:
+    """Return a lead's usable numbers, the first to try first: where the last outcome says so, the one after that tried last.
+
+    Parameters
+    ----------
+    settings
+        Of the campaign, whose recycle rules say whether to move on.
+    phones
+        The person's numbers by rank.
+    last
+        The lead's last attempt, if any.
+    """
+    if last is None or last.outcome is None:
+        return number_health.in_order(phones, None, move_on=False)
+    move_on = recycle.rule_of(settings, last.outcome).next_number
+    return number_health.in_order(phones, last.phone_id, move_on=move_on)
+
+
+def request_of(lead: ReadyLead, phone: PhoneRow, campaign_id: CampaignId, now: dt.datetime) -> ContactRequest:
+    """Return what the gate is asked about a call to one number of a lead.
+
+    The hours are those of the number's zones and of where its person is known to live, together.
+    """
+    region = zones.zones_of_region(lead.region) if lead.region else ()
+    return ContactRequest(
+        person_id=lead.person_id,
+        account_id=lead.account_id,
+        channel=Channel.VOICE,
+        address=phone.e164,
+        phone_id=phone.id,
+        zones=zones.combine(phone.zones, region),
+        purpose=PURPOSE,
+        campaign_id=campaign_id,
+        at=now,
+    )

@@ -1,0 +1,120 @@
+"""Why a lead is not dialed now, and from when it can be: the answer in words and by time.
+
+It owns that answer. It asks what a claim asks (`candidates.py`, `gate.decide`), and changes and reserves nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from dialer_core.campaigns import candidates, number_health
+from dialer_core.compliance import gate
+from dialer_core.compliance.facts import Facts
+from dialer_core.compliance.gate import Refused
+from dialer_core.compliance.rules import RulePack
+from dialer_core.errors import CommandRefusedError
+from dialer_core.settings import CampaignSettings
+from dialer_core.store import claims, leads, people
+from dialer_core.store.models import Lead
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import LeadId, LeadState, PhoneId
+
+
+@dataclass(frozen=True)
+class NumberAnswer:
+    """What the gate says of one number. `rule` is empty where it may be dialed from the lead's own time on."""
+
+    phone_id: PhoneId
+    rank: int
+    rule: str
+    reason: str
+    allowed_from: dt.datetime | None
+
+
+@dataclass(frozen=True)
+class LeadAnswer:
+    """Why a lead is not dialed now; `numbers` in the order of trying, without those that are dead or without consent."""
+
+    lead_id: LeadId
+    state: LeadState
+    reason: str
+    """What the lead itself is doing: ready, resting, in a call, waiting, finished."""
+    dialable_from: dt.datetime | None
+    """Earliest instant, in UTC, at which neither the lead's rest nor the gate stands in the way, as far as is known now; None: none is known."""
+    numbers: tuple[NumberAnswer, ...]
+
+    def words(self) -> str:
+        """Say it in one line."""
+        parts = [self.reason]
+        if self.numbers and all(one.rule for one in self.numbers):
+            parts.append(f"blocked: {self.numbers[0].reason}")
+        if self.dialable_from is not None:
+            parts.append(f"can be dialed from {self.dialable_from:%A %Y-%m-%d %H:%M} UTC")
+        return "; ".join(parts)
+
+
+def why(
+    tx: Tx, lead_id: LeadId, *, settings: CampaignSettings, pack: RulePack, now: dt.datetime
+) -> LeadAnswer:
+    """Answer for one lead.
+
+    Parameters
+    ----------
+    tx
+        A transaction; a read is enough.
+    lead_id
+        The lead.
+    settings, pack
+        Of its campaign.
+    now
+        The gate is asked for this instant, or for the end of the lead's own rest where that is later.
+
+    Raises
+    ------
+    CommandRefusedError
+        There is no such lead.
+    """
+    found = leads.with_person(tx, lead_id)
+    if found is None:
+        raise CommandRefusedError(f"there is no lead {lead_id}", "unknown")
+    lead, ready = found
+    rests_until = max(now, lead.next_at_utc) if lead.state == LeadState.DIALABLE else now
+    phones = candidates.numbers_to_try(
+        settings,
+        people.phones_of(tx, [ready.person_id])[ready.person_id],
+        claims.last_tries(tx, [lead_id]).get(lead_id),
+    )
+    requests = [candidates.request_of(ready, phone, ready.campaign_id, rests_until) for phone in phones]
+    facts = Facts.read(tx, requests, pack)
+    numbers = []
+    for phone, request in zip(phones, requests, strict=True):
+        decision = gate.decide(request, pack, facts)
+        if isinstance(decision, Refused):
+            answer = NumberAnswer(phone.id, phone.rank, decision.rule, decision.reason, decision.allowed_from)
+        else:
+            answer = NumberAnswer(phone.id, phone.rank, "", "may be dialed", rests_until)
+        numbers.append(answer)
+    times = [one.allowed_from for one in numbers if one.allowed_from is not None]
+    dialable_from = min(times, default=None) if lead.state == LeadState.DIALABLE else None
+    return LeadAnswer(
+        lead_id, LeadState(lead.state), _reason(lead, now, bool(phones)), dialable_from, tuple(numbers)
+    )
+
+
+def _reason(lead: Lead, now: dt.datetime, has_number: bool) -> str:  # noqa: FBT001 - one fact of three
+    match LeadState(lead.state):
+        case LeadState.IN_ATTEMPT:
+            return "is being called now"
+        case LeadState.WAITING:
+            return f"waits for: {lead.waiting_for}"
+        case LeadState.FINISHED:
+            return f"finished: {lead.finished_reason}"
+    if not has_number:
+        return f"has {number_health.NO_USABLE_NUMBER}"
+    if lead.next_at_utc > now:
+        why_resting = lead.blocked_rule or (
+            f"after {lead.last_outcome}" if lead.last_outcome else "scheduled"
+        )
+        return f"rests until {lead.next_at_utc:%Y-%m-%d %H:%M} UTC ({why_resting})"
+    return "ready: its turn comes by priority"
