@@ -41,13 +41,15 @@ def _plan() -> tuple[int, ...]:
 
 
 ALL_TONES_HZ = _plan()
-# Every third frequency from below, so that no agent's neighbours are all agents.
-AGENT_TONES_HZ = ALL_TONES_HZ[: 3 * AGENT_TONE_COUNT : 3]
 # The tone that a dialer plays to the agent at each bridge would pass for a customer of about its own frequency.
 CONNECT_TONE_HZ = 1046.5
+VOICE_TOP_HZ = 2000
+"""Below it a steady tone is easily told from speech, so that what stands for a customer's voice in a talk is not taken for a greeting."""
 CUSTOMER_TONES_HZ = tuple(
-    hz for hz in ALL_TONES_HZ if hz not in AGENT_TONES_HZ and abs(hz - CONNECT_TONE_HZ) >= CLEARANCE_HZ
+    hz for hz in ALL_TONES_HZ if hz <= VOICE_TOP_HZ and abs(hz - CONNECT_TONE_HZ) >= CLEARANCE_HZ
 )
+# Every second frequency above, where no customer is.
+AGENT_TONES_HZ = tuple(hz for hz in ALL_TONES_HZ if hz > VOICE_TOP_HZ)[: 2 * AGENT_TONE_COUNT : 2]
 
 
 @cache

@@ -51,7 +51,8 @@ def test_tones_keep_their_distance() -> None:
     assert min(b - a for a, b in combinations(tone_plan.ALL_TONES_HZ, 2)) >= 50
     assert all(abs(hz - n) >= 40 for hz in tone_plan.ALL_TONES_HZ for n in tone_plan.NETWORK_TONES_HZ)
     assert len(tone_plan.AGENT_TONES_HZ) >= 5
-    assert len(tone_plan.CUSTOMER_TONES_HZ) >= 30
+    # only customers with an agent speak; some more, so that a tone rests before it is lent again
+    assert len(tone_plan.CUSTOMER_TONES_HZ) >= len(tone_plan.AGENT_TONES_HZ) + 5
     assert not set(tone_plan.AGENT_TONES_HZ) & set(tone_plan.CUSTOMER_TONES_HZ)
 
 
