@@ -92,8 +92,10 @@ class Roster:
         if agent.state is AgentState.PAUSED and not agent.leg_up:
             agent.wants_ready = True
             return
-        if agent.next_state(AgentCue.READY) is AgentCell.AFTER:
+        cell = agent.next_state(AgentCue.READY)
+        if cell is not AgentCell.REFUSED:  # the last word counts: a pause or log-out asked for before is taken back
             agent.after_call, agent.after_reason = None, ""
+        if cell is AgentCell.AFTER:
             return
         self._command(agent, AgentCue.READY, "")
 
