@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -53,6 +54,12 @@ EMPTY_RETRY_S = 2.0
 """An empty hopper is asked again after so long at most: leads may have been imported meanwhile."""
 CLAIM_FAILED_RETRY_S = 1.0
 MIN_RING_S = 15.0
+STORE_BEHIND_S = 1.0
+"""A unit that the store has not taken for so long: nothing is claimed until it has."""
+LONGEST_DELAY_S = 5.0
+"""A claim that came so late that its trunk has no room for its INVITE before this is given up."""
+UNLEARNED_MAX = 4096
+"""What a pool whose campaigns rest keeps for its pacer."""
 
 
 @dataclass(slots=True)
@@ -64,7 +71,7 @@ class Pool:
     pacer: Pacer | None = None
     config: PacerConfig | None = None
     allocation: Allocation = field(default_factory=Allocation)
-    events: list[tuple[int, float]] = field(default_factory=list)
+    events: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=UNLEARNED_MAX))
     last_binding: str = ""
 
 
@@ -76,9 +83,9 @@ class Dialing:
     live
         The live attempts, as `CallFlow` keeps them.
     begin, release
-        `CallFlow`'s: take a committed attempt; end a long-ringing one.
+        `CallFlow`'s: take a committed attempt, to leave after so many seconds; end a long-ringing one.
     braked
-        Whether the independent brake is on: loop lag, store behind.
+        Whether the independent brake is on: loop lag.
     """
 
     def __init__(
@@ -90,7 +97,7 @@ class Dialing:
         workers: WorkerPool,
         *,
         live: Callable[[], Iterable[Attempt]],
-        begin: Callable[[Attempt], None],
+        begin: Callable[[Attempt, float], None],
         release: Callable[[Attempt, Outcome], None],
         braked: Callable[[], bool],
     ) -> None:
@@ -247,8 +254,11 @@ class Dialing:
             self._look_again(campaign, now_ns)
         if not running or self.draining or not self.media_ready:
             return
-        lead = max(running, key=lambda campaign: campaign.settings.weight)
-        pacer = self._pacer(pool, lead)
+        if self._store_behind():
+            for campaign in running:
+                campaign.reason = "the database does not take what is written"
+            return
+        pacer = self._pacer(pool, running)
         room = {campaign.id: self._room(campaign, now_ns) for campaign in running}
         snapshot = self._snapshot(pool, running, room, now_ns)
         pool.events.clear()
@@ -260,13 +270,17 @@ class Dialing:
         for name, count in pool.allocation.split(decision.place, weights, room).items():
             self._claim(pool, self.campaigns[name], count, now_ns)
 
-    def _pacer(self, pool: Pool, campaign: CampaignRun) -> Pacer:
-        """Return the pool's pacer; its settings are those of its heaviest running campaign."""
-        settings = campaign.settings
+    def _store_behind(self) -> bool:
+        journal = self._runtime.journal
+        return not journal.healthy or journal.oldest_wait_s > STORE_BEHIND_S
+
+    def _pacer(self, pool: Pool, running: list[CampaignRun]) -> Pacer:
+        """Return the pool's pacer; its mode is that of its heaviest running campaign, its limits are the strictest of all."""
+        settings = max(running, key=lambda campaign: campaign.settings.weight).settings
         config = PacerConfig(
             mode=settings.pacing,
-            abandonment_ceiling=campaign.ceiling,
-            agent_wait_s=campaign.agent_wait_s,
+            abandonment_ceiling=min(campaign.ceiling for campaign in running),
+            agent_wait_s=min(campaign.agent_wait_s for campaign in running),
             ring_timeout_s=settings.ring_limit_s,
             min_ring_s=min(MIN_RING_S, settings.ring_limit_s),
             ratio=settings.ratio,
@@ -312,6 +326,9 @@ class Dialing:
         def seconds(since_ns: int) -> float:
             return max(0.0, (now_ns - since_ns) / 1e9)
 
+        # A campaign that may abandon nobody now speaks for the pool: a clean neighbour must not hide it.
+        at_ceiling = [c for c in running if c.ledger_abandoned + 1 > max(c.ceiling * c.ledger_live, 1.0)]
+        ledgers = at_ceiling or running
         talking = [agent for agent in members if agent.comes_back and agent.state is not AgentState.WRAP_UP]
         return Snapshot(
             now_s=now_ns / 1e9,
@@ -327,8 +344,8 @@ class Dialing:
             + [0.0] * claiming,
             listening_age_s=[seconds(a.answered_ns) for a in placed if a.state is AttemptState.LISTENING],
             lines_free=sum(room.values()),
-            live_total=sum(campaign.ledger_live for campaign in running),
-            abandoned_total=sum(campaign.ledger_abandoned for campaign in running),
+            live_total=sum(campaign.ledger_live for campaign in ledgers),
+            abandoned_total=sum(campaign.ledger_abandoned for campaign in ledgers),
             brake=self._braked(),
             events=list(pool.events),
         )
@@ -373,17 +390,24 @@ class Dialing:
         if not trunks:
             return
         campaign.claiming += len(trunks)
-        now_utc = self._runtime.clock.utc()
+        clock = (
+            self._runtime.clock
+        )  # read when the claim is made: the gate must not judge by the time it was asked for
         future = self._runtime.journal.submit(
             lambda tx: hopper.claim(
                 tx, campaign_id=campaign.id, settings=campaign.settings, pack=campaign.pack, trunks=trunks,
-                node=self._runtime.node, boot_id=self._runtime.boot_id, now=now_utc,
+                node=self._runtime.node, boot_id=self._runtime.boot_id, now=clock.utc(),
             )
         )  # fmt: skip
-        future.add_done_callback(lambda done: self._claimed(pool, campaign, trunks, done))
+        future.add_done_callback(lambda done: self._claimed(pool, campaign, trunks, now_ns, done))
 
     def _claimed(
-        self, pool: Pool, campaign: CampaignRun, trunks: list[TrunkId], done: asyncio.Future[hopper.Claim]
+        self,
+        pool: Pool,
+        campaign: CampaignRun,
+        trunks: list[TrunkId],
+        reserved_ns: int,
+        done: asyncio.Future[hopper.Claim],
     ) -> None:
         campaign.claiming -= len(trunks)
         error = None if done.cancelled() else done.exception()
@@ -397,14 +421,14 @@ class Dialing:
         for trunk in trunks[len(claim.attempts) :]:
             self._trunks[trunk].give_back()
         for claimed in claim.attempts:
-            self.adopt(claimed, pool.key)
+            self.adopt(claimed, pool.key, reserved_ns)
         if claim.empty is not None:
             self._empty(campaign, claim.empty)
         else:
             campaign.empty_said = ""
 
-    def adopt(self, claimed: hopper.ClaimedAttempt, pool: str) -> None:
-        """Take a committed attempt whose trunk line is held; unless it must not be dialed any more, it begins."""
+    def adopt(self, claimed: hopper.ClaimedAttempt, pool: str, reserved_ns: int) -> None:
+        """Take a committed attempt whose trunk line is held since `reserved_ns`; unless it must not be dialed any more, it begins."""
         campaign = self.campaigns[claimed.campaign_id]
         attempt = Attempt(
             id=AttemptId(claimed.attempt_id), campaign_id=campaign.id, lead_id=claimed.lead_id, account_id=claimed.account_id,
@@ -412,10 +436,12 @@ class Dialing:
             leg_id=LegId(new_id()), retry_of=claimed.retry_of, language=claimed.language,
         )  # fmt: skip
         campaign.attempts += 1
-        self._begin(attempt)
+        now_ns = self._runtime.clock.mono_ns()
+        delay_s = (self._trunks[claimed.trunk].renew(reserved_ns, now_ns) - now_ns) / 1e9
+        self._begin(attempt, delay_s)
         if (
-            not campaign.dialing or self.draining or not self.media_ready
-        ):  # paused, stopped or drained between claim and now
+            not campaign.dialing or self.draining or not self.media_ready or delay_s > LONGEST_DELAY_S
+        ):  # paused, stopped or drained between claim and now, or too late
             self._release(attempt, Outcome.CANCELLED)
 
     def _empty(self, campaign: CampaignRun, why: EmptyReport) -> None:

@@ -118,10 +118,17 @@ class CallFlow:
         elif state is S.ENDED and cue is not Cue.LEG_ENDED:
             self._end(attempt, 0, 0, EndedBy.US)
 
-    def begin(self, attempt: Attempt) -> None:
-        """Take a committed attempt: ask the media plane for its socket; the INVITE follows."""
+    def begin(self, attempt: Attempt, delay_s: float) -> None:
+        """Take a committed attempt: ask the media plane for its socket, now or when its trunk takes the INVITE that follows."""
         self._machine.add(attempt)
-        self._media.send(OpenLeg(leg_id=attempt.leg_id, kind=LegKind.CUSTOMER))
+        if delay_s:
+            self._runtime.later(delay_s, lambda: self._open(attempt))
+        else:
+            self._open(attempt)
+
+    def _open(self, attempt: Attempt) -> None:
+        if attempt.state is S.COMMITTED:  # not released while it waited
+            self._media.send(OpenLeg(leg_id=attempt.leg_id, kind=LegKind.CUSTOMER))
 
     def release(self, attempt: Attempt, outcome: Outcome) -> None:
         """End an attempt; `outcome` is stored unless what has happened says otherwise (a talk stays `connected`)."""

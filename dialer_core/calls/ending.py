@@ -16,10 +16,12 @@ from dialer_core.calls.outcome import TRUNK_FAULTS, outcome_of_response
 from dialer_core.calls.trunks import Trunks
 from dialer_core.campaigns import hopper, recycle
 from dialer_core.campaigns.run import CampaignRun
+from dialer_core.errors import StoreError
 from dialer_core.events import AttemptEnded, AttemptReleased, Event
 from dialer_core.runtime import Runtime
 from dialer_core.store import attempts as attempt_rows
 from dialer_core.store import legs as leg_rows
+from dialer_core.store.errors import DatabaseAwayError
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import CampaignId, EndedBy, Outcome, TrunkId
 
@@ -54,7 +56,7 @@ class Ending:
     Parameters
     ----------
     on_retry
-        Called with the new attempt where a failed trunk was followed by another.
+        Called with the new attempt where a failed trunk was followed by another, the failed one, and when the new trunk's line was taken.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class Ending:
         campaigns: dict[CampaignId, CampaignRun],
         trunks: Trunks,
         *,
-        on_retry: Callable[[hopper.ClaimedAttempt, Attempt], None],
+        on_retry: Callable[[hopper.ClaimedAttempt, Attempt, int], None],
     ) -> None:
         self._runtime = runtime
         self._campaigns = campaigns
@@ -71,7 +73,7 @@ class Ending:
         self._on_retry = on_retry
 
     def store(self, attempt: Attempt, outcome: Outcome, code: int, q850: int, by: EndedBy) -> None:
-        """Store the outcome and what follows from it in one unit; it never fails halfway."""
+        """Store the outcome and what follows from it in one unit. Where that cannot be stored, the outcome alone is: no attempt stays alive (I2)."""
         campaign = self._campaigns[attempt.campaign_id]
         now_ns, now_utc = self._runtime.clock.mono_ns(), self._runtime.clock.utc()
         talk_ms = attempt.talk_ns // 1_000_000
@@ -101,23 +103,34 @@ class Ending:
         )
         attempt_id, live, abandoned, talked, leg_id, placed = snapshot
 
-        def write(tx: Tx) -> hopper.ClaimedAttempt | None:
+        def end(tx: Tx) -> None:
             attempt_rows.end(
                 tx, attempt_id, outcome=outcome, sip_code=code, q850=q850, ended_by=by, at_utc=now_utc, at_mono_ns=now_ns,
                 live_answer=live, abandoned=abandoned,
             )  # fmt: skip
             if placed:
                 leg_rows.end(tx, leg_id, at_utc=now_utc, sip_code=code)
+
+        def write(tx: Tx) -> hopper.ClaimedAttempt | None:
+            end(tx)
             recycle.settle(
                 tx, attempt_id=attempt_id, outcome=outcome, live_answer=live, abandoned=abandoned, talked=talked,
                 settings=campaign.settings, pack=campaign.pack, now=now_utc,
             )  # fmt: skip
-            if retry_trunk is None:
+            return None if retry_trunk is None else retry(tx, retry_trunk)
+
+        def retry(tx: Tx, trunk: TrunkId) -> hopper.ClaimedAttempt | None:
+            try:
+                with tx.savepoint():
+                    claimed = hopper.reclaim(
+                        tx, ended_attempt_id=attempt_id, trunk=trunk, settings=campaign.settings, pack=campaign.pack,
+                        node=self._runtime.node, boot_id=self._runtime.boot_id, now=self._runtime.clock.utc(),
+                    )  # fmt: skip
+            except DatabaseAwayError:
+                raise
+            except StoreError as error:  # the end itself stands
+                log.exception("failover_not_stored", attempt_id=attempt_id, error=type(error).__name__)
                 return None
-            claimed = hopper.reclaim(
-                tx, ended_attempt_id=attempt_id, trunk=retry_trunk, settings=campaign.settings, pack=campaign.pack,
-                node=self._runtime.node, boot_id=self._runtime.boot_id, now=now_utc,
-            )  # fmt: skip
             return claimed if isinstance(claimed, hopper.ClaimedAttempt) else None
 
         def stored(done: asyncio.Future[hopper.ClaimedAttempt | None]) -> None:
@@ -130,11 +143,12 @@ class Ending:
                     error=type(error).__name__,
                     exc_info=error,
                 )
+                self._runtime.store(end, *events)
             if retry_trunk is not None:
                 if claimed is None:
                     self._trunks[retry_trunk].give_back()
                 else:
-                    self._on_retry(claimed, attempt)
+                    self._on_retry(claimed, attempt, now_ns)
 
         self._runtime.journal.submit(write, *events).add_done_callback(stored)
         log.info(

@@ -6,6 +6,7 @@ the attempt has ended; a token is taken at the reservation, so that an INVITE ca
 
 from __future__ import annotations
 
+import bisect
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -45,16 +46,35 @@ class Trunk:
         """The stretch that a token stays taken: a second, or longer for a rate below one."""
         return int(WINDOW_NS / min(1.0, self.settings.calls_per_second))
 
+    @property
+    def _rate(self) -> int:
+        """INVITEs within one such stretch."""
+        return max(1, int(self.settings.calls_per_second))
+
     def tokens_free(self, now_ns: int) -> int:
         """INVITEs that may leave now without breaking the limit in any second."""
         while self._tokens and self._tokens[0] <= now_ns - self._window_ns:
             self._tokens.popleft()
-        return max(0, max(1, int(self.settings.calls_per_second)) - len(self._tokens))
+        return max(0, self._rate - len(self._tokens))
 
     def take(self, now_ns: int) -> None:
         """Take a line and a token."""
         self.lines_used += 1
-        self._tokens.append(now_ns)
+        bisect.insort(self._tokens, now_ns)
+
+    def renew(self, taken_ns: int, now_ns: int) -> int:
+        """Change a token taken earlier for the first moment from now on at which one more INVITE may leave; return that moment.
+
+        The writer may have held a claim up for seconds: its INVITE must not leave together with those of later seconds.
+        """
+        self.tokens_free(now_ns)
+        if taken_ns in self._tokens:
+            self._tokens.remove(taken_ns)
+        at_ns = max(now_ns, self._tokens[-1]) if self._tokens else now_ns
+        if len(self._tokens) >= self._rate:
+            at_ns = max(at_ns, self._tokens[-self._rate] + self._window_ns)
+        self._tokens.append(at_ns)
+        return at_ns
 
     def give_back(self) -> None:
         """Return a line."""
