@@ -138,6 +138,16 @@ class Floor:
         self.engine = CallLoop(runtime, self.settings, self.packs, {})
         await self.engine.recover()
         self._running = self.loop.create_task(self.engine.run())
+        self.attach_media()
+        for name in self.worker_names:
+            self.attach_worker(name)
+        if login:
+            for name in self.settings.agents:
+                self.engine.login(name)
+
+    def attach_media(self) -> None:
+        """Say hello as a media plane without any leg."""
+        self.carrier.opened.clear()
         self.engine.media.link = self.carrier  # type: ignore[assignment]
         self.engine.media.receive(
             MediaHello(
@@ -147,11 +157,10 @@ class Floor:
                 prompts=("connect", "abandonment-es", "abandonment-en"),
             )
         )
-        for name in self.worker_names:
-            self.attach_worker(name)
-        if login:
-            for name in self.settings.agents:
-                self.engine.login(name)
+
+    def lose_media(self) -> None:
+        """Let the media plane die; commands to it go nowhere until `attach_media`."""
+        self.engine.media.closed()
 
     def attach_worker(self, name: WorkerId) -> None:
         """Say hello as a worker."""
@@ -199,7 +208,12 @@ class Floor:
         await self._running
 
     def close(self) -> None:
-        """Close store and loop."""
+        """Close store and loop; what a failed test has left running is cancelled first."""
+        left = asyncio.all_tasks(self.loop)
+        for task in left:
+            task.cancel()
+        if left:
+            self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         self.journal.close()
         self.database.dispose()
         self.loop.close()
