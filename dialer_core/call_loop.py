@@ -249,9 +249,7 @@ class CallLoop:
         ):
             try:
                 part()
-            except (
-                Exception
-            ) as error:  # a part that fails must not end every call, nor keep the others from their work
+            except Exception as error:  # no part that fails may end calls, or keep the others waiting
                 log.exception("step_failed", part=part.__name__, error=type(error).__name__)
 
     def _call_softphones(self) -> None:

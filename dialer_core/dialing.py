@@ -390,9 +390,8 @@ class Dialing:
         if not trunks:
             return
         campaign.claiming += len(trunks)
-        clock = (
-            self._runtime.clock
-        )  # read when the claim is made: the gate must not judge by the time it was asked for
+        # Read when the claim is made: the gate must not judge by the time it was asked for.
+        clock = self._runtime.clock
         future = self._runtime.journal.submit(
             lambda tx: hopper.claim(
                 tx, campaign_id=campaign.id, settings=campaign.settings, pack=campaign.pack, trunks=trunks,
