@@ -16,7 +16,7 @@ import itertools
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ import structlog
 import uvicorn
 
 from dialer_core.clock import SystemClock
+from dialer_core.compliance.packs import load_packs
+from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import CommandRefusedError, ConfigError, DialerError, NotRunningError, StartError
 from dialer_core.event_tail import EventTail
 from dialer_core.events import Event
@@ -34,7 +36,7 @@ from dialer_core.ipc.channel import Link
 from dialer_core.ipc.messages import EngineToHost, EventsCommitted, HostCommand, HostReply, HostToEngine
 from dialer_core.log_setup import configure_logging
 from dialer_core.plugin_api import EngineHandle
-from dialer_core.plugin_host import PluginHost, installed, load
+from dialer_core.plugin_host import Plugin, PluginHost, installed, load
 from dialer_core.settings import Settings, load_settings
 from dialer_core.store.database import Database, open_database
 
@@ -189,6 +191,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """
     dialer = settings.dialer
     plugins_found = load(dialer.plugins.enabled, installed())
+    packs = load_packs(settings.directory / "compliance") if settings.campaigns else {}
     tokens = Tokens(ensure_token(settings.token_file))
     with contextlib.closing(bind_http(dialer.http.bind, dialer.http.port)) as listener:
         database = open_database(settings.store_url, node=dialer.node.name)
@@ -198,6 +201,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                 settings,
                 stop,
                 plugins_found=plugins_found,
+                packs=packs,
                 tokens=tokens,
                 listener=listener,
                 database=database,
@@ -210,7 +214,8 @@ async def _serve(
     settings: Settings,
     stop: asyncio.Event,
     *,
-    plugins_found: Sequence[Any],
+    plugins_found: Sequence[Plugin],
+    packs: Mapping[str, RulePack],
     tokens: Tokens,
     listener: socket.socket,
     database: Database,
@@ -230,7 +235,9 @@ async def _serve(
     attaching = asyncio.create_task(link.run(), name="engine-link")
     try:
         await plugins.start()
-        parts = ApiParts(engine=engine, database=database, plugins=plugins.views)
+        parts = ApiParts(
+            engine=engine, database=database, plugins=plugins.views, settings=settings, packs=packs
+        )
         app = create_app(parts, tokens, await plugins.routes())
         server = _Server(
             uvicorn.Config(

@@ -20,14 +20,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dialer_core.campaigns import dnc_import, leads_import
 from dialer_core.campaigns.leads_import import understood_columns
+from dialer_core.campaigns.why import why
 from dialer_core.clock import SystemClock
 from dialer_core.commands.invocation import Invocation, example, invocation
-from dialer_core.errors import ConfigError
+from dialer_core.compliance.packs import load_packs
+from dialer_core.errors import CommandRefusedError, ConfigError
 from dialer_core.log_setup import configure_logging
 from dialer_core.settings import Settings
 from dialer_core.store import campaigns as campaign_rows
+from dialer_core.store import leads as lead_rows
+from dialer_core.store import people
 from dialer_core.store.database import Database, open_database
-from dialer_core.vocabulary import CampaignId
+from dialer_core.vocabulary import CampaignId, LeadId
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 MOST_REASONS = 8
@@ -79,6 +83,15 @@ def _progress(call: Invocation) -> Iterator[Callable[[leads_import.Progress], No
             bar.update(task, description=what, total=at.bytes_total, completed=at.bytes_read, rows=at.rows)
 
         yield tell
+
+
+def _campaign_name(settings: Settings, name: str) -> CampaignId:
+    """Return the campaign's id; ConfigError with the known ones where there is none."""
+    if name not in settings.campaigns:
+        known = ", ".join(sorted(settings.campaigns)) or "none"
+        place = settings.directory / "campaigns"
+        raise ConfigError(f"--campaign: {name!r} has no file in {place}; known are: {known}")
+    return CampaignId(name)
 
 
 def _mapping(pairs: tuple[str, ...]) -> dict[str, str] | None:
@@ -141,16 +154,12 @@ def import_leads(
         call.table(("column", "taken for"), list(columns.items()))
         return 0
     settings = call.settings
-    if campaign not in settings.campaigns:
-        known = ", ".join(sorted(settings.campaigns)) or "none"
-        raise ConfigError(
-            f"--campaign: {campaign!r} has no file in {settings.directory / 'campaigns'}; known are: {known}"
-        )
+    name = _campaign_name(settings, campaign)
     with _store(settings) as database, _progress(call) as tell:
         report = leads_import.import_leads(
             database,
             file,
-            CampaignId(campaign),
+            name,
             clock=SystemClock(),
             strict=strict,
             reject_dir=settings.state_dir / "rejects",
@@ -179,6 +188,38 @@ def import_leads(
             )
     _say_rejects(call, report)
     return 1 if report.refused else 0
+
+
+@leads.command("why", epilog=example("dialer leads why A-1 --campaign cobranza"))
+@click.argument("account")
+@click.option("--campaign", required=True, metavar="NAME", help="On whose list.")
+@click.option("--portfolio", default="default", show_default=True, help="The account's portfolio.")
+@invocation
+def why_not_dialed(call: Invocation, account: str, *, campaign: str, portfolio: str) -> None:
+    """Say why an account's lead is not dialed now, and from when it can be.
+
+    ACCOUNT is its number in your file.
+    """
+    settings = call.settings
+    name = _campaign_name(settings, campaign)
+    packs = load_packs(settings.directory / "compliance")
+    its = settings.campaigns[name]
+    with _store(settings) as database, database.read() as tx:
+        found = people.accounts_by_external_id(tx, portfolio, [account]).get(account)
+        lead = lead_rows.by_account(tx, name, [found["id"]]).get(found["id"]) if found else None
+        if lead is None:
+            raise CommandRefusedError(
+                f"account {account} (portfolio {portfolio}) has no lead in {campaign}", "unknown"
+            )
+        if its.rule_pack not in packs:
+            raise ConfigError(f"campaign {campaign}: rule_pack: {its.rule_pack!r} is not in compliance/")
+        said = why(tx, LeadId(lead.id), settings=its, pack=packs[its.rule_pack], now=SystemClock().utc())
+    call.give(said)
+    call.say(f"{account}: {said.words()}")
+    call.table(
+        ("number", "may be dialed", "rule", "why"),
+        [(one.rank, one.allowed_from or "-", one.rule or "-", one.reason) for one in said.numbers],
+    )
 
 
 @dnc.command("import", epilog=example("dialer dnc import reus.csv --source 'REUS 2026-01'"))

@@ -6,7 +6,7 @@ It owns no route.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -15,17 +15,17 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 from starlette.responses import Response
 
-from dialer_core.events import StoredEvent
+from dialer_core.compliance.rules import RulePack
 from dialer_core.http.problems import MEDIA_TYPE, Problem, ProblemDocument
 from dialer_core.http.tokens import Principal, Scope
-from dialer_core.plugin_api import AgentView, CallView, CampaignView, EngineHandle, Snapshot
+from dialer_core.plugin_api import EngineHandle
 from dialer_core.plugin_host import PluginView
+from dialer_core.settings import Settings
 from dialer_core.store.database import Database
-from dialer_core.store.events import EventPage
 
 REF = "#/components/schemas/{name}"
-SHAPES = (Snapshot, CampaignView, AgentView, CallView, PluginView, StoredEvent, EventPage, ProblemDocument)
-"""Shapes of answers, described once, by msgspec, and put into the OpenAPI document."""
+_shapes: dict[str, Any] = {}
+"""Schemas of the answers' structs, written by msgspec, for the OpenAPI document; `shape` enters them."""
 
 
 @dataclass(slots=True)
@@ -35,6 +35,9 @@ class ApiParts:
     engine: EngineHandle
     database: Database
     plugins: Callable[[], Sequence[PluginView]]
+    settings: Settings
+    packs: Mapping[str, RulePack]
+    """Rule packs by name."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the host stops: streams end."""
     streams: int = 0
@@ -81,7 +84,8 @@ def answer(value: Any) -> Response:
 
 def shape(kind: Any, description: str) -> dict[int | str, dict[str, Any]]:
     """Return a route's `responses`: a good answer's shape, and that every error is a problem document."""
-    (schema,), _ = msgspec.json.schema_components([kind], ref_template=REF)
+    (schema, _), found = msgspec.json.schema_components([kind, ProblemDocument], ref_template=REF)
+    _shapes.update(found)
     return {
         200: {"description": description, "content": {"application/json": {"schema": schema}}},
         "default": {
@@ -92,5 +96,5 @@ def shape(kind: Any, description: str) -> dict[int | str, dict[str, Any]]:
 
 
 def components() -> dict[str, Any]:
-    """Return the schemas of every shape, for the OpenAPI document."""
-    return dict(msgspec.json.schema_components(SHAPES, ref_template=REF)[1])
+    """Return the schemas of every shape that a route has named, for the OpenAPI document."""
+    return dict(_shapes)

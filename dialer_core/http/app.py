@@ -13,13 +13,20 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute
 
-from dialer_core.http import agents, calls, campaigns, events, problems, system
+from dialer_core.http import agents, calls, campaigns, events, leads, problems, system
 from dialer_core.http.answers import ApiParts, components
 from dialer_core.http.guard import PREFIX, Guard
 from dialer_core.http.tokens import Tokens
 from dialer_core.plugin_host import Plugin
 
-CORE_ROUTERS = (campaigns.router, agents.router, calls.router, events.router, system.router)
+CORE_ROUTERS = (
+    campaigns.router,
+    agents.router,
+    calls.router,
+    leads.router,
+    events.router,
+    system.router,
+)
 
 
 def create_app(parts: ApiParts, tokens: Tokens, plugin_routes: Sequence[tuple[Plugin, Any]] = ()) -> FastAPI:

@@ -225,6 +225,23 @@ def test_leads_and_lists_come_in_with_their_rejects(config: Path, tmp_path: Path
     assert invoke("verify", *where).exit_code == 0
 
 
+def test_why_a_lead_is_not_dialed_is_told_in_words(config: Path, tmp_path: Path) -> None:
+    """A lead on the do-not-call list says so; an account that is on no list is status 1."""
+    (tmp_path / "leads.csv").write_text(
+        "cuenta,nombre,telefono,zona\nA1,Uno,55 0000 0101,America/Mexico_City\n"
+    )
+    (tmp_path / "dnc.csv").write_text("5500000101\n")
+    where = ("--campaign", "cobranza", "--config", str(config))
+    assert invoke("leads", "import", str(tmp_path / "leads.csv"), *where).exit_code == 0
+    assert invoke("dnc", "import", str(tmp_path / "dnc.csv"), *where[2:]).exit_code == 0
+    said = json.loads(invoke("leads", "why", "A1", "--json", *where).stdout)
+    assert said["numbers"][0]["rule"] == "do_not_call"
+    assert "A1: " in invoke("leads", "why", "A1", *where).stdout
+    missing = invoke("leads", "why", "A2", *where)
+    assert missing.exit_code == 1
+    assert "has no lead in cobranza" in missing.stderr
+
+
 def test_an_unknown_campaign_or_event_is_told_with_the_known_ones(config: Path, tmp_path: Path) -> None:
     """Names that do not exist are status 2 with those that do."""
     file = tmp_path / "leads.csv"

@@ -206,7 +206,7 @@ async def test_a_token_without_the_scope_is_refused(tmp_path: Path) -> None:
 
     async with running_host(tmp_path) as running:
         await running.attached()
-        app = create_app(ApiParts(_handle_of(running), running.database, list), Readers("t"))
+        app = create_app(_parts(_handle_of(running), running.database), Readers("t"))
         transport = httpx2.ASGITransport(app=app)
         async with httpx2.AsyncClient(
             transport=transport, base_url="http://t", headers={"Authorization": "Bearer t"}
@@ -217,6 +217,10 @@ async def test_a_token_without_the_scope_is_refused(tmp_path: Path) -> None:
         assert "scope control" in refused.json()["detail"]
         assert allowed.status_code == 200
         assert all(command.name == "status" for command in running.engine.commands)
+
+
+def _parts(engine: Any = None, database: Any = None) -> ApiParts:
+    return ApiParts(engine=engine, database=database, plugins=list, settings=None, packs={})  # type: ignore[arg-type]
 
 
 def _handle_of(running: Any) -> Any:
@@ -240,7 +244,7 @@ def test_a_plugin_cannot_take_a_route(path: str) -> None:
         router.add_api_route(path, lambda: None)
         routers.append(router)
     first, second = Plugin("first", ""), Plugin("second", "")
-    create_app(ApiParts(None, None, list), Tokens("t"), [(first, routers[0]), (second, routers[1])])  # type: ignore[arg-type]
+    create_app(_parts(), Tokens("t"), [(first, routers[0]), (second, routers[1])])  # type: ignore[arg-type]
     assert second.state is PluginState.DISABLED
     assert f"GET {path} is taken" in second.reason
     assert (first.state is PluginState.DISABLED) == (path == "/api/v1/status")
@@ -249,7 +253,7 @@ def test_a_plugin_cannot_take_a_route(path: str) -> None:
 def test_a_plugin_that_returns_no_router_is_disabled() -> None:
     """Whatever else a plugin returns as routes is told in its state."""
     plugin = Plugin("odd", "")
-    create_app(ApiParts(None, None, list), Tokens("t"), [(plugin, "routes")])  # type: ignore[arg-type]
+    create_app(_parts(), Tokens("t"), [(plugin, "routes")])  # type: ignore[arg-type]
     assert "returned a str" in plugin.reason
 
 
@@ -258,14 +262,14 @@ async def test_a_route_that_raises_is_a_problem_without_its_text() -> None:
     stream = io.StringIO()
     configure_logging(level="debug", log_format="json", process="host", stream=stream)
 
-    text = "".join(["Ju", "an owes 500"])  # not on the line that the trace shows
+    text = "Juan {} 500".format("owes")  # not on the line that the trace shows
 
     def broken() -> None:
         raise KeyError(text)
 
     router = APIRouter()
     router.add_api_route("/broken", broken)
-    app = create_app(ApiParts(None, None, list), Tokens("t"), [(Plugin("p", ""), router)])  # type: ignore[arg-type]
+    app = create_app(_parts(), Tokens("t"), [(Plugin("p", ""), router)])  # type: ignore[arg-type]
     async with httpx2.AsyncClient(
         transport=httpx2.ASGITransport(app=app), base_url="http://t", headers={"Authorization": "Bearer t"}
     ) as client:
