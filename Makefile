@@ -16,7 +16,7 @@ PYTEST ?= -m 'not soak'
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help install demo test lint types contracts format soak lock clean
+.PHONY: help install demo test lint types contracts format docs soak lock clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -41,6 +41,10 @@ contracts: install ## who may import whom (the layer list in pyproject.toml)
 format: install ## put the sources into the one format
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
+
+docs: install ## write the reference pages of docs/ from the code
+	@$(BIN)/python -m dialer_core.commands.docs
+	@$(BIN)/python -m tools.make_docs
 
 soak: install ## the long runs that `make test` leaves out
 	@$(BIN)/python -m pytest -m soak --timeout=0
