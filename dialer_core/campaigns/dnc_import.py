@@ -26,6 +26,7 @@ from dialer_core.vocabulary import RestrictionKind, RestrictionScope
 log = structlog.get_logger(__name__)
 
 BATCH_NUMBERS = 500
+_HEADERS = frozenset({*HEADERS[PHONE], "numero", "number", "num"})
 
 
 @dataclass(slots=True)
@@ -164,7 +165,7 @@ def _number_column(source: CsvFile, country: str) -> tuple[int, str]:
     cells = [cell.strip() for cell in first[0].cells]
     for index, cell in enumerate(cells):
         folded = fold(cell)
-        if folded in HEADERS[PHONE] or folded.rstrip("0123456789").rstrip("_") in HEADERS[PHONE]:
+        if folded.rstrip("0123456789").rstrip("_") in _HEADERS:
             return index, cell
     for index, cell in enumerate(cells):
         try:

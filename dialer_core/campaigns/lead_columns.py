@@ -25,28 +25,32 @@ HEADERS: dict[str, tuple[str, ...]] = {
         "id_cuenta", "id_credito", "id",
     ),
     "person_id": (
-        "person_id", "persona", "id_persona", "cliente", "id_cliente", "cliente_id", "numero_de_cliente", "no_cliente",
-        "client_id", "customer_id", "customer", "client",
+        "person_id", "id_persona", "id_cliente", "cliente_id", "numero_de_cliente", "num_cliente", "no_cliente", "client_id",
+        "customer_id",
     ),
+    "client": ("cliente", "client", "customer", "persona", "person"),
     "name": ("nombre", "nombre_completo", "nombre_cliente", "nombre_del_cliente", "deudor", "name", "full_name", "debtor", "customer_name"),
     "phone": (
-        "telefono", "tel", "phone", "phone_number", "telephone", "numero", "numero_telefonico", "celular", "cel", "movil", "mobile",
+        "telefono", "tel", "phone", "phone_number", "telephone", "numero_telefonico", "celular", "cel", "movil", "mobile",
         "cell", "cellphone", "telefono_celular", "telefono_movil", "telefono_casa", "casa", "home", "home_phone", "telefono_trabajo",
-        "trabajo", "oficina", "telefono_oficina", "work", "work_phone", "telefono_referencia", "telefono_fijo", "fijo", "lada_telefono",
+        "trabajo", "oficina", "telefono_oficina", "work", "work_phone", "telefono_fijo", "fijo", "lada_telefono",
     ),
     "balance": ("saldo", "saldo_total", "saldo_vencido", "adeudo", "deuda", "monto", "balance", "amount", "amount_due", "debt"),
     "currency": ("moneda", "divisa", "currency"),
     "days_past_due": ("dias_mora", "dias_de_mora", "dias_atraso", "dias_de_atraso", "dias_vencidos", "mora", "days_past_due", "dpd"),
     "due_date": ("fecha_vencimiento", "fecha_de_vencimiento", "vencimiento", "due_date", "fecha_limite"),
-    "creditor": ("acreedor", "banco", "empresa", "creditor", "bank", "otorgante"),
+    "creditor": ("acreedor", "banco", "creditor", "bank", "otorgante"),
     "product": ("producto", "product", "tipo_credito", "tipo_de_credito"),
-    "portfolio": ("cartera", "portafolio", "portfolio", "despacho"),
+    "portfolio": ("cartera", "portafolio", "portfolio"),
     "priority": ("prioridad", "priority", "score", "puntaje"),
     "zone": ("zona", "zona_horaria", "zone", "time_zone", "timezone"),
     "state": ("estado", "entidad", "entidad_federativa", "state", "region"),
     "language": ("idioma", "lengua", "language", "lang"),
 }  # fmt: skip
-"""Field to the header names it goes by: lower case, without accents, `_` for anything else. A phone's may end in a number."""
+"""Field to the header names it goes by: lower case, without accents, `_` for anything else. A phone's may end in a number.
+
+`client` is an id where it holds a digit, and else a name; `state` is a region where it holds a Mexican state, and else an attribute.
+"""
 
 PHONE = "phone"
 IGNORED = "-"
@@ -55,14 +59,17 @@ IGNORED = "-"
 _BY_HEADER = {header: name for name, headers in HEADERS.items() for header in headers}
 _PHONE_WORDS = frozenset({"tel", "telefono", "cel", "celular", "movil", "phone", "mobile", "telephone"})
 _ABOUT_A_PHONE = frozenset(
-    ["tipo", "type", "valido", "valid", "estatus", "status", "ext", "extension", "lada", "compania", "operador", "carrier", "contactos", "intentos"]
-)
-"""With one of these, a header such as `tipo_telefono` speaks of a phone and does not hold its number."""
+    {
+        "tipo", "type", "valido", "valid", "estatus", "status", "ext", "extension", "lada", "compania", "operador", "carrier",
+        "contactos", "intentos", "referencia", "referencias", "ref", "aval", "conyuge", "familiar", "contacto", "reference",
+        "guarantor", "spouse",
+    }
+)  # fmt: skip
+"""With one of these, a header such as `tipo_telefono` or `telefono_referencia` speaks of a phone, or of somebody else's: it is not dialed."""
 _KINDS = {
     "mobile": ("cel", "movil", "mobile"),
     "home": ("casa", "home", "fijo"),
     "work": ("trabajo", "oficina", "work"),
-    "reference": ("referencia",),
 }
 _LANGUAGES = {
     "es": ("es", "espanol", "spanish", "castellano"),
@@ -163,6 +170,8 @@ class Columns:
                     row.phones.append(PhoneCell(e164, self._kinds[index], len(row.phones)))
         elif name in {"external_id", "portfolio", "person_id", "name"}:
             setattr(row, name, value)
+        elif name == "client":
+            _take_client(row, value)
         elif name == "language":
             row.language = _language(value)
         elif name == "priority":
@@ -243,6 +252,14 @@ def _guess(header: str) -> str:
 
 def _kind(folded: str) -> str:
     return next((kind for kind, parts in _KINDS.items() if any(part in folded for part in parts)), "unknown")
+
+
+def _take_client(row: LeadRow, value: str) -> None:
+    """A column `cliente` holds ids in some files and names in others. Taken for an id, a name would make one person of two namesakes."""
+    if any(char.isdigit() for char in value):
+        row.person_id = row.person_id or value
+    else:
+        row.name = row.name or value
 
 
 def _numbers(cell: str) -> list[str]:

@@ -28,6 +28,10 @@ def read(header: str, cell: str) -> tuple[LeadRow, list[tuple[str, str, bool]]]:
         ("NÚMERO DE CUENTA", "external_id"),
         ("account_id", "external_id"),
         ("Id Cliente", "person_id"),
+        ("Cliente", "client"),
+        ("Teléfono de referencia", "telefono_de_referencia"),
+        ("Tipo de teléfono", "tipo_de_telefono"),
+        ("Celular del aval", "celular_del_aval"),
         ("Nombre completo", "name"),
         ("Debtor", "name"),
         ("Teléfono", "phone"),
@@ -140,6 +144,16 @@ def test_zones_and_states() -> None:
     assert read("estado", "Q. Roo")[0].region == "MX-ROO"
     row, problems = read("estado", "activo")
     assert (row.region, row.attributes, problems) == (None, {"state": "activo"}, [])
+
+
+def test_a_client_is_an_id_or_a_name() -> None:
+    """`cliente` with a digit is the person's id; without one it is a name, so that two namesakes never become one person."""
+    row = read("cliente", "C-1009")[0]
+    assert (row.person_id, row.name) == ("C-1009", None)
+    row = read("cliente", "Juan Pérez")[0]
+    assert (row.person_id, row.name) == (None, "Juan Pérez")
+    row, _ = columns("telefono", "nombre", "cliente").read(2, ["5512345678", "Ana", "Juan"])
+    assert row.name == "Ana"
 
 
 def test_several_phones() -> None:
