@@ -30,6 +30,7 @@ from dialer_core.http.tokens import read_token
 from dialer_core.settings import Settings, load_settings
 from dialer_core.store import campaigns, models
 from dialer_core.store.database import Database, open_database
+from dialer_core.verify import verify_store
 from dialer_core.vocabulary import CampaignId
 from tests.e2e.ports import Ports
 from tests.polling import wait_until
@@ -161,9 +162,10 @@ class Dialer:
                 [*DIALER, "run", "--config", str(self.config)],
                 cwd=ROOT, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
-        self.until(self._is_up, START_LIMIT_S, "the dialer to be up")
+        self.until(self.is_up, START_LIMIT_S, "the dialer to be up")
 
-    def _is_up(self) -> bool:
+    def is_up(self) -> bool:
+        """Say whether the API answers and the engine has workers and media plane."""
         if self._client is None:
             with suppress(Exception):
                 token = read_token(self.settings.token_file)
@@ -217,9 +219,11 @@ class Dialer:
         """Stop it if it runs, end what is left of it, and fail if anything was."""
         try:
             if self.process is not None and self.process.poll() is None:
-                self.terminate()
-                with suppress(subprocess.TimeoutExpired):
-                    self.wait_end()
+                for patience_s in (5.0, STOP_LIMIT_S):  # asked twice, it ends the talks of a test that failed
+                    self.terminate()
+                    with suppress(subprocess.TimeoutExpired):
+                        self.wait_end(patience_s)
+                        break
             left = self.processes()
             for pid in left:
                 with suppress(ProcessLookupError):
@@ -252,17 +256,20 @@ class Dialer:
         lines = (json.loads(line) for line in self.log().splitlines() if line.startswith("{"))
         return [line for line in lines if line.get("event") == event]
 
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx2.Response:
+        """Ask the API, and return what it answers, whatever that is."""
+        assert self._client is not None
+        return self._client.request(method, path, json=body)
+
     def get(self, path: str) -> Any:
         """GET of the API; AssertionError where it does not say 200."""
-        assert self._client is not None
-        answer = self._client.get(path)
+        answer = self.ask("GET", path)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def post(self, path: str, **body: Any) -> Any:
         """POST of the API; AssertionError where it does not say 200."""
-        assert self._client is not None
-        answer = self._client.post(path, json=body)
+        answer = self.ask("POST", path, body)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -283,7 +290,7 @@ class Dialer:
         return next(trunk for trunk in self.status()["trunks"] if trunk["id"] == name)
 
     def login(self, *names: str) -> None:
-        """Log agents in, until they are ready."""
+        """Log agents in, until they are ready; whoever is `auto_ready` has been since the start."""
         for name in names:
             if self.agent(name)["state"] == "logged_out":
                 self.post(f"/agents/{name}/login")
@@ -304,6 +311,24 @@ class Dialer:
         self.until(
             lambda: sum(self.campaign()["outcomes"].values()) >= count, timeout_s, f"{count} attempts to end"
         )
+
+    def ended(self, to: str, count: int = 1, timeout_s: float = 20.0) -> list[Any]:
+        """Wait until so many attempts at a number are stored as ended, and return all of them."""
+
+        def all_ended() -> list[Any] | None:
+            attempts = self.attempts(to)
+            return attempts if len(attempts) >= count and all(a.outcome for a in attempts) else None
+
+        return self.until(all_ended, timeout_s, f"{count} attempts at a number to end")
+
+    def in_state(self, to: str, state: str) -> Any:
+        """Wait until the last attempt at a number is stored to be in a state, and return it."""
+
+        def stored() -> Any:
+            attempts = self.attempts(to)
+            return attempts[-1] if attempts and attempts[-1].state == state else None
+
+        return self.until(stored, 10.0, f"an attempt to be {state}")
 
     # --- what it stored ------------------------------------------------------------------------------------------------
 
@@ -345,8 +370,6 @@ class Dialer:
 
     def verify(self) -> None:
         """Fail with every violated invariant of the store and the logs."""
-        from dialer_core.verify import verify_store  # noqa: PLC0415 - the last thing a test needs
-
         report = verify_store(
             self.database,
             packs=load_packs(self.config / "compliance"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,7 @@ def _longest_run(flags: NDArray[np.bool_]) -> slice:
 
 
 def _steps(packets: list[Rtp]) -> tuple[Counter[int], Counter[int]]:
-    pairs = list(zip(packets, packets[1:], strict=False))
+    pairs = list(pairwise(packets))
     return (
         Counter((b.sequence - a.sequence) & 0xFFFF for a, b in pairs),
         Counter((b.timestamp - a.timestamp) & 0xFFFFFFFF for a, b in pairs),

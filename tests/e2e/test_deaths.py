@@ -1,0 +1,159 @@
+"""A process of the dialer is killed in the middle of its work: what ends, what goes on, and what comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.desk import Desk, open_desk
+from tests.e2e.scenario import RingOut
+from tests.e2e.sounds import Sounds
+from tests.skips import requires_program
+
+pytestmark = [pytest.mark.sip, requires_program("sipp"), requires_program("baresip")]
+
+RINGS = 2
+"""Suffix of people who never answer."""
+
+
+@pytest.fixture(scope="module")
+def shared_desk(tmp_path_factory: pytest.TempPathFactory, sounds: Sounds) -> Iterator[Desk]:
+    """Yield the floor of this module."""
+    with open_desk(tmp_path_factory.mktemp("deaths"), sounds, agents=2, others={RINGS: (RingOut(),)}) as desk:
+        yield desk
+
+
+@pytest.fixture
+def desk(shared_desk: Desk) -> Iterator[Desk]:
+    """Yield it in order."""
+    shared_desk.tidy()
+    yield shared_desk
+    shared_desk.tidy()
+
+
+def _kill(desk: Desk, what: str) -> int:
+    """Kill the dialer's process whose command line holds `what`; return its id."""
+    (pid,) = (pid for pid, line in desk.dialer.processes().items() if what in line)
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def _dials_again(desk: Desk) -> None:
+    """One more person is called and talks to an agent."""
+    desk.dialer.login(*desk.phones)
+    (to,) = desk.call()
+    desk.talking()
+    desk.dialer.in_state(to, "bridged")
+
+
+def _two_talks(desk: Desk) -> list[str]:
+    desk.dialer.login("a0", "a1")
+    numbers = desk.call(count=2)
+    desk.dialer.until(
+        lambda: [a["state"] for a in desk.dialer.get("/agents")] == ["talking"] * 2,
+        15.0,
+        "both agents to talk",
+    )
+    for to in numbers:
+        desk.dialer.in_state(to, "bridged")
+    return numbers
+
+
+def _worker_pids(desk: Desk) -> dict[str, int]:
+    return {line["worker"]: line["pid"] for line in desk.dialer.logged("worker_attached")}
+
+
+def test_a_dead_worker_takes_its_own_calls_and_no_others(desk: Desk) -> None:
+    """Its talk is over and SIPp gets a BYE; the other conversation goes on; the worker is replaced and used."""
+    numbers = _two_talks(desk)
+    first, second = (desk.dialer.attempts(to)[0] for to in numbers)
+    assert first.worker != second.worker
+    pids = _worker_pids(desk)
+    os.kill(pids[first.worker], signal.SIGKILL)
+    (first,) = desk.dialer.ended(numbers[0])
+    assert (first.outcome, first.ended_by) == ("connected", "worker")  # they had been talking
+    assert desk.dialer.attempts(numbers[1])[0].state == "bridged"
+    desk.dialer.until(
+        lambda: desk.carrier.story(numbers[0])[-2:] == ["> BYE", "< 200"],
+        5.0,
+        "the BYE of a dead worker's call",
+    )
+
+    def replaced() -> bool:
+        attached = {worker["id"]: worker["attached"] for worker in desk.dialer.status()["workers"]}
+        return bool(attached.get(first.worker)) and _worker_pids(desk)[first.worker] != pids[first.worker]
+
+    desk.dialer.until(replaced, 15.0, "the worker to be replaced")
+    (more,) = desk.call()
+    desk.dialer.wait_agent(first.agent_id, "talking")
+    desk.dialer.in_state(more, "bridged")
+    assert desk.dialer.attempts(numbers[1])[0].state == "bridged"
+
+
+def test_a_call_that_rang_in_a_dead_worker_is_interrupted(desk: Desk) -> None:
+    """Not answered yet: the attempt ends as `interrupted` and its agent is offered the next."""
+    desk.dialer.login("a0")
+    (to,) = desk.call(RINGS)
+    desk.dialer.until(lambda: desk.carrier.calls_to(to), 10.0, "the INVITE")
+    ringing = desk.dialer.in_state(to, "ringing")
+    os.kill(_worker_pids(desk)[ringing.worker], signal.SIGKILL)
+    (attempt,) = desk.dialer.ended(to)
+    assert (attempt.outcome, attempt.ended_by) == ("interrupted", "worker")
+    (next_one,) = desk.call()
+    desk.talking()
+    assert desk.dialer.in_state(next_one, "bridged").agent_id == "a0"
+
+
+def test_the_death_of_the_agents_worker_parts_and_restores(desk: Desk) -> None:
+    """Agents' legs are in a worker of their own: its death ends no customer's call, and the softphones are called again."""
+    desk.dialer.login("a0")
+    (to,) = desk.call()
+    desk.talking()
+    calls = desk.phones["a0"].calls
+    os.kill(_worker_pids(desk)["agents-0"], signal.SIGKILL)
+    assert desk.dialer.wait_agent("a0", "paused")["reason"] == "leg_lost"
+    assert desk.dialer.attempts(to)[0].outcome is None
+    desk.dialer.until(lambda: desk.phones["a0"].calls > calls, 20.0, "the softphone to be called again")
+
+
+def test_a_dead_engine_is_started_again_and_dials_on(desk: Desk) -> None:
+    """Its attempts end as `interrupted`, SIPp gets their BYEs, no leg is left anywhere, and the new engine dials."""
+    numbers = _two_talks(desk)
+    _kill(desk, "dialer_core.engine")
+    for to in numbers:
+        (attempt,) = desk.dialer.ended(to, timeout_s=30.0)
+        assert attempt.outcome == "interrupted"
+    (restarted,) = desk.dialer.events("engine.restarted")
+    assert restarted.data["interrupted"] == 2
+    desk.dialer.until(desk.dialer.is_up, 20.0, "the API to answer again")
+    for to in numbers:
+        desk.dialer.until(
+            lambda to=to: "> BYE" in desk.carrier.story(to), 10.0, "the BYE of a call nobody knows"
+        )
+    _dials_again(desk)
+
+
+def test_a_dead_host_disturbs_no_call(desk: Desk) -> None:
+    """The conversation goes on while the API is away; it comes back and knows of it."""
+    desk.dialer.login("a0")
+    (to,) = desk.call()
+    desk.talking()
+    _kill(desk, "dialer_core.host")
+    desk.dialer.until(desk.dialer.is_up, 20.0, "the API to answer again")
+    assert desk.dialer.agent("a0")["state"] == "talking"
+    assert desk.dialer.attempts(to)[0].state == "bridged"
+
+
+def test_a_dead_media_plane_ends_what_it_carried(desk: Desk) -> None:
+    """Nobody hears anything, so conversations end with a BYE; agents are called anew and dialing goes on."""
+    numbers = _two_talks(desk)
+    _kill(desk, "dialer_core.media.plane")
+    for to in numbers:
+        (attempt,) = desk.dialer.ended(to)
+        assert (attempt.outcome, attempt.ended_by) == ("connected", "us")
+        assert desk.carrier.story(to)[-2:] == ["> BYE", "< 200"]
+    desk.dialer.until(lambda: desk.dialer.status()["media_attached"], 15.0, "the media plane to be back")
+    _dials_again(desk)
