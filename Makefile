@@ -43,7 +43,6 @@ format: install ## put the sources into the one format
 	@$(BIN)/ruff format .
 
 docs: install ## write the reference pages of docs/ from the code
-	@$(BIN)/python -m dialer_core.commands.docs
 	@$(BIN)/python -m tools.make_docs
 
 soak: install ## the long runs that `make test` leaves out

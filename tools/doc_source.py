@@ -48,6 +48,16 @@ def paragraphs(text: str) -> list[str]:
     return found
 
 
+def prose(text: str) -> str:
+    """Return a docstring as Markdown, up to its numpydoc sections."""
+    head = []
+    for block in paragraphs(text):
+        if block.partition("\n")[2].startswith("---") or " ------" in block:
+            break
+        head.append(block)
+    return "\n\n".join(head)
+
+
 def literals(module: types.ModuleType) -> dict[str, str]:
     """Return the string literals that stand below what they explain, by name: `CONSTANT`, `Class.member`."""
     found: dict[str, str] = {}

@@ -1,7 +1,7 @@
-"""The second half of `make docs`: writes the simulator's page and the index of `docs/`.
+"""`make docs`: writes the reference pages of `docs/` from the code.
 
-It owns the index. The other reference pages are `dialer_core/commands/docs.py`'s; `doc_simulator.py` makes
-the simulator's. `tests/meta/test_reference_docs.py` holds each file equal to what is made here.
+It owns the list of pages and the index. The pages are made in `doc_settings.py`, `doc_events.py` and
+`doc_words.py`; `tests/meta/test_reference_docs.py` holds each file equal to what is made here.
 """
 
 from __future__ import annotations
@@ -10,36 +10,27 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.doc_simulator import simulator_page
+from tools.doc_events import events_page, hooks_page
+from tools.doc_settings import commands_page, settings_page
 from tools.doc_source import page, table
+from tools.doc_words import simulator_page, states_page, vocabulary_page
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
-REFERENCE = {
-    "settings.md": "every setting of every file: what it may be, and its default",
-    "commands.md": "every `dialer` command with its help",
-    "events.md": "every event of the log",
-    "hooks.md": "every plugin hook, and the engine's handle",
-    "vocabulary.md": "every word of the system",
-    "states.md": "the state tables of attempts, agents and campaigns",
-    "simulator.md": "the simulated carrier: what each number does, and how to run it",
-}
-"""Made from the code: what the index says of each."""
-
-
 def index_page() -> str:
     """Return `README.md`, the index: the reference, then every other page by its own title."""
-    listed = {"README.md", *REFERENCE}
-    written = sorted(path.name for path in DOCS.glob("*.md") if path.name not in listed)
+    written = sorted(path.name for path in DOCS.glob("*.md") if path.name not in PAGES)
     others = [(f"[{name}]({name})", _title(DOCS / name)) for name in [*written, "adr/README.md"]]
-    reference = [(f"[{name}]({name})", about) for name, about in REFERENCE.items()]
     return page(
         "Documentation",
-        "Begin with the [README](../README.md); who works on the code goes on with [CONTRIBUTING](../CONTRIBUTING.md).",
+        "The [README](../README.md) is where to begin; `dialer --help` and [CONTRIBUTING](../CONTRIBUTING.md) come next.",
         "## Reference",
-        "Made from the code by `make docs`, and held equal to it by tests.",
-        table(("page", "what is in it"), reference),
+        "Made from the code, and held equal to it by a test.",
+        table(
+            ("page", "what is in it"),
+            [(f"[{name}]({name})", about) for name, (about, _) in PAGES.items() if about],
+        ),
         "## More",
         table(("page", "what is in it"), others),
     )
@@ -53,12 +44,25 @@ def _title(path: Path) -> str:
     )
 
 
-PAGES: dict[str, Callable[[], str]] = {"simulator.md": simulator_page, "README.md": index_page}
+PAGES: dict[str, tuple[str, Callable[[], str]]] = {
+    "settings.md": (
+        "every setting of every file, its values, default and environment variable",
+        settings_page,
+    ),
+    "commands.md": ("every `dialer` command with its help, and the exit statuses", commands_page),
+    "events.md": ("every event of the log, its fields and ids; the envelope and cursors", events_page),
+    "hooks.md": ("every plugin hook; how a plugin is written, enabled and limited", hooks_page),
+    "vocabulary.md": ("every word of the system", vocabulary_page),
+    "states.md": ("the tables of attempts, agents, campaigns and legs, and their races", states_page),
+    "simulator.md": ("the simulated carrier: what each number does, and how to run it", simulator_page),
+    "README.md": ("", index_page),
+}
+"""File: what the index says of it, and what makes it."""
 
 
 def main() -> int:
     """Write every page that has changed."""
-    for name, make in PAGES.items():
+    for name, (_, make) in PAGES.items():
         path, text = DOCS / name, make()
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")

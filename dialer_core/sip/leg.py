@@ -184,3 +184,13 @@ class Leg:
 
 def _ns(seconds: float) -> int:
     return int(seconds * 1e9)
+
+
+def render_table() -> str:
+    """Return the table of phases in Markdown: one row per phase, one column per signal."""
+    lines = ["| phase | " + " | ".join(Signal) + " |", "|---" * (len(Signal) + 1) + "|"]
+    lines += [
+        f"| **{phase}** | " + " | ".join(following or "late" for following in row.values()) + " |"
+        for phase, row in TABLE.items()
+    ]
+    return "\n".join(lines)
