@@ -38,12 +38,11 @@ class Floor:
         self.carriers.append(carrier)
         return carrier
 
-    def softphone(self, *, codecs: str = "PCMU,PCMA") -> Softphone:
-        """Start the next softphone: of agent `a0`, `a1` …, each with a tone of their own."""
+    def softphone(self, name: str = "") -> Softphone:
+        """Start the next softphone: of agent `a0`, `a1` …, or of a name given, each with a tone of their own."""
         index = len(self.softphones)
-        softphone = Softphone(
-            self.folder, self.ports, index, name=f"a{index}", speaks=self.sounds.agent(AGENT_HZ[index]), codecs=codecs
-        )  # fmt: skip
+        speaks = self.sounds.agent(AGENT_HZ[index])
+        softphone = Softphone(self.folder, self.ports, index, name=name or f"a{index}", speaks=speaks)
         self._far_ends.callback(softphone.stop)
         self.softphones.append(softphone)
         return softphone

@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CAMPAIGN = "cobranza"
 START_LIMIT_S = 25.0
 STOP_LIMIT_S = 25.0
-_MARK = "E2E_FLOOR"
+MARK = "E2E_FLOOR"
 """Environment variable by which every process of a dialer is known, whoever its parent is by then."""
 DIALER = (sys.executable, "-c", "from cli import main; main()")
 T = TypeVar("T")
@@ -53,6 +53,21 @@ def number(suffix: int, index: int = 0) -> str:
 def toml(table: Mapping[str, Any]) -> str:
     """Return key = value lines; JSON's texts, numbers, booleans and lists are TOML's."""
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+
+
+def marked_processes(mark: str) -> dict[int, str]:
+    """Return every living process that was started with this mark in its environment: its command line by process id."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with suppress(OSError):  # gone meanwhile, or somebody else's
+            if f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                if state != "Z":
+                    found[int(entry.name)] = b" ".join(words).decode(errors="replace")
+    return found
 
 
 class Dialer:
@@ -90,7 +105,7 @@ class Dialer:
         self.database: Database = open_database(self.settings.store_url, node="test")
         self.database.migrate()
         self._mark = uuid.uuid4().hex
-        self._environment = {**os.environ, _MARK: self._mark, **(environment or {})}
+        self._environment = {**os.environ, MARK: self._mark, **(environment or {})}
         self._log_file = folder / "dialer.log"
         self._client: httpx2.Client | None = None
         self._rows = 0
@@ -203,17 +218,7 @@ class Dialer:
 
     def processes(self) -> dict[int, str]:
         """Return every living process of this dialer: its command line by process id."""
-        found = {}
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            with suppress(OSError):  # gone meanwhile, or somebody else's
-                if f"{_MARK}={self._mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
-                    words = (entry / "cmdline").read_bytes().split(b"\0")
-                    state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-                    if state != "Z":
-                        found[int(entry.name)] = b" ".join(words).decode(errors="replace")
-        return found
+        return marked_processes(self._mark)
 
     def close(self) -> None:
         """Stop it if it runs, end what is left of it, and fail if anything was."""
