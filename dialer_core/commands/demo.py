@@ -1,76 +1,36 @@
 """`dialer demo`: the whole dialer against a simulated carrier, live, then compared with what happened.
 
-It owns the screen and the order of things. The world is `demo/world.py`'s, the judgement `demo/report.py`'s
-and `demo/sound.py`'s.
+It owns the order of things, and the people at the softphones. The world is `demo/world.py`'s, the judgement
+`demo/report.py`'s and `demo/sound.py`'s.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.text import Text
 
 from dialer_core.commands.api_client import ApiClient
-from dialer_core.commands.invocation import Invocation, example, make_table, printing
-from dialer_core.commands.status_view import agent_rows
-from dialer_core.compliance.packs import load_packs
-from dialer_core.demo import report, sound
+from dialer_core.commands.demo_screen import Screen, show_summary
+from dialer_core.commands.invocation import Invocation, example, printing
+from dialer_core.demo.judgement import judge
 from dialer_core.demo.world import READY_LIMIT_S, World, world
 from dialer_core.errors import CommandRefusedError, NotRunningError, StartError
 from dialer_core.log_setup import configure_logging
-from dialer_core.sim.log_reader import load_log, pair_calls
-from dialer_core.store import events as event_rows
-from dialer_core.store import scan
-from dialer_core.store.database import open_database
-from dialer_core.verify import verify_store
 from dialer_core.vocabulary import LIVE_VERDICTS, AgentState
 
 LOOK_EVERY_S = 0.25
-SAY_EVERY_S = 5.0
-"""Where the output is no terminal, a line this often."""
 AGENT_NOTICES_S = 1.0
 """An agent who hears a machine needs so long to hang up."""
 NOBODY_THERE_S = 7.0
 """Longer than any person of the demonstration talks: the agent has a machine, and hangs up."""
 QUIET_S = 1.5
 """The campaign is over when its list is finished and nothing has been alive for so long."""
-LONGEST_LISTED = 10
-
-
-class DemoReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The object that `--json` prints last."""
-
-    attempts: int
-    answered: int
-    live_answers: int
-    bridged: int
-    abandoned: int
-    machine: int
-    verdict_errors: int
-    outcome_mismatches: int
-    audio_ok: bool
-    verdict_to_bridge_ms: report.Spread
-    hello_to_agent_ms: report.Spread
-    seconds: float
-    """From the first INVITE to the last end of a call."""
-    people_lost: int
-    outcomes: dict[str, int]
-    verdicts: dict[str, dict[str, int]]
-    mismatches: list[str]
-    audio: sound.SoundReport
-    violations: list[str]
-    promises: list[report.Promise]
-    ok: bool
 
 
 @click.command(epilog=example("dialer demo", "dialer demo --json --keep /tmp/demo"))
@@ -98,7 +58,7 @@ def demo(call: Invocation, *, keep: Path | None, seconds: float) -> int:
     """
     configure_logging(level="error", log_format="console", process="demo")
     with _folder(keep) as folder, world(folder) as made:
-        screen = _Screen(call)
+        screen = Screen(call)
         screen.say(f"Preparing in {folder}: configuration, store, 200 leads")
         made.prepare()
         made.start_simulator()
@@ -113,8 +73,8 @@ def demo(call: Invocation, *, keep: Path | None, seconds: float) -> int:
         screen.say("Draining, then comparing with the carrier's log and recordings")
         status = made.drain()
         made.stop_simulator()
-        result = _judge(made, status)
-        _show(call, result, made.folder if keep else None)
+        result = judge(made, status)
+        show_summary(call, result, made.folder if keep else None)
         call.give(result)
         return 0 if result.ok else 1
 
@@ -157,68 +117,6 @@ def _client(made: World) -> ApiClient:
     raise StartError(f"the dialer did not start: {tail[0]}")
 
 
-class _Screen:
-    """What people see while it runs.
-
-    A live table on a terminal, a line now and then elsewhere; on the standard error with `--json`.
-    """
-
-    def __init__(self, call: Invocation) -> None:
-        stream = sys.stderr if call.as_json else sys.stdout
-        self.console = Console(file=stream, highlight=False, width=None if stream.isatty() else 120)
-        self._said_at = 0.0
-
-    def say(self, sentence: str) -> None:
-        """Print a sentence."""
-        self.console.print(sentence)
-
-    @contextlib.contextmanager
-    def live(self) -> Iterator[Callable[[Mapping[str, Any], float], None]]:
-        """Give a function that shows the status now."""
-        if not self.console.is_terminal:
-            yield self._line
-            return
-        with Live(console=self.console, auto_refresh=False, transient=True) as live:
-            yield lambda status, elapsed_s: live.update(_picture(status, elapsed_s), refresh=True)
-
-    def _line(self, status: Mapping[str, Any], elapsed_s: float) -> None:
-        if elapsed_s - self._said_at < SAY_EVERY_S:
-            return
-        self._said_at = elapsed_s
-        c = status["campaigns"][0]
-        self.say(
-            f"{elapsed_s:5.0f} s  attempts {c['attempts']}  ringing {c['dialing']}  under analysis {c['listening']}"
-            f"  waiting {c['waiting']}  talking {c['talking']}  abandoned {c['abandoned']}"
-        )
-
-
-def _picture(status: Mapping[str, Any], elapsed_s: float) -> RenderableType:
-    c = status["campaigns"][0]
-    counts = make_table(
-        ("attempts", "ringing", "under analysis", "waiting", "talking", "live answers", "abandoned"),
-        [
-            [
-                c["attempts"],
-                c["dialing"],
-                c["listening"],
-                c["waiting"],
-                c["talking"],
-                c["live_answers"],
-                c["abandoned"],
-            ]
-        ],
-    )
-    outcomes = ", ".join(
-        f"{name} {count}" for name, count in sorted(c["outcomes"].items(), key=lambda item: -item[1])
-    )
-    return Group(
-        Text(f"{elapsed_s:.0f} s   {c['last_decision']}", style="dim"),
-        counts,
-        make_table(*agent_rows(status["agents"])),
-        Text(outcomes, style="dim"),
-    )
-
-
 class _Agents:
     """What the softphones cannot do: people at them who hang up when they have been given a machine."""
 
@@ -244,7 +142,7 @@ class _Agents:
                 self._client.post(f"/calls/{attempt}/hangup")
 
 
-def _watch(made: World, client: ApiClient, screen: _Screen, limit_s: float) -> None:
+def _watch(made: World, client: ApiClient, screen: Screen, limit_s: float) -> None:
     """Show the campaign until its list is finished, or the time is over."""
     started = time.monotonic()
     quiet_since: float | None = None
@@ -255,11 +153,11 @@ def _watch(made: World, client: ApiClient, screen: _Screen, limit_s: float) -> N
                 raise StartError(f"the dialer ended in mid-campaign; see {made.dialer_log}")
             try:
                 status = client.get("/status")
+                agents.look(status)
             except NotRunningError:  # restarting: the supervisor sees to it
                 time.sleep(LOOK_EVERY_S)
                 continue
             show(status, elapsed_s)
-            agents.look(status)
             c = status["campaigns"][0]
             alive = c["dialing"] + c["listening"] + c["waiting"] + c["talking"]
             if c["state"] == "finished" and not alive:
@@ -270,87 +168,3 @@ def _watch(made: World, client: ApiClient, screen: _Screen, limit_s: float) -> N
                 quiet_since = None
             time.sleep(LOOK_EVERY_S)
     screen.say(f"Time is over after {limit_s:g} s, before the list was")
-
-
-def _judge(made: World, exit_status: int) -> DemoReport:
-    """Compare the store with the simulator's log and recordings."""
-    settings = made.settings
-    log = load_log(made.sim_log)
-    ports = {str(name): int(agent.sip.rpartition(":")[2]) for name, agent in settings.agents.items()}
-    database = open_database(settings.store_url, node=settings.dialer.node.name)
-    try:
-        with database.read() as tx:
-            rows = list(scan.rows(tx, "attempt"))
-            stored = event_rows.tail(
-                tx, {}, ("attempt.bridged", "attempt.unbridged", "attempt.ended"), 100_000
-            )
-        verified = verify_store(
-            database,
-            packs=load_packs(settings.directory / "compliance"),
-            trunks={str(name): trunk for name, trunk in settings.trunks.items()},
-            carrier_log=made.sim_log,
-            logs=(made.dialer_log,),
-        )
-    finally:
-        database.dispose()
-    bridges = report.bridges_of(stored)
-    compared = report.compare(rows, bridges, log, ports, pair_calls(log))
-    heard = sound.judge_sound(rows, bridges, log, ports)
-    promised = report.promises(
-        compared,
-        audio_ok=heard.ok,
-        audio_seen=heard.seen(),
-        violations=len(verified.violations),
-        exit_status=exit_status,
-    )
-    sent = [row.sent_mono_ns for row in rows if row.sent_mono_ns is not None]
-    ended = [row.ended_mono_ns for row in rows if row.ended_mono_ns is not None]
-    return DemoReport(
-        **{name: getattr(compared, name) for name in report.Comparison.__struct_fields__},
-        audio_ok=heard.ok,
-        audio=heard,
-        seconds=round((max(ended) - min(sent)) / 1e9, 1) if sent and ended else 0.0,
-        violations=[str(violation) for violation in verified.violations],
-        promises=promised,
-        ok=all(promise.kept for promise in promised),
-    )
-
-
-def _span(value: report.Spread) -> str:
-    return (
-        "-"
-        if value.p50 is None
-        else f"{value.p50:g} ms in the median, {value.p95:g} ms at the 95th percentile"
-    )
-
-
-def _show(call: Invocation, result: DemoReport, kept: Path | None) -> None:
-    """Print the summary for people."""
-    call.say(
-        f"{result.attempts} attempts in {result.seconds:g} s: {result.answered} answered, {result.live_answers} taken for people,"
-    )
-    call.say(
-        f"{result.bridged} bridged to an agent, {result.abandoned} abandoned, {result.machine} machines."
-    )
-    call.say("")
-    call.table(("outcome", "attempts"), list(result.outcomes.items()))
-    call.say("What was there, and what the detector said of it:")
-    heard = sorted({label for counted in result.verdicts.values() for label in counted})
-    call.table(
-        ("really", *heard),
-        [[true, *(counted.get(label, 0) for label in heard)] for true, counted in result.verdicts.items()],
-    )
-    call.say(
-        f"Verdict errors: {result.verdict_errors} ({result.people_lost} people taken for something else)"
-    )
-    call.say(f"From the verdict to the bridge: {_span(result.verdict_to_bridge_ms)}")
-    call.say(f"From the end of the hello to the agent's voice: {_span(result.hello_to_agent_ms)}")
-    call.say("")
-    for promise in result.promises:
-        call.say(f"{'kept  ' if promise.kept else 'BROKEN'}  {promise.text} ({promise.seen})")
-    for what in (*result.mismatches, *result.audio.failures, *result.violations)[:LONGEST_LISTED]:
-        call.say(f"        {what}")
-    if kept is not None:
-        call.say(
-            f"Everything is in {kept}: try 'dialer status --config {kept / 'config'}' after 'dialer run', or 'dialer verify'."
-        )

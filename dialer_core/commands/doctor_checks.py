@@ -17,7 +17,6 @@ import subprocess
 import sys
 import zoneinfo
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 
@@ -115,7 +114,7 @@ def _can_bind(kind: socket.SocketKind, host: str, port: int) -> str:
 
 def check_ports(settings: Settings) -> Iterator[Finding]:
     """The API's port, the first SIP port, and both ends of the RTP range."""
-    if (settings.run_dir / "engine.sock").exists() and _answers(settings.run_dir / "engine.sock"):
+    if runs_already(settings):
         yield _warn(
             "ports",
             "a dialer runs with this configuration",
@@ -160,10 +159,11 @@ def check_ports(settings: Settings) -> Iterator[Finding]:
         yield _ok("RTP ports", f"{pairs} pairs for {needed} lines and agents")
 
 
-def _answers(path: Path) -> bool:
+def runs_already(settings: Settings) -> bool:
+    """Say whether an engine listens with this configuration."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
-            probe.connect(str(path))
+            probe.connect(str(settings.run_dir / "engine.sock"))
         except OSError:
             return False
     return True

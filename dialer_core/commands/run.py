@@ -6,9 +6,10 @@ import click
 
 from dialer_core import supervisor
 from dialer_core.campaigns import readiness
+from dialer_core.commands.doctor_checks import Grade, check_ports, runs_already
 from dialer_core.commands.invocation import Invocation, example, invocation
 from dialer_core.compliance.packs import load_packs
-from dialer_core.errors import ConfigError
+from dialer_core.errors import ConfigError, StartError
 from dialer_core.log_setup import configure_logging
 from dialer_core.store.database import open_database
 
@@ -24,6 +25,12 @@ def run(call: Invocation) -> int:
     settings = call.settings
     if problems := readiness.check(settings, load_packs(settings.directory / "compliance")):
         raise ConfigError("\n".join(problems))
+    if runs_already(settings):
+        raise StartError(
+            f"a dialer runs with {settings.directory} already: stop it first, or give this one its own folder"
+        )
+    if taken := next((finding for finding in check_ports(settings) if finding.grade == Grade.FAIL), None):
+        raise StartError(f"{taken.check}: {taken.found}; {taken.advice}")
     log = settings.dialer.log
     configure_logging(level=log.level, log_format=log.format, process="supervisor")
     database = open_database(settings.store_url, node=settings.dialer.node.name)
