@@ -118,7 +118,7 @@ def apply(
         )
     )
     if attempt.live:
-        if callback_at is not None:
+        if callback_at is not None:  # kept until the call's end, which reads it from there
             leads.update_lead(tx, LeadId(lead.id), next_at_utc=callback_at)
         return LeadState(lead.state)
     if lead.state == LeadState.IN_ATTEMPT:  # a later attempt is under way: this word speaks of an older one

@@ -22,6 +22,7 @@ from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     AttemptId,
     ContactSettlement,
+    Disposition,
     LeadId,
     LeadState,
     Outcome,
@@ -118,7 +119,10 @@ def settle(
     attempt = claims.tried(tx, attempt_id)
     if attempt is None:
         raise StoreError(f"there is no attempt {attempt_id} to settle")
-    void = outcome in pack.void_outcomes and not live_answer and not talked
+    # cancelled before its INVITE left, it reached nobody, whatever the pack says of cancelled ones; one that was
+    # interrupted may have left although nobody wrote it down
+    unsent = outcome is Outcome.CANCELLED and attempt.sent_mono_ns is None
+    void = (outcome in pack.void_outcomes or unsent) and not live_answer and not talked
     settlement = ContactSettlement.VOID if void else ContactSettlement.COUNTED
     if not contacts.settle(tx, attempt_id, settlement, outcome=outcome.value, conversation=talked):
         return None
@@ -146,7 +150,8 @@ def settle(
         return LeadState(lead.state)
     if attempt.disposition is not None:  # said during the conversation
         effect = dispositions.effect_of(attempt.disposition)
-        callback_at = lead.next_at_utc if lead.next_at_utc > now else None
+        asked_for = attempt.disposition == Disposition.CALLBACK and lead.next_at_utc > now
+        callback_at = lead.next_at_utc if asked_for else None
         leads.update_lead(tx, LeadId(lead.id), last_outcome=outcome.value)
         return dispositions.place(tx, attempt, lead, effect, attempt.disposition, now, callback_at)
     return _recycle(tx, attempt, lead, outcome, phones, settings, max(filter(None, (now, locked_until))), now)

@@ -25,7 +25,12 @@ class RejectFile:
         self._writer: Any = None
 
     def __enter__(self) -> Self:
-        self._path.unlink(missing_ok=True)
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ImportFileError(
+                f"{self._path}: a former reject file cannot be replaced: {error.strerror}"
+            ) from error
         return self
 
     def __exit__(
@@ -56,7 +61,7 @@ class RejectFile:
             raise ImportFileError(f"{self._path}: rejects cannot be written: {error.strerror}") from error
 
     def _open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         self._stream = os.fdopen(descriptor, "w", encoding="utf-8", newline="")
         self._writer = csv.writer(self._stream)

@@ -45,6 +45,7 @@ _BEGIN = (
     .where(_LEAD.c.id == bindparam("key"))
     .values(
         state=LeadState.IN_ATTEMPT.value,
+        next_at_utc=READY_UTC,
         attempts=_LEAD.c.attempts + bindparam("more"),
         blocked_rule=None,
         blocked_reason=None,

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ from dialer_core.campaigns.hopper import Claim, ClaimedAttempt
 from dialer_core.compliance.gate import Refused
 from dialer_core.compliance.rules import RulePack
 from dialer_core.settings import CampaignSettings
-from dialer_core.store import attempts, events
-from dialer_core.store.database import Database
+from dialer_core.store import attempts, events, leads
+from dialer_core.store.database import Database, open_database
 from dialer_core.store.leads import READY_UTC
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AttemptId, CampaignId, LeadState, Outcome, TrunkId
@@ -411,12 +412,12 @@ def test_failover_of_a_live_attempt_is_refused(database: Database) -> None:
 def test_a_long_list_is_walked_to_its_end(database: Database) -> None:
     """Claims of seven from a list of sixty reach every lead once."""
     with database.write() as tx:
-        leads = {put_lead(tx, [f"+52550000{number:04d}"]).lead for number in range(60)}
+        listed = {put_lead(tx, [f"+52550000{number:04d}"]).lead for number in range(60)}
     claimed: list[str] = []
     for _ in range(9):
         with database.write("engine") as tx:
             claimed += [one.lead_id for one in claim(tx, 7).attempts]
-    assert set(claimed) == leads
+    assert set(claimed) == listed
     assert len(claimed) == 60
 
 
@@ -473,3 +474,18 @@ def test_prior_contacts_count(database: Database) -> None:
             put_contact(tx, listed, NOON - HOUR - dt.timedelta(days=days), prior=True)
         assert claim(tx, pack=MX).attempts == []
         assert row_of(tx, "lead", listed.lead)["blocked_rule"] == "account_7_in_7"
+
+
+@pytest.mark.parametrize("statement", [leads._READY, leads._DUE], ids=["ready", "due"])
+def test_a_claim_reads_along_the_index(tmp_path: Path, statement: Any) -> None:
+    """However long the list, SQLite finds the next leads by walking the hopper's index: it sorts nothing and scans no table."""
+    database = open_database(f"sqlite:///{tmp_path / 'plan.db'}")
+    database.migrate()
+    with database.read() as tx:
+        compiled = statement.compile(tx.connection.engine, compile_kwargs={"render_postcompile": True})
+        values = compiled.construct_params({"campaign": CAMPAIGN, "most": 5, "now": NOON})
+        bound = tuple(str(values[name]) if name != "most" else 5 for name in compiled.positiontup or ())
+        plan = [row[3] for row in tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", bound)]
+    database.dispose()
+    assert "ix_lead_hopper" in plan[0]
+    assert not any("TEMP B-TREE" in step or step.startswith("SCAN") for step in plan), plan

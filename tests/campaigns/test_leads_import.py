@@ -136,6 +136,15 @@ def test_the_reject_file_is_its_owners(database: Database, tmp_path: Path) -> No
     assert again.reject_file == report.reject_file
 
 
+def test_rejects_that_cannot_be_written(database: Database, tmp_path: Path) -> None:
+    """A file where the reject folder should be is told in one line; nothing of the batch is in."""
+    (tmp_path / "rejects").write_text("in the way", encoding="utf-8")
+    with pytest.raises(ImportFileError, match="reject"):
+        load(database, write(tmp_path, [HEADER, *GOOD, BAD[3][0]]))
+    with database.read() as tx:
+        assert rows(tx, "lead") == []
+
+
 def test_rows_of_broken_bytes(database: Database, tmp_path: Path) -> None:
     """Rows whose bytes are not the file's encoding are rejected; the text is kept readable in the reject file."""
     path = tmp_path / "leads.csv"

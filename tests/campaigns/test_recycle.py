@@ -377,3 +377,18 @@ def test_a_word_about_a_call_without_a_conversation_is_refused(database: Databas
                 tx, attempt_id=AttemptId(new_id()), disposition="promise", agent_id=ANA, now=NOON
             )
     assert caught.value.kind == "unknown"
+
+
+def test_a_word_during_a_failover_call_keeps_its_own_pause(database: Database, listed: Listed) -> None:
+    """The pause after the first trunk's fault is not taken for a callback: a third party is left alone for a day."""
+    with database.write() as tx:
+        one = dial(tx)
+        end(tx, one.attempt_id, Outcome.TRUNK_FAILED)
+        again = hopper.reclaim(
+            tx, ended_attempt_id=one.attempt_id, trunk=TRUNK, settings=SETTINGS, pack=OPEN, node="n", boot_id="b", now=NOON
+        )  # fmt: skip
+        assert isinstance(again, ClaimedAttempt)
+        attempts.update(tx, again.attempt_id, agent_id="ana")
+        say(tx, again, Disposition.THIRD_PARTY)
+        end(tx, again.attempt_id, Outcome.CONNECTED, live_answer=True, talked=True)
+        assert row_of(tx, "lead", listed.lead)["next_at_utc"] == NOON + DAY

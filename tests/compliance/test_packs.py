@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from dialer_core.compliance import rules
 from dialer_core.compliance.packs import load_pack, load_packs
 from dialer_core.errors import ConfigError
 from tests.compliance.packs_for_tests import PACKAGED, packaged, write_pack
+from tests.skips import ROOT
 
 pytestmark = pytest.mark.unit
 
@@ -119,3 +121,24 @@ def test_every_wrong_pack_of_a_folder_is_told(tmp_path: Path) -> None:
         load_packs(tmp_path)
     assert "one.toml" in str(caught.value)
     assert "two.toml" in str(caught.value)
+
+
+def test_the_reference_names_every_key() -> None:
+    """`docs/rule-packs.md` speaks of every key that a pack may hold."""
+    text = (ROOT / "docs" / "rule-packs.md").read_text(encoding="utf-8")
+    days = "`monday` to `sunday`"
+    assert days in text
+    models = (
+        rules.RulePack, rules.Source, rules.HolidayRule, rules.HolidayDay, rules.Cap, rules.QuietPeriod, rules.LedgerWindow,
+        rules.Abandonment,
+    )  # fmt: skip
+    for model in models:
+        for key in model.model_fields:
+            assert f"`{key}`" in text or f"[{key}" in text or f".{key}]" in text, (model.__name__, key)
+
+
+def test_the_reference_names_every_pack() -> None:
+    """Each packaged pack has its line."""
+    text = (ROOT / "docs" / "rule-packs.md").read_text(encoding="utf-8")
+    for name in load_packs(PACKAGED):
+        assert f"| `{name}` |" in text
