@@ -111,13 +111,28 @@ def test_contacts_are_counted_or_void(
     """What never reached the number is void; everything else counts, what was cut off included (I2)."""
     del listed
     with database.write() as tx:
-        end(tx, dial(tx).attempt_id, outcome)
+        one = dial(tx)
+        attempts.update(tx, one.attempt_id, sent_mono_ns=1)
+        end(tx, one.attempt_id, outcome)
         [contact] = rows(tx, "contact")
     assert (contact["settlement"], contact["outcome"], contact["conversation"]) == (
         settlement,
         outcome,
         False,
     )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "settlement"), [(Outcome.CANCELLED, "void"), (Outcome.INTERRUPTED, "counted")]
+)
+def test_what_never_left_does_not_count(
+    database: Database, listed: Listed, outcome: Outcome, settlement: str
+) -> None:
+    """Cancelled before its INVITE left, an attempt reached nobody; one that was cut off may have left unrecorded, and counts (I2)."""
+    del listed
+    with database.write() as tx:
+        end(tx, dial(tx).attempt_id, outcome)
+        assert rows(tx, "contact")[0]["settlement"] == settlement
 
 
 def test_what_a_person_answered_is_never_void(database: Database, listed: Listed) -> None:
