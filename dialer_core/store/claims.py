@@ -54,6 +54,7 @@ class Tried(msgspec.Struct, frozen=True):
     live: bool
     agent_id: AgentId | None
     disposition: str | None
+    sent_mono_ns: int | None
 
 
 _TRIED = select(*(_ATTEMPT.c[name] for name in Tried.__struct_fields__)).where(
