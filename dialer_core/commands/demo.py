@@ -7,6 +7,7 @@ It owns the order of things, and the people at the softphones. The world is `dem
 from __future__ import annotations
 
 import contextlib
+import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -57,6 +58,7 @@ def demo(call: Invocation, *, keep: Path | None, seconds: float) -> int:
     promised did not happen.
     """
     configure_logging(level="error", log_format="console", process="demo")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is ended
     with _folder(keep) as folder, world(folder) as made:
         screen = Screen(call)
         screen.say(f"Preparing in {folder}: configuration, store, 200 leads")

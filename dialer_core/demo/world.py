@@ -11,6 +11,7 @@ import json
 import os
 import random
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -40,6 +41,8 @@ LOW_PORT, HIGH_PORT = 10_000, 32_000
 READY_LIMIT_S = 30.0
 DRAIN_LIMIT_S = 30.0
 STOP_LIMIT_S = 30.0
+HURRY_S = 1.0
+"""Not waiting for conversations: a second SIGTERM ends them."""
 SEED = 1
 
 
@@ -228,7 +231,9 @@ class World:
         """End whatever still runs."""
         for name in ("dialer", "sim"):
             if name in self._processes:
-                self._end(name, 5.0)
+                self._end(name, HURRY_S)
+        if (self.config / "dialer.toml").exists():
+            shutil.rmtree(self.settings.run_dir, ignore_errors=True)  # nobody listens there any more
 
     def _spawn(
         self, name: str, arguments: list[str], *, output: int | None = None
@@ -250,7 +255,7 @@ class World:
 
     def _end(self, name: str, limit_s: float) -> int:
         process = self._processes[name]
-        for number, wait_s in ((signal.SIGTERM, limit_s), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+        for number, wait_s in ((signal.SIGTERM, limit_s), (signal.SIGTERM, 15.0), (signal.SIGKILL, 5.0)):
             if process.poll() is None:
                 process.send_signal(number)
                 with contextlib.suppress(subprocess.TimeoutExpired):
