@@ -47,6 +47,7 @@ from dialer_core.settings import Settings
 from dialer_core.store import agents as agent_rows
 from dialer_core.store import attempts as attempt_rows
 from dialer_core.store import campaigns as campaign_rows
+from dialer_core.store import events as event_rows
 from dialer_core.store import legs as leg_rows
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
@@ -160,7 +161,9 @@ class CallLoop:
         node, boot_id = self.runtime.node, self.runtime.boot_id
         campaigns = self.dialing.campaigns
 
-        def write(tx: Tx) -> tuple[dict[CampaignId, CampaignState], dict[CampaignId, tuple[int, int]]]:
+        def write(
+            tx: Tx,
+        ) -> tuple[dict[CampaignId, CampaignState], dict[CampaignId, tuple[int, int]], set[CampaignId]]:
             campaign_rows.sync(
                 tx, {name: run.settings.model_dump(mode="json") for name, run in campaigns.items()}
             )
@@ -170,13 +173,9 @@ class CallLoop:
             )
             for attempt in interrupted:
                 run = campaigns.get(CampaignId(attempt.campaign_id))
-                if run is None:
-                    log.warning(
-                        "interrupted_attempt_of_an_unknown_campaign",
-                        attempt_id=attempt.id,
-                        campaign=attempt.campaign_id,
-                    )
-                    run = next(iter(campaigns.values()))
+                if run is None:  # its file is gone: nothing says how its lead goes on
+                    log.warning("campaign_file_gone", attempt_id=attempt.id, campaign=attempt.campaign_id)
+                    continue
                 recycle.settle(
                     tx, attempt_id=AttemptId(attempt.id), outcome=Outcome.INTERRUPTED, live_answer=attempt.live_answer,
                     abandoned=attempt.abandoned, talked=attempt.bridged_mono_ns is not None, settings=run.settings, pack=run.pack, now=now_utc,
@@ -188,14 +187,17 @@ class CallLoop:
             ledgers = {
                 name: abandonment.tightest(tx, name, run.pack, now_utc) for name, run in campaigns.items()
             }
-            return campaign_rows.states(tx), ledgers
+            started = {name for name in campaigns if event_rows.happened(tx, CampaignStarted.name, name)}
+            return campaign_rows.states(tx), ledgers, started
 
-        states, ledgers = await self.runtime.journal.submit(write)
+        states, ledgers, started = await self.runtime.journal.submit(write)
         for name, run in campaigns.items():
             run.ledger_live, run.ledger_abandoned = ledgers[name]
             run.state = states[name]
-            if run.state is CampaignState.PAUSED:
-                run.reason = "paused before the engine started"
+            if run.state is CampaignState.PAUSED or (run.state is CampaignState.STOPPED and name in started):
+                run.reason = (
+                    f"{run.state} before the engine started"  # a supervisor's word outlives a restart
+                )
             elif run.settings.start and run.apply(CampaignCue.START):
                 self.dialing.store_state(run, CampaignStarted(campaign_id=name))
 

@@ -21,6 +21,7 @@ from dialer_core.clock import SystemClock, read_boot_id
 from dialer_core.compliance.packs import load_packs
 from dialer_core.control import Control
 from dialer_core.errors import ConfigError, DialerError
+from dialer_core.events import HostLost
 from dialer_core.ipc.channel import Link, listen_unix
 from dialer_core.ipc.messages import (
     Dialog,
@@ -97,9 +98,15 @@ async def serve(settings: Settings) -> int:
             writer,
             HostCommand,
             lambda command: link.send(control.answer(command)),
-            lambda: hosts.discard(link),
+            lambda: gone(link),
         )
         hosts.add(link)
+
+    def gone(link: Link[EngineToHost, HostCommand]) -> None:
+        hosts.discard(link)
+        if not hosts and not engine.dialing.draining:
+            log.warning("host_lost")
+            journal.append(HostLost(at_mono_ns=clock.mono_ns()))
 
     path = settings.run_dir / ENGINE_SOCKET
     server = await asyncio.start_unix_server(connected, sock=listen_unix(path))

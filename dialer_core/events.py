@@ -158,6 +158,8 @@ class AttemptEnded(Event, frozen=True, kw_only=True):
     ended_by: str
     talk_ms: int = 0
     agent_id: str | None = None
+    crossed: bool = False
+    """A 200 crossed our CANCEL: somebody picked up and heard nothing before the BYE."""
 
 
 @_event("attempt.dispositioned")

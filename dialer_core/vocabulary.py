@@ -1,7 +1,7 @@
 """Every domain enum and id type, each member documented. Read this first; it imports nothing of ours.
 
 It owns the words of the system (see also the glossary in the documentation). State tables live beside their machines:
-attempts in `calls/attempt.py`, agents in `agents/state.py`, campaigns in `campaigns/state.py`.
+attempts in `calls/attempt.py`, agents in `agents/state.py`, campaigns in `campaigns/run.py`.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ class PauseReason(enum.StrEnum):
 
 
 class CampaignState(enum.StrEnum):
-    """The life of a campaign. The table of transitions is in `campaigns/state.py`."""
+    """The life of a campaign. The table of transitions is in `campaigns/run.py`."""
 
     STOPPED = "stopped"
     """Not dialing, and nothing unanswered is left."""
@@ -335,7 +335,7 @@ class PacingMode(enum.StrEnum):
     """The names that `pacing.PacerConfig.mode` takes."""
 
     PREVIEW = "preview"
-    """The agent decides when to dial."""
+    """The agent decides when to dial; not available yet."""
     PROGRESSIVE = "progressive"
     """One call per idle agent."""
     RATIO = "ratio"
@@ -343,7 +343,7 @@ class PacingMode(enum.StrEnum):
     ERLANG_C = "erlang_c"
     """The rate that the Erlang-C formula allows."""
     PREDICTIVE = "predictive"
-    """Not available yet: the residual-time rule under the ceiling."""
+    """The residual-time rule under the ceiling; not available yet."""
 
 
 class Disposition(enum.StrEnum):

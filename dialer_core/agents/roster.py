@@ -93,7 +93,9 @@ class Roster:
             agent.wants_ready = True
             return
         cell = agent.next_state(AgentCue.READY)
-        if cell is not AgentCell.REFUSED:  # the last word counts: a pause or log-out asked for before is taken back
+        if (
+            cell is not AgentCell.REFUSED
+        ):  # the last word counts: a pause or log-out asked for before is taken back
             agent.after_call, agent.after_reason = None, ""
         if cell is AgentCell.AFTER:
             return

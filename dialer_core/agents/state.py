@@ -65,8 +65,8 @@ _ROWS: Final[dict[AgentState, tuple[AgentState | AgentCell, ...]]] = {
 TABLE: Final[dict[tuple[AgentState, AgentCue], AgentState | AgentCell]] = {
     (state, cue): cell for state, row in _ROWS.items() for cue, cell in zip(_CUES, row, strict=True)
 }
-"""Every state and cue. LEG_UP in PAUSED becomes READY only if the agent was to be ready; a remembered pause or log-out turns the READY at the end of a
-conversation into that. Rendered into the documentation."""
+"""Every state and cue. LEG_UP in PAUSED becomes READY only if the agent was to be ready; a remembered pause or log-out turns the READY at the
+end of a conversation into that. Rendered into the documentation."""
 
 
 @dataclass(slots=True)

@@ -151,6 +151,8 @@ class Attempt:
     """Routed as a person."""
     abandoned: bool = False
     ringing_seen: bool = False
+    crossed: bool = False
+    """A 200 crossed our CANCEL."""
     release_outcome: Outcome | None = None
     """The outcome to store when the release we asked for has ended the leg."""
     negotiated: LegNegotiated | None = None

@@ -179,6 +179,7 @@ class CallFlow:
                 if self._machine.feed(attempt, Cue.ANSWERED):
                     self._answered(attempt, event)
             case LegEnded():
+                attempt.crossed = event.crossed
                 if not self._placed_elsewhere(attempt, event):
                     self._end(attempt, event.code, event.q850, event.by)
             case _:

@@ -80,14 +80,18 @@ class Ending:
         events: list[Event] = [
             AttemptEnded(
                 attempt_id=attempt.id, campaign_id=attempt.campaign_id, account_id=attempt.account_id, at_mono_ns=now_ns, outcome=outcome,
-                sip_code=code, q850=q850, ended_by=by, talk_ms=talk_ms, agent_id=attempt.last_agent_id,
+                sip_code=code, q850=q850, ended_by=by, talk_ms=talk_ms, agent_id=attempt.last_agent_id, crossed=attempt.crossed,
             )
         ]  # fmt: skip
         if outcome is Outcome.RELEASED:
             ring_ms = (now_ns - attempt.sent_ns) // 1_000_000 if attempt.sent_ns else 0
             events.append(
                 AttemptReleased(
-                    attempt_id=attempt.id, campaign_id=attempt.campaign_id, at_mono_ns=now_ns, ring_ms=ring_ms
+                    attempt_id=attempt.id,
+                    campaign_id=attempt.campaign_id,
+                    account_id=attempt.account_id,
+                    at_mono_ns=now_ns,
+                    ring_ms=ring_ms,
                 )
             )
         retry_trunk: TrunkId | None = None
@@ -153,6 +157,6 @@ class Ending:
         self._runtime.journal.submit(write, *events).add_done_callback(stored)
         log.info(
             "attempt_ended", attempt_id=attempt.id, campaign=attempt.campaign_id, trunk=attempt.trunk, worker=attempt.worker, outcome=outcome,
-            sip_code=code, q850=q850, ended_by=by, verdict=attempt.verdict, agent_id=attempt.last_agent_id, talk_ms=talk_ms,
+            sip_code=code, q850=q850, ended_by=by, crossed=attempt.crossed, verdict=attempt.verdict, agent_id=attempt.last_agent_id, talk_ms=talk_ms,
             ring_ms=(attempt.answered_ns - attempt.sent_ns) // 1_000_000 if attempt.answered_ns and attempt.sent_ns else None,
         )  # fmt: skip

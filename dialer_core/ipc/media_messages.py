@@ -140,7 +140,10 @@ class LegDigit(SourcedEvent, frozen=True, kw_only=True, tag="leg_digit"):
 
 
 class FallbackStarted(SourcedEvent, frozen=True, kw_only=True, tag="fallback_started"):
-    """The deadline passed without a bridge: the fallback prompt began (or would have, if none is set). A `PromptFinished` with `play_id` `fallback` follows."""
+    """The deadline passed without a bridge: the fallback prompt began (or would have, if none is set).
+
+    A `PromptFinished` with `play_id` `fallback` follows.
+    """
 
     leg_id: LegId
 

@@ -21,7 +21,7 @@ from dialer_core.errors import StoreError
 from dialer_core.events import StoredEvent
 from dialer_core.store.models import EventRow
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import new_id
+from dialer_core.vocabulary import CampaignId, new_id
 
 Writer = tuple[str, str]
 """(node, source)."""
@@ -111,6 +111,12 @@ def last(tx: Tx, node: str, source: str) -> StoredEvent | None:
 def last_positions(tx: Tx) -> dict[Writer, int]:
     """Return where the log ends now."""
     return {writer: last_seq(tx, *writer) for writer in writers(tx)}
+
+
+def happened(tx: Tx, name: str, campaign_id: CampaignId) -> bool:
+    """Say whether a campaign has an event of this name."""
+    query = select(_TABLE.c.seq).where(_TABLE.c.name == name, _TABLE.c.campaign_id == campaign_id).limit(1)
+    return tx.execute(query).first() is not None
 
 
 def tail(

@@ -13,7 +13,7 @@ from dialer_core.compliance.rules import RulePack
 from dialer_core.verify import slow_gate
 from dialer_core.verify.report import Check, Invariant, Violation
 from dialer_core.verify.subject import Row, Subject, Trail
-from dialer_core.vocabulary import CampaignId, ContactSettlement, RestrictionScope
+from dialer_core.vocabulary import CampaignId, ContactSettlement, Outcome, RestrictionScope
 
 _EVIDENCE = ("rule_pack", "version", "at_utc", "channel", "zones", "counts")
 EFFECTIVE_S = 1.0
@@ -163,7 +163,10 @@ def _counted_then(subject: Subject, one: Row, own: Row) -> bool:
 
 
 def settled_by_the_pack(subject: Subject) -> Iterator[Violation]:
-    """I11: a contact is void where the rule pack says that such an outcome never reached the number, and only there."""
+    """I11: a contact is void where the rule pack says that such an outcome never reached the number, and only there.
+
+    And where an attempt was cancelled before its INVITE had left.
+    """
     for contact in subject.contacts:
         attempt = subject.attempts_by_id.get(contact.attempt_id) if contact.attempt_id else None
         pack = subject.pack_of(attempt) if attempt is not None else None
@@ -175,7 +178,10 @@ def settled_by_the_pack(subject: Subject) -> Iterator[Violation]:
         ):
             continue
         reached = attempt.live_answer or attempt.bridged_mono_ns is not None
-        void = attempt.outcome in {outcome.value for outcome in pack.void_outcomes} and not reached
+        unsent = attempt.outcome == Outcome.CANCELLED and attempt.sent_mono_ns is None
+        void = (
+            attempt.outcome in {outcome.value for outcome in pack.void_outcomes} or unsent
+        ) and not reached
         if void != (contact.settlement == ContactSettlement.VOID):
             yield _broken(
                 attempt, f"ended as {attempt.outcome}, and contact {contact.id} is {contact.settlement}"
