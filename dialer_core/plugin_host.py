@@ -48,6 +48,7 @@ class PluginState(enum.StrEnum):
     AVAILABLE = "available"
     """Installed, and not enabled in `plugins.enabled`."""
     RUNNING = "running"
+    """Enabled; its hooks are called."""
     DISABLED = "disabled"
     """Enabled, and cut off after a failure; `reason` says which."""
 
