@@ -105,7 +105,7 @@ class Metrics:
             "marcador_talk_seconds", "Conversations", by_campaign, buckets=TALK_BUCKETS_S, registry=registry
         )
 
-    def count(self, event: Event) -> None:  # noqa: C901 - one case per event is the plainest form
+    def count(self, event: Event) -> None:
         """Add one event."""
         campaign = event.campaign_id or ""
         match event:
