@@ -49,6 +49,7 @@ from dialer_core.store import attempts as attempt_rows
 from dialer_core.store import campaigns as campaign_rows
 from dialer_core.store import events as event_rows
 from dialer_core.store import legs as leg_rows
+from dialer_core.store import restrictions
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     AgentId,
@@ -68,6 +69,8 @@ E = TypeVar("E", WorkerEvent, MediaEvent)
 
 STEP_INTERVAL_S = 0.1
 """Pacing looks at least so often; every change wakes it at once."""
+RESTRICTIONS_INTERVAL_S = 0.5
+"""How often ringing attempts are held against new restrictions: effective in under a second."""
 LEDGER_INTERVAL_S = 60.0
 """How often what is older than the ledger's window is taken out of it."""
 DRAIN_LIMIT_S = 300.0
@@ -211,7 +214,14 @@ class CallLoop:
         """Run until `stopped`: pacing steps, trunk probes, loop lag. One of these that fails ends the engine: the supervisor starts another."""
         tasks = [
             asyncio.create_task(work)
-            for work in (self.stopped.wait(), self._steps(), self._probes(), self._ledgers(), self.lag.run())
+            for work in (
+                self.stopped.wait(),
+                self._steps(),
+                self._probes(),
+                self._ledgers(),
+                self._restrictions(),
+                self.lag.run(),
+            )
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -231,6 +241,29 @@ class CallLoop:
         while True:
             await asyncio.sleep(LEDGER_INTERVAL_S)
             self.dialing.refresh_ledgers()
+
+    async def _restrictions(self) -> None:
+        while True:
+            await asyncio.sleep(RESTRICTIONS_INTERVAL_S)
+            if any(attempt.state in RINGING_STATES for attempt in self.machine.attempts.values()):
+                self._ask_for_forbidden()
+
+    def _ask_for_forbidden(self) -> None:
+        """Cancel what rings and may not ring any more."""
+
+        def found(done: asyncio.Future[list[AttemptId]]) -> None:
+            if done.cancelled() or done.exception() is not None:
+                return  # a store that is away is told elsewhere; asked again in a moment
+            for attempt_id in done.result():
+                attempt = self.machine.attempts.get(attempt_id)
+                if attempt is not None and attempt.state in RINGING_STATES:
+                    log.info("attempt_forbidden", attempt_id=attempt_id, campaign=attempt.campaign_id)
+                    self.flow.release(attempt, Outcome.CANCELLED)
+
+        now_utc, node = self.runtime.clock.utc(), self.runtime.node
+        self.runtime.journal.submit(
+            lambda tx: restrictions.forbidden_live_attempts(tx, now_utc, node)
+        ).add_done_callback(found)
 
     def wake(self) -> None:
         """Look again in this turn of the loop, once, however many changes ask for it."""

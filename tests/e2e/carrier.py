@@ -5,6 +5,7 @@ Owns the process and the reading of its message log. What it does is `scenario.p
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import subprocess
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from tests.e2e.scenario import Behaviour, render
 from tests.polling import wait_until
 
 _MESSAGE = re.compile(
-    r"^-{20,} \S+ \S+\nUDP message (sent|received) .*?:?\n\n(.*?)(?=^-{20,}|\Z)", re.DOTALL | re.MULTILINE
+    r"^-{20,} (\S+ \S+)\nUDP message (sent|received) .*?:?\n\n(.*?)(?=^-{20,}|\Z)", re.DOTALL | re.MULTILINE
 )
 
 
@@ -24,6 +25,8 @@ _MESSAGE = re.compile(
 class SipMessage:
     """One message that SIPp sent or received."""
 
+    at_s: float
+    """When, by SIPp's clock."""
     sent: bool
     text: str
 
@@ -97,7 +100,10 @@ class Carrier:
     def messages(self) -> list[SipMessage]:
         """Everything sent and received so far, in order."""
         text = self._messages.read_text(errors="replace") if self._messages.exists() else ""
-        return [SipMessage(sent=found[1] == "sent", text=found[2]) for found in _MESSAGE.finditer(text)]
+        return [
+            SipMessage(dt.datetime.fromisoformat(found[1]).timestamp(), found[2] == "sent", found[3])
+            for found in _MESSAGE.finditer(text)
+        ]
 
     def calls_to(self, number: str) -> dict[str, list[SipMessage]]:
         """The messages of each call to a number, by Call-ID, in the order of the calls."""
