@@ -5,18 +5,20 @@ It owns the mapping from command names to the engine's parts and the building of
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 import structlog
 
 from dialer_core.call_loop import CallLoop
+from dialer_core.campaigns import dispositions
 from dialer_core.errors import CommandRefusedError
-from dialer_core.events import AttemptDispositioned
 from dialer_core.ipc.messages import HostCommand, HostReply
 from dialer_core.snapshot import AgentView, CallView, CampaignView, Snapshot, TrunkView, WorkerView
-from dialer_core.store import attempts as attempt_rows
+from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     AgentId,
     AgentState,
@@ -70,33 +72,40 @@ class Control:
             "engine.drain": lambda _args: engine.drain(),
         }
 
-    def answer(self, command: HostCommand) -> HostReply:
-        """Carry a command out; every failure is a reply, never an exception."""
-        handler = self._commands.get(command.name)
-        if handler is None:
-            return HostReply(
-                request_id=command.request_id, error=f"there is no command {command.name!r}", kind="unknown"
-            )
+    def answer(self, command: HostCommand, reply: Callable[[HostReply], None]) -> None:
+        """Carry a command out and reply once: at once, or when the store has what the command wrote. Every failure is a reply."""
+        handler = self._commands.get(command.name, partial(_no_such_command, command.name))
         try:
             result = handler(command.args)
-        except UnknownError as error:
-            return HostReply(request_id=command.request_id, error=str(error), kind="unknown")
-        except InvalidError as error:
-            return HostReply(request_id=command.request_id, error=str(error), kind="invalid")
-        except CommandRefusedError as error:
-            return HostReply(request_id=command.request_id, error=str(error), kind="refused")
-        except Exception as error:  # the call loop must outlive a mistake in a command
-            log.exception("command_failed", command=command.name, error=type(error).__name__)
-            return HostReply(
-                request_id=command.request_id,
-                error="the engine failed on this command; see its log",
-                kind="internal",
-            )
+        except Exception as error:  # noqa: BLE001 - the call loop must outlive a mistake in a command; it is logged there
+            reply(self._failure(command, error))
         else:
-            return HostReply(request_id=command.request_id, result=result)
-        finally:
-            if command.name not in ("status", "calls.list"):
-                log.info("command", command=command.name, actor=command.actor)
+            if isinstance(result, asyncio.Future):
+                result.add_done_callback(lambda done: reply(self._outcome(command, done)))
+            else:
+                reply(HostReply(request_id=command.request_id, result=result))
+        if command.name not in ("status", "calls.list"):
+            log.info("command", command=command.name, actor=command.actor)
+
+    def _outcome(self, command: HostCommand, done: asyncio.Future[Any]) -> HostReply:
+        if done.cancelled():
+            return HostReply(request_id=command.request_id, error="the engine is stopping", kind="refused")
+        if (error := done.exception()) is not None:
+            return self._failure(command, error)
+        return HostReply(request_id=command.request_id, result=done.result())
+
+    @staticmethod
+    def _failure(command: HostCommand, error: BaseException) -> HostReply:
+        kinds = {UnknownError: "unknown", InvalidError: "invalid", CommandRefusedError: "refused"}
+        for kind_of_error, kind in kinds.items():
+            if isinstance(error, kind_of_error):
+                return HostReply(request_id=command.request_id, error=str(error.args[0]), kind=kind)
+        log.error("command_failed", command=command.name, error=type(error).__name__, exc_info=error)
+        return HostReply(
+            request_id=command.request_id,
+            error="the engine failed on this command; see its log",
+            kind="internal",
+        )
 
     def _campaign(self, args: dict[str, Any]) -> CampaignId:
         name = CampaignId(_text(args, "campaign"))
@@ -118,7 +127,7 @@ class Control:
             raise UnknownError("no live attempt has this id")
         self._engine.flow.release(attempt, Outcome.CANCELLED)
 
-    def _dispose(self, args: dict[str, Any]) -> dict[str, str]:
+    def _dispose(self, args: dict[str, Any]) -> asyncio.Future[dict[str, str]]:
         agent_id = self._agent(args)
         agent = self._engine.roster[agent_id]
         text = _text(args, "disposition")
@@ -129,18 +138,17 @@ class Control:
         attempt_id = AttemptId(args["attempt"]) if args.get("attempt") else agent.last_attempt_id
         if attempt_id is None:
             raise CommandRefusedError(f"agent {agent_id} has had no conversation since the engine started")
-        runtime = self._engine.runtime
-        event = AttemptDispositioned(
-            attempt_id=attempt_id,
-            agent_id=agent_id,
-            disposition=disposition,
-            at_mono_ns=runtime.clock.mono_ns(),
-            campaign_id=agent.campaign_id,
-        )
-        runtime.store(lambda tx: attempt_rows.update(tx, attempt_id, disposition=disposition.value), event)
-        if agent.state is AgentState.WRAP_UP:
+        now_utc = self._engine.runtime.clock.utc()
+        if agent.state is AgentState.WRAP_UP and attempt_id == agent.last_attempt_id:
             self._engine.roster.wrap_up_over(agent)
-        return {"attempt": attempt_id, "disposition": disposition}
+
+        def write(tx: Tx) -> dict[str, str]:
+            lead_state = dispositions.apply(
+                tx, attempt_id=attempt_id, disposition=disposition, agent_id=agent_id, now=now_utc
+            )
+            return {"attempt": attempt_id, "disposition": disposition, "lead": lead_state}
+
+        return self._engine.runtime.journal.submit(write)
 
     # --- status --------------------------------------------------------------------------------------------------------------------
 
@@ -213,6 +221,10 @@ class Control:
             abandonment_ceiling=campaign.ceiling,
             last_decision=campaign.last_decision,
         )
+
+
+def _no_such_command(name: str, _args: dict[str, Any]) -> None:
+    raise UnknownError(f"there is no command {name!r}")
 
 
 def _text(args: dict[str, Any], key: str, default: str | None = None) -> str:

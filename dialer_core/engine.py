@@ -97,7 +97,7 @@ async def serve(settings: Settings) -> int:
             reader,
             writer,
             HostCommand,
-            lambda command: link.send(control.answer(command)),
+            lambda command: control.answer(command, link.send),
             lambda: gone(link),
         )
         hosts.add(link)
