@@ -94,11 +94,11 @@ class Originator:
             self._tell(attempt.trunk)
 
     def note_ending(self, attempt: Attempt, outcome: Outcome, by: EndedBy) -> None:
-        """Learn about the trunk from an ending: a final response is an answer; a limit reached without one is silence."""
+        """Learn about the trunk from an ending: a final response is an answer; a limit reached without one, or no way there, is silence."""
         if by is EndedBy.FAR:
             self.trunk_alive(attempt)
         elif (
-            by is EndedBy.LIMIT
+            by in (EndedBy.LIMIT, EndedBy.WORKER)
             and outcome is Outcome.TRUNK_FAILED
             and self._trunks.note_silent(attempt.trunk, probe=False)
         ):

@@ -107,8 +107,10 @@ def outcome_of_response(
     early_verdict
         What early media was heard to be.
     """
-    if by is EndedBy.WORKER:
-        return Outcome.CANCELLED if code == 0 else Outcome.MEDIA_FAILED
+    if (
+        by is EndedBy.WORKER
+    ):  # no INVITE left: its own doing, no description made, or (502, 503) no way to the trunk
+        return {0: Outcome.CANCELLED, 488: Outcome.MEDIA_FAILED}.get(code, Outcome.TRUNK_FAILED)
     if by is EndedBy.LIMIT:
         if code == 488:
             return Outcome.MEDIA_FAILED

@@ -17,7 +17,8 @@ from tests.e2e.scenario import Behaviour, render
 from tests.polling import wait_until
 
 _MESSAGE = re.compile(
-    r"^-{20,} (\S+ \S+)\nUDP message (sent|received) .*?:?\n\n(.*?)(?=^-{20,}|\Z)", re.DOTALL | re.MULTILINE
+    r"^-{20,} (\S+ \S+)\n(?:UDP|TCP) message (sent|received) .*?:?\n\n(.*?)(?=^-{20,}|\Z)",
+    re.DOTALL | re.MULTILINE,
 )
 
 
@@ -53,8 +54,10 @@ class Carrier:
         *,
         index: int = 0,
         challenge: bool = False,
+        tcp: bool = False,
     ) -> None:
         self.port = ports.carrier(index)
+        self._sockets = Path("/proc/net/tcp" if tcp else "/proc/net/udp")
         stem = folder / f"carrier-{index}"
         self._messages, self._errors = stem.with_suffix(".messages"), stem.with_suffix(".errors")
         scenario = stem.with_suffix(".xml")
@@ -63,6 +66,7 @@ class Carrier:
         self._arguments = [
             *("sipp", "-sf", str(scenario), "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(self.port)),
             *("-mp", str(ports.carrier_rtp(index)), "-nostdin", "-watchdog_interval", "0"),
+            *("-t", "t1" if tcp else "u1"),
             *("-trace_msg", "-message_file", str(self._messages), "-message_overwrite", "false"),
             *("-trace_err", "-error_file", str(self._errors), "-error_overwrite", "false"),
         ]
@@ -75,7 +79,7 @@ class Carrier:
         return process
 
     def _bound(self) -> bool:
-        table = Path("/proc/net/udp").read_text(encoding="ascii")
+        table = self._sockets.read_text(encoding="ascii")
         return any(line.split()[1].endswith(f":{self.port:04X}") for line in table.splitlines()[1:])
 
     def stop(self) -> None:

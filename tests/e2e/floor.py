@@ -31,9 +31,13 @@ class Floor:
         self._far_ends = ExitStack()
         self._dialers: list[Dialer] = []
 
-    def carrier(self, behaviours: Mapping[int, Behaviour], *, challenge: bool = False) -> Carrier:
+    def carrier(
+        self, behaviours: Mapping[int, Behaviour], *, challenge: bool = False, tcp: bool = False
+    ) -> Carrier:
         """Start the next carrier."""
-        carrier = Carrier(self.folder, self.ports, behaviours, index=len(self.carriers), challenge=challenge)
+        carrier = Carrier(
+            self.folder, self.ports, behaviours, index=len(self.carriers), challenge=challenge, tcp=tcp
+        )
         self._far_ends.callback(carrier.close)
         self.carriers.append(carrier)
         return carrier

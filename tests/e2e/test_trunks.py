@@ -63,5 +63,27 @@ def test_a_trunk_is_waited_for_replaced_and_waited_for_again(floor: Floor) -> No
     assert [state for trunk, state in told if trunk == "first"] == ["down", "up", "down", "up"]
 
 
+def test_a_trunk_over_tcp_and_its_loss(floor: Floor) -> None:
+    """A person is reached over TCP; when that trunk refuses the connection, the next call goes over the second, by UDP."""
+    person = (Ring(100), Answer(floor.sounds.speaking(CUSTOMER_HZ[0])), Stay(800))
+    first = floor.carrier(dict.fromkeys((1, 2), person), tcp=True)
+    second = floor.carrier(dict.fromkeys((1, 2), person))
+    floor.softphone()
+    dialer = floor.dialer(
+        trunks={"first": {"transport": "tcp"}, "second": {}}, campaign={"detection": "off", "wrap_up_s": 0.1}
+    )
+    dialer.import_numbers([number(1)])
+    dialer.start()
+    assert [(a.trunk, a.outcome) for a in dialer.ended(number(1))] == [("first", "connected")]
+    assert first.story(number(1))[0] == "> INVITE"
+
+    first.stop()
+    dialer.import_numbers([number(2)])
+    failed, retry = dialer.ended(number(2), 2)
+    assert (failed.trunk, failed.outcome) == ("first", "trunk_failed")
+    assert (retry.trunk, retry.outcome, retry.retry_of) == ("second", "connected", failed.id)
+    assert second.story(number(2))[-2:] == ["< BYE", "> 200"]
+
+
 def _states(dialer: Dialer) -> tuple[str, str]:
     return dialer.trunk("first")["state"], dialer.trunk("second")["state"]
