@@ -42,9 +42,9 @@ def behaviours(sounds: Sounds) -> dict[int, Behaviour]:
         1: (ring, Answer(sounds.person(PEOPLE[1])), Stay(7000)),
         11: (ring, Answer(sounds.voicemail()), AwaitBye(15000)),
         2: (ring, Answer(sounds.person(PEOPLE[2], law="PCMA"), law="PCMA"), Stay(7000)),
-        3: (ring, Answer(sounds.quiet()), Stay(9000)),
+        3: (ring, Answer(sounds.quiet()), Stay(8000)),
         35: (Refuse(503, "Service Unavailable"),),
-        4: (ring, Answer(), Stay(9000)),
+        4: (ring, Answer(), Stay(8000)),
         12: (ring, Answer(sounds.fax()), AwaitBye(15000)),
         13: (ring, Answer(sounds.intercept()), AwaitBye(15000)),
         14: (ring, Answer(sounds.busy_tone()), AwaitBye(15000)),
@@ -76,13 +76,13 @@ class CampaignRun:
 
 
 def place_campaign(folder: Path, sounds: Sounds) -> CampaignRun:
-    """Dial every number once, three agents at work, and stop the dialer."""
+    """Dial every number once, four agents at work, and stop the dialer."""
     with Floor(folder, sounds) as floor, ExitStack() as capturing:
         table = behaviours(sounds)
         numbers = {suffix: number(suffix) for suffix in table}
         trunk = floor.carrier(table, challenge=True)
         second = floor.carrier({35: (Ring(), Answer(sounds.person(PEOPLE[35])), Stay(7000))})
-        for _ in range(3):
+        for _ in range(4):
             floor.softphone()
         dialer = floor.dialer(
             trunks={

@@ -26,6 +26,7 @@ from sqlalchemy import select
 from dialer_core.campaigns.leads_import import import_leads
 from dialer_core.clock import SystemClock
 from dialer_core.compliance.packs import load_packs
+from dialer_core.errors import DialerError
 from dialer_core.http.tokens import read_token
 from dialer_core.settings import Settings, load_settings
 from dialer_core.store import campaigns, models
@@ -182,7 +183,7 @@ class Dialer:
     def is_up(self) -> bool:
         """Say whether the API answers and the engine has workers and media plane."""
         if self._client is None:
-            with suppress(Exception):
+            with suppress(DialerError):  # there is none yet
                 token = read_token(self.settings.token_file)
                 self._client = httpx2.Client(
                     base_url=f"http://127.0.0.1:{self.ports.http}/api/v1",

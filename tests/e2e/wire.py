@@ -100,8 +100,8 @@ def may_capture() -> bool:
     """Say whether dumpcap may capture on the loopback."""
     if shutil.which("dumpcap") is None:
         return False
-    asked = subprocess.run(["dumpcap", "-D"], capture_output=True, text=True, check=False)
-    return any(line.partition(". ")[2].startswith("lo") for line in asked.stdout.splitlines())
+    opened = subprocess.run(["dumpcap", "-i", "lo", "-L"], capture_output=True, check=False)
+    return opened.returncode == 0
 
 
 requires_capture = pytest.mark.skipif(not may_capture(), reason=HOW)
