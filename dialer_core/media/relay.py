@@ -20,8 +20,12 @@ from dialer_core.media.rtp import (
     timestamp_delta,
 )
 
-FILL_AFTER_NS: Final = 60_000_000
-"""The partner has sent nothing for so long: silence of our own goes out until it sends again."""
+FILL_AFTER_NS: Final = 200_000_000
+"""The partner has sent nothing for so long: silence of our own goes out until it sends again.
+
+Long enough that a sender which stalls for a moment and catches up in a burst keeps its place in time: filling at once would put our
+silence before its late packets and leave the stream ahead for the rest of the call.
+"""
 MAX_AHEAD: Final = 1600
 """Samples (200 ms) a relayed timestamp may be ahead of the sample clock. A backlog that arrives in one burst after a network stall would
 otherwise stay in the receiving end's jitter buffer as delay for the rest of the call."""
