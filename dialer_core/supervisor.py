@@ -134,14 +134,19 @@ class Supervisor:
         lived_s = asyncio.get_running_loop().time() - child.started_s
         if child.stopping or self._done.is_set():
             return
-        if child.name == "engine" and (self._draining or code == 0):  # an engine ends by itself only when drained
+        if child.name == "engine" and (self._draining or code == 0):
+            # an engine ends by itself only when drained
             self._exit_code = 0 if code == 0 else 1
             self._done.set()
             return
         log.error("process_died", process=child.name, code=code, lived_s=round(lived_s, 1))
         child.was_steady = child.was_steady or lived_s > STEADY_S
         child.short_lives = 0 if lived_s > STEADY_S else child.short_lives + 1
-        if child.name == "engine" and not child.was_steady and (code == 2 or child.short_lives >= GAVE_UP_STARTS):
+        if (
+            child.name == "engine"
+            and not child.was_steady
+            and (code == 2 or child.short_lives >= GAVE_UP_STARTS)
+        ):
             log.error("engine_cannot_start", code=code)
             self._exit_code = code if code in (1, 2) else 1
             self._done.set()
