@@ -176,7 +176,7 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     ),
     Behaviour(
         "silent", range(97, 100), TrueClass.NONE, Ending.PLAYS_OUT, "silence",
-        "answers, says nothing, and hangs up after 6 s", quiet_s=6.0,
+        "answers, says nothing, and hangs up after 8.5 s", quiet_s=8.5,
     ),
 )  # fmt: skip
 
