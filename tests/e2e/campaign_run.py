@@ -19,6 +19,7 @@ from tests.e2e.scenario import (
     AwaitBye,
     Behaviour,
     EarlyMedia,
+    Refresh,
     Refuse,
     Ring,
     RingOut,
@@ -29,8 +30,8 @@ from tests.e2e.sounds import CUSTOMER_HZ, Sounds
 from tests.e2e.wire import Wire, capture, may_capture
 
 USER, PASSWORD, PASSWORD_ENV = "account-7", "s3cret of a test", "E2E_TRUNK_PASSWORD"
-PEOPLE = {1: CUSTOMER_HZ[0], 2: CUSTOMER_HZ[4], 35: CUSTOMER_HZ[8]}
-"""Who speaks, and their tones; 35 is reached over the second trunk."""
+PEOPLE = {1: CUSTOMER_HZ[0], 2: CUSTOMER_HZ[4], 5: CUSTOMER_HZ[6], 35: CUSTOMER_HZ[8]}
+"""Who speaks, and their tones; 5's session is refreshed in mid-talk, 35 is reached over the second trunk."""
 RING_LIMIT_S = 5
 
 
@@ -42,6 +43,7 @@ def behaviours(sounds: Sounds) -> dict[int, Behaviour]:
         1: (ring, Answer(sounds.person(PEOPLE[1])), Stay(7000)),
         11: (ring, Answer(sounds.voicemail()), AwaitBye(15000)),
         2: (ring, Answer(sounds.person(PEOPLE[2], law="PCMA"), law="PCMA"), Stay(7000)),
+        5: (ring, Answer(sounds.person(PEOPLE[5])), Refresh(4000), Stay(3000)),
         3: (ring, Answer(sounds.quiet()), Stay(8000)),
         35: (Refuse(503, "Service Unavailable"),),
         4: (ring, Answer(), Stay(8000)),

@@ -52,6 +52,13 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Refresh:
+    """After so long, a re-INVITE with the same description, as session timers and SBCs send it."""
+
+    after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stay:
     """On the line until the dialer's BYE; after so long, hangs up by itself."""
 
@@ -70,7 +77,7 @@ class AnswerGarbled:
     """200 with a description nobody can read; ACK and BYE may come in either order, and more than one BYE."""
 
 
-Step = Ring | RingOut | EarlyMedia | Refuse | Answer | AnswerGarbled | Stay | AwaitBye
+Step = Ring | RingOut | EarlyMedia | Refuse | Answer | AnswerGarbled | Refresh | Stay | AwaitBye
 Behaviour = tuple[Step, ...]
 
 
@@ -139,6 +146,7 @@ def render(behaviours: Mapping[int, Behaviour], *, challenge: bool = False) -> s
 
 
 _GARBLED = "v=0\nthis is no description\nm=audio x RTP/AVP\n"
+_CONTACT = "Contact: <sip:[local_ip]:[local_port];transport=[transport]>"
 _END = '<nop hide="true" next="end"/>'
 _CHALLENGE = 'Proxy-Authenticate: Digest realm="trunk.test", nonce="47364c23432d2e131a5fb210812c", algorithm=MD5, qop="auth"'
 
@@ -175,6 +183,14 @@ def _step(step: Step, labels: Iterator[str]) -> Iterator[str]:
             yield _response(200, "OK", tag=False)
             yield '<recv request="ACK" optional="true"/>'
             yield '<recv request="BYE" timeout="2000" ontimeout="end" next="byed"/>'
+        case Refresh():
+            label = next(labels)
+            yield f'<recv request="BYE" timeout="{step.after_ms}" ontimeout="{label}" next="byed"/>'
+            yield f'<label id="{label}"/>'
+            yield _send([*_request("INVITE", 1), _CONTACT], sdp(), reliable=True)
+            yield '<recv response="100" optional="true"/>'
+            yield '<recv response="200"/>'
+            yield _send(_request("ACK", 1))
         case Stay(ms=0):
             yield _BYE
         case Stay():
@@ -203,15 +219,17 @@ def _response(
     head = [
         f"SIP/2.0 {code} {phrase}", "[last_Via:]", "[last_From:]",
         "[last_To:];tag=[call_number]" if tag else "[last_To:]", "[last_Call-ID:]", cseq,
-        "Contact: <sip:[local_ip]:[local_port];transport=[transport]>",
+        _CONTACT,
     ]  # fmt: skip
     return _send([*head, *([header] if header else [])], body, reliable=reliable)
 
 
-_BYE_HEAD = [
-    "BYE [$uri] SIP/2.0", "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]",
-    "From:[$to];tag=[call_number]", "To:[$from]", "[last_Call-ID:]", "CSeq: 1 BYE", "Max-Forwards: 70",
-]  # fmt: skip
+def _request(method: str, cseq: int) -> list[str]:
+    """Return the head of a request of SIPp's own within the dialog."""
+    return [
+        f"{method} [$uri] SIP/2.0", "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]",
+        "From:[$to];tag=[call_number]", "To:[$from]", "[last_Call-ID:]", f"CSeq: {cseq} {method}", "Max-Forwards: 70",
+    ]  # fmt: skip
 
 
 def _send(head: list[str], body: str = "", *, reliable: bool = False) -> str:
@@ -221,4 +239,4 @@ def _send(head: list[str], body: str = "", *, reliable: bool = False) -> str:
     return f"<send{attribute}><![CDATA[\n{text}\n]]></send>"
 
 
-_BYE = _send(_BYE_HEAD, reliable=True) + '\n<recv response="200"/>'
+_BYE = _send(_request("BYE", 2), reliable=True) + '\n<recv response="200"/>'

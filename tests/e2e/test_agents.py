@@ -18,7 +18,7 @@ from tests.skips import requires_program
 pytestmark = [pytest.mark.sip, requires_program("sipp"), requires_program("baresip")]
 
 SHORT, LEAVES = 2, 3
-"""Suffixes of people who talk for a second; who wait for four seconds and leave."""
+"""Suffixes of people who talk for a second; who wait for a few seconds and leave."""
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def shared_desk(tmp_path_factory: pytest.TempPathFactory, sounds: Sounds) -> Ite
     """Yield the floor of this module."""
     others = {
         SHORT: (Ring(100), Answer(sounds.speaking(PERSON_HZ)), Stay(1000)),
-        LEAVES: (Ring(100), Answer(sounds.speaking(PERSON_HZ)), Stay(4000)),
+        LEAVES: (Ring(100), Answer(sounds.speaking(PERSON_HZ)), Stay(3500)),
     }
     settings = {"a0": {"wrap_up_s": 60}, "a1": {"wrap_up_s": 0.4}, "a2": {"auto_ready": False}}
     folder = tmp_path_factory.mktemp("agents")

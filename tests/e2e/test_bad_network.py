@@ -31,8 +31,8 @@ BAD = Misdeeds(loss=0.03, duplication=0.03, reordering=0.03)
 
 
 def _talk(floor: Floor, trunk: dict[str, int] | None = None) -> Dialer:
-    """One person talks to one agent for five seconds."""
-    floor.carrier({1: (Ring(100), Answer(floor.sounds.speaking(PERSON_HZ)), Stay(5000))})
+    """One person talks to one agent for four seconds."""
+    floor.carrier({1: (Ring(100), Answer(floor.sounds.speaking(PERSON_HZ)), Stay(4000))})
     floor.softphone()
     dialer = floor.dialer(trunks={"carrier": trunk or {}}, campaign={"detection": "off"})
     dialer.import_numbers([number(1)])

@@ -48,7 +48,7 @@ def _nothing_is_left(dialer: Dialer) -> None:
 
 def test_a_drain_lets_people_finish_talking(floor: Floor) -> None:
     """What rings is cancelled at once, the talk ends by itself, nothing new is dialed, the exit status is 0 and nothing is left."""
-    dialer = _at_work(floor, talk_ms=5000)
+    dialer = _at_work(floor, talk_ms=4000)
     dialer.terminate()
     (rang,) = dialer.ended(RINGS)
     assert rang.outcome == "cancelled"

@@ -30,7 +30,7 @@ def test_lines_and_rate_of_a_trunk_are_kept(floor: Floor) -> None:
         trunks={"carrier": {"lines": lines, "calls_per_second": rate}},
         campaign={"detection": "off", "pacing": "ratio", "ratio": 3.0, "wrap_up_s": 0.1},
     )
-    numbers = [number(suffix, index) for index in range(5) for suffix in (2, 1, 3)]
+    numbers = [number(suffix, index) for index in range(4) for suffix in (2, 1, 3)]
     dialer.import_numbers(numbers)
     dialer.start()
     dialer.wait_outcomes(len(numbers))
@@ -54,7 +54,7 @@ def test_whoever_asks_to_be_left_alone_rings_no_longer(floor: Floor) -> None:
     carrier = floor.carrier({1: (RingOut(),)})
     for _ in range(2):
         floor.softphone()
-    dialer = floor.dialer(campaign={"detection": "off", "ring_limit_s": 8})
+    dialer = floor.dialer(campaign={"detection": "off", "ring_limit_s": 5})
     listed, other = number(1, 1), number(1, 2)
     dialer.import_numbers([listed, other])
     dialer.start()

@@ -37,9 +37,10 @@ def test_a_trunk_is_waited_for_replaced_and_waited_for_again(floor: Floor) -> No
     assert [lead.state for lead in dialer.leads()] == ["dialable"]
 
     first.start_again()
-    assert [(a.trunk, a.outcome) for a in dialer.ended(number(1))] == [("first", "connected")]
-
     second.start_again()
+    (talked,) = dialer.ended(number(1))
+    assert talked.outcome == "connected"
+
     dialer.until(lambda: _states(dialer) == ("up", "up"), 30.0, "both trunks to be up")
     first.stop()
     dialer.import_numbers([number(2)])  # the first trunk still counts as up: its INVITE finds nobody
