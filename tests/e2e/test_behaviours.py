@@ -80,7 +80,7 @@ def test_an_unreadable_answer_is_hung_up(campaign_run: CampaignRun) -> None:
     assert {"> ACK", "> BYE"} <= set(story[7:])
 
 
-def test_the_last_verdict_is_of_what_people_hear(campaign_run: CampaignRun) -> None:
+def test_what_plays_before_the_answer_is_listened_to(campaign_run: CampaignRun) -> None:
     """A special information tone before the answer is heard as one, and told as early."""
     for suffix in (21, 22):
         (attempt,) = campaign_run.dialer.attempts(campaign_run.numbers[suffix])
