@@ -23,7 +23,8 @@ def test_a_trunk_is_waited_for_replaced_and_waited_for_again(floor: Floor) -> No
     second.stop()
     probed = {"options_interval_s": 1}
     dialer = floor.dialer(
-        trunks={"first": probed, "second": probed}, campaign={"detection": "off", "wrap_up_s": 0.1}
+        trunks={"first": probed, "second": probed},
+        campaign={"detection": "off", "wrap_up_s": 0.1, "ring_limit_s": 3},
     )
     dialer.import_numbers([number(1)])
     dialer.start()
