@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import math
 import signal
 import socket
@@ -33,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 RESTART_FIRST_S: Final = 0.2
 RESTART_MAX_S: Final = 10.0
+_PR_SET_PDEATHSIG: Final = 1
+"""From `linux/prctl.h`."""
 STEADY_S: Final = 30.0
 """A process that lived so long starts again at once when it dies; one that did not waits longer each time."""
 HELLO_LIMIT_S: Final = 15.0
@@ -123,7 +126,11 @@ class Supervisor:
         self._children[child.name] = child
         child.started_s = asyncio.get_running_loop().time()
         child.process = await asyncio.create_subprocess_exec(
-            sys.executable, *child.arguments, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+            sys.executable,
+            *child.arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=_end_with_supervisor,
         )  # a session of its own: a Ctrl-C in the terminal is the supervisor's to act on
         log.info("process_started", process=child.name, pid=child.process.pid)
         self._spawn(self._watch(child))
@@ -273,6 +280,14 @@ class Supervisor:
         self._tasks.add(task)
         discard: Callable[[asyncio.Task[None]], None] = self._tasks.discard
         task.add_done_callback(discard)
+
+
+def _end_with_supervisor() -> None:
+    """Run in the child before its program: a supervisor that is killed takes its processes along, as by SIGTERM.
+
+    They could go on without it, but nobody would start again what dies, and the next `dialer run` would find them in its way.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _backoff_s(failures: int) -> float:
