@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.desk import Desk, open_desk
 from tests.e2e.scenario import RingOut
 from tests.e2e.sounds import Sounds
+from tests.polling import wait_until
 from tests.skips import requires_program
 
 pytestmark = [pytest.mark.sip, requires_program("sipp"), requires_program("baresip")]
@@ -157,3 +159,15 @@ def test_a_dead_media_plane_ends_what_it_carried(desk: Desk) -> None:
         assert desk.carrier.story(to)[-2:] == ["> BYE", "< 200"]
     desk.dialer.until(lambda: desk.dialer.status()["media_attached"], 15.0, "the media plane to be back")
     _dials_again(desk)
+
+
+def test_a_killed_supervisor_takes_its_processes_along(tmp_path: Path, sounds: Sounds) -> None:
+    """Nothing is left running that nobody watches, and nothing stands in the way of the next `dialer run`."""
+    with open_desk(tmp_path, sounds, agents=1) as desk:
+        desk.dialer.login("a0")
+        (supervisor,) = (pid for pid, line in desk.dialer.processes().items() if " run " in f"{line} ")
+        os.kill(supervisor, signal.SIGKILL)
+        wait_until(lambda: not desk.dialer.processes(), 20.0, "every process of the dialer to end")
+        assert desk.dialer.process is not None
+        assert desk.dialer.process.wait() == -signal.SIGKILL
+        desk.dialer.process = None  # it did not end in good order, so `close` has nothing to hold it to
