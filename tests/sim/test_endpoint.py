@@ -304,7 +304,8 @@ async def test_a_softphone_that_vanishes_says_nothing(tmp_path: Path) -> None:
         peer.request("INVITE", PHONE, cseq=4, body=OFFER)
         await peer.code("INVITE", 200, count=2)
     calls = load_log(tmp_path / "sim.jsonl").agents
-    assert calls[0].all("call.ended")[0]["ended_by"] == "vanished"
+    # both calls have the peer's one Call-ID, and either may write its closing line first
+    assert sorted(ended["ended_by"] for ended in calls[0].all("call.ended")) == ["shutdown", "vanished"]
 
 
 async def test_stopping_ends_every_call(tmp_path: Path) -> None:
