@@ -27,6 +27,9 @@ class CampaignCue(enum.StrEnum):
     """A finished list has dialable leads again."""
 
 
+MESSAGE_LEAD_S: Final = 0.2
+"""From the deadline to the first audible sound of the abandonment message: 0.15 s were seen on the wire (a tick, the way there, and the
+silence before the first word)."""
 S = CampaignState
 _CUES: Final = tuple(CampaignCue)
 _ROWS: Final[dict[CampaignState, tuple[CampaignState | None, ...]]] = {
@@ -75,8 +78,11 @@ class CampaignRun:
 
     @property
     def agent_wait_s(self) -> float:
-        """Seconds from the end of a greeting within which a live answer must have an agent: the profile's limit."""
-        return self.pack.abandonment.limit_s
+        """Seconds from the end of a greeting within which a live answer must have an agent.
+
+        The profile's limit less `MESSAGE_LEAD_S`: by the limit the message must be heard, not merely ordered.
+        """
+        return max(0.0, self.pack.abandonment.limit_s - MESSAGE_LEAD_S)
 
     @property
     def ceiling(self) -> float:

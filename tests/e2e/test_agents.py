@@ -80,11 +80,14 @@ def test_a_softphone_that_hangs_up_is_called_again(desk: Desk) -> None:
     """A BYE from the softphone pauses the agent as `leg_lost` at once; the dialer calls it anew and the agent is ready again."""
     desk.dialer.login("a1")
     calls = desk.phones["a1"].calls
+    # the store follows what the API says by a commit
+    desk.dialer.until(lambda: desk.dialer.intervals("a1")[-1][0] == "ready", 5.0, "the log-in to be stored")
     seen = len(desk.dialer.intervals("a1"))
     desk.phones["a1"].hang_up()
     desk.dialer.until(lambda: desk.phones["a1"].calls == calls + 1, 10.0, "the softphone to be called again")
     desk.dialer.wait_agent("a1", "ready")
-    assert desk.dialer.intervals("a1")[seen:] == [("paused", "leg_lost"), ("ready", "")]
+    since = [("paused", "leg_lost"), ("ready", "")]
+    desk.dialer.until(lambda: desk.dialer.intervals("a1")[seen:] == since, 5.0, "lost and back to be stored")
 
 
 def test_a_caller_whose_only_agent_hangs_up_is_told(desk: Desk) -> None:
@@ -206,8 +209,8 @@ def test_a_live_answer_without_an_agent_hears_the_message(desk: Desk) -> None:
     sent = [packet for packet in wire.rtp if packet.source == leg.media_port]
     message = [packet for packet in sent if len(set(packet.payload)) > 4]
     waited_s = (message[0].at_ns - lost.answered_mono_ns) / 1e9
-    # the profile's limit, the tenth of a second before the voice in the prompt's file, and a loaded machine
-    assert 0 < waited_s <= 2.0 + 0.1 + 0.2
+    # heard by the profile's limit, and a little for a loaded machine
+    assert 0 < waited_s <= 2.0 + 0.1
     silent = [packet for packet in sent if packet.at_ns < message[0].at_ns]
     assert len(silent) >= 50 * (waited_s - 0.3)  # never dead air without packets before it
     (lead,) = (lead for lead in desk.dialer.leads() if lead.id == lost.lead_id)
