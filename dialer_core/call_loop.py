@@ -21,7 +21,7 @@ from dialer_core.calls.call_flow import CallFlow
 from dialer_core.calls.ending import Ending
 from dialer_core.calls.live_answers import LiveAnswers
 from dialer_core.calls.machine import AttemptMachine
-from dialer_core.calls.originate import Originator
+from dialer_core.calls.originate import Originator, probe_uri, proxy_uri
 from dialer_core.calls.records import CallRecords
 from dialer_core.calls.trunks import Trunks
 from dialer_core.campaigns import hopper, recycle
@@ -316,10 +316,10 @@ class CallLoop:
                     else min(trunk.settings.options_interval_s, trunk.probe_backoff_s)
                 )
                 trunk.next_probe_ns = now_ns + int((wait_s + 3.0) * 1e9)
-                transport = ";transport=tcp" if trunk.settings.transport == "tcp" else ""
-                proxy = f"sip:{trunk.settings.proxy};lr" if trunk.settings.proxy else ""
-                uri = f"sip:{trunk.settings.host}:{trunk.settings.port}{transport}"
-                self.workers.send(worker, Probe(probe_id=trunk.id, uri=uri, proxy=proxy))
+                self.workers.send(
+                    worker,
+                    Probe(probe_id=trunk.id, uri=probe_uri(trunk.settings), proxy=proxy_uri(trunk.settings)),
+                )
             await asyncio.sleep(0.1)
 
     # --- drain ---------------------------------------------------------------------------------------------------------------------

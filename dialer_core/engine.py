@@ -22,7 +22,7 @@ from dialer_core.compliance.packs import load_packs
 from dialer_core.control import Control
 from dialer_core.errors import ConfigError, DialerError
 from dialer_core.events import HostLost
-from dialer_core.ipc.channel import Link, listen_unix
+from dialer_core.ipc.channel import ENGINE_SOCKET, Link, listen_unix
 from dialer_core.ipc.messages import (
     Dialog,
     EngineToHost,
@@ -39,7 +39,6 @@ from dialer_core.store.journal import Journal
 
 log = structlog.get_logger(__name__)
 
-ENGINE_SOCKET = "engine.sock"
 JOURNAL_LIMIT_S = 20.0
 """How long an engine that stops waits for a database that is away; the next one ends what is missing as `interrupted`."""
 

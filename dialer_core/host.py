@@ -32,7 +32,7 @@ from dialer_core.events import Event
 from dialer_core.http.answers import ApiParts
 from dialer_core.http.app import create_app
 from dialer_core.http.tokens import Tokens, ensure_token
-from dialer_core.ipc.channel import Link
+from dialer_core.ipc.channel import ENGINE_SOCKET, Link
 from dialer_core.ipc.messages import EngineToHost, EventsCommitted, HostCommand, HostReply, HostToEngine
 from dialer_core.log_setup import configure_logging
 from dialer_core.plugin_api import EngineHandle
@@ -42,8 +42,6 @@ from dialer_core.store.database import Database, open_database
 
 log = structlog.get_logger(__name__)
 
-ENGINE_SOCKET = "engine.sock"
-"""In the run folder; the engine listens there."""
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
 REPLY_LIMIT_S = 10.0

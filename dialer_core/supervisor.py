@@ -130,7 +130,7 @@ class Supervisor:
             *child.arguments,
             stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=_end_with_supervisor,
+            preexec_fn=end_with_parent,
         )  # a session of its own: a Ctrl-C in the terminal is the supervisor's to act on
         log.info("process_started", process=child.name, pid=child.process.pid)
         self._spawn(self._watch(child))
@@ -282,8 +282,8 @@ class Supervisor:
         task.add_done_callback(discard)
 
 
-def _end_with_supervisor() -> None:
-    """Run in the child before its program: a supervisor that is killed takes its processes along, as by SIGTERM.
+def end_with_parent() -> None:
+    """Run in the child before its program: a parent that is killed takes its processes along, as by SIGTERM.
 
     They could go on without it, but nobody would start again what dies, and the next `dialer run` would find them in its way.
     """

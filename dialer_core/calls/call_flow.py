@@ -310,7 +310,3 @@ class CallFlow:
     def _count_late(self, event: object) -> None:
         self._machine.late += 1
         log.debug("event_for_an_ended_leg", event_type=type(event).__name__)
-
-    def count(self, *states: AttemptState) -> int:
-        """Return how many live attempts are in any of these states."""
-        return sum(attempt.state in states for attempt in self._machine.attempts.values())

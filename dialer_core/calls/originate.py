@@ -76,7 +76,7 @@ class Originator:
                     from_uri=f"sip:{_dialed(trunk, caller_id) if caller_id else 'anonymous'}@{domain}",
                     auth_user=trunk.user,
                     password=self._passwords.get(attempt.trunk, ""),
-                    proxy=f"sip:{trunk.proxy};lr" if trunk.proxy else "",
+                    proxy=proxy_uri(trunk),
                 ),
                 media_host=self._media_host,
                 media_port=attempt.media_port,
@@ -126,5 +126,19 @@ def request_uri(trunk: TrunkSettings, number: str) -> str:
     >>> request_uri(TrunkSettings(host="192.0.2.1", number_format="plain", prefix="99"), "+525512345678")
     'sip:99525512345678@192.0.2.1:5060'
     """
+    return f"sip:{trunk.prefix}{_dialed(trunk, number)}@{_place(trunk)}"
+
+
+def probe_uri(trunk: TrunkSettings) -> str:
+    """Return where OPTIONS to a trunk goes."""
+    return f"sip:{_place(trunk)}"
+
+
+def proxy_uri(trunk: TrunkSettings) -> str:
+    """Return the trunk's outbound proxy as a loose route; empty where it has none."""
+    return f"sip:{trunk.proxy};lr" if trunk.proxy else ""
+
+
+def _place(trunk: TrunkSettings) -> str:
     transport = ";transport=tcp" if trunk.transport == "tcp" else ""
-    return f"sip:{trunk.prefix}{_dialed(trunk, number)}@{trunk.host}:{trunk.port}{transport}"
+    return f"{trunk.host}:{trunk.port}{transport}"

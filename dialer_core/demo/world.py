@@ -6,7 +6,6 @@ It owns processes and files. It owns neither the screen (`commands/demo.py`) nor
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import random
@@ -28,6 +27,7 @@ from dialer_core.errors import StartError
 from dialer_core.settings import Settings, load_settings
 from dialer_core.store import campaigns as campaign_rows
 from dialer_core.store.database import open_database
+from dialer_core.supervisor import end_with_parent
 from dialer_core.vocabulary import CampaignId
 
 CAMPAIGN = CampaignId("demo")
@@ -124,11 +124,6 @@ def write_config(directory: Path, substitutes: Mapping[str, str]) -> None:
     packs.mkdir(exist_ok=True)
     demo_pack = files("dialer_core") / "config_defaults" / "compliance" / "demo.toml"
     (packs / "demo.toml").write_bytes(demo_pack.read_bytes())
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to end this child when the demonstration is killed: nothing is left behind."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 @dataclass(slots=True)
@@ -248,7 +243,7 @@ class World:
                 stderr=stream,
                 env=environment,
                 start_new_session=True,  # a Ctrl-C is ours to act on
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - this process has no other thread yet
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - this process has no other thread yet
             )
         self._processes[name] = process
         return process

@@ -26,6 +26,8 @@ R = TypeVar("R")
 S = TypeVar("S")
 
 _LENGTH = struct.Struct(">I")
+ENGINE_SOCKET = "engine.sock"
+"""In the run folder: the engine listens there, the host attaches."""
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 _ENCODER = msgspec.msgpack.Encoder()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 
 from dialer_core import host
+from dialer_core.ipc.channel import ENGINE_SOCKET
 from dialer_core.ipc.messages import HostCommand
 from dialer_core.settings import DialerSettings, Settings
 from dialer_core.store.database import Database, open_database
@@ -70,7 +71,7 @@ async def running_host(
     settings = host_settings(folder, plugins=plugins, hook_limit_s=hook_limit_s)
     database = open_database(settings.store_url)
     database.migrate()
-    engine = await ScriptedEngine(settings.run_dir / host.ENGINE_SOCKET, script).start()
+    engine = await ScriptedEngine(settings.run_dir / ENGINE_SOCKET, script).start()
     stop = asyncio.Event()
     task = asyncio.create_task(host.serve(settings, stop))
     try:
