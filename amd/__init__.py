@@ -8,13 +8,14 @@ from amd.config import DetectorConfig, Preset
 from amd.detector import Detector
 from amd.errors import AmdInputError
 from amd.labels import Label, MarkKind, Reason
-from amd.marks import Mark, Marks
+from amd.marks import Evidence, Mark, Marks
 from amd.offline import detect
 
 __all__ = [
     "AmdInputError",
     "Detector",
     "DetectorConfig",
+    "Evidence",
     "Label",
     "Mark",
     "MarkKind",

@@ -1,10 +1,11 @@
-"""Decision thresholds of the detector and their presets.
+"""What the detector's mistakes and delays cost, the thresholds that follow from it, and their presets.
 
 Owns what a campaign may choose. Constants of the signal processing live beside the code that uses them.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Self
@@ -13,6 +14,8 @@ from amd.errors import AmdInputError
 
 MAX_S = 60.0
 """No threshold may be longer: a minute of listening serves nobody."""
+MAX_COST = 1e6
+"""No cost may be higher; what counts are their ratios."""
 
 
 class Preset(StrEnum):
@@ -26,10 +29,16 @@ class Preset(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectorConfig:
-    """Thresholds of the sequential decision, all in seconds of sound.
+    """Costs and limits of the sequential decision; limits in seconds of sound.
 
     Attributes
     ----------
+    cost_lost_person : float
+        What a person taken for a machine costs, in any unit; the others are in the same.
+    cost_passed_machine : float
+        What a machine connected to an agent costs.
+    cost_delay_s : float
+        What a second of silence costs that a person hears after their greeting.
     pause_s : float
         Quiet after a greeting of up to 1 s that ends it: a person waits for an answer.
     long_pause_s : float
@@ -52,6 +61,9 @@ class DetectorConfig:
     True
     """
 
+    cost_lost_person: float = 50.0
+    cost_passed_machine: float = 1.0
+    cost_delay_s: float = 1.0
     pause_s: float = 0.5
     long_pause_s: float = 0.7
     longest_greeting_s: float = 4.8
@@ -61,13 +73,19 @@ class DetectorConfig:
     def __post_init__(self) -> None:
         """Refuse thresholds that are not positive or contradict one another."""
         for f in fields(self):
-            value = getattr(self, f.name)
-            if not 0.0 < value <= MAX_S:
-                raise AmdInputError(f.name, f"{value} s is outside (0, {MAX_S:g}]")
+            value, cost = getattr(self, f.name), f.name.startswith("cost_")
+            most, unit = (MAX_COST, "") if cost else (MAX_S, " s")
+            if not 0.0 < value <= most:
+                raise AmdInputError(f.name, f"{value}{unit} is outside (0, {most:g}]")
         if self.long_pause_s < self.pause_s:
             raise AmdInputError(
                 "long_pause_s", f"{self.long_pause_s} s is shorter than pause_s ({self.pause_s} s)"
             )
+
+    @property
+    def machine_log_odds(self) -> float:  # numpydoc ignore=RT01
+        """Log odds of a machine from which hanging up costs less than connecting: odds times the machine's cost reach the person's."""
+        return math.log(self.cost_lost_person / self.cost_passed_machine)
 
     @classmethod
     def preset(cls, name: str) -> Self:

@@ -13,7 +13,7 @@ from amd.config import DetectorConfig
 from amd.errors import AmdInputError
 from amd.frames import FrontEnd
 from amd.labels import Label, MarkKind, Reason
-from amd.marks import NO_MARKS, Marks, join_marks
+from amd.marks import NO_MARKS, Evidence, Marks, join_marks
 from amd.rows import Field, Records, RowStore
 from amd.tonebank import FRAME
 
@@ -37,6 +37,9 @@ CONFIDENCE = {
     Reason.SIT_ITU: 0.99,
     Reason.TONE_CADENCE: 0.98,
     Reason.EARLY_SPEECH: 0.6,
+    Reason.RECORDED_SPEECH: 0.97,
+    Reason.STEADY_MUSIC: 0.9,
+    Reason.FINGERPRINT: 0.99,
 }
 """Confidence given with each reason. Round figures, not yet calibrated ones: those come with the learned detector."""
 _CONFIDENCE = np.zeros(max(Reason) + 1, np.float32)
@@ -46,6 +49,7 @@ for _reason, _value in CONFIDENCE.items():
 _FIELDS: list[Field] = [
     ("tick", "i4", -1),
     ("sounded", "?", True),  # the tick before had information
+    ("machine_probability", "f4", np.nan),
     *frames.FIELDS,
     *decision.FIELDS,
     *cadence.FIELDS,
@@ -199,6 +203,29 @@ class Detector:
         marks = self._advance(records, rows, pcm, valid)
         self._rows.put(rows, records)
         return marks
+
+    def evidence(self, rows: NDArray[np.intp]) -> Evidence:
+        """Return what the detector holds of some rows after their latest tick.
+
+        Parameters
+        ----------
+        rows : numpy.ndarray of intp, shape (n,)
+            Rows that have joined, each at most once.
+
+        Returns
+        -------
+        Evidence
+            Level, floor, voice and the probability of a machine.
+
+        Raises
+        ------
+        AmdInputError
+            A row has not joined or is named twice.
+        """
+        records = self._rows.take(np.asarray(rows))
+        floor = np.where(records["heard_ticks"] > 0, records["floor_dbfs"], np.float32(-np.inf))
+        voice = records["voiced"] & (records["last_tone"] != records["tick"])
+        return Evidence(records["heard_dbfs"].copy(), floor, voice, records["machine_probability"].copy())
 
     def _advance(
         self,

@@ -78,6 +78,12 @@ class Reason(IntEnum):
     """A call-progress tone with a known frequency and cadence."""
     EARLY_SPEECH = 14
     """Speech before the call was answered."""
+    RECORDED_SPEECH = 15
+    """Rhythm and melody of the speech are a recording's, beyond the odds the costs ask for."""
+    STEADY_MUSIC = 16
+    """Sound that neither pauses nor moves as speech does."""
+    FINGERPRINT = 17
+    """A known recording, recognised by its landmarks."""
 
     @property
     def word(self) -> str:  # numpydoc ignore=RT01

@@ -88,6 +88,19 @@ class Marks:
             )
 
 
+class Evidence(NamedTuple):
+    """What the detector holds of some rows after a tick, for pictures and for tests; one element per row."""
+
+    level_dbfs: NDArray[np.float32]
+    """Level of the tick; NaN where nothing has been heard."""
+    floor_dbfs: NDArray[np.float32]
+    """The line's noise floor; minus infinity until it has been heard."""
+    voice: NDArray[np.bool_]
+    """True where the tick is voice above the noise, and no tone."""
+    machine_probability: NDArray[np.float32]
+    """Probability that a recording speaks; NaN before any speech."""
+
+
 NO_MARKS = Marks(
     row=np.empty(0, np.intp),
     kind=np.empty(0, np.uint8),

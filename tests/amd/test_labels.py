@@ -32,6 +32,7 @@ def test_codes_never_change() -> None:
     assert [reason.word for reason in sorted(Reason)] == [
         "limit", "no_voice", "short_greeting", "long_greeting", "resumed_speech", "beep", "fax_ced", "fax_cng",
         "sit_intercept", "sit_vacant", "sit_reorder", "sit_no_circuit", "sit_itu", "tone_cadence", "early_speech",
+        "recorded_speech", "steady_music", "fingerprint",
     ]  # fmt: skip
 
 
