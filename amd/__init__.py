@@ -9,7 +9,7 @@ from amd.detector import Detector
 from amd.errors import AmdInputError
 from amd.labels import Label, MarkKind, Reason
 from amd.marks import Evidence, Mark, Marks
-from amd.offline import detect
+from amd.offline import detect, detect_all
 
 __all__ = [
     "AmdInputError",
@@ -23,4 +23,5 @@ __all__ = [
     "Preset",
     "Reason",
     "detect",
+    "detect_all",
 ]

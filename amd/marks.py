@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from amd.labels import Label, MarkKind, Reason
 
+BEEP_WAIT_TICKS = 3000
+"""A machine is listened to so long after its verdict, for the beep: 60 s."""
+
 
 class Mark(NamedTuple):
     """One mark as Python scalars; the fields mean what those of `Marks` do."""
@@ -27,6 +30,17 @@ class Mark(NamedTuple):
     tick: int
     greeting_end_tick: int
     beep_end_tick: int
+
+    @property
+    def listens_on_ticks(self) -> int | None:  # numpydoc ignore=RT01
+        """How many ticks the row is still worth hearing after this mark; None where the mark does not say: more is to come, or it was a beep.
+
+        After a machine's last verdict that is `BEEP_WAIT_TICKS`, after anybody else's 0.
+        """
+        final = self.kind is MarkKind.VERDICT and not self.provisional and self.label is not Label.RINGBACK
+        if not (final or self.kind in (MarkKind.REVISED, MarkKind.SETTLED)):
+            return None
+        return BEEP_WAIT_TICKS if self.label is Label.MACHINE else 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,6 +3,7 @@
     DialerError                     anything a user or a caller may be told in one line
     ├── ConfigError                 a setting is missing, unknown or of the wrong type (names file, key, allowed values)
     ├── ImportFileError             a file to import cannot be read as a whole (single bad rows are rejects, not errors)
+    ├── SoundFileError              a file holds no sound that can be used (says which and why)
     ├── StoreError                  the database cannot be opened, migrated or written
     ├── NotRunningError             the command needs a running engine and there is none
     ├── CommandRefusedError         the engine or the API understood a command and refuses it (says why)
@@ -24,6 +25,10 @@ class ConfigError(DialerError):
 
 class ImportFileError(DialerError):
     """A file to import cannot be used at all; the message names the file and the reason."""
+
+
+class SoundFileError(DialerError):
+    """A file holds no sound that can be used; the message says which file, why, and what would be right."""
 
 
 class StoreError(DialerError):

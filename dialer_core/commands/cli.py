@@ -6,16 +6,16 @@ statuses: 0 done, 1 failed or refused, 2 wrong usage or configuration.
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import os
 import sys
 import traceback
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
+from dialer_core.commands.lazy_group import LazyGroup
 from dialer_core.errors import ConfigError, DialerError
 
 TABLE: dict[str, tuple[str, str]] = {
@@ -33,6 +33,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "agent": ("agent:agent", "List agents, log them in and out, pause them, note what a call was."),
     "events": ("events:events", "Print the event log."),
     "plugins": ("plugins:plugins", "List installed plugins."),
+    "amd": ("amd:amd", "Answering-machine detection: judge recordings, show why, measure how well it does."),
     "verify": ("verify:verify", "Check the invariants over the store."),
 }
 """Command: where it is, and what `dialer --help` says of it."""
@@ -40,48 +41,8 @@ TABLE: dict[str, tuple[str, str]] = {
 DEBUG = "--debug"
 
 
-class _LazyCommands(MutableMapping[str, click.Command]):
-    """The commands of the table, each imported when it is asked for."""
-
-    def __init__(self) -> None:
-        self._loaded: dict[str, click.Command] = {}
-
-    def __getitem__(self, name: str) -> click.Command:
-        if name not in self._loaded:
-            module, _, attribute = TABLE[name][0].partition(":")
-            self._loaded[name] = getattr(importlib.import_module(f"dialer_core.commands.{module}"), attribute)
-        return self._loaded[name]
-
-    def __setitem__(self, name: str, command: click.Command) -> None:
-        self._loaded[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._loaded[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(TABLE)
-
-    def __len__(self) -> int:
-        return len(TABLE)
-
-
-class DialerGroup(click.Group):
-    """The root: lazy commands, one-line errors, exit statuses."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.commands = _LazyCommands()
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order in which a newcomer meets them."""
-        del ctx
-        return list(TABLE)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table without importing a command."""
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in TABLE.items()])
+class DialerGroup(LazyGroup):
+    """The root: one-line errors, exit statuses."""
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = "dialer", **extra: Any
@@ -132,6 +93,7 @@ def _told(error: Exception) -> int:
 
 @click.group(
     cls=DialerGroup,
+    table=TABLE,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="\b\nExample:\n  $ dialer demo\n  $ dialer init && dialer doctor\n  $ dialer run",
 )

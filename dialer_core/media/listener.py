@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import structlog
 
-from amd import AmdInputError, Detector, DetectorConfig, Label, Mark, MarkKind
+from amd import AmdInputError, Detector, DetectorConfig, Mark
 from amd.g711 import decode_pcma, decode_pcmu
 from dialer_core.media.prompts import SILENCE
 from dialer_core.media.rtp import PCMA, PCMU, RESTARTED, SAMPLES_PER_FRAME, timestamp_delta
@@ -30,8 +30,6 @@ STARVED_NS: Final = 60_000_000
 """Nothing has come for so long: time goes on with frames marked as not heard."""
 FRAMES_PER_TICK: Final = 4
 """How many frames of one leg a tick takes: a burst after a stall is worked off, a flood is not followed."""
-BEEP_WAIT_S: Final = 60
-"""A machine is listened to so long after its verdict, for the beep."""
 _JUMP: Final = 8000
 _RING_SAMPLES: Final = (RING_FRAMES - 1) * SAMPLES_PER_FRAME
 _ROWS: Final = 64
@@ -240,10 +238,8 @@ class Listener:
                 row.leg, mark, row.early, row.time_of(mark.greeting_end_tick), row.time_of(mark.beep_end_tick)
             )
         )
-        if row.early or mark.kind is MarkKind.BEEP:
+        if row.early:
             return
-        final = mark.kind is MarkKind.VERDICT and not mark.provisional and mark.label is not Label.RINGBACK
-        if mark.label is Label.MACHINE and (final or mark.kind is MarkKind.REVISED):
-            row.until_tick = len(row.frame_ns) + BEEP_WAIT_S * 50
-        elif final or mark.kind in (MarkKind.REVISED, MarkKind.SETTLED):
-            row.until_tick = len(row.frame_ns)
+        on = mark.listens_on_ticks
+        if on is not None:
+            row.until_tick = len(row.frame_ns) + on

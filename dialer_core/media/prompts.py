@@ -6,25 +6,22 @@ given at the start.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import soundfile
 
 from amd import g711
-from dialer_core.errors import StartError
+from dialer_core.errors import SoundFileError, StartError
 from dialer_core.media.rtp import PCMA, PCMU, SAMPLES_PER_FRAME
+from dialer_core.sound_files import RATE_HZ, SUFFIXES, read_sound
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-RATE_HZ: Final = 8000
 LONGEST_S: Final = 120
-SUFFIXES: Final = (".wav", ".flac")
 SILENCE: Final = {PCMU: b"\xff" * SAMPLES_PER_FRAME, PCMA: b"\xd5" * SAMPLES_PER_FRAME}
 """One frame of silence by payload type."""
 
@@ -90,36 +87,19 @@ def load_prompts(folder: Path | None = None) -> dict[str, Prompt]:
             except OSError as error:
                 raise StartError(f"prompt folder {source} cannot be read: {error.strerror}") from error
             for file in files:
-                loaded[file.stem] = Prompt.encode(file.stem, read_pcm(file))
+                loaded[file.stem] = Prompt.encode(file.stem, _read(file))
     return loaded
 
 
-def read_pcm(file: Path) -> NDArray[np.int16]:
-    """Return a sound file as 8 kHz mono, shape (n_samples,).
-
-    Raises
-    ------
-    StartError
-        It cannot be decoded, is empty, silent or longer than LONGEST_S.
-    """
+def _read(file: Path) -> NDArray[np.int16]:
     try:
-        sound, rate_hz = soundfile.read(file, dtype="float32", always_2d=True)
-    except (OSError, RuntimeError) as error:
-        raise StartError(f"prompt {file} is not a readable WAV or FLAC file: {error}") from error
-    mono = sound.mean(axis=1)
-    if not len(mono) or not np.any(mono):
-        raise StartError(f"prompt {file} holds no sound")
-    if len(mono) > LONGEST_S * rate_hz:
-        raise StartError(
-            f"prompt {file} is {len(mono) / rate_hz:.0f} s long, at most {LONGEST_S} s are allowed"
-        )
-    if rate_hz != RATE_HZ:
-        # scipy.signal takes a third of a second to import: only for whoever needs it
-        from scipy.signal import resample_poly  # noqa: PLC0415
-
-        divisor = math.gcd(RATE_HZ, rate_hz)
-        mono = resample_poly(mono, RATE_HZ // divisor, rate_hz // divisor)
-    pcm: NDArray[np.int16] = np.clip(np.rint(mono * 32768.0), -32768, 32767).astype(np.int16)
+        pcm = read_sound(file, first_s=LONGEST_S + 1.0)
+    except SoundFileError as error:
+        raise StartError(f"prompt {error}") from error
+    if not np.any(pcm):
+        raise StartError(f"prompt {file}: holds only silence")
+    if len(pcm) > LONGEST_S * RATE_HZ:
+        raise StartError(f"prompt {file}: is longer than {LONGEST_S} s")
     return pcm
 
 

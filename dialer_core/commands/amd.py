@@ -1,0 +1,18 @@
+"""`dialer amd`: the table of everything about answering-machine detection. The bodies are in `amd_*.py` beside it."""
+
+from __future__ import annotations
+
+import click
+
+from dialer_core.commands.invocation import example
+from dialer_core.commands.lazy_group import LazyGroup, Table
+
+TABLE: Table = {
+    "classify": ("amd_classify:classify", "Say of recordings what is at the other end, as in a call."),
+}
+"""Command: where it is, and what `dialer amd --help` says of it."""
+
+
+@click.group(cls=LazyGroup, table=TABLE, epilog=example("dialer amd classify recordings/ --json"))
+def amd() -> None:
+    """Answering-machine detection: judge recordings, show why, measure how well it does."""

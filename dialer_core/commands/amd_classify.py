@@ -1,0 +1,49 @@
+"""`dialer amd classify`: recordings through the detector of the call loop, and what it says of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from amd import DetectorConfig
+from dialer_core.commands.amd_recordings import CHANNEL, MODE, Judgement, Unheard, judged
+from dialer_core.commands.invocation import Invocation, example, printing
+
+
+@click.command(epilog=example("dialer amd classify greeting.wav recordings/ --json"))
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@MODE
+@CHANNEL
+@printing
+def classify(call: Invocation, paths: tuple[Path, ...], mode: str, channel: int | None) -> int:
+    """Say of recordings what is at the other end, as in a call.
+
+    WAV or FLAC files, or folders of them; any rate, any number of channels. The first sample is the moment of
+    the answer. The sound passes through G.711 and the detector in steps of 20 ms, and nothing looks ahead;
+    where a recording ends, the line stays quiet.
+
+    A line for each file, with --json an object. Label, reason, confidence and decision_s are the final
+    verdict's, revisions tells what it was taken for before; times are seconds from the answer. A file that
+    cannot be judged gets an error instead, the others are judged, and the exit status is 1.
+    """
+    failed = False
+    for result in judged(paths, DetectorConfig.preset(mode), channel):
+        failed |= isinstance(result, Unheard)
+        if call.as_json:
+            click.echo(msgspec.json.encode(result).decode())
+        elif isinstance(result, Unheard):
+            click.echo(f"error: {result.error}", err=True)
+        else:
+            click.echo(_sentence(result))
+    return int(failed)
+
+
+def _sentence(found: Judgement) -> str:
+    said = (
+        f"{found.file}: {found.label} ({found.reason}, {found.confidence:.2f}) after {found.decision_s:.2f} s"
+    )
+    for revision in found.revisions:
+        said += f", {revision.before} until then from {revision.decision_s:.2f} s on"
+    return said + (f", beep at {found.beep_s:.2f} s" if found.beep_s is not None else "")
