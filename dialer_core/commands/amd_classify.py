@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from amd import DetectorConfig
-from dialer_core.commands.amd_recordings import CHANNEL, MODE, Judgement, Unheard, judged
+from dialer_core.commands.amd_recordings import CHANNEL, MODE, Unheard, judged, sentence
 from dialer_core.commands.invocation import Invocation, example, printing
 
 
@@ -36,14 +36,5 @@ def classify(call: Invocation, paths: tuple[Path, ...], mode: str, channel: int 
         elif isinstance(result, Unheard):
             click.echo(f"error: {result.error}", err=True)
         else:
-            click.echo(_sentence(result))
+            click.echo(sentence(result))
     return int(failed)
-
-
-def _sentence(found: Judgement) -> str:
-    said = (
-        f"{found.file}: {found.label} ({found.reason}, {found.confidence:.2f}) after {found.decision_s:.2f} s"
-    )
-    for revision in found.revisions:
-        said += f", {revision.before} until then from {revision.decision_s:.2f} s on"
-    return said + (f", beep at {found.beep_s:.2f} s" if found.beep_s is not None else "")

@@ -151,3 +151,13 @@ def judgement(file: str, marks: Sequence[Mark]) -> Judgement:
 def seconds_after(tick: int) -> float:
     """Return the time at which a tick is over, in seconds from the answer."""
     return round((tick + 1) * TICK_S, 3)
+
+
+def sentence(found: Judgement) -> str:
+    """Return a judgement in words."""
+    said = (
+        f"{found.file}: {found.label} ({found.reason}, {found.confidence:.2f}) after {found.decision_s:.2f} s"
+    )
+    for revision in found.revisions:
+        said += f", {revision.before} until then from {revision.decision_s:.2f} s on"
+    return said + (f", beep at {found.beep_s:.2f} s" if found.beep_s is not None else "")
