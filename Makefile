@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := cli.py dialer_core amd pacing plugins
 # What pytest is given; `make test PYTEST='-m unit'` runs a part.
-PYTEST ?= -m 'not soak'
+PYTEST ?= -m 'not soak' --numprocesses 2 --dist loadgroup
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
