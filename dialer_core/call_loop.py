@@ -129,7 +129,7 @@ class CallLoop:
             runtime, campaigns, self.roster, self.trunks, self.workers,
             live=self.machine.attempts.values, begin=lambda attempt, delay_s: self.flow.begin(attempt, delay_s),  # noqa: PLW0108 - made below
             release=lambda attempt, outcome: self.flow.release(attempt, outcome),  # noqa: PLW0108 - made below
-            braked=lambda: self.lag.braked,
+            brake=self.lag.brake, held=self._held,
         )  # fmt: skip
         records = CallRecords(runtime)
         self.answers = LiveAnswers(
@@ -155,6 +155,9 @@ class CallLoop:
     def media_ready(self) -> bool:
         """The media plane is attached."""
         return self.media.attached
+
+    def _held(self) -> str:
+        return "the media plane does not read its commands" if self.media.over_mark else ""
 
     # --- life ----------------------------------------------------------------------------------------------------------------------
 
@@ -240,7 +243,8 @@ class CallLoop:
     async def _ledgers(self) -> None:
         while True:
             await asyncio.sleep(LEDGER_INTERVAL_S)
-            self.dialing.refresh_ledgers()
+            if not self.runtime.journal.behind:
+                self.dialing.refresh_ledgers()
 
     async def _restrictions(self) -> None:
         while True:
@@ -250,6 +254,8 @@ class CallLoop:
 
     def _ask_for_forbidden(self) -> None:
         """Cancel what rings and may not ring any more."""
+        if self.runtime.journal.behind:
+            return  # questions must not pile up behind a store that is away
 
         def found(done: asyncio.Future[list[AttemptId]]) -> None:
             if done.cancelled() or done.exception() is not None:

@@ -174,7 +174,13 @@ class Control:
             draining=engine.dialing.draining,
             store_healthy=engine.runtime.journal.healthy,
             media_attached=engine.media_ready,
+            loop_lag_ms_p50=round(engine.lag.p50_ms(), 2),
             loop_lag_ms_p99=round(engine.lag.p99_ms(), 2),
+            loop_lag_ms_max=round(engine.lag.max_ms(), 2),
+            command_to_wire_ms_p95=round(engine.workers.command_to_wire.quantile_ms(0.95), 2),
+            brake=engine.lag.brake(),
+            held=engine.dialing.held_reason(),
+            store_backlog=engine.runtime.journal.backlog,
             campaigns=tuple(self._campaign_view(name) for name in engine.dialing.campaigns),
             agents=tuple(
                 AgentView(

@@ -54,8 +54,6 @@ EMPTY_RETRY_S = 2.0
 """An empty hopper is asked again after so long at most: leads may have been imported meanwhile."""
 CLAIM_FAILED_RETRY_S = 1.0
 MIN_RING_S = 15.0
-STORE_BEHIND_S = 1.0
-"""A unit that the store has not taken for so long: nothing is claimed until it has."""
 LONGEST_DELAY_S = 5.0
 """A claim that came so late that its trunk has no room for its INVITE before this is given up."""
 UNLEARNED_MAX = 4096
@@ -84,8 +82,10 @@ class Dialing:
         The live attempts, as `CallFlow` keeps them.
     begin, release
         `CallFlow`'s: take a committed attempt, to leave after so many seconds; end a long-ringing one.
-    braked
-        Whether the independent brake is on: loop lag.
+    brake
+        Says why the independent brake is on (loop lag); empty while it is not.
+    held
+        Says why nothing new may be placed at all: a process of ours does not keep up; empty while all do.
     """
 
     def __init__(
@@ -99,7 +99,8 @@ class Dialing:
         live: Callable[[], Iterable[Attempt]],
         begin: Callable[[Attempt, float], None],
         release: Callable[[Attempt, Outcome], None],
-        braked: Callable[[], bool],
+        brake: Callable[[], str],
+        held: Callable[[], str],
     ) -> None:
         self._runtime = runtime
         self.campaigns = campaigns
@@ -109,7 +110,8 @@ class Dialing:
         self._live = live
         self._begin = begin
         self._release = release
-        self._braked = braked
+        self._brake = brake
+        self._held = held
         self.media_ready = False
         self.draining = False
         self._pools = self._make_pools()
@@ -254,9 +256,9 @@ class Dialing:
             self._look_again(campaign, now_ns)
         if not running or self.draining or not self.media_ready:
             return
-        if self._store_behind():
+        if held := self.held_reason():
             for campaign in running:
-                campaign.reason = "the database does not take what is written"
+                campaign.reason = held
             return
         pacer = self._pacer(pool, running)
         room = {campaign.id: self._room(campaign, now_ns) for campaign in running}
@@ -270,9 +272,11 @@ class Dialing:
         for name, count in pool.allocation.split(decision.place, weights, room).items():
             self._claim(pool, self.campaigns[name], count, now_ns)
 
-    def _store_behind(self) -> bool:
-        journal = self._runtime.journal
-        return not journal.healthy or journal.oldest_wait_s > STORE_BEHIND_S
+    def held_reason(self) -> str:
+        """Say why nothing new is placed, whatever the campaign; empty where something may be."""
+        if self._runtime.journal.behind:
+            return "the database does not take what is written"
+        return self._held()
 
     def _pacer(self, pool: Pool, running: list[CampaignRun]) -> Pacer:
         """Return the pool's pacer; its mode is that of its heaviest running campaign, its limits are the strictest of all."""
@@ -346,16 +350,17 @@ class Dialing:
             lines_free=sum(room.values()),
             live_total=sum(campaign.ledger_live for campaign in ledgers),
             abandoned_total=sum(campaign.ledger_abandoned for campaign in ledgers),
-            brake=self._braked(),
+            brake=bool(self._brake()),
             events=list(pool.events),
         )
 
     def _tell(
         self, pool: Pool, running: list[CampaignRun], snapshot: Snapshot, decision: Decision, now_ns: int
     ) -> None:
+        why = self._brake() if snapshot.brake else ""
         words = (
             f"{snapshot.idle} idle, {len(snapshot.ring_age_s)} ringing, {len(snapshot.listening_age_s)} listening, {snapshot.waiting} waiting; "
-            f"placing {decision.place}; bound by {decision.binding}"
+            f"placing {decision.place}; bound by {decision.binding}{f' ({why})' if why else ''}"
         )
         for campaign in running:
             campaign.last_decision = words
@@ -365,7 +370,8 @@ class Dialing:
         self._runtime.journal.append(
             PacingDecided(
                 at_mono_ns=now_ns, pool=pool.key, place=decision.place, release=decision.release, idle=snapshot.idle,
-                ringing=len(snapshot.ring_age_s), listening=len(snapshot.listening_age_s), waiting=snapshot.waiting, binding=decision.binding,
+                ringing=len(snapshot.ring_age_s), listening=len(snapshot.listening_age_s), waiting=snapshot.waiting,
+                binding=decision.binding, reason=why,
             )
         )  # fmt: skip
 

@@ -30,6 +30,7 @@ from dialer_core.ipc.messages import (
     HostCommand,
 )
 from dialer_core.lines import Attacher
+from dialer_core.liveness import beat
 from dialer_core.log_setup import configure_logging
 from dialer_core.runtime import Runtime
 from dialer_core.settings import Settings, load_settings
@@ -60,8 +61,9 @@ def known_sources(settings: Settings) -> tuple[str, ...]:
     return tuple(sorted(addresses))
 
 
-async def serve(settings: Settings) -> int:
-    """Run a real engine until it is drained."""
+async def serve(settings: Settings, heartbeat: int | None = None) -> int:
+    """Run a real engine until it is drained; `heartbeat` is the descriptor on which its supervisor hears that it lives."""
+    beating = asyncio.create_task(beat(heartbeat)) if heartbeat is not None else None
     packs = load_packs(settings.directory / "compliance")
     if problems := readiness.check(settings, packs):
         raise ConfigError("\n".join(problems))
@@ -112,7 +114,10 @@ async def serve(settings: Settings) -> int:
 
     def committed(seq: int) -> None:
         for link in hosts:
-            link.send(EventsCommitted(seq=seq))
+            if (
+                not link.over_mark
+            ):  # it only says that there is something to read: one that does not read need not hear it again
+                link.send(EventsCommitted(seq=seq))
 
     journal.on_committed(committed)
     attacher = Attacher(settings.run_dir, engine.workers, engine.media)
@@ -135,8 +140,12 @@ async def serve(settings: Settings) -> int:
         attacher.close()
         server.close()
         path.unlink(missing_ok=True)
-        journal.close(JOURNAL_LIMIT_S)
+        await asyncio.to_thread(
+            journal.close, JOURNAL_LIMIT_S
+        )  # the loop goes on: the supervisor must hear us
         database.dispose()
+        if beating is not None:
+            beating.cancel()
     log.info("engine_stopped")
     return 0
 
@@ -152,13 +161,14 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m dialer_core.engine", description="The dialer's engine; started by `dialer run`."
     )
     parser.add_argument("--config", type=Path, required=True, help="configuration directory")
+    parser.add_argument("--heartbeat", type=int, help="descriptor of the supervisor's pipe")
     options = parser.parse_args(arguments)
     try:
         settings = load_settings(options.config)
         configure_logging(
             level=settings.dialer.log.level, log_format=settings.dialer.log.format, process="engine"
         )
-        return asyncio.run(serve(settings))
+        return asyncio.run(serve(settings, options.heartbeat))
     except DialerError as error:
         sys.stderr.write(f"{error}\n")
         return 2 if isinstance(error, ConfigError) else 1

@@ -75,6 +75,8 @@ class AttemptSent(Event, frozen=True, kw_only=True):
 
     call_id: str
     worker: str
+    command_to_wire_ms: float = 0.0
+    """From the engine's command to the worker's INVITE; the commit came before."""
 
 
 @_event("attempt.ringing")
@@ -227,6 +229,8 @@ class PacingDecided(Event, frozen=True, kw_only=True):
     listening: int
     waiting: int
     binding: str
+    reason: str = ""
+    """Where `binding` is the brake: what tripped it."""
 
 
 @_event("trunk.state_changed")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -32,6 +32,8 @@ from dialer_core.ipc.messages import (
     WorkerHello,
     WorkerState,
 )
+from dialer_core.liveness import LOOK_INTERVAL_S, Silence
+from dialer_core.loop_lag import Latencies
 from dialer_core.vocabulary import LegId, LegKind, WorkerId
 
 log = structlog.get_logger(__name__)
@@ -40,10 +42,16 @@ ATTACH_INTERVAL_S = 0.2
 WORKER_SOCKETS = "worker-*.sock"
 MEDIA_SOCKET = "media.sock"
 AGENT_WORKER_PREFIX = "agents-"
+TIMED_COMMANDS = 1000
+"""The last customers' INVITEs of which the way from command to wire is known."""
 
 
 class WorkerPort(Protocol):
     """What can be told to one worker."""
+
+    @property
+    def over_mark(self) -> bool:
+        """It has so much unread that nothing new should be given to it."""
 
     def send(self, message: WorkerCommand) -> None:
         """Queue a command; never blocks."""
@@ -57,6 +65,10 @@ class MediaPort(Protocol):
 
     attached: bool
     """It is there; while it is not, what is sent is lost."""
+
+    @property
+    def over_mark(self) -> bool:
+        """It has so much unread that no new call should be begun."""
 
     def send(self, message: MediaCommand) -> None:
         """Queue a command; never blocks; dropped while it is away (the engine is told that it is)."""
@@ -79,7 +91,9 @@ class Worker:
     @property
     def free(self) -> int:
         """Calls it can surely take."""
-        return max(0, self.capacity - self.slots_used - self.placing) if self.ready else 0
+        if not self.ready or self.port.over_mark:
+            return 0
+        return max(0, self.capacity - self.slots_used - self.placing)
 
 
 class WorkerPool:
@@ -93,6 +107,8 @@ class WorkerPool:
     ) -> None:
         self.workers: dict[WorkerId, Worker] = {}
         self.sources: tuple[str, ...] = ()
+        self.command_to_wire = Latencies(TIMED_COMMANDS)
+        """From the engine's `Place` to the INVITE's departure, customers' calls."""
         self._on_event = on_event
         self._on_lost = on_lost
         self._on_capacity = on_capacity
@@ -188,6 +204,11 @@ class MediaLink:
         self.attached = False
         self.last_health: MediaHealth | None = None
 
+    @property
+    def over_mark(self) -> bool:
+        """It has so much unread that no new call should be begun."""
+        return self.link is not None and self.link.over_mark
+
     def send(self, message: MediaCommand) -> None:
         """Queue a command."""
         if self.link is not None:
@@ -215,19 +236,41 @@ class MediaLink:
 
 
 class Attacher:
-    """Keeps the engine attached to every worker socket and the media plane in the run folder, for ever again."""
+    """Keeps the engine attached to every worker socket and the media plane in the run folder, for ever again, and ends what hangs there."""
 
     def __init__(self, run_dir: Path, pool: WorkerPool, media: MediaLink) -> None:
         self._run_dir = run_dir
         self._pool = pool
         self._media = media
         self._links: dict[WorkerId, Link[WorkerCommand, WorkerEvent]] = {}
+        self._silence = Silence()
 
     async def run(self) -> None:
         """Attach to whatever appears, until cancelled."""
+        loop = asyncio.get_running_loop()
+        look_s = loop.time()
         while True:
             await self._attach_all()
+            if loop.time() >= look_s:
+                look_s = loop.time() + LOOK_INTERVAL_S
+                self._end_silent(loop.time())
             await asyncio.sleep(ATTACH_INTERVAL_S)
+
+    def _end_silent(self, now_s: float) -> None:
+        """Kill who is attached and says nothing, or reads nothing: from here on it is dead, and replaced."""
+        links: dict[str, Link[Any, Any]] = dict(self._links.items())
+        if self._media.link is not None:
+            links[MEDIA_SOCKET] = self._media.link
+        counts = {name: -1 if link.over_limit else link.received for name, link in links.items()}
+        for name in self._silence.look(now_s, counts):
+            link = links[name]
+            log.error("peer_hangs", peer=name, pid=link.peer_pid, queued_bytes=link.queued_bytes)
+            link.kill_peer()
+            link.close()
+            if name == MEDIA_SOCKET:
+                self._media.closed()
+            else:
+                self._closed(WorkerId(name))
 
     async def _attach_all(self) -> None:
         if self._media.link is None:

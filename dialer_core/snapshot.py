@@ -80,10 +80,21 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     store_healthy: bool
     media_attached: bool
     loop_lag_ms_p99: float
+    """Lateness of the engine's loop over the last 20 s."""
     campaigns: tuple[CampaignView, ...]
     agents: tuple[AgentView, ...]
     trunks: tuple[TrunkView, ...]
     workers: tuple[WorkerView, ...]
+    loop_lag_ms_p50: float = 0.0
+    loop_lag_ms_max: float = 0.0
+    command_to_wire_ms_p95: float = 0.0
+    """From the engine's command to the INVITE on the wire, over the last 1,000."""
+    brake: str = ""
+    """Why pacing is held to one call per idle agent; empty while it is not."""
+    held: str = ""
+    """Why nothing new is placed at all: the store or a process of ours does not keep up; empty while all do."""
+    store_backlog: int = 0
+    """Units that wait for the database."""
 
 
 class CallView(msgspec.Struct, frozen=True, kw_only=True):

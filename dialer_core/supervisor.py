@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ctypes
 import math
+import os
 import signal
 import socket
 import sys
@@ -25,6 +26,7 @@ from dialer_core.errors import ConfigError, StartError
 from dialer_core.ipc.channel import Link
 from dialer_core.ipc.messages import WorkerCommand, WorkerEvent, WorkerHello
 from dialer_core.lines import AGENT_WORKER_PREFIX, MEDIA_SOCKET
+from dialer_core.liveness import HOST_SILENT_LIMIT_S, LOOK_INTERVAL_S, Silence
 from dialer_core.settings import Settings
 from dialer_core.sip.pool import ForkServer, ForkServerSettings, worker_socket_path
 from dialer_core.store.database import open_database
@@ -32,6 +34,8 @@ from dialer_core.vocabulary import WorkerId
 
 log = structlog.get_logger(__name__)
 
+HEARD_BY_US: Final = ("engine", "host")
+"""Children that send us heartbeats; workers and media plane are heard by the engine."""
 RESTART_FIRST_S: Final = 0.2
 RESTART_MAX_S: Final = 10.0
 _PR_SET_PDEATHSIG: Final = 1
@@ -57,6 +61,10 @@ class Child:
     short_lives: int = 0
     was_steady: bool = False
     stopping: bool = False
+    beats: int = 0
+    """Bytes of its heartbeat; not counted for the media plane, which the engine watches."""
+    wants: int = 0
+    """Line workers that it could use on top, as its last beat said."""
 
 
 @dataclass(slots=True)
@@ -115,6 +123,7 @@ class Supervisor:
                     workers=len(self._workers),
                     api=f"http://{dialer.http.bind}:{dialer.http.port}/api/v1",
                 )
+                self._spawn(self._kill_silent())
                 await self._done.wait()
         finally:
             await self._stop_all()
@@ -125,15 +134,66 @@ class Supervisor:
     async def _start(self, child: Child) -> None:
         self._children[child.name] = child
         child.started_s = asyncio.get_running_loop().time()
-        child.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *child.arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-            preexec_fn=end_with_parent,
-        )  # a session of its own: a Ctrl-C in the terminal is the supervisor's to act on
+        child.beats = child.wants = 0
+        arguments, ends = child.arguments, tuple[int, ...]()
+        if child.name in HEARD_BY_US:
+            ends = os.pipe()
+            arguments = [*arguments, "--heartbeat", str(ends[1])]
+        try:
+            child.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+                pass_fds=ends[1:],
+                preexec_fn=end_with_parent,
+            )  # a session of its own: a Ctrl-C in the terminal is the supervisor's to act on
+        except OSError:
+            for end in ends:
+                os.close(end)
+            raise
+        if ends:
+            os.close(ends[1])
+            self._listen(child, ends[0])
         log.info("process_started", process=child.name, pid=child.process.pid)
         self._spawn(self._watch(child))
+
+    def _listen(self, child: Child, descriptor: int) -> None:
+        """Count the beats of a child until it has closed its end."""
+        loop = asyncio.get_running_loop()
+        os.set_blocking(descriptor, False)
+
+        def read() -> None:
+            beats = os.read(descriptor, 4096)
+            if beats:
+                child.beats, child.wants = child.beats + len(beats), beats[-1]
+            else:
+                loop.remove_reader(descriptor)
+                os.close(descriptor)
+
+        loop.add_reader(descriptor, read)
+
+    async def _kill_silent(self) -> None:
+        """End what hangs among our own children; from there on it has died, and is started again."""
+        loop = asyncio.get_running_loop()
+        host_limit_s = max(HOST_SILENT_LIMIT_S, 3 * self.settings.dialer.plugins.hook_limit_s)
+        silence = Silence({"host": host_limit_s})
+        while True:
+            await asyncio.sleep(LOOK_INTERVAL_S)
+            beats = {
+                name: child.beats
+                for name, child in self._children.items()
+                if name in HEARD_BY_US
+                and child.process is not None
+                and child.process.returncode is None
+                and not child.stopping
+            }
+            for name in silence.look(loop.time(), beats):
+                process = self._children[name].process
+                log.error("process_hangs", process=name)
+                if process is not None:
+                    with contextlib.suppress(ProcessLookupError):
+                        process.kill()
 
     async def _watch(self, child: Child) -> None:
         assert child.process is not None  # noqa: S101 - started just before
@@ -158,9 +218,17 @@ class Supervisor:
             self._exit_code = code if code in (1, 2) else 1
             self._done.set()
             return
-        await asyncio.sleep(_backoff_s(child.short_lives))
-        if not self._done.is_set():
-            await self._start(child)
+        while not self._done.is_set():
+            await asyncio.sleep(_backoff_s(child.short_lives))
+            if self._done.is_set():
+                return
+            try:
+                await self._start(child)
+            except OSError as error:  # no descriptor, process or memory is left for it now
+                child.short_lives += 1
+                log.error("process_not_started", process=child.name, error=error.strerror)  # noqa: TRY400 - the text says it all
+            else:
+                return
 
     # --- line workers -------------------------------------------------------------------------------------------------------------
 

@@ -141,6 +141,8 @@ class Attempt:
     worker: WorkerId | None = None
     placements: int = 0
     """Workers asked so far: one that is full refuses before any INVITE leaves."""
+    placed_ns: int = 0
+    """When the last `Place` was given to its worker."""
     call_id: str = ""
     agent_id: AgentId | None = None
     """The agent reserved or bridged now."""

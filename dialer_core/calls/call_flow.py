@@ -160,10 +160,14 @@ class CallFlow:
             case LegSent():
                 attempt.call_id, attempt.sent_ns = event.call_id, event.at_ns
                 self._machine.feed(attempt, Cue.SENT)
+                wire_ms = (event.at_ns - attempt.placed_ns) / 1e6
+                self._workers.command_to_wire.add(wire_ms)
                 self._records.sent(
                     attempt,
-                    event_of(AttemptSent, attempt, event.at_ns, call_id=event.call_id, worker=worker),
-                )
+                    event_of(
+                        AttemptSent, attempt, event.at_ns, call_id=event.call_id, worker=worker, command_to_wire_ms=round(wire_ms, 3)
+                    ),
+                )  # fmt: skip
             case LegProvisional():
                 self._originator.trunk_alive(attempt)
                 self._provisional(attempt, event)

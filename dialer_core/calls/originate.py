@@ -62,6 +62,7 @@ class Originator:
             log.warning("no_worker_has_room", attempt_id=attempt.id)
             return
         attempt.placements += 1
+        attempt.placed_ns = self._runtime.clock.mono_ns()
         trunk = self._trunks[attempt.trunk].settings
         campaign = self._campaigns[attempt.campaign_id].settings
         caller_id = campaign.caller_id or trunk.caller_id or ""

@@ -99,7 +99,13 @@ def headline(status: Mapping[str, Any]) -> Text:
     if not status["media_attached"]:
         text.append(", media plane away", style="red")
     if not status["store_healthy"]:
-        text.append(", database away: nothing new is dialed", style="red")
+        text.append(
+            f", database away: nothing new is dialed, {status['store_backlog']} writes wait", style="red"
+        )
+    elif status["held"]:
+        text.append(f", nothing new is dialed: {status['held']}", style="red")
+    if status["brake"]:
+        text.append(f", brake on: {status['brake']}", style="yellow")
     return text
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -29,6 +30,13 @@ _LENGTH = struct.Struct(">I")
 ENGINE_SOCKET = "engine.sock"
 """In the run folder: the engine listens there, the host attaches."""
 MAX_FRAME_BYTES = 16 * 1024 * 1024
+HIGH_MARK_BYTES = 256 * 1024
+"""More than this waiting for a peer: nothing new is begun that would need it."""
+LOW_MARK_BYTES = 64 * 1024
+"""Until it is down to this."""
+HARD_LIMIT_BYTES = 8 * 1024 * 1024
+"""More than this waiting: the peer counts as silent, whatever it says, and is given up when it stays so (`liveness.py`)."""
+_PEER_CREDENTIALS = struct.Struct("3i")
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -114,7 +122,8 @@ def listen_unix(path: Path) -> socket.socket:
 class Link(Generic[S, R]):
     """One attached peer, in asyncio. Sending never blocks; received messages go to `on_message` in order, on the loop.
 
-    The write buffer is bounded by the peer's patience: `queued_bytes` is what the caller's back-pressure looks at.
+    What a peer does not read waits here, and nothing of it is thrown away: `over_mark` tells callers to begin nothing new, and one that stays
+    `over_limit` is ended by whoever watches it.
     """
 
     def __init__(
@@ -131,6 +140,9 @@ class Link(Generic[S, R]):
         self._on_message = on_message
         self._on_closed = on_closed
         self._letting_go = False
+        self._over_mark = False
+        self.received = 0
+        """Messages that have come: what is looked at to see that the peer lives."""
         self._task = asyncio.get_running_loop().create_task(self._receive())
 
     @classmethod
@@ -151,6 +163,30 @@ class Link(Generic[S, R]):
         """Bytes waiting for the peer to read."""
         return self._writer.transport.get_write_buffer_size()
 
+    @property
+    def over_mark(self) -> bool:
+        """Whether nothing new should be begun: so it is from the high mark on, until the queue is down to the low one."""
+        self._over_mark = self.queued_bytes > (LOW_MARK_BYTES if self._over_mark else HIGH_MARK_BYTES)
+        return self._over_mark
+
+    @property
+    def over_limit(self) -> bool:
+        """Whether so much waits that the peer must be taken for hung."""
+        return self.queued_bytes > HARD_LIMIT_BYTES
+
+    @property
+    def peer_pid(self) -> int:
+        """The process at the other end, as the kernel knows it; 0 where it does not tell."""
+        end = self._writer.get_extra_info("socket")
+        credentials = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
+        return int(_PEER_CREDENTIALS.unpack(credentials)[0])
+
+    def kill_peer(self) -> None:
+        """End a peer that hangs (SIGKILL). While its end of the socket is open, its process id is its own."""
+        if pid := self.peer_pid:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
     def close(self) -> None:
         """Let go of the peer. `on_closed` tells of a peer that went, so it is not called for this."""
         self._letting_go = True
@@ -161,6 +197,7 @@ class Link(Generic[S, R]):
         try:
             while data := await self._reader.read(1 << 16):
                 for message in self._buffer.feed(data):
+                    self.received += 1
                     self._on_message(message)
         except OSError:
             pass

@@ -18,13 +18,11 @@ import msgspec
 import structlog
 
 from dialer_core.errors import ProtocolError
-from dialer_core.ipc.channel import FrameBuffer, encode_frame, listen_unix
+from dialer_core.ipc.channel import HIGH_MARK_BYTES, LOW_MARK_BYTES, FrameBuffer, encode_frame, listen_unix
 from dialer_core.ipc.messages import SourcedEvent, WorkerCommand
 
 _log = structlog.get_logger(__name__)
 
-BACKLOG_MARK_BYTES = 256 * 1024
-"""More than this waiting for an engine that is attached and does not read, or for one that is not there: no new calls."""
 _READ_BYTES = 1 << 16
 _FRAMES_PER_WRITE = 64
 
@@ -62,6 +60,7 @@ class EngineLink:
         self._frames: FrameBuffer[WorkerCommand] = FrameBuffer(WorkerCommand)
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
+        self._over_mark = False
         self._sent_of_first = 0
         self._write_blocked = False
         self._seq = 0
@@ -73,8 +72,9 @@ class EngineLink:
 
     @property
     def over_mark(self) -> bool:
-        """Whether so much waits that nothing new should be begun."""
-        return self._waiting_bytes > BACKLOG_MARK_BYTES
+        """Whether so much waits, for an engine that does not read or for one that is not there, that no new call should be begun."""
+        self._over_mark = self._waiting_bytes > (LOW_MARK_BYTES if self._over_mark else HIGH_MARK_BYTES)
+        return self._over_mark
 
     def send(self, event: SourcedEvent) -> None:
         """Give an event the next number and queue it; it leaves with the next `flush`, or when an engine attaches."""

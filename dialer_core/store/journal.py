@@ -44,6 +44,11 @@ GROUP_WINDOW_NS = 5_000_000
 GROUP_MAX_UNITS = 500
 RETRY_FIRST_S = 0.02
 RETRY_MAX_S = 1.0
+BEHIND_S = 1.0
+"""A unit that the store has not taken for so long: the journal is behind."""
+HIGH_MARK_UNITS = 2_000
+"""So many units waiting: the journal is behind, until they are down to the low mark."""
+LOW_MARK_UNITS = 200
 
 _log = structlog.get_logger(__name__)
 
@@ -96,6 +101,7 @@ class Journal:
         self._settled = 0
         self._oldest_ns = 0
         self._healthy = True
+        self._over_mark = False
         self._last_seq = 0
         self._at_end = False
         self._closing = False
@@ -120,6 +126,12 @@ class Journal:
         """How long the oldest unit of the present transaction has waited; 0 when there is none."""
         oldest_ns = self._oldest_ns
         return (time.monotonic_ns() - oldest_ns) / 1e9 if oldest_ns else 0.0
+
+    @property
+    def behind(self) -> bool:
+        """Whether nothing new should be begun: commits fail, take too long, or too many units wait for them."""
+        self._over_mark = self.backlog > (LOW_MARK_UNITS if self._over_mark else HIGH_MARK_UNITS)
+        return not self._healthy or self._over_mark or self.oldest_wait_s > BEHIND_S
 
     def submit(self, work: Callable[[Tx], T], *events: Event) -> asyncio.Future[T]:
         """Queue a unit of work; `events` are written with it, after those it emits itself.

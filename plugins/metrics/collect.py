@@ -181,6 +181,22 @@ def _gauges(now: Snapshot) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "marcador_loop_lag_p99_seconds", "Lag of the engine's loop", value=now.loop_lag_ms_p99 / 1000
     )
+    yield GaugeMetricFamily(
+        "marcador_loop_lag_p50_seconds", "Median lag of the engine's loop", value=now.loop_lag_ms_p50 / 1000
+    )
+    yield GaugeMetricFamily(
+        "marcador_loop_lag_max_seconds", "Worst lag of the engine's loop", value=now.loop_lag_ms_max / 1000
+    )
+    yield GaugeMetricFamily(
+        "marcador_command_to_wire_p95_seconds",
+        "From the engine's command to the INVITE on the wire",
+        value=now.command_to_wire_ms_p95 / 1000,
+    )
+    yield GaugeMetricFamily("marcador_brake", "The pacing brake is on", value=float(bool(now.brake)))
+    yield GaugeMetricFamily(
+        "marcador_held", "Nothing new is placed: something does not keep up", value=float(bool(now.held))
+    )
+    yield GaugeMetricFamily("marcador_store_backlog", "Writes that wait", value=now.store_backlog)
     yield GaugeMetricFamily("marcador_uptime_seconds", "Since the engine started", value=now.uptime_s)
     states = {state.value: 0 for state in AgentState}
     for agent in now.agents:

@@ -98,6 +98,8 @@ class FakeCarrier:
         """Per host: the code of every INVITE and OPTIONS, None: silence."""
         self.full_workers: set[WorkerId] = set()
         self.worker_of: dict[LegId, WorkerId] = {}
+        self.over_mark = False
+        """The media plane has too much unread."""
         self._port = 30000
 
     @property

@@ -60,6 +60,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class _WorkerPort:
+    over_mark = False
+
     def __init__(self, carrier: FakeCarrier, name: WorkerId) -> None:
         self._carrier = carrier
         self._name = name

@@ -1,0 +1,94 @@
+"""Who must be heard how often: a process that hangs is worse than a dead one, because nobody replaces it.
+
+It owns the limits, the counting of silence, and the heartbeat that the supervisor's children send. It kills nobody: the engine does that to
+workers and the media plane (`lines.py`), the supervisor to engine and host, each by SIGKILL, and from there on it is a death like any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+SILENT_LIMIT_S: Final = 5.0
+"""Workers and the media plane say something every second, the engine every half: whoever says nothing for so long hangs."""
+HOST_SILENT_LIMIT_S: Final = 15.0
+"""The host runs plugins, whose synchronous hooks may hold its loop for their time limit (5 s unless set otherwise), twice in a row."""
+START_LIMIT_S: Final = 60.0
+"""From a process' start to the first that is heard of it."""
+LOOK_INTERVAL_S: Final = 0.5
+BEAT_INTERVAL_S: Final = 0.5
+
+
+class Silence:
+    """How long each peer has said nothing, in seconds during which we ourselves were running.
+
+    Whoever was held up (a suspended machine, a loop that stalled) finds everybody late: a look counts for two intervals at most.
+
+    Parameters
+    ----------
+    limits_s
+        Per peer; `SILENT_LIMIT_S` for those not named.
+    """
+
+    def __init__(self, limits_s: Mapping[str, float] | None = None) -> None:
+        self._limits_s = dict(limits_s or {})
+        self._silent_s: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
+        self._looked_s: float | None = None
+
+    def look(self, now_s: float, counts: Mapping[str, int]) -> list[str]:
+        """Return who has been silent for too long, each once.
+
+        Parameters
+        ----------
+        now_s
+            Any clock that never goes back.
+        counts
+            Every peer there is now, and how much has been heard of it; what is no longer named is forgotten.
+        """
+        passed_s = 0.0 if self._looked_s is None else min(now_s - self._looked_s, 2 * LOOK_INTERVAL_S)
+        self._looked_s = now_s
+        before, self._counts = self._counts, dict(counts)
+        silent_s, self._silent_s = self._silent_s, {}
+        overdue = []
+        for peer, count in counts.items():
+            if before.get(peer) != count:
+                self._silent_s[peer] = 0.0
+                continue
+            self._silent_s[peer] = silent_s.get(peer, 0.0) + passed_s
+            limit_s = self._limits_s.get(peer, SILENT_LIMIT_S) if count else START_LIMIT_S
+            if self._silent_s[peer] > limit_s:
+                self._silent_s[peer] = 0.0
+                overdue.append(peer)
+        return overdue
+
+
+async def beat(descriptor: int, wanted: Callable[[], int] = lambda: 0) -> None:
+    """Write a byte to the supervisor every half second, until cancelled or nobody reads.
+
+    Parameters
+    ----------
+    descriptor
+        Of the pipe that the supervisor gave; made non-blocking, closed at the end.
+    wanted
+        The byte's value: how many more line workers could be used now.
+    """
+    os.set_blocking(descriptor, False)
+    try:
+        while True:
+            with contextlib.suppress(
+                BlockingIOError
+            ):  # the supervisor is held up: what is in the pipe says that we live
+                os.write(descriptor, bytes([min(255, max(0, wanted()))]))
+            await asyncio.sleep(BEAT_INTERVAL_S)
+    except BrokenPipeError:
+        log.warning("supervisor_gone")
+    finally:
+        os.close(descriptor)
