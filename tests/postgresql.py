@@ -23,7 +23,7 @@ START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
 
 
-def _find_binaries() -> Path | None:
+def find_binaries() -> Path | None:
     """Return the folder of the newest PostgreSQL's programs, or None."""
     debian = sorted(
         Path("/usr/lib/postgresql").glob("*/bin/initdb"),
@@ -36,7 +36,7 @@ def _find_binaries() -> Path | None:
     return Path(on_path).resolve().parent if on_path else None
 
 
-def _server_user() -> pwd.struct_passwd | None:
+def server_user() -> pwd.struct_passwd | None:
     """Return whom the server must run as: None for ourselves, an unprivileged user where we are root."""
     if os.geteuid() != 0:
         return None
@@ -52,10 +52,10 @@ def postgresql_server() -> Iterator[Path]:
 
     Skips where PostgreSQL is not installed.
     """
-    binaries = _find_binaries()
+    binaries = find_binaries()
     if binaries is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    user = _server_user()
+    user = server_user()
     # --pdeathsig: a test run that is killed takes its server along.
     prefix = ["setpriv", "--pdeathsig", "INT"]
     if user is not None:
@@ -96,7 +96,7 @@ def postgresql_server() -> Iterator[Path]:
             )
         try:
             wait_until(
-                lambda: server.poll() is not None or _accepts_connections(home),
+                lambda: server.poll() is not None or accepts_connections(home),
                 START_TIMEOUT_S,
                 "PostgreSQL to start",
             )
@@ -110,7 +110,8 @@ def postgresql_server() -> Iterator[Path]:
         shutil.rmtree(home)
 
 
-def _accepts_connections(socket_directory: Path) -> bool:
+def accepts_connections(socket_directory: Path) -> bool:
+    """Say whether a server answers in this folder."""
     try:
         psycopg.connect(host=str(socket_directory), user="postgres", dbname="postgres").close()
     except psycopg.OperationalError:
@@ -118,7 +119,8 @@ def _accepts_connections(socket_directory: Path) -> bool:
     return True
 
 
-def _new_database(socket_directory: Path) -> str:
+def new_database(socket_directory: Path) -> str:
+    """Make an empty database and return its SQLAlchemy URL."""
     name = f"t{uuid.uuid4().hex}"
     with psycopg.connect(
         host=str(socket_directory), user="postgres", dbname="postgres", autocommit=True
@@ -130,10 +132,10 @@ def _new_database(socket_directory: Path) -> str:
 @pytest.fixture(scope="session")
 def postgresql_url(postgresql_server: Path) -> str:
     """Return the SQLAlchemy URL of one database that the whole run shares."""
-    return _new_database(postgresql_server)
+    return new_database(postgresql_server)
 
 
 @pytest.fixture
 def postgresql_database(postgresql_server: Path) -> str:
     """Return the SQLAlchemy URL of an empty database of this test's own."""
-    return _new_database(postgresql_server)
+    return new_database(postgresql_server)

@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from dialer_core.sim.sip_dialog import Dialog
 
 
+ATTEMPT_HEADER = "x-marcador-attempt"
+"""By which a carrier's trace is joined to the dialer's rows, also where a row never learned its Call-ID."""
+
+
 class CarrierCall(CallLeg):
     """One call to a customer."""
 
@@ -255,7 +259,7 @@ class SimulatedCarrier:
         call = CarrierCall(self.stage, dialog, plan)
         call.log_invite(
             behaviour=plan.behaviour.name, true_class=plan.behaviour.true_class,
-            expected_outcome=plan.behaviour.expected_outcome,
+            expected_outcome=plan.behaviour.expected_outcome, attempt=dialog.invite.headers.get_first(ATTEMPT_HEADER),
         )  # fmt: skip
         self.calls[dialog.call_id] = call
         task = asyncio.get_running_loop().create_task(call.run())

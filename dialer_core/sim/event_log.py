@@ -14,8 +14,8 @@ sim.stopped         last line: ticks, late_ticks, worst_late_ms (how well the 20
 sim.error           a fault of the simulator or of this machine (no RTP port left): error
 sip.malformed       a datagram that is no SIP: source, reason
 options.received    OPTIONS outside a call: source
-invite.received     called_number, from_user, source, codecs; carrier: behaviour, true_class, expected_outcome;
-                    softphone: hz
+invite.received     called_number, from_user, source, codecs; carrier: behaviour, true_class, expected_outcome,
+                    attempt (the dialer's id for it, from its header; null where there is none); softphone: hz
 reinvite.received   source, method, remote_rtp, direction
 response.sent       code, method (first transmission only)
 ack.received        the ACK of a 2xx

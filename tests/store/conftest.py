@@ -8,7 +8,7 @@ import pytest
 
 from dialer_core.store.database import Database, open_database
 from dialer_core.store.models import Base
-from tests.postgresql import _new_database as new_postgresql_database
+from tests.postgresql import new_database as new_postgresql_database
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,0 +1,99 @@
+"""The far ends of the kill test as a process: the simulator with a table of its own, in which each state of a call lasts long enough to be hit.
+
+Owns that table and which called number meets which row of it. The simulator itself is `dialer_core.sim`: an implementation of SIP and RTP apart
+from the dialer's, whose log is the oracle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+from pathlib import Path
+
+from dialer_core.sim.behaviours import (
+    Behaviour,
+    Ending,
+    Pause,
+    PersonTimes,
+    Speech,
+    Tones,
+    TrueClass,
+    suffix_of,
+)
+from dialer_core.sim.simulation import Simulation, SimulationSettings
+
+PULSE_AREA = "5233"
+"""Numbers of this area are busy at once, for ever: from their INVITEs is read when dialing goes on."""
+TALK_AREA = "5255"
+
+
+def _row(
+    name: str, suffixes: range, true_class: TrueClass, ending: Ending, ring_s: tuple[float, float], *plays: Pause | Speech | Tones,
+    final_code: int = 200, q850_cause: int | None = None, quiet_s: float = 20.0,
+) -> Behaviour:  # fmt: skip
+    return Behaviour(
+        name, suffixes, true_class, ending, "", name, plays, final_code=final_code, q850_cause=q850_cause, ring_s=ring_s, quiet_s=quiet_s
+    )  # fmt: skip
+
+
+_SOON = Pause(0.1, 0.2)
+ROWS: tuple[Behaviour, ...] = (
+    _row("talks", range(44), TrueClass.HUMAN, Ending.PERSON, (0.2, 0.6), _SOON, Speech("hello")),
+    _row("rings_long", range(44, 52), TrueClass.HUMAN, Ending.PERSON, (2.0, 3.5), _SOON, Speech("hello")),
+    _row("thinks_first", range(52, 62), TrueClass.HUMAN, Ending.PERSON, (0.2, 0.5), Pause(1.2, 1.8), Speech("hello")),
+    _row("voicemail", range(62, 70), TrueClass.MACHINE, Ending.PLAYS_OUT, (0.2, 0.5), Pause(0.2, 0.4), Speech("voicemail"), Tones(("beep",))),
+    # nothing at all for a while, then sound before the answer
+    _row(
+        "early_sound", range(70, 84), TrueClass.ANNOUNCEMENT, Ending.EARLY_THEN_REJECT, (1.0, 1.6), Pause(1.5, 2.0), Speech("announcement"),
+        final_code=404, q850_cause=1,
+    ),
+    _row("rings_out", range(84, 92), TrueClass.NONE, Ending.RINGS_OUT, (0.0, 0.0), final_code=487),
+    _row("silent", range(92, 100), TrueClass.NONE, Ending.PLAYS_OUT, (0.2, 0.4), quiet_s=7.0),
+)  # fmt: skip
+PULSE = _row("pulse", range(100), TrueClass.NONE, Ending.REJECT, (0.1, 0.3), final_code=486, q850_cause=17)
+
+
+def behaviour_of(number: str) -> Behaviour | None:
+    """Return the row that a called number meets."""
+    if PULSE_AREA in number[:5]:
+        return PULSE
+    return next(row for row in ROWS if suffix_of(number) in row.suffixes)
+
+
+async def _serve(settings: SimulationSettings) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with Simulation(settings) as simulation:
+        print(json.dumps({"event": "sim_ready", **simulation.description()}), flush=True)  # noqa: T201 - its starter waits for it
+        await stopping.wait()
+
+
+def main() -> None:
+    """Run until SIGTERM: `python -m tests.kill.far_ends`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--carrier-port", type=int, required=True)
+    parser.add_argument("--softphone-ports", required=True, help="first-last")
+    parser.add_argument("--rtp-ports", required=True, help="first-last")
+    parser.add_argument("--seed", type=int, required=True)
+    given = parser.parse_args()
+    first, last = map(int, given.softphone_ports.split("-"))
+    low, high = map(int, given.rtp_ports.split("-"))
+    settings = SimulationSettings(
+        log=given.folder / "log.jsonl",
+        recordings=given.folder / "recordings",
+        carrier_ports=(given.carrier_port,),
+        softphone_ports=tuple(range(first, last + 1)),
+        rtp_ports=(low, high),
+        seed=given.seed,
+        times=PersonTimes(talk_s=(6.0, 11.0), reply_s=(0.2, 0.4), patience_s=7.0),
+        behaviour_of=behaviour_of,
+    )
+    asyncio.run(_serve(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,280 @@
+"""The killing: wait until an attempt is in the wanted state, kill right then, see the node recover, and note what was hit.
+
+Owns the order of cells, the moment of each kill and what is measured right after it. What a whole run comes to is judged by `oracle.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+
+from tests.kill.cells import A, Cell, Doing, G, InFlight, Victim, in_flight, waiting_for
+from tests.kill.node import TALK, TALKERS, Node
+from tests.polling import WaitedTooLongError
+
+RECOVER_LIMIT_S = 30.0
+"""Nothing dialed for so long after a kill: the run is given up."""
+CALM_S = 2.5
+"""Between recovery and the next kill, so that there is something to kill."""
+STEADY_S = 31.0
+"""One process is not killed again before it has lived so long: a process that dies over and over is slowed down on purpose."""
+FIND_LIMIT_S = 20.0
+DATABASE_AWAY_S = (0.5, 2.5)
+SETTLE_S = 0.4
+STARVE_S = 6.0
+LOOK_S = 0.2
+ALONE = frozenset({Doing.WAITING, Doing.MESSAGE})
+"""What happens only to those for whom there is no agent."""
+WITH_AGENT = frozenset({Doing.BRIDGED, Doing.WRAP_UP})
+"""Here the worker that dies may be the agent's."""
+
+
+@dataclass(slots=True)
+class Kill:
+    """One kill, and what came of it."""
+
+    number: int
+    wanted: Cell
+    at_ns: int
+    back_ns: int
+    """When the database took connections again; `at_ns` where another process died."""
+    process: str
+    """`engine`, `media`, `host`, `database`, or a worker's name."""
+    target: str
+    """The attempt it was meant for."""
+    resume_s: float = 0.0
+    """From it, or from the database's return, to the first INVITE of an attempt committed since (by the carrier's log)."""
+    orphan_bye_s: list[float] = field(default_factory=list)
+    """Of each answered call that died with its worker: to its BYE."""
+    hit: Counter[Doing] = field(default_factory=Counter)
+    """Attempts in the dead process's hands, by what they were doing."""
+    flying: list[InFlight] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+class Rounds:
+    """Kills on one node.
+
+    Parameters
+    ----------
+    node
+        Up and dialing.
+    seed
+        Chooses the order of cells, and of what is killed where there is a choice.
+    """
+
+    def __init__(self, node: Node, seed: int, first_number: int = 1) -> None:
+        self.node = node
+        self.random = random.Random(seed)
+        self.kills: list[Kill] = []
+        self.number = first_number
+        self._last: dict[str, float] = {}
+        self.covered: Counter[Cell] = Counter()
+
+    def run(self, count: int, cells: Sequence[Cell], tell: Callable[[str], None]) -> None:
+        """Kill `count` times: every cell once and again, in an order in which no process dies twice within `STEADY_S`."""
+        queue = self._shuffled(cells)
+        tries: Counter[Cell] = Counter()
+        while len(self.kills) < count:
+            if not queue:
+                queue = self._shuffled(cells)
+            cell = self._next(queue)
+            before = self.covered[cell]
+            kill = self._one(cell)
+            tell(self._line(kill))
+            tries[cell] += 1
+            if self.covered[cell] == before and tries[cell] < 4:  # it got away: once more, later
+                queue.append(cell)
+
+    def _shuffled(self, cells: Sequence[Cell]) -> deque[Cell]:
+        """Victims in turn, each with its states in a random order."""
+        by_victim = {
+            victim: self.random.sample(its, len(its))
+            for victim in Victim
+            if (its := [cell for cell in cells if cell.victim is victim])
+        }
+        queue: deque[Cell] = deque()
+        while any(by_victim.values()):
+            queue.extend(its.pop() for its in by_victim.values() if its)
+        return queue
+
+    def _next(self, queue: deque[Cell]) -> Cell:
+        for _ in range(len(queue)):
+            if time.monotonic() - self._last.get(queue[0].victim, -STEADY_S) >= STEADY_S or queue[0].victim in (
+                Victim.WORKER, Victim.DATABASE,
+            ):  # fmt: skip
+                return queue.popleft()
+            queue.rotate(-1)
+        cell = queue.popleft()
+        time.sleep(max(0.0, self._last[cell.victim] + STEADY_S - time.monotonic()))
+        return cell
+
+    def _one(self, cell: Cell) -> Kill:
+        time.sleep(CALM_S)
+        kill = self._strike(cell)
+        if cell.victim is Victim.DATABASE:
+            self._bring_database_back()
+            kill.back_ns = time.monotonic_ns()
+        self._recover(kill)
+        if cell.doing in ALONE:
+            self._call_agents_back()
+        self._look_back(kill)
+        self.kills.append(kill)
+        self.number += 1
+        return kill
+
+    # --- the moment ----------------------------------------------------------------------------------------------------
+
+    def _strike(self, cell: Cell) -> Kill:
+        node = self.node
+        started_ns = time.monotonic_ns()
+        deadline = time.monotonic() + FIND_LIMIT_S
+        starved_s = looked_s = 0.0
+        target: str | None = None
+        while target is None and time.monotonic() < deadline:
+            if (
+                time.monotonic() - looked_s > LOOK_S
+            ):  # nothing is read between seeing the attempt and the kill
+                node.poll()
+                looked_s = time.monotonic()
+            if cell.doing in ALONE and time.monotonic() - starved_s > STARVE_S:
+                self._starve(first=not starved_s)
+                starved_s = time.monotonic()
+            target = waiting_for(cell.doing, node.database, node.wire, TALK, started_ns)
+            if target is None:
+                time.sleep(0.001 if cell.doing in (Doing.COMMITTED, Doing.ENDING) else 0.004)
+        process, pid = self._victim(cell, target)  # where there is no such attempt, whatever is there is hit
+        at_ns = time.monotonic_ns()
+        if cell.victim is Victim.DATABASE:
+            assert node.server is not None
+            node.server.kill()
+        else:
+            os.kill(pid, signal.SIGKILL)
+        self._last[cell.victim] = time.monotonic()
+        return Kill(self.number, cell, at_ns, at_ns, process, target or "")
+
+    def _victim(self, cell: Cell, target: str | None) -> tuple[str, int]:
+        node = self.node
+        worker: str | None = None
+        match cell.victim:
+            case Victim.DATABASE:
+                assert node.server is not None
+                assert node.server.process is not None
+                return "database", node.server.process.pid
+            case Victim.WORKER:
+                if target:
+                    worker = self._worker_of(
+                        target, agents=cell.doing in WITH_AGENT and self.random.random() < 0.4
+                    )
+                if worker is None or worker not in node.pids:
+                    worker = self.random.choice(sorted(n for n in node.pids if n.startswith("customers")))
+                return worker, node.pids[worker]
+            case _:
+                return cell.victim.value, node.pids[cell.victim.value]
+
+    def _worker_of(self, attempt_id: str, *, agents: bool) -> str | None:
+        """Return the worker of an attempt's customer, or of its agent."""
+        with self.node.database.read() as tx:
+            row = tx.execute(select(A.c.worker, A.c.agent_id).where(A.c.id == attempt_id)).first()
+            if row is None or not (agents and row.agent_id):
+                return row.worker if row is not None else None
+            return tx.execute(
+                select(G.c.worker).where(G.c.kind == "agent", G.c.live, G.c.agent_id == row.agent_id)
+            ).scalar()
+
+    def _bring_database_back(self) -> None:
+        assert self.node.server is not None
+        time.sleep(self.random.uniform(*DATABASE_AWAY_S))
+        self.node.server.start()
+
+    def _starve(self, *, first: bool) -> None:
+        """Pause the talkers when calls are on their way: whoever is answered now finds nobody."""
+        node = self.node
+        if not first:
+            self._call_agents_back()
+
+        def on_their_way() -> bool:
+            node.poll()
+            now_ns = time.monotonic_ns()
+            return (
+                sum(
+                    not call.answered_ns and not call.over_by(now_ns) and not call.number.startswith("+5233")
+                    for call in node.wire.customers[-40:]
+                )
+                > 1
+            )
+
+        with contextlib.suppress(WaitedTooLongError):
+            node.until(on_their_way, STARVE_S, "calls on their way")
+        for index in range(TALKERS):
+            self.node.ask("POST", f"/agents/a{index}/pause", reason="test")
+
+    def _call_agents_back(self) -> None:
+        deadline = time.monotonic() + 10.0
+        left = set(range(TALKERS))
+        while left and time.monotonic() < deadline:
+            left -= {index for index in left if self.node.ask("POST", f"/agents/a{index}/ready")}
+            time.sleep(0.1)
+
+    # --- afterwards ----------------------------------------------------------------------------------------------------
+
+    def _recover(self, kill: Kill) -> None:
+        node = self.node
+
+        def dials_again() -> int:
+            node.poll()
+            fresh = [call for call in node.wire.customers if call.invited_ns > kill.back_ns]
+            for call in fresh:
+                if call.attempt and _made_at_ms(call.attempt) > self._utc_ms(kill.back_ns):
+                    return call.invited_ns
+            return 0
+
+        try:
+            resumed_ns = node.until(dials_again, RECOVER_LIMIT_S, f"an INVITE after kill {kill.number}")
+        except WaitedTooLongError:
+            kill.faults.append(f"nothing was dialed within {RECOVER_LIMIT_S:g} s")
+            kill.resume_s = RECOVER_LIMIT_S
+            raise
+        kill.resume_s = (resumed_ns - kill.back_ns) / 1e9
+        time.sleep(SETTLE_S)
+        node.poll()
+
+    @staticmethod
+    def _utc_ms(mono_ns: int) -> float:
+        return time.time() * 1e3 - (time.monotonic_ns() - mono_ns) / 1e6
+
+    def _look_back(self, kill: Kill) -> None:
+        """Note what the dead process had in its hands."""
+        node = self.node
+        kill.flying = in_flight(node.database, node.wire, kill.at_ns)
+        worker = kill.wanted.victim is Victim.WORKER
+        for flying in kill.flying:
+            # before it has a worker (and after the end) it is in nobody's hands but the engine's; a worker's death meets it all the same
+            mine = (
+                not worker or kill.process in (flying.worker, flying.agent_worker) or flying.id == kill.target
+            )
+            if flying.doing is not None and mine:
+                kill.hit[flying.doing] += 1
+        self.covered.update(Cell(doing, kill.wanted.victim) for doing in kill.hit)
+
+    @staticmethod
+    def _line(kill: Kill) -> str:
+        hit = ", ".join(f"{doing} {count}" for doing, count in sorted(kill.hit.items()))
+        mark = "hit" if kill.wanted.doing in kill.hit else "MISSED"
+        return (
+            f"kill {kill.number:4d}  {kill.wanted!s:24} {kill.process:13} {mark:6} "
+            f"dialed again after {kill.resume_s:5.2f} s; in flight: {hit}"
+        )
+
+
+def _made_at_ms(attempt_id: str) -> int:
+    """Return when an attempt was made, from its id (UUIDv7: 48 bits of Unix milliseconds)."""
+    return int(attempt_id.replace("-", "")[:12], 16)
