@@ -20,6 +20,7 @@ from dialer_core.campaigns import readiness
 from dialer_core.clock import SystemClock, read_boot_id
 from dialer_core.compliance.packs import load_packs
 from dialer_core.control import Control
+from dialer_core.edge_settings import INNER_HOST
 from dialer_core.errors import ConfigError, DialerError
 from dialer_core.events import HostLost
 from dialer_core.ipc.channel import ENGINE_SOCKET, Link, listen_unix
@@ -46,6 +47,8 @@ JOURNAL_LIMIT_S = 20.0
 
 def known_sources(settings: Settings) -> tuple[str, ...]:
     """Return the IPv4 addresses SIP may come from: trunks, their proxies, softphones, and this machine."""
+    if settings.dialer.edge.enabled:
+        return (INNER_HOST,)  # everybody else is the edge's to know
     hosts = {"127.0.0.1", settings.dialer.sip.bind}
     for trunk in settings.trunks.values():
         hosts |= {trunk.host, *([trunk.proxy.partition(":")[0]] if trunk.proxy else [])}

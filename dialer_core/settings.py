@@ -9,16 +9,15 @@ Every setting of `dialer.toml` can be overridden by an environment variable `MAR
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dialer_core.edge_settings import INNER_HOST, EdgeSettings, Port
 from dialer_core.errors import ConfigError
+from dialer_core.toml_files import explain, read_toml, section_table, with_environment
 from dialer_core.vocabulary import AgentId, CampaignId, DetectionMode, Outcome, PacingMode, TrunkId
-
-ENVIRONMENT_PREFIX = "MARCADOR_"
 
 
 def _check_e164(number: str) -> str:
@@ -43,9 +42,14 @@ def _check_port_range(ports: str) -> str:
     return ports
 
 
+def _check_secret(variable: str, file: Path | None) -> None:
+    if variable and file:
+        msg = "give password_env or password_file, not both"
+        raise ValueError(msg)
+
+
 E164 = Annotated[str, AfterValidator(_check_e164)]
 PortRange = Annotated[str, AfterValidator(_check_port_range)]
-Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Codec = Literal["PCMU", "PCMA"]
 
@@ -78,7 +82,7 @@ class SipSettings(_Section):
     bind: str = "127.0.0.1"
     """Address the workers' SIP sockets bind to."""
     public_address: str = ""
-    """Address written into Contact where it differs from `bind`."""
+    """Address written into Contact where it differs from `bind`; with an edge, the edge's address as the world sees it."""
     first_port: Port = 15060
     """Workers take this port and those after it, one each."""
     start_rate_per_s: Annotated[float, Field(gt=0, le=1000)] = 40.0
@@ -133,6 +137,7 @@ class DialerSettings(_Section):
     node: NodeSettings = NodeSettings()
     store: StoreSettings = StoreSettings()
     sip: SipSettings = SipSettings()
+    edge: EdgeSettings = EdgeSettings()
     media: MediaSettings = MediaSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
@@ -146,8 +151,10 @@ class TrunkSettings(_Section):
     """Name or address of the trunk."""
     port: Port = 5060
     """Its SIP port."""
-    transport: Literal["udp", "tcp"] = "udp"
-    """SIP transport. TLS belongs to an edge proxy in front."""
+    transport: Literal["udp", "tcp", "tls"] = "udp"
+    """SIP transport; `tls` by the edge alone."""
+    registers: bool = False
+    """The edge registers there with `user`, so that the trunk knows where we are."""
     user: str = ""
     """Digest user, where the trunk asks for one."""
     password_env: str = ""
@@ -177,11 +184,12 @@ class TrunkSettings(_Section):
 
     @model_validator(mode="after")
     def _one_secret(self) -> TrunkSettings:
-        if self.password_env and self.password_file:
-            msg = "give password_env or password_file, not both"
-            raise ValueError(msg)
+        _check_secret(self.password_env, self.password_file)
         if self.user and not (self.password_env or self.password_file):
             msg = "a user needs a secret: set password_env (a variable's name) or password_file"
+            raise ValueError(msg)
+        if self.registers and not self.user:
+            msg = "registers = true needs the user to register: set user, and password_env or password_file"
             raise ValueError(msg)
         return self
 
@@ -190,7 +198,11 @@ class AgentSettings(_Section):
     """`[agents.ID]` of `agents.toml`: an agent is a SIP address."""
 
     sip: str = Field(pattern=r"^sip:[^@\s]+@[^\s]+$")
-    """The softphone: `sip:ana@192.0.2.10:5060`."""
+    """The softphone: `sip:ana@192.0.2.10:5060`; one that registers at the edge is `sip:ana@` and the edge's domain."""
+    password_env: str = ""
+    """Environment variable that holds the password by which the softphone registers at the edge."""
+    password_file: Path | None = None
+    """Or a file that holds it."""
     name: str = ""
     """Shown on screens."""
     campaigns: tuple[str, ...] = ()
@@ -199,6 +211,11 @@ class AgentSettings(_Section):
     """Logged in when `dialer run` starts, and ready as soon as the softphone answers, without an own `login` and `ready`."""
     wrap_up_s: Annotated[float, Field(ge=0, le=3600)] | None = None
     """After-call work; by default the campaign's."""
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> AgentSettings:
+        _check_secret(self.password_env, self.password_file)
+        return self
 
 
 class RecycleRule(_Section):
@@ -306,80 +323,50 @@ class Settings:
         ConfigError
             The variable or file that should hold it is missing or empty.
         """
-        trunk = self.trunks[name]
-        file = self.directory / "trunks.toml"
-        if trunk.password_env:
-            if password := os.environ.get(trunk.password_env, ""):
+        return self._secret("trunks", name, self.trunks[name])
+
+    def agent_password(self, name: AgentId) -> str:
+        """Return the softphone's password at the edge, or an empty string where it does not register; raises as `trunk_password`."""
+        return self._secret("agents", name, self.agents[name])
+
+    def _secret(self, table: str, name: str, its: TrunkSettings | AgentSettings) -> str:
+        where = f"{self.directory / table}.toml: {table}.{name}"
+        if its.password_env:
+            if password := os.environ.get(its.password_env, ""):
                 return password
-            msg = f"{file}: trunks.{name}.password_env: the environment variable {trunk.password_env} is not set or empty; export it"
+            msg = f"{where}.password_env: the environment variable {its.password_env} is not set or empty; export it"
             raise ConfigError(msg)
-        if trunk.password_file is not None:
-            path = self.directory / trunk.password_file
+        if its.password_file is not None:
+            path = self.directory / its.password_file
             try:
                 password = path.read_text(encoding="utf-8").strip()
             except OSError as error:
-                msg = f"{file}: trunks.{name}.password_file: cannot read {path}: {error.strerror}"
+                msg = f"{where}.password_file: cannot read {path}: {error.strerror}"
                 raise ConfigError(msg) from error
             if not password:
-                msg = f"{file}: trunks.{name}.password_file: {path} is empty; put the password in it"
+                msg = f"{where}.password_file: {path} is empty; put the password in it"
                 raise ConfigError(msg)
             return password
         return ""
 
 
-def _explain(file: Path, error: ValidationError) -> str:
-    """One line per mistake: file, key, what is wrong and what would be right."""
-    lines = []
-    for item in error.errors(include_url=False):
-        key = ".".join(str(part) for part in item["loc"]) or "(whole file)"
-        text = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            text = "unknown setting; see the settings reference for the ones that exist"
-        elif item["type"] == "missing":
-            text = "is missing and has no default"
-        given = item.get("input")
-        shown = (
-            f" (given: {given!r})"
-            if isinstance(given, str | int | float | bool) and item["type"] != "extra_forbidden"
-            else ""
-        )
-        lines.append(f"{file}: {key}: {text}{shown}")
-    return "\n".join(lines)
-
-
-def read_toml(file: Path) -> dict[str, Any]:
-    """Read a TOML file.
-
-    Raises
-    ------
-    ConfigError
-        It cannot be read or is not TOML; names the file, and the line where the parser tells.
-    """
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        msg = f"{file}: cannot be read: {error.strerror}; 'dialer init' writes a configuration to start from"
-        raise ConfigError(msg) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        msg = f"{file}: is not valid TOML: {error}"
-        raise ConfigError(msg) from error
-
-
-def _with_environment(raw: dict[str, Any]) -> dict[str, Any]:
-    merged = {section: dict(keys) if isinstance(keys, dict) else keys for section, keys in raw.items()}
-    for variable, value in os.environ.items():
-        section, separator, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
-        if variable.startswith(ENVIRONMENT_PREFIX) and separator:
-            merged.setdefault(section, {})[key] = value.split(",") if key == "enabled" else value
-    return merged
-
-
-def _section_table(file: Path, raw: dict[str, Any], table: str) -> dict[str, Any]:
-    extra = set(raw) - {table}
-    if extra:
-        msg = f"{file}: {min(extra)}: unknown setting; this file holds [{table}.NAME] tables only"
-        raise ConfigError(msg)
-    return dict(raw.get(table, {}))
+def _edge_problems(
+    dialer: DialerSettings, dialer_file: Path, trunks: dict[TrunkId, TrunkSettings | None], trunks_file: Path
+) -> list[str]:
+    """What does not fit together with an edge, or without one."""
+    if dialer.edge.enabled and dialer.sip.bind != INNER_HOST:
+        return [
+            f"{dialer_file}: sip.bind: with an edge, leave it at {INNER_HOST} and set edge.bind (given: {dialer.sip.bind!r})"
+        ]
+    if dialer.edge.enabled:
+        return []
+    return [
+        f"{trunks_file}: trunks.{name}.{key}: needs the edge; set edge.enabled = true in {dialer_file} (docs: Behind Kamailio)"
+        for name, trunk in trunks.items()
+        if trunk is not None
+        for key, given in (("registers", trunk.registers), ("transport", trunk.transport == "tls"))
+        if given
+    ]
 
 
 def load_settings(directory: Path) -> Settings:
@@ -402,7 +389,7 @@ def load_settings(directory: Path) -> Settings:
         try:
             return model.model_validate(raw)
         except ValidationError as error:
-            text = _explain(file, error)
+            text = explain(file, error)
             problems.append(
                 "\n".join(line.replace(f"{file}: ", f"{file}: {key}.", 1) for line in text.splitlines())
                 if key
@@ -411,10 +398,10 @@ def load_settings(directory: Path) -> Settings:
             return None
 
     dialer_file = directory / "dialer.toml"
-    dialer = parse(DialerSettings, dialer_file, _with_environment(read_toml(dialer_file)))
+    dialer = parse(DialerSettings, dialer_file, with_environment(read_toml(dialer_file)))
 
     trunks_file = directory / "trunks.toml"
-    trunk_tables = _section_table(trunks_file, read_toml(trunks_file), "trunks")
+    trunk_tables = section_table(trunks_file, read_toml(trunks_file), "trunks")
     trunks = {
         TrunkId(name): parse(TrunkSettings, trunks_file, raw, f"trunks.{name}")
         for name, raw in trunk_tables.items()
@@ -422,7 +409,7 @@ def load_settings(directory: Path) -> Settings:
 
     agents_file = directory / "agents.toml"
     agent_tables = (
-        _section_table(agents_file, read_toml(agents_file), "agents") if agents_file.exists() else {}
+        section_table(agents_file, read_toml(agents_file), "agents") if agents_file.exists() else {}
     )
     agents = {
         AgentId(name): parse(AgentSettings, agents_file, raw, f"agents.{name}")
@@ -446,6 +433,8 @@ def load_settings(directory: Path) -> Settings:
                 problems.append(
                     f"{agents_file}: agents.{name}.campaigns: {campaign_name!r} has no file in {directory / 'campaigns'}; known are: {known}"
                 )
+    if dialer:
+        problems += _edge_problems(dialer, dialer_file, trunks, trunks_file)
     if problems:
         raise ConfigError("\n".join(problems))
     return Settings(directory, dialer, trunks, agents, campaigns)

@@ -111,7 +111,8 @@ class Supervisor:
                 settings=ForkServerSettings(
                     log_level=dialer.log.level,
                     log_format=dialer.log.format,
-                    public_host=dialer.sip.public_address,
+                    public_host="" if dialer.edge.enabled else dialer.sip.public_address,
+                    outbound_proxy=dialer.edge.outbound_proxy,
                 ),
             )
             await self._start_workers()

@@ -20,6 +20,7 @@ PACKAGES = {
     "chromium": "chromium",
     "espeak-ng": "espeak-ng",
     "kamailio": "kamailio",
+    "openssl": "openssl",
     "sipp": "sip-tester",
     "tshark": "tshark",
 }

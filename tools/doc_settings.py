@@ -19,9 +19,10 @@ import click
 from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
-from dialer_core import settings
+from dialer_core import edge_settings, settings
 from dialer_core.commands import cli
 from dialer_core.compliance import rules
+from dialer_core.toml_files import ENVIRONMENT_PREFIX
 from tools.doc_source import doc, literals, page, prose, table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -126,7 +127,7 @@ def default(field: FieldInfo) -> str:
 def _fields(model: type[BaseModel], texts: Mapping[str, str], section: str = "") -> str:
     rows = []
     for name, field in model.model_fields.items():
-        variable = f"`{settings.ENVIRONMENT_PREFIX}{section}__{name}`".upper() if section else ""
+        variable = f"`{ENVIRONMENT_PREFIX}{section}__{name}`".upper() if section else ""
         said = texts.get(f"{model.__name__}.{name}", "")
         rows.append((f"`{name}`", allowed(field.annotation, field.metadata), default(field), said, variable))
     return table(("key", "allowed", "default", "what it is", "environment"), rows)
@@ -146,7 +147,7 @@ def _example(file: str) -> str:
 
 def settings_page() -> str:
     """Return `settings.md`."""
-    texts, pack_texts = literals(settings), literals(rules)
+    texts, pack_texts = literals(settings) | literals(edge_settings), literals(rules)
     dialer = settings.DialerSettings.model_fields.items()
     return page(
         "Settings",
@@ -160,8 +161,8 @@ def settings_page() -> str:
         "| [campaigns/NAME.toml](#campaignsnametoml) | one campaign each |\n"
         "| [compliance/PACK.toml](#compliancepacktoml) | one rule pack each |",
         "## dialer.toml",
-        f"Each of its keys can be given by the environment too, as `{settings.ENVIRONMENT_PREFIX}SECTION__KEY`; the environment wins over the"
-        f" file. A list is written with commas: `{settings.ENVIRONMENT_PREFIX}PLUGINS__ENABLED=metrics,other`.",
+        f"Each of its keys can be given by the environment too, as `{ENVIRONMENT_PREFIX}SECTION__KEY`; the environment wins over the"
+        f" file. A list is written with commas: `{ENVIRONMENT_PREFIX}PLUGINS__ENABLED=metrics,other`.",
         *(
             f"### [{name}]\n\n{_about(model)}\n\n{_fields(model, texts, name)}"
             for name, model in (

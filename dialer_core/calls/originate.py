@@ -141,5 +141,5 @@ def proxy_uri(trunk: TrunkSettings) -> str:
 
 
 def _place(trunk: TrunkSettings) -> str:
-    transport = ";transport=tcp" if trunk.transport == "tcp" else ""
+    transport = "" if trunk.transport == "udp" else f";transport={trunk.transport}"
     return f"{trunk.host}:{trunk.port}{transport}"

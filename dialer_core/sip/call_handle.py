@@ -59,9 +59,11 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
         The account it is placed by; kept alive by the endpoint.
     order
         Whose SDP and codecs are these.
+    by_tcp
+        Whether its first hop is by TCP.
     """
 
-    def __init__(self, account: Any, order: Place) -> None:
+    def __init__(self, account: Any, order: Place, *, by_tcp: bool) -> None:
         super().__init__(account)
         self.account = account
         self.notices: list[CallNotice] = []
@@ -69,7 +71,7 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
         """DISCONNECTED has been reported: never touch it again, drop it now."""
         self._order = order
         self._sent = False
-        self._by_tcp = uses_tcp(order.to_uri, order.identity.proxy)
+        self._by_tcp = by_tcp
         self._was_answered = False
         self._answer: SipText | None = None
         self._answered_from = ""

@@ -138,6 +138,8 @@ class SipEndpoint:
         agent = settings.uaConfig
         agent.threadCnt, agent.mainThreadOnly = 0, True
         agent.maxCalls = 32  # more than the build allows is cut down to what it allows
+        if self._config.outbound_proxy:
+            agent.outboundProxies.append(self._config.outbound_proxy)
         agent.userAgent, agent.natTypeInSdp = self._config.user_agent, 0
         log = settings.logConfig
         log.level, log.consoleLevel, log.msgLogging, log.decor = _QUIET_LEVEL, _WATCH_LEVEL, 1, 0
@@ -235,7 +237,8 @@ class SipEndpoint:
             raise PlaceRefusedError("a header's name or value cannot go into a message")
         identity = order.identity
         account = self._account_for(identity)
-        if uses_tcp(order.to_uri, identity.proxy):
+        by_tcp = uses_tcp(order.to_uri, self._config.outbound_proxy or identity.proxy)
+        if by_tcp:
             self._need_tcp()
         parameters = pj.CallOpParam(True)
         parameters.opt.audioCount, parameters.opt.videoCount = 1, 0
@@ -244,7 +247,7 @@ class SipEndpoint:
             parameters.opt.customCallId = order.leg_id
         parameters.txOption.localUri = _name_address(identity.display_name, identity.from_uri)
         parameters.txOption.headers = _header_vector(order.headers)
-        call = CallHandle(account, order)
+        call = CallHandle(account, order, by_tcp=by_tcp)
         try:
             call.makeCall(order.to_uri, parameters)
         except pj.Error as error:
@@ -276,7 +279,7 @@ class SipEndpoint:
         PlaceRefusedError
             It cannot be sent.
         """
-        if uses_tcp(order.uri, order.proxy):
+        if uses_tcp(order.uri, self._config.outbound_proxy or order.proxy):
             self._need_tcp()
         parameters = pj.SendRequestParam()
         parameters.method = "OPTIONS"

@@ -81,6 +81,7 @@ class ForkServerSettings:
     public_host: str = ""
     """See `WorkerConfig`."""
     user_agent: str = "Marcador"
+    outbound_proxy: str = ""
 
 
 @dataclass(slots=True)
@@ -143,7 +144,9 @@ class ForkServer:
         """Running workers and their process ids."""
         return {worker_id: running.pid for worker_id, running in self._workers.items()}
 
-    async def spawn(self, worker_id: WorkerId, *, sip_host: str, sip_port: int, media_host: str) -> int:
+    async def spawn(
+        self, worker_id: WorkerId, *, sip_host: str, sip_port: int, media_host: str, takes_calls: bool = False
+    ) -> int:
         """Start a worker and return its process id. It listens at `worker_socket_path` shortly after.
 
         A fork server that has died is started anew first.
@@ -168,6 +171,8 @@ class ForkServer:
             media_host=media_host,
             public_host=self._settings.public_host,
             user_agent=self._settings.user_agent,
+            outbound_proxy=self._settings.outbound_proxy,
+            takes_calls=takes_calls,
         )
         forked = asyncio.get_running_loop().create_future()
         self._forking[worker_id] = forked

@@ -18,3 +18,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     public_host: str = ""
     """What Via and Contact name instead of `sip_host`, behind NAT."""
     user_agent: str = "Marcador"
+    outbound_proxy: str = ""
+    """Route put before that of every call and OPTIONS: the edge, or empty."""
+    takes_calls: bool = False
+    """Calls that come in are offered to the engine; else they are refused."""
