@@ -71,6 +71,25 @@ def thresholds(config: DetectorConfig) -> dict[str, object]:
     }
 
 
+def quiet_ticks(records: Records, tick: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return how long it has been quiet.
+
+    Parameters
+    ----------
+    records : numpy.ndarray, structured, shape (n,)
+        Rows.
+    tick : numpy.ndarray of int32, shape (n,)
+        Row-local tick.
+
+    Returns
+    -------
+    numpy.ndarray of int32, shape (n,)
+        Ticks since the last speech or tone; 0 while there is voice, since a sound under way may become speech.
+    """
+    quiet = tick - np.maximum(records["last_speech"], records["last_tone"])
+    return np.where(records["voice_tick"] == tick, 0, quiet)
+
+
 class Heard(NamedTuple):
     """What the listeners recognised on this tick, one element per row."""
 
@@ -78,7 +97,6 @@ class Heard(NamedTuple):
     """`Label.FAX`, `SIT`, `BUSY`, `REORDER` or `RINGBACK`; `UNKNOWN` for none."""
     tone_reason: NDArray[np.uint8]
     beep: NDArray[np.bool_]
-    voice: NDArray[np.bool_]
 
 
 class Outcome(NamedTuple):
@@ -113,8 +131,7 @@ def update(records: Records, tick: NDArray[np.int32], heard: Heard) -> Outcome:
     answered = listening & ~early
     spoken = onset >= 0
     length = np.where(spoken, last - onset + 1, 0)
-    # a sound under way that is not yet speech may become it, and a tone is no quiet either
-    quiet = np.where(heard.voice, 0, tick - np.maximum(last, records["last_tone"]))
+    quiet = quiet_ticks(records, tick)
 
     label = heard.tone_label.copy()
     label[label == Label.RINGBACK] = _NOTHING

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from amd import bursts, cadence, decision, frames, progress, tones, voice
+from amd import bursts, cadence, decision, features, frames, progress, prosody, tones, voice
 from amd.config import DetectorConfig
 from amd.errors import AmdInputError
 from amd.frames import FrontEnd
@@ -53,6 +53,8 @@ _FIELDS: list[Field] = [
     *frames.FIELDS,
     *decision.FIELDS,
     *cadence.FIELDS,
+    *features.FIELDS,
+    *prosody.FIELDS,
     *voice.FIELDS,
     *tones.FIELDS,
     *progress.FIELDS,
@@ -227,6 +229,30 @@ class Detector:
         voice = records["voiced"] & (records["last_tone"] != records["tick"])
         return Evidence(records["heard_dbfs"].copy(), floor, voice, records["machine_probability"].copy())
 
+    def features(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return what the classifier would be shown of some rows after their latest tick.
+
+        Parameters
+        ----------
+        rows : numpy.ndarray of intp, shape (n,)
+            Rows that have joined, each at most once.
+
+        Returns
+        -------
+        numpy.ndarray of float32, shape (n, n_features)
+            In the order of `amd.features.NAMES`; NaN in rows that have not spoken.
+
+        Raises
+        ------
+        AmdInputError
+            A row has not joined or is named twice.
+        """
+        records = self._rows.take(np.asarray(rows))
+        tick = np.ascontiguousarray(records["tick"])
+        values = features.read(records, tick, decision.quiet_ticks(records, tick))
+        values[records["onset"] < 0] = np.nan
+        return values
+
     def _advance(
         self,
         records: Records,
@@ -254,6 +280,8 @@ class Detector:
             records["last_tone"][toning] = tick[toning]
         beep, calling = bursts.update(records, tick, level, speaking, speech_before)
         cadence.update(records, tick, speaking, heard.change_db)
+        features.update(records)
+        prosody.update(records, tick, level, heard.tones, heard.short, speaking)
 
         tone_label[calling], tone_reason[calling] = Label.FAX, Reason.FAX_CNG
         paced = (progress_label != Label.UNKNOWN) & (tone_label == Label.UNKNOWN)
@@ -261,7 +289,7 @@ class Detector:
         # ringing after someone spoke is their voice or their music, and a beep after a network tone is part of it
         tone_label[(tone_label == Label.RINGBACK) & speech_before] = Label.UNKNOWN
         beep &= ~(_NO_BEEP[records["label"]] | records["early"])
-        outcome = decision.update(records, tick, decision.Heard(tone_label, tone_reason, beep, speaking))
+        outcome = decision.update(records, tick, decision.Heard(tone_label, tone_reason, beep))
         return _collect(records, rows, tick, beep, outcome)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from amd import tonebank
 from amd.progress import BAND_SHARE, PAIR_SHARE
+from amd.prosody import DECIMATION
 from amd.rows import Field, Records
 from amd.tonebank import FRAME, ToneFrames
 from amd.tones import PURITY
@@ -32,7 +33,7 @@ HELD_TICKS = 3
 """Lost ticks in a row during which whatever sounded is taken to go on; beyond, they are quiet (a silence-suppressing phone)."""
 
 _FULL_SCALE_POWER = np.float32(FRAME * 32768.0**2)
-_MEASURES = ("hz", "purity", "band", "pair")
+_MEASURES = ("hz", "purity", "band", "pair", "colour_db", "sharpness_db")
 
 FIELDS: list[Field] = [
     ("lost_ticks", "i4", 0),  # lost in a row
@@ -59,6 +60,8 @@ class Frames:
         False where the level is at the line's noise floor.
     tones : ToneFrames
         Measures of the tone bank; all 0 where the frame is too faint to be asked.
+    short : numpy.ndarray of float32, shape (n, 40)
+        The samples at 2 kHz, each the sum of four.
     """
 
     level_dbfs: NDArray[np.float32]
@@ -66,6 +69,7 @@ class Frames:
     change_db: NDArray[np.float32]
     sounding: NDArray[np.bool_]
     tones: ToneFrames
+    short: NDArray[np.float32]
 
 
 class FrontEnd:
@@ -111,7 +115,8 @@ class FrontEnd:
         for name in _MEASURES:
             records[f"heard_{name}"] = getattr(tones, name)
         sounding = level > np.maximum(floor + SOUND_RISE_DB, FAINTEST_DBFS)
-        return Frames(level, informative, change, sounding, tones)
+        short = np.add.reduce(sound.reshape(-1, FRAME // DECIMATION, DECIMATION), axis=2)
+        return Frames(level, informative, change, sounding, tones, short)
 
     def _levels(
         self, pcm: NDArray[np.int16]

@@ -24,6 +24,9 @@ _BINS = np.arange(FIRST_BIN, LAST_BIN + 1)
 _PAIR_HZ = (480.0, 620.0)
 _BAND_BINS = slice(6 - FIRST_BIN, 13 - FIRST_BIN)  # 300 to 600 Hz: main lobes of 400 to 480 Hz
 
+_LOW_BINS = slice(6 - FIRST_BIN, 16 - FIRST_BIN)  # 300 to 800 Hz
+_LEAST_SHARE = np.float32(1e-4)
+
 _SAMPLE = np.arange(FRAME)
 _WINDOW = np.sin(np.pi * (_SAMPLE + 0.5) / FRAME) ** 2
 
@@ -59,12 +62,18 @@ class ToneFrames:
         Share between 300 and 600 Hz, where dial, ringing, busy and congestion tones of one or two frequencies lie.
     pair : numpy.ndarray of float32, shape (n,)
         Share in 480 and 620 Hz together, 0 where one of them is 10 dB under the other.
+    colour_db : numpy.ndarray of float32, shape (n,)
+        Energy of 300-800 Hz against 800-2300 Hz, in dB.
+    sharpness_db : numpy.ndarray of float32, shape (n,)
+        Energy of both together against the rest, in dB.
     """
 
     hz: NDArray[np.float32]
     purity: NDArray[np.float32]
     band: NDArray[np.float32]
     pair: NDArray[np.float32]
+    colour_db: NDArray[np.float32]
+    sharpness_db: NDArray[np.float32]
 
 
 def measure(sound: NDArray[np.float32]) -> ToneFrames:
@@ -112,9 +121,15 @@ def measure(sound: NDArray[np.float32]) -> ToneFrames:
 
     low, high = power[:, _N_BINS] * (_PAIR_SCALE * share), power[:, _N_BINS + 1] * (_PAIR_SCALE * share)
     both = 10.0 * np.minimum(low, high) >= np.maximum(low, high)
+    lower = power[:, _LOW_BINS].sum(axis=1) * (_LOBE_SCALE * share)
+    whole = power[:, :_N_BINS].sum(axis=1) * (_LOBE_SCALE * share)
+    shares = np.maximum(np.stack([lower, whole - lower, whole, 1.0 - whole]), _LEAST_SHARE)
+    decibels = 10.0 * np.log10(shares)
     return ToneFrames(
         hz=hz.astype(np.float32),
         purity=lobe * (_LOBE_SCALE * share),
         band=power[:, _BAND_BINS].sum(axis=1) * (_LOBE_SCALE * share),
         pair=np.where(both, low + high, 0.0),
+        colour_db=decibels[0] - decibels[1],
+        sharpness_db=decibels[2] - decibels[3],
     )

@@ -1,0 +1,73 @@
+"""Simulated calls through the detector: their features for training, their marks for evaluation.
+
+Owns the streaming of a batch of calls, tick by tick as on a real line. What is learned of it is `fit.py`'s business, what is counted
+`evaluate.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amd import Detector, DetectorConfig, Mark
+from amd.features import NAMES
+from amd.model import EVERY_TICKS
+from amd.training.calls import Call
+
+
+class Snapshots(NamedTuple):
+    """What the classifier is shown of some calls, one row a look.
+
+    Attributes
+    ----------
+    features : numpy.ndarray of float32, shape (n, n_features)
+        In the order of `amd.features.NAMES`.
+    call : numpy.ndarray of int32, shape (n,)
+        Number of the call.
+    tick : numpy.ndarray of int32, shape (n,)
+        When it was looked at.
+    """
+
+    features: NDArray[np.float32]
+    call: NDArray[np.int32]
+    tick: NDArray[np.int32]
+
+
+def snapshots(calls: Sequence[Call], first_call: int = 0) -> Snapshots:
+    """Return every look the classifier has at some calls, from their first speech on."""
+    detector = Detector(len(calls), DetectorConfig(limit_s=30.0))
+    rows = np.array([detector.join() for _ in calls])
+    frames, arrived = _stacked(calls)
+    features, call, ticks = [], [], []
+    for tick in range(frames.shape[1]):
+        detector.step(np.ascontiguousarray(frames[:, tick]), rows, arrived[:, tick])
+        if tick % EVERY_TICKS == EVERY_TICKS - 1:
+            values = detector.features(rows)
+            (spoken,) = np.nonzero(~np.isnan(values[:, 0]))
+            features.append(values[spoken])
+            call.append(spoken + first_call)
+            ticks.append(np.full(spoken.size, tick))
+    return Snapshots(
+        np.concatenate(features).reshape(-1, len(NAMES)),
+        np.concatenate(call).astype(np.int32),
+        np.concatenate(ticks).astype(np.int32),
+    )
+
+
+def marks(calls: Sequence[Call], config: DetectorConfig) -> list[list[Mark]]:
+    """Return what the detector says of each call, as it would in a campaign."""
+    detector = Detector(len(calls), config)
+    rows = np.array([detector.join() for _ in calls])
+    frames, arrived = _stacked(calls)
+    said: list[list[Mark]] = [[] for _ in calls]
+    for tick in range(frames.shape[1]):
+        for mark in detector.step(np.ascontiguousarray(frames[:, tick]), rows, arrived[:, tick]):
+            said[mark.row].append(mark)
+    return said
+
+
+def _stacked(calls: Sequence[Call]) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
+    return np.stack([call.frames for call in calls]), np.stack([call.arrived for call in calls])
