@@ -449,7 +449,7 @@ class CallLoop:
 
     def _on_media_attached(self) -> None:
         missing = (
-            {run.settings.abandonment_prompt for run in self.dialing.campaigns.values()}
+            {prompt for run in self.dialing.campaigns.values() for prompt in run.prompts}
             - self.media.prompts
             - {""}
         )

@@ -216,7 +216,7 @@ class Control:
             detection=campaign.settings.detection,
             attempts=campaign.attempts,
             dialing=sum(state in _DIALING for state in states),
-            listening=states.count(AttemptState.LISTENING),
+            listening=states.count(AttemptState.LISTENING) + states.count(AttemptState.LEAVING_MESSAGE),
             waiting=states.count(AttemptState.WAITING) + states.count(AttemptState.ABANDONING),
             talking=states.count(AttemptState.BRIDGED) + states.count(AttemptState.BRIDGING),
             live_answers=campaign.live_answers,

@@ -121,6 +121,29 @@ class AttemptVerdictRevised(Event, frozen=True, kw_only=True):
     confidence: float
 
 
+@_event("attempt.screened")
+class AttemptScreened(Event, frozen=True, kw_only=True):
+    """A phone's assistant asked who is calling; it is being told, and the detector listens anew afterwards."""
+
+
+@_event("attempt.message_started")
+class AttemptMessageStarted(Event, frozen=True, kw_only=True):
+    """Our message to a machine begins, `after` its `beep`, or its greeting's end where none came (`quiet`)."""
+
+    after: str
+    prompt: str
+
+
+@_event("attempt.sampled")
+class AttemptSampled(Event, frozen=True, kw_only=True):
+    """A machine by its verdict, drawn for evidence: `connected` to an agent, or not because none was free."""
+
+    label: str
+    share: float
+    draw: float
+    connected: bool
+
+
 @_event("attempt.bridged")
 class AttemptBridged(Event, frozen=True, kw_only=True):
     """Customer and agent hear each other since `at_mono_ns`."""

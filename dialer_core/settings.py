@@ -231,6 +231,25 @@ class RecycleRule(_Section):
     """The lead is finished at once."""
 
 
+class DetectionSettings(_Section):
+    """What a campaign does with verdicts, beside its mode `detection`."""
+
+    cost_lost_person: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """What a person taken for a machine costs, in any unit; with the next two it sets the detector's thresholds. By default the mode's own."""
+    cost_passed_machine: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """What a machine connected to an agent costs, in the same unit."""
+    cost_delay_s: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """What a second of silence costs that a person hears after their greeting."""
+    sample: Annotated[float, Field(ge=0, le=0.1)] = 0.0
+    """Share of machine verdicts connected anyway, while an agent is free, to learn how many people are lost; 0.01 to 0.02 is recommended."""
+    screening_answer: str = "screening-es"
+    """Prompt spoken to a phone's assistant that asks who is calling; empty: treated as a machine."""
+    message: str = ""
+    """Prompt left with a machine after its beep, where the rule pack's `[voicemail]` allows it; empty: none. Never one with details of a debt."""
+    message_wait_s: Annotated[float, Field(ge=1, le=60)] = 45.0
+    """Longest wait for the beep, or for the end of the greeting; then we hang up."""
+
+
 class CampaignSettings(_Section):
     """`campaigns/NAME.toml`."""
 
@@ -250,6 +269,8 @@ class CampaignSettings(_Section):
     """Share of live answers that may be abandoned; the rule pack's, where stricter."""
     detection: DetectionMode = DetectionMode.MONITOR
     """off, monitor (listen only), fast or strict."""
+    machines: DetectionSettings = DetectionSettings()
+    """What is done about machines, and what mistakes cost."""
     ring_limit_s: Annotated[float, Field(ge=2, le=120)] = 28.0
     """Ring time after which an attempt is cancelled."""
     wrap_up_s: Annotated[float, Field(ge=0, le=3600)] = 20.0

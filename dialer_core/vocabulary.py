@@ -69,6 +69,8 @@ class AttemptState(enum.StrEnum):
     """An agent is reserved and the media plane has been asked to bridge."""
     BRIDGED = "bridged"
     """Customer and agent hear each other."""
+    LEAVING_MESSAGE = "leaving_message"
+    """A machine: waiting for its beep, or the end of its greeting, and then speaking."""
     ABANDONING = "abandoning"
     """A live answer got no agent in time: the abandonment message is playing."""
     RELEASING = "releasing"
@@ -88,6 +90,8 @@ class Outcome(enum.StrEnum):
     """Answered, and hung up before a verdict or while waiting within the limit."""
     MACHINE = "machine"
     """An answering machine or voicemail."""
+    MESSAGE_LEFT = "message_left"
+    """A machine, and our message was spoken to its end after the beep."""
     FAX = "fax"
     """A fax or modem tone."""
     SIT = "sit"
@@ -161,6 +165,10 @@ class Verdict(enum.StrEnum):
 
 LIVE_VERDICTS = frozenset({Verdict.HUMAN, Verdict.SILENCE, Verdict.UNKNOWN})
 """Verdicts routed as a person: a human, and whatever is undecided at the limit (marked)."""
+
+
+SPEAKING_MACHINES = frozenset({Verdict.MACHINE, Verdict.IVR, Verdict.MUSIC})
+"""Verdicts that a person may have been taken for: evidence is gathered of these. Tones and faxes are not doubted."""
 
 
 class DetectionMode(enum.StrEnum):

@@ -49,6 +49,7 @@ _PACK_PARTS: dict[str, type[BaseModel]] = {
     "[[quiet_periods]]": rules.QuietPeriod,
     "[abandonment]": rules.Abandonment,
     "abandonment.windows": rules.LedgerWindow,
+    "[voicemail]": rules.Voicemail,
 }
 
 
@@ -176,6 +177,8 @@ def settings_page() -> str:
         + _fields(settings.AgentSettings, texts),
         _example("agents.toml"),
         f"## campaigns/NAME.toml\n\nThe file's name is the campaign's id.\n\n{_fields(settings.CampaignSettings, texts)}",
+        f"### [machines]\n\n{prose(doc(settings.DetectionSettings))} See [detection](amd.md).\n\n"
+        + _fields(settings.DetectionSettings, texts),
         "### [recycle.OUTCOME]\n\nWhat becomes of a lead after an [outcome](vocabulary.md#outcome), over the built-in rules.\n\n"
         + _fields(settings.RecycleRule, texts),
         _example("campaigns/cobranza.toml"),

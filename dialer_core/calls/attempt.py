@@ -10,6 +10,7 @@ The races it decides, by cell:
   abandons and the refusal that follows is late; BRIDGED first means the fallback never starts.
 - A hang-up that crosses anything: LEG_ENDED ends every state; what comes after is late.
 - An agent lost while bridging or bridged: the customer waits again, with a new deadline.
+- A beep that comes after our message has begun, or after its hang-up, is late; so is the end of a message that their hang-up cut off.
 - A revision to `machine` while nobody is talking yet releases the call; while they talk it only tells.
 """
 
@@ -50,6 +51,10 @@ class Cue(enum.StrEnum):
     """A verdict (or the mode) routes it as a person."""
     NOT_LIVE = "not_live"
     """A verdict says machine, fax, tone …"""
+    LEAVE_MESSAGE = "leave_message"
+    """A machine, and the campaign leaves a message where its rules allow it."""
+    SCREENED = "screened"
+    """A phone's assistant asks who is calling: it is told, and the detector listens anew."""
     REVISED_NOT_LIVE = "revised_not_live"
     """A provisional person turned out to be none."""
     AGENT_RESERVED = "agent_reserved"
@@ -78,23 +83,24 @@ BUG: Final = Cell.BUG
 S = AttemptState
 
 _CUES: Final = (
-    Cue.PLACED, Cue.SENT, Cue.RINGING, Cue.EARLY_MEDIA, Cue.ANSWERED, Cue.LIVE, Cue.NOT_LIVE, Cue.REVISED_NOT_LIVE, Cue.AGENT_RESERVED,
+    Cue.PLACED, Cue.SENT, Cue.RINGING, Cue.EARLY_MEDIA, Cue.ANSWERED, Cue.LIVE, Cue.NOT_LIVE, Cue.LEAVE_MESSAGE, Cue.SCREENED, Cue.REVISED_NOT_LIVE, Cue.AGENT_RESERVED,
     Cue.BRIDGED, Cue.BRIDGE_REFUSED, Cue.AGENT_LOST, Cue.FALLBACK_STARTED, Cue.PROMPT_FINISHED, Cue.RELEASE, Cue.LEG_ENDED, Cue.OVERDUE,
 )  # fmt: skip
 _ROWS: Final[dict[AttemptState, tuple[AttemptState | Cell, ...]]] = {
-    # state        placed     sent       ringing    early media    answered     live       not live     revised      reserved    bridged    refused    agent lost fallback      prompt end  release      leg ended overdue
-    S.COMMITTED:  (S.PLACING, BUG,       BUG,       BUG,           BUG,         BUG,       BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          BUG,        S.ENDED,     S.ENDED,  S.ENDED),
-    S.PLACING:    (BUG,       S.DIALING, S.RINGING, S.EARLY_MEDIA, S.LISTENING, BUG,       LATE,        BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
-    S.DIALING:    (BUG,       LATE,      S.RINGING, S.EARLY_MEDIA, S.LISTENING, BUG,       LATE,        BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
-    S.RINGING:    (BUG,       LATE,      LATE,      S.EARLY_MEDIA, S.LISTENING, BUG,       LATE,        BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
-    S.EARLY_MEDIA:(BUG,       LATE,      LATE,      LATE,          S.LISTENING, BUG,       LATE,        BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
-    S.LISTENING:  (BUG,       LATE,      LATE,      LATE,          LATE,        S.WAITING, S.RELEASING, LATE,        BUG,        BUG,       BUG,       BUG,       S.ABANDONING, LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
-    S.WAITING:    (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        S.RELEASING, S.BRIDGING, LATE,      LATE,      LATE,      S.ABANDONING, LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
-    S.BRIDGING:   (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        S.RELEASING, BUG,        S.BRIDGED, S.WAITING, S.WAITING, S.ABANDONING, LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
-    S.BRIDGED:    (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,        BUG,        LATE,      LATE,      S.WAITING, LATE,         LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
-    S.ABANDONING: (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        S.RELEASING, BUG,        BUG,       LATE,      LATE,      LATE,         S.RELEASING,S.RELEASING, S.ENDED,  S.RELEASING),
-    S.RELEASING:  (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,        BUG,        LATE,      LATE,      LATE,      LATE,         LATE,       LATE,        S.ENDED,  S.ENDED),
-    S.ENDED:      (LATE,      LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,        LATE,       LATE,      LATE,      LATE,      LATE,         LATE,       LATE,        LATE,     LATE),
+    # state        placed     sent       ringing    early media    answered     live       not live     message            screened     revised      reserved    bridged    refused    agent lost fallback      prompt end  release      leg ended overdue
+    S.COMMITTED:  (S.PLACING, BUG,       BUG,       BUG,           BUG,         BUG,       BUG,         BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          BUG,        S.ENDED,     S.ENDED,  S.ENDED),
+    S.PLACING:    (BUG,       S.DIALING, S.RINGING, S.EARLY_MEDIA, S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
+    S.DIALING:    (BUG,       LATE,      S.RINGING, S.EARLY_MEDIA, S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
+    S.RINGING:    (BUG,       LATE,      LATE,      S.EARLY_MEDIA, S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
+    S.EARLY_MEDIA:(BUG,       LATE,      LATE,      LATE,          S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
+    S.LISTENING:  (BUG,       LATE,      LATE,      LATE,          LATE,        S.WAITING, S.RELEASING, S.LEAVING_MESSAGE, S.LISTENING, LATE,        BUG,        BUG,       BUG,       BUG,       S.ABANDONING, LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
+    S.WAITING:    (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        S.RELEASING, S.BRIDGING, LATE,      LATE,      LATE,      S.ABANDONING, LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
+    S.BRIDGING:   (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        S.RELEASING, BUG,        S.BRIDGED, S.WAITING, S.WAITING, S.ABANDONING, LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
+    S.BRIDGED:    (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        BUG,        LATE,      LATE,      S.WAITING, LATE,         LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
+    S.LEAVING_MESSAGE: (BUG,  LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        BUG,        BUG,       LATE,      LATE,      LATE,         S.RELEASING,S.RELEASING, S.ENDED,  S.RELEASING),
+    S.ABANDONING: (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        S.RELEASING, BUG,        BUG,       LATE,      LATE,      LATE,         S.RELEASING,S.RELEASING, S.ENDED,  S.RELEASING),
+    S.RELEASING:  (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        BUG,        LATE,      LATE,      LATE,      LATE,         LATE,       LATE,        S.ENDED,  S.ENDED),
+    S.ENDED:      (LATE,      LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        LATE,       LATE,      LATE,      LATE,      LATE,         LATE,       LATE,        LATE,     LATE),
 }  # fmt: skip
 
 TABLE: Final[dict[tuple[AttemptState, Cue], AttemptState | Cell]] = {
@@ -107,6 +113,7 @@ STATE_LIMIT_S: Final[dict[AttemptState, float]] = {
     S.PLACING: 10.0,
     S.LISTENING: 20.0,
     S.BRIDGING: 3.0,
+    S.LEAVING_MESSAGE: 120.0,
     S.ABANDONING: 40.0,
     S.RELEASING: 10.0,
     S.BRIDGED: 4 * 3600.0,
@@ -152,6 +159,12 @@ class Attempt:
     live: bool = False
     """Routed as a person."""
     abandoned: bool = False
+    screened: bool = False
+    """A phone's assistant asked who is calling, and was told."""
+    message_ns: int = 0
+    """When our message to a machine began."""
+    sampled: bool = False
+    """A machine by its verdict, connected to an agent anyway, to learn how often that is wrong."""
     ringing_seen: bool = False
     crossed: bool = False
     """A 200 crossed our CANCEL."""

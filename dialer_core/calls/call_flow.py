@@ -36,11 +36,13 @@ from dialer_core.ipc.messages import (
     FallbackStarted,
     Hangup,
     LegAnswered,
+    LegBeep,
     LegClosed,
     LegEnded,
     LegNegotiated,
     LegOpened,
     LegProvisional,
+    LegQuiet,
     LegsBridged,
     LegSent,
     LegVerdict,
@@ -245,8 +247,11 @@ class CallFlow:
             case FallbackStarted():
                 self._answers.abandoned(attempt, event)
             case PromptFinished():
-                if not event.cut:
-                    self._machine.feed(attempt, Cue.PROMPT_FINISHED)
+                self._answers.machines.prompt_finished(attempt, event)
+            case LegBeep():
+                self._answers.machines.beep(attempt, event)
+            case LegQuiet():
+                self._answers.machines.quiet(attempt, event)
             case _:
                 pass
 

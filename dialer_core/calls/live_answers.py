@@ -14,6 +14,7 @@ from dialer_core.agents.roster import Roster
 from dialer_core.agents.state import Agent, AgentCue
 from dialer_core.calls.attempt import RINGING_STATES, Attempt, Cue
 from dialer_core.calls.machine import AttemptMachine, event_of
+from dialer_core.calls.machines import Machines
 from dialer_core.calls.outcome import outcome_of_verdict
 from dialer_core.calls.records import CallRecords
 from dialer_core.campaigns.run import CampaignRun
@@ -38,7 +39,7 @@ from dialer_core.ipc.messages import (
 )
 from dialer_core.lines import MediaPort, WorkerPool
 from dialer_core.runtime import Runtime
-from dialer_core.vocabulary import LIVE_VERDICTS, AttemptState, CampaignId, DetectionMode, Outcome
+from dialer_core.vocabulary import LIVE_VERDICTS, AttemptState, CampaignId, DetectionMode, Outcome, Verdict
 
 log = structlog.get_logger(__name__)
 
@@ -85,6 +86,8 @@ class LiveAnswers:
         self._roster = roster
         self._records = records
         self._observer = observer
+        self.machines = Machines(runtime, machine, campaigns, media, roster, records, self)
+        """What becomes of those that are no person's."""
         self.on_bad_agent_leg: Callable[[Agent], None] = lambda _agent: None
         """Called when the media plane will not bridge to an agent's leg: it is to be called anew."""
 
@@ -111,13 +114,15 @@ class LiveAnswers:
     def listen(self, attempt: Attempt, *, early: bool) -> None:
         """Have the media plane's detector listen, unless the campaign's mode is off."""
         campaign = self._campaigns[attempt.campaign_id]
-        mode = campaign.settings.detection
+        mode, machines = campaign.settings.detection, campaign.settings.machines
         if mode is DetectionMode.OFF:
             return
         self._media.send(
             Listen(
                 leg_id=attempt.leg_id, mode=mode, early=early, agent_wait_s=campaign.agent_wait_s,
-                fallback_prompt=campaign.settings.abandonment_prompt,
+                fallback_prompt=campaign.settings.abandonment_prompt, cost_lost_person=machines.cost_lost_person or 0.0,
+                cost_passed_machine=machines.cost_passed_machine or 0.0, cost_delay_s=machines.cost_delay_s or 0.0,
+                tell_quiet=bool(campaign.message),
             )
         )  # fmt: skip
 
@@ -138,16 +143,13 @@ class LiveAnswers:
         if early:
             self._records.change(attempt, told)
             return
-        acts = self._campaigns[attempt.campaign_id].settings.detection in (
-            DetectionMode.FAST,
-            DetectionMode.STRICT,
-        )
-        if acts:
-            if event.label in LIVE_VERDICTS:
+        if self._campaigns[attempt.campaign_id].settings.detection in ACTING_MODES:
+            # who says nothing is taken for a person, but not where an assistant has just been told who we are
+            live = {Verdict.HUMAN} if attempt.screened else LIVE_VERDICTS
+            if event.label in live:
                 self.route_as_person(attempt)
             else:
-                attempt.release_outcome = attempt.release_outcome or outcome_of_verdict(event.label)
-                self._machine.feed(attempt, Cue.NOT_LIVE)
+                self.machines.take(attempt, event)
         self._records.change(
             attempt, told, verdict=event.label, verdict_reason=event.reason, verdict_mono_ns=attempt.verdict_ns,
             greeting_end_mono_ns=attempt.greeting_end_ns or None,
@@ -167,12 +169,8 @@ class LiveAnswers:
         self._records.change(
             attempt, told, verdict=event.label, verdict_reason=event.reason, verdict_revised_from=before
         )
-        acts = self._campaigns[attempt.campaign_id].settings.detection in (
-            DetectionMode.FAST,
-            DetectionMode.STRICT,
-        )
         if (
-            acts
+            self._campaigns[attempt.campaign_id].settings.detection in ACTING_MODES
             and event.label not in LIVE_VERDICTS
             and attempt.next_state(Cue.REVISED_NOT_LIVE) is S.RELEASING
         ):
@@ -198,7 +196,7 @@ class LiveAnswers:
         """
         campaign = self._campaigns[attempt.campaign_id]
         now_ns = attempt.waiting_since_ns = self._runtime.clock.mono_ns()
-        listening_decides = campaign.settings.detection in ACTING_MODES
+        listening_decides = campaign.settings.detection in ACTING_MODES and not attempt.sampled
         if before is not S.BRIDGING:
             greeted_ns = attempt.greeting_end_ns or attempt.verdict_ns if before is S.LISTENING else 0
             attempt.wait_until_ns = (greeted_ns or now_ns) + int(campaign.agent_wait_s * 1e9)

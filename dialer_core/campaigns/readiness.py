@@ -63,6 +63,11 @@ def _campaign(
             f"{file}: rule_pack: {pack.name!r} is for trunks on this machine only, and {beyond[0]!r} is not one;"
             f" name another of: {known}"
         )
+    if campaign.machines.message and pack is not None and not (pack.voicemail and pack.voicemail.message):
+        yield (
+            f"{file}: machines.message: rule pack {pack.name!r} does not allow a message with a machine;"
+            " remove the setting, or name a pack whose [voicemail] has message = true"
+        )
     if not campaign.creditor and (beyond or (pack is not None and pack.creditor_required)):
         yield f"{file}: creditor: is missing; people must be told for whom you call"
     without = [trunk for trunk, its in trunks.items() if not (campaign.caller_id or its.caller_id)]

@@ -47,6 +47,7 @@ RULES: dict[Outcome, RecycleRule] = {
     Outcome.SCREENING: _again(240, 4, next_number=True),
     # nobody was there
     Outcome.MACHINE: _again(240, 6, next_number=True),
+    Outcome.MESSAGE_LEFT: _again(_DAY_MIN, 3),
     Outcome.NO_ANSWER: _again(180, 6, next_number=True),
     Outcome.BUSY: _again(15, 6),
     Outcome.UNAVAILABLE: _again(120, 6, next_number=True),

@@ -89,6 +89,18 @@ class CampaignRun:
         """Share of live answers that may be abandoned: the campaign's or the rule pack's, whichever is stricter."""
         return min(self.settings.abandonment_ceiling, self.pack.abandonment.ceiling)
 
+    @property
+    def message(self) -> str:
+        """Prompt to leave with a machine; empty where the campaign has none or the rule pack does not allow it."""
+        voicemail = self.pack.voicemail
+        return self.settings.machines.message if voicemail is not None and voicemail.message else ""
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Every prompt that may be played to its customers."""
+        settings = self.settings
+        return (settings.abandonment_prompt, settings.machines.screening_answer, self.message)
+
     def apply(self, cue: CampaignCue) -> bool:
         """Feed a cue; returns whether the state changed."""
         state = TABLE[self.state, cue]

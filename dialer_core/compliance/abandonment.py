@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
+from dialer_core.compliance.detection_quality import lost_in
 from dialer_core.compliance.rules import Abandonment, RulePack
 from dialer_core.store import attempts
 from dialer_core.store.tx import Tx
@@ -36,11 +37,16 @@ class WindowTotal:
 
 
 def totals(tx: Tx, campaign_id: CampaignId, profile: Abandonment, now: dt.datetime) -> list[WindowTotal]:
-    """Count every window of a profile, in its order, from the attempts committed in it."""
+    """Count every window of a profile, in its order, from the attempts committed in it.
+
+    Where the profile counts them, the people that detection is taken to have lost are live answers that were abandoned.
+    """
     found = []
     for window in profile.windows:
         since = _BEGINNING if window.days is None else now - dt.timedelta(days=window.days)
         live, abandoned = attempts.abandonment_counts(tx, campaign_id, since)
+        lost = lost_in(tx, campaign_id, profile, since) if profile.count_lost else 0
+        live, abandoned = live + lost, abandoned + lost
         found.append(WindowTotal(window.name, live, abandoned))
     return found
 

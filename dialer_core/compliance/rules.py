@@ -293,7 +293,17 @@ class Abandonment(_Rule):
     """After an abandoned call, the person is not dialed again for so long."""
     count_lost: bool = False
     """The estimate of people lost to detection counts as abandoned."""
+    lost_assumed: Annotated[float, Field(ge=0, le=1)] = 0.005
+    """Share of machine verdicts taken for lost people while a campaign has little evidence of its own."""
     windows: Annotated[tuple[LedgerWindow, ...], Field(min_length=1)]
+
+
+class Voicemail(_Rule):
+    """Whether a message may be left with a machine."""
+
+    cite: Citations
+    message: bool
+    """An automatic message after the beep is allowed: a neutral one, that says nothing of a debt."""
 
 
 class RulePack(_Rule):
@@ -320,6 +330,8 @@ class RulePack(_Rule):
     void_outcomes: frozenset[Outcome]
     """Outcomes that never reached the number: their contacts do not count."""
     abandonment: Abandonment
+    voicemail: Voicemail | None = None
+    """Missing: no message is left."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -339,8 +351,11 @@ class RulePack(_Rule):
             raise ValueError(msg)
         return self
 
-    def _rules(self) -> list[Windows | HolidayRule | HolidayDay | Cap | QuietPeriod | Abandonment]:
+    def _rules(
+        self,
+    ) -> list[Windows | HolidayRule | HolidayDay | Cap | QuietPeriod | Abandonment | Voicemail]:
         return [
+            *([self.voicemail] if self.voicemail is not None else []),
             self.windows,
             *self.holidays.rules,
             *self.holidays.days,

@@ -42,6 +42,12 @@ class Listen(Message, frozen=True, kw_only=True, tag="listen"):
     """From the end of a live answer's greeting: not bridged by then, `fallback_prompt` plays (`FallbackStarted`)."""
     limit_s: float = 0.0
     """Undecided after this many seconds from the answer: `unknown` or `silence`. 0: the mode's own."""
+    cost_lost_person: float = 0.0
+    cost_passed_machine: float = 0.0
+    cost_delay_s: float = 0.0
+    """What mistakes and delays cost (`amd.DetectorConfig`). 0: the mode's own."""
+    tell_quiet: bool = False
+    """Tell when a machine's greeting is over although no beep came (`LegQuiet`)."""
     fallback_prompt: str = ""
     """Prompt id of the abandonment message; empty: none is played, and `PromptFinished` follows `FallbackStarted` at once."""
 
@@ -130,6 +136,12 @@ class LegBeep(SourcedEvent, frozen=True, kw_only=True, tag="leg_beep"):
 
     leg_id: LegId
     end_ns: int
+
+
+class LegQuiet(SourcedEvent, frozen=True, kw_only=True, tag="leg_quiet"):
+    """A machine has said nothing since its greeting ended: without a beep, it listens all the same. Once."""
+
+    leg_id: LegId
 
 
 class LegDigit(SourcedEvent, frozen=True, kw_only=True, tag="leg_digit"):
@@ -244,6 +256,7 @@ MediaEvent = (
     | LegVerdict
     | VerdictRevised
     | LegBeep
+    | LegQuiet
     | LegDigit
     | FallbackStarted
     | LegsBridged

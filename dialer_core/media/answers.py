@@ -16,6 +16,7 @@ from dialer_core.ipc.messages import (
     Await,
     FallbackStarted,
     LegBeep,
+    LegQuiet,
     LegVerdict,
     Listen,
     SourcedEvent,
@@ -56,7 +57,7 @@ class Answers:
         """Begin to listen, at early media or at the answer. Mode `off` needs no listening, mode `monitor` no wait."""
         if command.mode is DetectionMode.OFF:
             return
-        self._listener.listen(leg, command.mode, early=command.early, limit_s=command.limit_s)
+        self._listener.listen(leg, command)
         if command.mode is not DetectionMode.MONITOR and not command.early:
             self._routed[leg.leg_id] = command
 
@@ -89,6 +90,9 @@ class Answers:
 
     def _report(self, heard: Heard, now_ns: int) -> None:
         leg, mark = heard.leg, heard.mark
+        if mark is None:
+            self._emit(LegQuiet(at_ns=now_ns, leg_id=leg.leg_id))
+            return
         if mark.kind is MarkKind.BEEP:
             self._emit(LegBeep(at_ns=now_ns, leg_id=leg.leg_id, end_ns=heard.beep_end_ns or now_ns))
             return

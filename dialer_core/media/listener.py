@@ -14,6 +14,7 @@ import structlog
 
 from amd import AmdInputError, Detector, DetectorConfig, Mark
 from amd.g711 import decode_pcma, decode_pcmu
+from dialer_core.ipc.messages import Listen
 from dialer_core.media.prompts import SILENCE
 from dialer_core.media.rtp import PCMA, PCMU, RESTARTED, SAMPLES_PER_FRAME, timestamp_delta
 from dialer_core.vocabulary import DetectionMode, LegId
@@ -30,6 +31,9 @@ STARVED_NS: Final = 60_000_000
 """Nothing has come for so long: time goes on with frames marked as not heard."""
 FRAMES_PER_TICK: Final = 4
 """How many frames of one leg a tick takes: a burst after a stall is worked off, a flood is not followed."""
+QUIET_TICKS: Final = 200
+"""A machine that has said nothing for so long has ended its greeting, whether or not a beep was heard: 4 s."""
+_SAID: Final = ("limit_s", "cost_lost_person", "cost_passed_machine", "cost_delay_s")
 _JUMP: Final = 8000
 _RING_SAMPLES: Final = (RING_FRAMES - 1) * SAMPLES_PER_FRAME
 _ROWS: Final = 64
@@ -121,7 +125,8 @@ class Heard(NamedTuple):
     """One mark of the detector, with the times its ticks arrived at (0: there is none)."""
 
     leg: Leg
-    mark: Mark
+    mark: Mark | None
+    """None: a machine's greeting is over, and no beep has come."""
     early: bool
     greeting_end_ns: int
     beep_end_ns: int
@@ -130,10 +135,11 @@ class Heard(NamedTuple):
 class _Row:
     """One leg in the detector."""
 
-    __slots__ = ("ear", "early", "frame_ns", "leg", "until_tick")
+    __slots__ = ("ear", "early", "frame_ns", "leg", "quiet_ticks", "until_tick")
 
     def __init__(self, leg: Leg, ear: Ear, *, early: bool) -> None:
         self.leg = leg
+        self.quiet_ticks = 0
         self.ear = ear
         self.early = early
         self.frame_ns: list[int] = []
@@ -150,6 +156,10 @@ class Listener:
         self._detector = Detector(_ROWS)
         self._rows: dict[int, _Row] = {}
         self._row_of: dict[LegId, int] = {}
+        self._told_quiet: set[LegId] = set()
+        """Legs of which it is to be told when a machine has spoken its greeting."""
+        self._greeting: dict[int, _Row] = {}
+        """Rows of such legs after a machine's verdict."""
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -157,11 +167,12 @@ class Listener:
     def __contains__(self, leg_id: LegId) -> bool:
         return leg_id in self._row_of
 
-    def listen(self, leg: Leg, mode: DetectionMode, *, early: bool, limit_s: float = 0.0) -> None:
+    def listen(self, leg: Leg, command: Listen) -> None:
         """Begin to hear a leg, or, when its early media was heard, begin anew at the answer.
 
-        Mode `monitor` labels with the thresholds of `fast`. `limit_s` 0 leaves the mode's own.
+        Mode `monitor` labels with the thresholds of `fast`.
         """
+        early = command.early
         row = self._row_of.get(leg.leg_id)
         if row is not None:
             if early or not self._rows[row].early:
@@ -170,13 +181,9 @@ class Listener:
             ear = self._rows.pop(row).ear
         else:
             ear = leg.ear = Ear()
-        config = DetectorConfig.preset("strict" if mode is DetectionMode.STRICT else "fast")
-        if limit_s:
-            try:
-                config = dataclasses.replace(config, limit_s=limit_s)
-            except AmdInputError as error:
-                _log.warning("listen_limit_refused", leg_id=leg.leg_id, problem=str(error))
-        row = self._detector.join(early=early, config=config)
+        row = self._detector.join(early=early, config=_config_of(command))
+        if command.tell_quiet and not early:
+            self._told_quiet.add(leg.leg_id)
         self._rows[row] = _Row(leg, ear, early=early)
         self._row_of[leg.leg_id] = row
 
@@ -186,6 +193,8 @@ class Listener:
         if row is not None:
             self._detector.leave(row)
             del self._rows[row]
+            self._told_quiet.discard(leg.leg_id)
+            self._greeting.pop(row, None)
             leg.ear = None
 
     def tick(self, now_ns: int) -> list[Heard]:
@@ -198,6 +207,8 @@ class Listener:
             behind = self._step(behind, now_ns, said)
             if not behind:
                 break
+        if self._greeting:
+            self._hear_greetings_end(said)
         for row in [
             r for r in self._rows.values() if r.until_tick is not None and len(r.frame_ns) >= r.until_tick
         ]:
@@ -243,3 +254,25 @@ class Listener:
         on = mark.listens_on_ticks
         if on is not None:
             row.until_tick = len(row.frame_ns) + on
+            if on and row.leg.leg_id in self._told_quiet:
+                self._greeting[mark.row] = row
+
+    def _hear_greetings_end(self, said: list[Heard]) -> None:
+        """Tell once of each machine that has said nothing for a while: it listens, with or without a beep."""
+        voices = self._detector.evidence(np.fromiter(self._greeting, np.intp, len(self._greeting))).voice
+        for (number, row), voice in zip(list(self._greeting.items()), voices, strict=True):
+            row.quiet_ticks = 0 if voice else row.quiet_ticks + 1
+            if row.quiet_ticks >= QUIET_TICKS:
+                del self._greeting[number]
+                said.append(Heard(row.leg, None, early=False, greeting_end_ns=0, beep_end_ns=0))
+
+
+def _config_of(command: Listen) -> DetectorConfig:
+    """Return the thresholds of a command: its mode's, with what it says beside it."""
+    config = DetectorConfig.preset("strict" if command.mode is DetectionMode.STRICT else "fast")
+    said = {name: value for name in _SAID if (value := getattr(command, name))}
+    try:
+        return dataclasses.replace(config, **said)
+    except AmdInputError as error:
+        _log.warning("listen_thresholds_refused", leg_id=command.leg_id, problem=str(error))
+        return config

@@ -19,13 +19,14 @@ from sqlalchemy import update as sql_update
 from dialer_core.errors import StoreError
 from dialer_core.events import AttemptEnded
 from dialer_core.store.errors import AlreadyEndedError, AlreadyLiveError, violated_constraint
-from dialer_core.store.models import Attempt
+from dialer_core.store.models import Attempt, DetectionSample
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     AccountId,
     AttemptId,
     AttemptState,
     CampaignId,
+    Disposition,
     EndedBy,
     LeadId,
     Outcome,
@@ -35,6 +36,7 @@ from dialer_core.vocabulary import (
 )
 
 _TABLE: Table = Attempt.__table__  # type: ignore[assignment]
+_SAMPLE: Table = DetectionSample.__table__  # type: ignore[assignment]
 _INSERT = sql_insert(_TABLE)
 _END_ONLY = frozenset({"id", "live", "outcome", "ended_at_utc", "ended_mono_ns"})
 _LIVE_GUARDS = {
@@ -219,9 +221,17 @@ def count_by_outcome(tx: Tx, campaign_id: CampaignId) -> dict[Outcome, int]:
 
 
 def abandonment_counts(tx: Tx, campaign_id: CampaignId, since_utc: dt.datetime) -> tuple[int, int]:
-    """Return (live answers, abandoned among them) of a campaign's attempts committed since then."""
+    """Return (live answers, abandoned among them) of a campaign's attempts committed since then.
+
+    A machine connected for evidence is a live answer once an agent has said that it was a person, or once it was abandoned.
+    """
+    drawn = select(_SAMPLE.c.attempt_id).where(
+        _SAMPLE.c.attempt_id == _TABLE.c.id, _SAMPLE.c.connected == true()
+    )
+    heard = _TABLE.c.disposition.not_in((Disposition.MACHINE, Disposition.OTHER))
+    counts = (_TABLE.c.abandoned == true()) | ~drawn.exists() | heard
     query = select(
-        func.count().filter(_TABLE.c.live_answer == true()).label("answers"),
+        func.count().filter((_TABLE.c.live_answer == true()) & counts).label("answers"),
         func.count().filter(_TABLE.c.abandoned == true()).label("abandoned"),
     ).where(_TABLE.c.campaign_id == campaign_id, _TABLE.c.committed_at_utc >= since_utc)
     row = tx.execute(query).one()

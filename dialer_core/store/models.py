@@ -15,6 +15,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     DateTime,
+    Double,
     Float,
     ForeignKey,
     Index,
@@ -380,6 +381,21 @@ class AgentInterval(Base):
     to_utc: Mapped[dt.datetime | None]
     from_mono_ns: Mapped[int] = mapped_column(BigInteger)
     to_mono_ns: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class DetectionSample(Base):
+    """A machine verdict that was drawn for evidence: the draw can be checked, and the share weighs what was heard."""
+
+    __tablename__ = "detection_sample"
+    __table_args__ = (Index("ix_detection_sample_campaign_id_at_utc", "campaign_id", "at_utc"),)
+    attempt_id: Mapped[str] = mapped_column(_ID, ForeignKey("attempt.id"), primary_key=True)
+    campaign_id: Mapped[str] = mapped_column(String(64), ForeignKey("campaign.id"))
+    label: Mapped[str] = mapped_column(String(16))
+    share: Mapped[float] = mapped_column(Double)
+    draw: Mapped[float] = mapped_column(Double)
+    agent_free: Mapped[bool] = mapped_column(Boolean)
+    connected: Mapped[bool] = mapped_column(Boolean)
+    at_utc: Mapped[dt.datetime]
 
 
 class ImportRun(Base):

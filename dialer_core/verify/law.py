@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 from dialer_core.compliance import abandonment, zones
@@ -37,7 +39,7 @@ def ledger(subject: Subject) -> Iterator[Violation]:
                 abandonment.totals(subject.tx, CampaignId(campaign_id), pack.abandonment, subject.now),
                 strict=True,
             ):
-                live, lost = _recount(subject, campaign_id, window.days)
+                live, lost = _recount(subject, campaign_id, pack, window.days)
                 if (total.live, total.abandoned) != (live, lost):
                     text = (
                         f"the ledger of {pack.name} over {window.name} says {total.abandoned} of {total.live} abandoned, "
@@ -46,15 +48,64 @@ def ledger(subject: Subject) -> Iterator[Violation]:
                     yield Violation(Invariant.I10, "campaign", campaign_id, text)
 
 
-def _recount(subject: Subject, campaign_id: str, days: float | None) -> tuple[int, int]:
-    live = lost = 0
+def _recount(subject: Subject, campaign_id: str, pack: RulePack, days: float | None) -> tuple[int, int]:
+    live = lost = released = 0
     for attempt in subject.attempts:
         age = subject.now - attempt.committed_at_utc
         if attempt.campaign_id != campaign_id or (days is not None and age.total_seconds() > days * 86_400):
             continue
-        live += attempt.live_answer
+        drawn = subject.samples.get(attempt.id)
+        unproved = (
+            drawn is not None and drawn.connected and not attempt.abandoned and not _heard(attempt, "person")
+        )
+        live += attempt.live_answer and not unproved
         lost += attempt.abandoned
+        released += attempt.verdict in _MACHINES and attempt.bridged_mono_ns is None
+    if pack.abandonment.count_lost:
+        unheard = _ceil(released * _share_of_people(subject, campaign_id, pack))
+        live, lost = live + unheard, lost + unheard
     return live, lost
+
+
+_MACHINES = frozenset({"machine", "ivr", "music"})
+_LIVE = frozenset({"human", "silence", "unknown"})
+_SURE_HEARD = 50
+
+
+def _heard(attempt: Row, what: str) -> bool:
+    """Say whether the agent's word says that it was a person, or a machine."""
+    if attempt.disposition in {None, "other"}:
+        return False
+    return bool((attempt.disposition == "machine") == (what == "machine"))
+
+
+def _share_of_people(subject: Subject, campaign_id: str, pack: RulePack) -> Fraction:
+    """Return the share of people among machine verdicts as agents heard them, each weighed by what it stood for."""
+    people = everybody = Fraction(0)
+    heard = 0
+    for attempt in subject.attempts:
+        first = attempt.verdict_revised_from or attempt.verdict
+        if (
+            attempt.campaign_id != campaign_id
+            or first in _LIVE
+            or attempt.verdict not in _MACHINES
+            or attempt.bridged_mono_ns is None
+            or not (_heard(attempt, "person") or _heard(attempt, "machine"))
+        ):
+            continue
+        drawn = subject.samples.get(attempt.id)
+        weight = 1 / Fraction(drawn.share) if drawn is not None and drawn.connected else Fraction(1)
+        heard += 1
+        everybody += weight
+        people += weight if _heard(attempt, "person") else 0
+    assumed = Fraction(pack.abandonment.lost_assumed)
+    if not everybody:
+        return assumed
+    return people / everybody if heard >= _SURE_HEARD else max(people / everybody, assumed)
+
+
+def _ceil(number: Fraction) -> int:
+    return math.ceil(number - Fraction(1, 10**9))
 
 
 def evidence(subject: Subject) -> Iterator[Violation]:

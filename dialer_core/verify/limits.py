@@ -53,7 +53,10 @@ def still_alive(subject: Subject, attempt: Row, trail: Trail) -> Iterator[Violat
 
 def was_in_time(subject: Subject, attempt: Row, trail: Trail) -> Iterator[Violation]:
     """I6: an ended attempt was in no phase longer than its states' limits together."""
-    del trail
+    # an assistant that was answered is listened to twice, and a machine may have been waited for and spoken to
+    more_s = STATE_LIMIT_S[_S.LISTENING] if trail.first("attempt.screened") else 0.0
+    if attempt.verdict == "machine" and (subject.campaign_setting(attempt, "machines") or {}).get("message"):
+        more_s += STATE_LIMIT_S[_S.LEAVING_MESSAGE]
     if attempt.live or attempt.outcome == "interrupted" or attempt.ended_mono_ns is None:
         return
     releasing_s = STATE_LIMIT_S[_S.RELEASING]
@@ -77,7 +80,10 @@ def was_in_time(subject: Subject, attempt: Row, trail: Trail) -> Iterator[Violat
             "without an agent, a message or its end",
             attempt.answered_mono_ns,
             handled_ns,
-            STATE_LIMIT_S[_S.LISTENING] + _wait_limit_s(subject, attempt) + STATE_LIMIT_S[_S.BRIDGING],
+            STATE_LIMIT_S[_S.LISTENING]
+            + _wait_limit_s(subject, attempt)
+            + STATE_LIMIT_S[_S.BRIDGING]
+            + more_s,
         ),
         ("in its message", attempt.abandoned_mono_ns, ended_ns, STATE_LIMIT_S[_S.ABANDONING]),
         ("in conversation", attempt.bridged_mono_ns, ended_ns, STATE_LIMIT_S[_S.BRIDGED]),

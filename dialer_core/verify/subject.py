@@ -143,6 +143,13 @@ class Subject:
         return found
 
     @cached_property
+    def samples(self) -> dict[str, Row]:
+        """Return every draw for evidence under its attempt's id."""
+        return {
+            row.attempt_id: row for row in scan.rows(self.tx, "detection_sample", order_by=("attempt_id",))
+        }
+
+    @cached_property
     def phones(self) -> dict[str, Row]:
         """Return every phone under its id."""
         return {row.id: row for row in scan.rows(self.tx, "phone")}

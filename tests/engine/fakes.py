@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dialer_core.ipc.messages import (
@@ -18,11 +19,13 @@ from dialer_core.ipc.messages import (
     FallbackStarted,
     Hangup,
     LegAnswered,
+    LegBeep,
     LegClosed,
     LegEnded,
     LegNegotiated,
     LegOpened,
     LegProvisional,
+    LegQuiet,
     LegsBridged,
     LegSent,
     LegStatistics,
@@ -30,6 +33,7 @@ from dialer_core.ipc.messages import (
     Listen,
     OpenLeg,
     Place,
+    Play,
     Probe,
     ProbeResult,
     PromptFinished,
@@ -62,6 +66,12 @@ class Behaviour:
     """Silence between the greeting's end and the verdict; a verdict of silence has no greeting."""
     revised: Verdict | None = None
     revised_s: float = 1.5
+    second_verdict: Verdict | None = None
+    """When it is listened to again, after our answer to a phone's assistant."""
+    beep_s: float | None = None
+    """A recording beep so long after a machine's verdict."""
+    quiet_s: float | None = None
+    """The greeting's end is told so long after it, without a beep."""
     talk_s: float = 30.0
     """From the bridge to their BYE."""
     patience_s: float | None = None
@@ -76,6 +86,7 @@ class _Call:
     state: str = "calling"
     bridged_to: LegId | None = None
     fallback: bool = False
+    listened: bool = False
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
     fallback_timer: asyncio.TimerHandle | None = None
 
@@ -91,6 +102,8 @@ class FakeCarrier:
         self.opened: dict[LegId, LegKind] = {}
         self.placed: list[Place] = []
         self.ended: list[str] = []
+        self.played: list[tuple[int, tuple[str, ...]]] = []
+        """When which prompts were asked for, the abandonment message's apart."""
         self.hold_back: set[type] = set()
         """Kinds of our own answers that are held back until `let_go`."""
         self.held: list[Callable[[], None]] = []
@@ -287,6 +300,8 @@ class FakeCarrier:
                 self._run_fallback(call, command.agent_wait_s)
             case Bridge():
                 self.loop.call_later(0.001, lambda: self._bridge(command))
+            case Play() if call is not None:
+                self._play(call, command)
             case Unbridge() if call is not None:
                 self._unbridge(command.leg_id, call)
             case Attend() | ConnectLeg():
@@ -299,9 +314,12 @@ class FakeCarrier:
         if behaviour.verdict is None:
             return
 
+        again, call.listened = call.listened, True
+
         def decide() -> None:
-            label = behaviour.verdict
-            assert label is not None
+            label = behaviour.second_verdict if again else behaviour.verdict
+            if label is None:
+                return
             greeted = label is not Verdict.SILENCE
             greeting_end_ns = self.now_ns() - int(behaviour.silence_s * 1e9) if greeted else 0
             live = label in (Verdict.HUMAN, Verdict.SILENCE, Verdict.UNKNOWN)
@@ -318,6 +336,9 @@ class FakeCarrier:
             )
             if live and listen.mode != "monitor":
                 self._run_fallback(call, listen.agent_wait_s - (behaviour.silence_s if greeted else 0.0))
+            for delay_s, kind in ((behaviour.beep_s, LegBeep), (behaviour.quiet_s, LegQuiet)):
+                if label is Verdict.MACHINE and delay_s is not None:
+                    self.later(call, delay_s, partial(self._tell_of_machine, call, kind))
             if behaviour.revised is not None:
                 self.later(call, behaviour.revised_s, revise)
 
@@ -334,6 +355,18 @@ class FakeCarrier:
             )
 
         self.later(call, behaviour.verdict_s, decide)
+
+    def _tell_of_machine(self, call: _Call, kind: type) -> None:
+        more = {"end_ns": self.now_ns()} if kind is LegBeep else {}
+        self.tell_media(kind(at_ns=self.now_ns(), leg_id=call.place.leg_id, **more))
+
+    def _play(self, call: _Call, play: Play) -> None:
+        leg_id = call.place.leg_id
+        self.played.append((self.now_ns(), play.prompts))
+        self.later(
+            call, MESSAGE_S,
+            lambda: self.tell_media(PromptFinished(at_ns=self.now_ns(), leg_id=leg_id, play_id=play.play_id)),
+        )  # fmt: skip
 
     def _run_fallback(self, call: _Call, wait_s: float) -> None:
         def fall_back() -> None:

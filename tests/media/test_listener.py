@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from amd import MarkKind, detect
 from amd.g711 import decode_pcma, encode_pcma
+from dialer_core.ipc.messages import Listen
 from dialer_core.media.listener import RING_FRAMES, STARVED_NS, Ear, Listener
 from dialer_core.media.rtp import FRAME_NS, NEWEST, PCMA, PCMU, REORDERED, RESTARTED
 from dialer_core.vocabulary import DetectionMode, LegId
@@ -149,9 +150,9 @@ def test_the_listener_says_what_the_detector_says_offline() -> None:
     for n in range(len(coded) // 160):
         now_ns = START_NS + n * FRAME_NS
         if n % 20 == 0 and others:
-            listener.listen(others.pop(), DetectionMode.STRICT, early=False)  # type: ignore[arg-type]
+            listener.listen(others.pop(), Listen(leg_id=LegId("x"), mode=DetectionMode.STRICT))  # type: ignore[arg-type]
         if n == 0:
-            listener.listen(fax, DetectionMode.FAST, early=False)  # type: ignore[arg-type]
+            listener.listen(fax, Listen(leg_id=LegId("fax"), mode=DetectionMode.FAST))  # type: ignore[arg-type]
         assert fax.ear is not None or n > 0
         if fax.ear is not None:
             fax.ear.push(
@@ -165,7 +166,7 @@ def test_the_listener_says_what_the_detector_says_offline() -> None:
 def test_a_leg_without_any_sound_still_reaches_its_limit() -> None:
     """No RTP after the answer means `silence` at the limit, not for ever nothing."""
     listener, leg, said = Listener(), FakeLeg("x"), []
-    listener.listen(leg, DetectionMode.FAST, early=False, limit_s=1.5)  # type: ignore[arg-type]
+    listener.listen(leg, Listen(leg_id=LegId("x"), mode=DetectionMode.FAST, limit_s=1.5))  # type: ignore[arg-type]
     for n in range(90):
         said += [(n, heard) for heard in listener.tick(START_NS + n * FRAME_NS)]
     ((tick, heard),) = said
