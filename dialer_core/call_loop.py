@@ -156,6 +156,10 @@ class CallLoop:
         """The media plane is attached."""
         return self.media.attached
 
+    def workers_wanted(self) -> int:
+        """Return how many more customers' workers the free lines would need."""
+        return self.workers.wanted(sum(trunk.lines_free for trunk in self.trunks.all()))
+
     def _held(self) -> str:
         return "the media plane does not read its commands" if self.media.over_mark else ""
 
@@ -286,6 +290,7 @@ class CallLoop:
             self.answers.serve_waiting,
             self.dialing.step,
             self._call_softphones,
+            self._move_softphones,
             self._finish_drain,
         ):
             try:
@@ -300,6 +305,18 @@ class CallLoop:
                 if agent.state is AgentState.PAUSED and agent.leg_id is None and agent.redial_attempt == 0:
                     self.softphones.call(agent)
 
+    def _move_softphones(self) -> None:
+        """Call anew, over another worker, whoever does not talk and hangs on one that wants to leave."""
+        for agent in self.roster.all():
+            if (
+                agent.leg_up
+                and agent.state in (AgentState.READY, AgentState.PAUSED, AgentState.WRAP_UP)
+                and self.workers.is_draining(self.softphones.worker_of(agent))
+                and self.workers.choose(LegKind.AGENT) is not None
+            ):
+                log.info("softphone_moved", agent_id=agent.id)
+                self.softphones.restart(agent)
+
     async def _probes(self) -> None:
         while True:
             now_ns = self.runtime.clock.mono_ns()
@@ -310,7 +327,7 @@ class CallLoop:
                     (
                         worker.id
                         for worker in self.workers.workers.values()
-                        if worker.ready and worker.id.startswith("customers")
+                        if worker.free and worker.id.startswith("customers")
                     ),
                     None,
                 )

@@ -198,7 +198,8 @@ class Control:
                 for trunk in engine.trunks.all()
             ),
             workers=tuple(
-                WorkerView(id=worker.id, attached=worker.ready, slots_used=worker.slots_used, capacity=worker.capacity, rss_mb=worker.rss_mb)
+                WorkerView(id=worker.id, attached=worker.ready, slots_used=worker.slots_used, capacity=worker.capacity, rss_mb=worker.rss_mb,
+                           draining=worker.draining)
                 for worker in sorted(engine.workers.workers.values(), key=lambda worker: worker.id)
             ),
         )  # fmt: skip

@@ -66,7 +66,6 @@ def known_sources(settings: Settings) -> tuple[str, ...]:
 
 async def serve(settings: Settings, heartbeat: int | None = None) -> int:
     """Run a real engine until it is drained; `heartbeat` is the descriptor on which its supervisor hears that it lives."""
-    beating = asyncio.create_task(beat(heartbeat)) if heartbeat is not None else None
     packs = load_packs(settings.directory / "compliance")
     if problems := readiness.check(settings, packs):
         raise ConfigError("\n".join(problems))
@@ -82,6 +81,7 @@ async def serve(settings: Settings, heartbeat: int | None = None) -> int:
         packs,
         passwords,
     )
+    beating = asyncio.create_task(beat(heartbeat, engine.workers_wanted)) if heartbeat is not None else None
     engine.workers.sources = known_sources(settings)
     orphans: set[asyncio.Task[None]] = set()
 

@@ -34,6 +34,7 @@ from dialer_core.ipc.messages import (
 )
 from dialer_core.liveness import LOOK_INTERVAL_S, Silence
 from dialer_core.loop_lag import Latencies
+from dialer_core.sip.crew import AGENTS
 from dialer_core.vocabulary import LegId, LegKind, WorkerId
 
 log = structlog.get_logger(__name__)
@@ -41,7 +42,7 @@ log = structlog.get_logger(__name__)
 ATTACH_INTERVAL_S = 0.2
 WORKER_SOCKETS = "worker-*.sock"
 MEDIA_SOCKET = "media.sock"
-AGENT_WORKER_PREFIX = "agents-"
+AGENT_WORKER_PREFIX = f"{AGENTS}-"
 TIMED_COMMANDS = 1000
 """The last customers' INVITEs of which the way from command to wire is known."""
 
@@ -87,11 +88,15 @@ class Worker:
     rss_mb: float = 0.0
     boot: str = ""
     ready: bool = False
+    draining: bool = False
+    """It takes nothing new, and goes when its calls have ended."""
+    chosen: int = 0
+    """When it was chosen last, as a count of choices."""
 
     @property
     def free(self) -> int:
         """Calls it can surely take."""
-        if not self.ready or self.port.over_mark:
+        if not self.ready or self.draining or self.port.over_mark:
             return 0
         return max(0, self.capacity - self.slots_used - self.placing)
 
@@ -109,6 +114,7 @@ class WorkerPool:
         self.sources: tuple[str, ...] = ()
         self.command_to_wire = Latencies(TIMED_COMMANDS)
         """From the engine's `Place` to the INVITE's departure, customers' calls."""
+        self._choices = 0
         self._on_event = on_event
         self._on_lost = on_lost
         self._on_capacity = on_capacity
@@ -124,18 +130,40 @@ class WorkerPool:
 
     def remove(self, name: WorkerId) -> None:
         """A worker's socket has closed."""
-        if self.workers.pop(name, None) is not None:
+        worker = self.workers.pop(name, None)
+        if worker is None:
+            return
+        if worker.draining and not worker.slots_used:
+            log.info("worker_left", worker=name)
+        else:
             self._on_lost(name)
 
     def choose(self, kind: LegKind) -> WorkerId | None:
-        """Return the worker with most room for a leg of this kind, or None where there is no room."""
+        """Return the worker with most room for a leg of this kind, of equals the one that has rested longest; None where there is no room."""
         candidates = [
             worker
             for worker in self.workers.values()
             if worker.free and (worker.id.startswith(AGENT_WORKER_PREFIX)) is (kind is LegKind.AGENT)
         ]
-        best = max(candidates, key=lambda worker: worker.free, default=None)
-        return best.id if best else None
+        best = max(candidates, key=lambda worker: (worker.free, -worker.chosen), default=None)
+        if best is None:
+            return None
+        self._choices += 1
+        best.chosen = self._choices
+        return best.id
+
+    def wanted(self, lines_free: int) -> int:
+        """Return how many more customers' workers it takes so that every free line has a slot: some hold calls that the far end does not let go."""
+        customers = [
+            worker for worker in self.workers.values() if not worker.id.startswith(AGENT_WORKER_PREFIX)
+        ]
+        capacity = max((worker.capacity for worker in customers), default=0)
+        missing = lines_free - sum(worker.free for worker in customers)
+        return -(-missing // capacity) if capacity and missing > 0 else 0
+
+    def is_draining(self, name: WorkerId | None) -> bool:
+        """Whether a worker wants to leave."""
+        return name is not None and (worker := self.workers.get(name)) is not None and worker.draining
 
     def free_for_customers(self) -> int:
         """Customers' calls that could be placed now."""
@@ -165,6 +193,7 @@ class WorkerPool:
                 self._on_capacity()
             case WorkerHealth():
                 freed = event.slots_used < worker.slots_used
+                worker.draining = event.draining
                 worker.slots_used, worker.capacity, worker.rss_mb, worker.placing = (
                     event.slots_used,
                     event.capacity,

@@ -87,6 +87,8 @@ class SipSettings(_Section):
     """Workers take this port and those after it, one each."""
     start_rate_per_s: Annotated[float, Field(gt=0, le=1000)] = 40.0
     """Workers started per second."""
+    worker_memory_mb: Annotated[float, Field(ge=64, le=65_536)] = 200.0
+    """Resident memory over which a line worker is renewed: another takes its place, and it leaves when its last call has ended."""
 
 
 class MediaSettings(_Section):

@@ -68,6 +68,8 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     slots_used: int
     capacity: int
     rss_mb: float
+    draining: bool = False
+    """It takes nothing new and leaves when its last call has ended."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

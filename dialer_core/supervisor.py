@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import math
 import os
 import signal
 import socket
@@ -23,29 +22,20 @@ import structlog
 from dialer_core.campaigns import readiness
 from dialer_core.compliance.packs import load_packs
 from dialer_core.errors import ConfigError, StartError
-from dialer_core.ipc.channel import Link
-from dialer_core.ipc.messages import WorkerCommand, WorkerEvent, WorkerHello
-from dialer_core.lines import AGENT_WORKER_PREFIX, MEDIA_SOCKET
+from dialer_core.lines import MEDIA_SOCKET
 from dialer_core.liveness import HOST_SILENT_LIMIT_S, LOOK_INTERVAL_S, Silence
 from dialer_core.settings import Settings
-from dialer_core.sip.pool import ForkServer, ForkServerSettings, worker_socket_path
+from dialer_core.sip.crew import STEADY_S, Crew, backoff_s
+from dialer_core.sip.pool import ForkServer, ForkServerSettings
 from dialer_core.store.database import open_database
-from dialer_core.vocabulary import WorkerId
 
 log = structlog.get_logger(__name__)
 
 HEARD_BY_US: Final = ("engine", "host")
 """Children that send us heartbeats; workers and media plane are heard by the engine."""
-RESTART_FIRST_S: Final = 0.2
-RESTART_MAX_S: Final = 10.0
 _PR_SET_PDEATHSIG: Final = 1
 """From `linux/prctl.h`."""
-STEADY_S: Final = 30.0
-"""A process that lived so long starts again at once when it dies; one that did not waits longer each time."""
-HELLO_LIMIT_S: Final = 15.0
 STOP_LIMIT_S: Final = 8.0
-SPARE_LINES: Final = 0.25
-"""Extra worker slots: a slot lives on for up to 32 s after a BYE or CANCEL that nobody answers."""
 GAVE_UP_STARTS: Final = 3
 """The engine failing so often before it ever ran steadily means that it cannot start: the supervisor ends with its error."""
 
@@ -63,8 +53,6 @@ class Child:
     stopping: bool = False
     beats: int = 0
     """Bytes of its heartbeat; not counted for the media plane, which the engine watches."""
-    wants: int = 0
-    """Line workers that it could use on top, as its last beat said."""
 
 
 @dataclass(slots=True)
@@ -79,10 +67,7 @@ class Supervisor:
 
     settings: Settings
     _children: dict[str, Child] = field(default_factory=dict)
-    _workers: dict[WorkerId, int] = field(default_factory=dict)
-    """SIP port of each worker."""
-    _worker_deaths: dict[WorkerId, int] = field(default_factory=dict)
-    _forks: ForkServer | None = None
+    _crew: Crew | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _draining: bool = False
     _done: asyncio.Event = field(default_factory=asyncio.Event)
@@ -105,9 +90,9 @@ class Supervisor:
             media += ["--prompts", str(self.settings.directory.parent / dialer.media.prompts_dir)]
         try:
             await self._start(Child("media", media))
-            self._forks = await ForkServer.start(
+            forks = await ForkServer.start(
                 run_dir,
-                on_exit=self._worker_exited,
+                on_exit=lambda name, code: crew.exited(name, code),  # noqa: PLW0108 - made below
                 settings=ForkServerSettings(
                     log_level=dialer.log.level,
                     log_format=dialer.log.format,
@@ -115,16 +100,18 @@ class Supervisor:
                     outbound_proxy=dialer.edge.outbound_proxy,
                 ),
             )
-            await self._start_workers()
+            crew = self._crew = Crew(self.settings, forks)
+            await crew.start()
             if not self._draining:
                 await self._start(Child("engine", ["-m", "dialer_core.engine", "--config", config]))
                 await self._start(Child("host", ["-m", "dialer_core.host", "--config", config]))
                 log.info(
                     "dialer_running",
-                    workers=len(self._workers),
+                    workers=len(crew.members),
                     api=f"http://{dialer.http.bind}:{dialer.http.port}/api/v1",
                 )
                 self._spawn(self._kill_silent())
+                self._spawn(crew.watch())
                 await self._done.wait()
         finally:
             await self._stop_all()
@@ -135,7 +122,7 @@ class Supervisor:
     async def _start(self, child: Child) -> None:
         self._children[child.name] = child
         child.started_s = asyncio.get_running_loop().time()
-        child.beats = child.wants = 0
+        child.beats = 0
         arguments, ends = child.arguments, tuple[int, ...]()
         if child.name in HEARD_BY_US:
             ends = os.pipe()
@@ -167,7 +154,9 @@ class Supervisor:
         def read() -> None:
             beats = os.read(descriptor, 4096)
             if beats:
-                child.beats, child.wants = child.beats + len(beats), beats[-1]
+                child.beats += len(beats)
+                if child.name == "engine" and self._crew is not None:
+                    self._crew.wanted = beats[-1]
             else:
                 loop.remove_reader(descriptor)
                 os.close(descriptor)
@@ -220,7 +209,7 @@ class Supervisor:
             self._done.set()
             return
         while not self._done.is_set():
-            await asyncio.sleep(_backoff_s(child.short_lives))
+            await asyncio.sleep(backoff_s(child.short_lives))
             if self._done.is_set():
                 return
             try:
@@ -231,84 +220,12 @@ class Supervisor:
             else:
                 return
 
-    # --- line workers -------------------------------------------------------------------------------------------------------------
-
-    async def _start_workers(self) -> None:
-        """Start one worker, read how many calls this pjsua2 takes, then as many as trunks and agents need."""
-        port = self.settings.dialer.sip.first_port
-        first = WorkerId("customers-0")
-        await self._spawn_worker(first, port)
-        capacity = await self._read_capacity(first)
-        lines = sum(trunk.lines for trunk in self.settings.trunks.values())
-        customers = max(1, math.ceil(lines * (1 + SPARE_LINES) / capacity))
-        agents = math.ceil(len(self.settings.agents) * (1 + SPARE_LINES) / capacity)
-        names = [WorkerId(f"customers-{index}") for index in range(1, customers)]
-        names += [WorkerId(f"{AGENT_WORKER_PREFIX}{index}") for index in range(agents)]
-        gap_s = 1.0 / self.settings.dialer.sip.start_rate_per_s
-        for offset, name in enumerate(names, start=1):
-            if self._draining:
-                return
-            await self._spawn_worker(name, port + offset)
-            await asyncio.sleep(gap_s)
-        log.info("workers_started", workers=len(self._workers), capacity=capacity)
-
-    async def _spawn_worker(self, name: WorkerId, port: int) -> None:
-        assert self._forks is not None  # noqa: S101 - set before the first worker
-        self._workers[name] = port
-        media_host = self.settings.dialer.media.public_address or self.settings.dialer.media.bind
-        await self._forks.spawn(
-            name, sip_host=self.settings.dialer.sip.bind, sip_port=port, media_host=media_host
-        )
-
-    async def _read_capacity(self, name: WorkerId) -> int:
-        """Attach for a moment, as an engine would, and take the capacity from its hello."""
-        assert self._forks is not None  # noqa: S101 - set before the first worker
-        loop = asyncio.get_running_loop()
-        heard: asyncio.Future[int] = loop.create_future()
-
-        def on_message(event: WorkerEvent) -> None:
-            if isinstance(event, WorkerHello) and not heard.done():
-                heard.set_result(event.capacity)
-
-        deadline = loop.time() + HELLO_LIMIT_S
-        while loop.time() < deadline:
-            if name not in self._forks.workers:
-                msg = f"line worker {name} ended at once: is SIP port {self._workers[name]} in use? (sip.first_port in dialer.toml)"
-                raise StartError(msg)
-            try:
-                link: Link[WorkerCommand, WorkerEvent] = await Link.attach(
-                    worker_socket_path(self.settings.run_dir, name), WorkerEvent, on_message, lambda: None
-                )
-            except OSError:
-                await asyncio.sleep(0.02)
-                continue
-            with contextlib.suppress(TimeoutError):
-                return await asyncio.wait_for(heard, HELLO_LIMIT_S)
-            link.close()
-        msg = f"line worker {name} did not say hello within {HELLO_LIMIT_S:g} s"
-        raise StartError(msg)
-
-    def _worker_exited(self, name: WorkerId, code: int | None) -> None:
-        if self._draining or self._done.is_set():
-            return
-        deaths = self._worker_deaths[name] = self._worker_deaths.get(name, 0) + 1
-        log.error("worker_died", worker=name, code=code, deaths=deaths)
-        self._spawn(self._replace(name, deaths))
-
-    async def _replace(self, name: WorkerId, deaths: int) -> None:
-        await asyncio.sleep(_backoff_s(deaths - 1))
-        if self._draining or self._done.is_set():
-            return
-        try:
-            await self._spawn_worker(name, self._workers[name])
-        except StartError as error:
-            log.error("worker_not_replaced", worker=name, error=str(error))  # noqa: TRY400 - the text says it all
-            self._worker_exited(name, None)
-
     # --- the end --------------------------------------------------------------------------------------------------------------------
 
     def _drain(self) -> None:
         self._draining = True
+        if self._crew is not None:
+            self._crew.stopping = True  # what leaves now is not replaced
         engine = self._children.get("engine")
         if engine is None or engine.process is None or engine.process.returncode is not None:
             self._done.set()
@@ -323,8 +240,8 @@ class Supervisor:
         self._done.set()
         for name in ("host", "engine"):
             await self._stop(name)
-        if self._forks is not None:
-            await self._forks.stop()
+        if self._crew is not None:
+            await self._crew.stop()
         await self._stop("media")
         for task in self._tasks:
             task.cancel()
@@ -357,10 +274,6 @@ def end_with_parent() -> None:
     They could go on without it, but nobody would start again what dies, and the next `dialer run` would find them in its way.
     """
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _backoff_s(failures: int) -> float:
-    return float(min(RESTART_MAX_S, RESTART_FIRST_S * 2**failures)) if failures else RESTART_FIRST_S
 
 
 def check_start(settings: Settings) -> None:

@@ -83,6 +83,10 @@ class Softphones:
         """Whether this leg is an agent's."""
         return leg_id in self._by_leg
 
+    def worker_of(self, agent: Agent) -> WorkerId | None:
+        """Return the worker that holds the agent's leg."""
+        return self._worker_of.get(agent.leg_id) if agent.leg_id is not None else None
+
     def call(self, agent: Agent) -> None:
         """Call the softphone, unless it is being called or up already, or the agent has logged out."""
         if agent.state is AgentState.LOGGED_OUT or agent.leg_id is not None:

@@ -182,6 +182,8 @@ class WorkerHealth(SourcedEvent, frozen=True, kw_only=True, tag="worker_health")
     lag_ms: float
     rss_mb: float
     bridge_ports: int = 0
+    draining: bool = False
+    """It takes nothing new and leaves when its last call has ended."""
 
 
 class LegSnapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ from dialer_core.sip.pool import (
     ToForkServer,
     WorkerExited,
     WorkerForked,
+    WorkerNotForked,
 )
 from dialer_core.sip.worker_config import WorkerConfig
 
@@ -67,7 +68,11 @@ class _Server:
 
     def _start(self, config: WorkerConfig) -> None:
         sys.stderr.flush()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no process or memory is left for it now
+            self._say(WorkerNotForked(worker_id=config.worker_id, error=error.strerror or ""))
+            return
         if pid == 0:
             status = 70
             try:

@@ -59,8 +59,15 @@ class WorkerExited(msgspec.Struct, frozen=True, kw_only=True, tag="worker_exited
     code: int
 
 
+class WorkerNotForked(msgspec.Struct, frozen=True, kw_only=True, tag="worker_not_forked"):
+    """Fork server → supervisor: the system gave no process for it."""
+
+    worker_id: str
+    error: str
+
+
 ToForkServer = StartWorker
-FromForkServer = ServerReady | WorkerForked | WorkerExited
+FromForkServer = ServerReady | WorkerForked | WorkerExited | WorkerNotForked
 
 
 def worker_socket_path(run_dir: Path, worker_id: WorkerId) -> Path:
@@ -180,6 +187,7 @@ class ForkServer:
         try:
             return int(await asyncio.wait_for(forked, START_LIMIT_S))
         except TimeoutError as error:
+            self._kill_server()  # it hangs: the next worker gets a new one, and those it made live on
             raise StartError(f"worker {worker_id} was not forked within {START_LIMIT_S:g} s") from error
         finally:
             self._forking.pop(worker_id, None)
@@ -187,6 +195,10 @@ class ForkServer:
     def terminate(self, worker_id: WorkerId) -> None:
         """Tell a worker to end its calls and go (SIGTERM); `on_exit` follows within a few seconds. Unknown: nothing."""
         self._signal(worker_id, signal.SIGTERM)
+
+    def drain(self, worker_id: WorkerId) -> None:
+        """Tell a worker to take nothing new and to go when its last call has ended (SIGUSR1). Unknown: nothing."""
+        self._signal(worker_id, signal.SIGUSR1)
 
     def kill(self, worker_id: WorkerId) -> None:
         """Kill a worker that hangs (SIGKILL): its calls are left to the journal. Unknown: nothing."""
@@ -235,10 +247,15 @@ class ForkServer:
             try:
                 await asyncio.wait_for(self._ready, START_LIMIT_S)
             except (TimeoutError, ConnectionError) as error:
+                self._kill_server()
                 raise StartError(
                     "the fork server of the line workers does not start: can pjsua2 be imported?"
                     " (python -c 'import pjsua2')"
                 ) from error
+
+    def _kill_server(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
 
     def _take(self, message: FromForkServer) -> None:
         match message:
@@ -247,6 +264,12 @@ class ForkServer:
                     self._ready.set_result(message.pid)
             case WorkerForked():
                 self._forked(WorkerId(message.worker_id), message.pid)
+            case WorkerNotForked():
+                waiting = self._forking.get(WorkerId(message.worker_id))
+                if waiting is not None and not waiting.done():
+                    waiting.set_exception(
+                        StartError(f"worker {message.worker_id} cannot be forked: {message.error}")
+                    )
             case WorkerExited():
                 running = self._workers.get(WorkerId(message.worker_id))
                 if running is not None and running.pid == message.pid:

@@ -102,6 +102,7 @@ class LineWorker:
         """Serve until drained or told to go by SIGTERM."""
         signal.set_wakeup_fd(self._wake_write.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._on_terminate)
+        signal.signal(signal.SIGUSR1, self._on_drain)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         _log.info("worker_started", worker=self._config.worker_id, capacity=self._endpoint.capacity)
         while not self._finished():
@@ -170,6 +171,11 @@ class LineWorker:
         if not self._leave_at_ns:
             self._leave_at_ns = time.monotonic_ns() + int(SHUTDOWN_LIMIT_S * 1e9)
 
+    def _on_drain(self, _signal: int, _frame: object) -> None:
+        """SIGUSR1: take nothing new, and go when the last call has ended. The next turn, which the signal wakes, tells the engine."""
+        self._draining = True
+        self._health_slots = -1
+
     def _leave_when_orphaned(self, now_ns: int) -> None:
         if self._link.attached or not self._switchboard.empty or os.getppid() == self._parent:
             self._alone_since_ns = now_ns
@@ -196,7 +202,7 @@ class LineWorker:
                 except ValueError as error:
                     _log.error("sip_sources_refused", worker=self._config.worker_id, error=str(error))
             case Drain():
-                self._draining = True
+                self._on_drain(0, None)
             case DumpState():
                 self._link.send(self._switchboard.state())
             case _:
@@ -257,6 +263,7 @@ class LineWorker:
                     lag_ms=self._longest_turn_ns / 1e6,
                     rss_mb=self._resident_mb,
                     bridge_ports=self._endpoint.bridge_ports,
+                    draining=self._draining,
                 )
             )
             self._longest_turn_ns = 0
