@@ -21,7 +21,7 @@ from dialer_core.ipc.messages import WorkerEvent, WorkerHello
 from dialer_core.log_setup import configure_logging
 from dialer_core.settings import DialerSettings, Settings, TrunkSettings
 from dialer_core.sip.crew import Crew
-from dialer_core.sip.pool import ForkServer, worker_socket_path
+from dialer_core.sip.pool import ForkServer, ForkServerSettings, worker_socket_path
 from dialer_core.vocabulary import TrunkId, WorkerId
 
 FIRST_PORT = 23_000
@@ -80,7 +80,11 @@ async def measure(workers: int, rest_s: float) -> dict[str, float]:
             {},
         )
         began_s = time.monotonic()
-        forks = await ForkServer.start(settings.run_dir, on_exit=lambda name, code: crew.exited(name, code))  # noqa: PLW0108 - made below
+        forks = await ForkServer.start(
+            settings.run_dir,
+            settings=ForkServerSettings(log_level="error"),
+            on_exit=lambda name, code: crew.exited(name, code),  # noqa: PLW0108 - made below
+        )
         crew = Crew(settings, forks)
         try:
             await crew.start()

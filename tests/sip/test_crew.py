@@ -18,8 +18,11 @@ from dialer_core.sip.crew import AGENTS, CUSTOMERS, Crew, Member, backoff_s, pla
 from dialer_core.sip.pool import ForkServer, worker_socket_path
 from dialer_core.vocabulary import AgentId, EndedBy, TrunkId, WorkerId
 from tests.polling import wait_until_async
-from tests.sip.harness import Engine, attached, free_port, sipp
+from tests.sip.harness import Engine, attached, sipp
 from tests.skips import requires_program
+
+FIRST_PORT = 23_000 + os.getpid() % 40 * 20
+"""Beside the harness' own range: a crew takes a row of ports."""
 
 
 def make_settings(folder: Path, *, lines: int, agents: int, **sip: Any) -> Settings:
@@ -27,7 +30,7 @@ def make_settings(folder: Path, *, lines: int, agents: int, **sip: Any) -> Setti
     return Settings(
         folder / "config",
         DialerSettings.model_validate(
-            {"node": {"run_dir": str(folder / "run")}, "sip": {"first_port": free_port(), **sip}}
+            {"node": {"run_dir": str(folder / "run")}, "sip": {"first_port": FIRST_PORT, **sip}}
         ),
         {TrunkId("carrier"): TrunkSettings(host="127.0.0.1", lines=lines)},
         {AgentId(f"a{n}"): AgentSettings(sip=f"sip:a{n}@127.0.0.1:5060") for n in range(agents)},
