@@ -44,7 +44,6 @@ from dialer_core.vocabulary import (
     LegId,
     Outcome,
     TrunkId,
-    new_id,
 )
 from pacing import Decision, EventKind, Pacer, PacerConfig, Snapshot
 
@@ -438,7 +437,7 @@ class Dialing:
         attempt = Attempt(
             id=AttemptId(claimed.attempt_id), campaign_id=campaign.id, lead_id=claimed.lead_id, account_id=claimed.account_id,
             person_id=claimed.person_id, phone_id=claimed.phone_id, number=claimed.number, trunk=claimed.trunk, pool=pool,
-            leg_id=LegId(new_id()), retry_of=claimed.retry_of, language=claimed.language,
+            leg_id=LegId(claimed.attempt_id), retry_of=claimed.retry_of, language=claimed.language,
         )  # fmt: skip
         campaign.attempts += 1
         now_ns = self._runtime.clock.mono_ns()

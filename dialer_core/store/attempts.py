@@ -70,6 +70,8 @@ class NewAttempt(msgspec.Struct, frozen=True, kw_only=True):
 def insert(tx: Tx, *new: NewAttempt) -> None:
     """Write live attempts in state `committed`: all of them, or none.
 
+    The Call-ID is settled here, as the attempt's own id: an INVITE whose sending nobody lived to tell of still names its row (I1).
+
     Raises
     ------
     AlreadyLiveError
@@ -79,7 +81,10 @@ def insert(tx: Tx, *new: NewAttempt) -> None:
     if not new:
         return
     begun = {"live": True, "state": AttemptState.COMMITTED.value, "live_answer": False, "abandoned": False}
-    rows = [{field: getattr(one, field) for field in NewAttempt.__struct_fields__} | begun for one in new]
+    rows = [
+        {field: getattr(one, field) for field in NewAttempt.__struct_fields__} | begun | {"call_id": one.id}
+        for one in new
+    ]
     try:
         tx.execute(_INSERT, rows)
     except exc.IntegrityError as error:

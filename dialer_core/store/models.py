@@ -233,6 +233,7 @@ class Attempt(Base):
     q850: Mapped[int | None] = mapped_column(Integer)
     ended_by: Mapped[str | None] = mapped_column(String(8))
     call_id: Mapped[str | None] = mapped_column(String(255), index=True)
+    """Settled at the commit: the attempt's id, by which its leg and so its INVITE go."""
     worker: Mapped[str | None] = mapped_column(String(64))
     verdict: Mapped[str | None] = mapped_column(String(16))
     """The final verdict, after revision."""

@@ -194,9 +194,7 @@ class FakeCarrier:
         self.later(
             call,
             0.002,
-            lambda: self.tell_worker(
-                worker, LegSent(at_ns=self.now_ns(), leg_id=leg_id, call_id=f"call-{leg_id}")
-            ),
+            lambda: self.tell_worker(worker, LegSent(at_ns=self.now_ns(), leg_id=leg_id, call_id=leg_id)),
         )
         if behaviour.progress_s is not None:
             self.later(call, 0.002 + behaviour.progress_s, lambda: self._progress(call))
@@ -237,7 +235,7 @@ class FakeCarrier:
         call.state = "confirmed"
         self._negotiated(call)
         dialog = Dialog(
-            call_id=f"call-{leg_id}", local_uri="sip:a@b", local_tag="1", remote_uri="sip:c@d", remote_tag="2",
+            call_id=leg_id, local_uri="sip:a@b", local_tag="1", remote_uri="sip:c@d", remote_tag="2",
             remote_target="sip:c@d",
         )  # fmt: skip
         self.tell_worker(call.worker, LegAnswered(at_ns=self.now_ns(), leg_id=leg_id, dialog=dialog))

@@ -146,9 +146,9 @@ def test_the_dialogs_of_a_dead_worker_are_handed_over_to_be_ended(make_floor: Ma
         (attempt,) = engine.machine.attempts.values()
         agent_leg = agent.leg_id
         floor.kill_worker(floor.worker_names[0])
-        assert [dialog.call_id for dialog in orphans] == [f"call-{attempt.leg_id}"]
+        assert [dialog.call_id for dialog in orphans] == [attempt.leg_id]
         floor.kill_worker(floor.worker_names[1])
-        assert orphans[-1].call_id == f"call-{agent_leg}"
+        assert orphans[-1].call_id == agent_leg
         floor.attach_worker(floor.worker_names[1])
 
     run(floor, story)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from dialer_core.ipc.messages import LegEnded, LegOpened
+from dialer_core.ipc.messages import LegEnded, LegOpened, LegSent
 from dialer_core.store.models import Contact, EventRow
-from dialer_core.vocabulary import AgentId, CampaignId, CampaignState, EndedBy, Outcome
+from dialer_core.vocabulary import AgentId, CampaignId, CampaignState, EndedBy, LegKind, Outcome
 from tests.engine.conftest import MakeFloor
 from tests.engine.readings import attempts, verified
 from tests.engine.virtual import Behaviour
@@ -75,6 +75,29 @@ def test_what_never_left_counts_for_no_cap(make_floor: MakeFloor) -> None:
     assert (attempt.outcome, attempt.sent_mono_ns) == (Outcome.CANCELLED, None)
     with floor.database.read() as tx:
         assert list(tx.scalars(select(Contact.settlement))) == ["void"]
+
+
+def test_an_invite_names_its_row_before_anybody_tells_of_it(make_floor: MakeFloor) -> None:
+    """The Call-ID is committed with the attempt and is what the worker is asked to place: an engine that dies in between loses no call."""
+    floor = make_floor(leads=["01"], agents=1)
+    floor.carrier.default = Behaviour(final_s=None)
+
+    async def story() -> None:
+        await floor.start()
+        floor.carrier.hold_back = {LegSent}
+
+        def placed() -> list[str]:
+            return [place.leg_id for place in floor.carrier.placed if place.kind is LegKind.CUSTOMER]
+
+        await floor.until(lambda: bool(placed()))
+        (attempt,) = attempts(floor)
+        assert (attempt.call_id, attempt.sent_mono_ns) == (attempt.id, None)
+        assert placed() == [attempt.call_id]
+        floor.carrier.let_go()
+        await floor.stop()
+
+    floor.loop.run_until_complete(story())
+    verified(floor)
 
 
 def test_a_200_that_crossed_our_cancel_is_told(make_floor: MakeFloor) -> None:

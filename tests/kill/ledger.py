@@ -84,7 +84,7 @@ def _rows(rows: Sequence[Any], ends: Mapping[str, int], seen: set[str]) -> list[
             found.append(
                 Fault(f"attempt {row.id} has outcome {row.outcome}, and {told} ends are told", at_ns, repeated=told > 1)
             )  # fmt: skip
-        if row.call_id and row.call_id not in seen:
+        if row.sent_mono_ns and row.call_id not in seen:
             found.append(Fault(f"attempt {row.id} is said to be sent, and the carrier never saw it", at_ns))
     return found
 
