@@ -15,6 +15,7 @@ import structlog
 
 from dialer_core.call_loop import CallLoop
 from dialer_core.campaigns import dispositions
+from dialer_core.compliance.detection_quality import Quality
 from dialer_core.errors import CommandRefusedError
 from dialer_core.ipc.messages import HostCommand, HostReply
 from dialer_core.snapshot import AgentView, CallView, CampaignView, Snapshot, TrunkView, WorkerView
@@ -223,6 +224,7 @@ class Control:
             live_answers=campaign.live_answers,
             abandoned=campaign.abandoned,
             outcomes=dict(campaign.outcomes),
+            **_quality(campaign.quality),
             ledger_live=campaign.ledger_live,
             ledger_abandoned=campaign.ledger_abandoned,
             abandonment_ceiling=campaign.ceiling,
@@ -239,3 +241,15 @@ def _text(args: dict[str, Any], key: str, default: str | None = None) -> str:
     if not isinstance(value, str) or (default is None and not value):
         raise InvalidError(f"{key} is missing; it must be a text")
     return value[:200]
+
+
+def _quality(found: Quality | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    lost = found.people_lost
+    return {
+        "people_lost": lost.estimate,
+        "people_lost_low": lost.low,
+        "people_lost_high": lost.high,
+        "machines_passed": found.machines_passed.estimate,
+    }

@@ -21,7 +21,8 @@ from dialer_core.campaigns import hopper
 from dialer_core.campaigns.allocation import Allocation
 from dialer_core.campaigns.emptiness import EmptyReport, report
 from dialer_core.campaigns.run import CampaignCue, CampaignRun
-from dialer_core.compliance import abandonment
+from dialer_core.compliance import abandonment, detection_quality
+from dialer_core.compliance.detection_quality import Quality
 from dialer_core.errors import CommandRefusedError
 from dialer_core.events import (
     CampaignEmpty,
@@ -55,6 +56,8 @@ CLAIM_FAILED_RETRY_S = 1.0
 MIN_RING_S = 15.0
 LONGEST_DELAY_S = 5.0
 """A claim that came so late that its trunk has no room for its INVITE before this is given up."""
+QUALITY_INTERVAL_S = 300.0
+"""How often a campaign's detection is estimated anew: it changes slowly, and all its calls are counted."""
 UNLEARNED_MAX = 4096
 """What a pool whose campaigns rest keeps for its pacer."""
 
@@ -184,17 +187,26 @@ class Dialing:
     def _refresh_ledger(self, campaign: CampaignRun, now_utc: dt.datetime) -> None:
         live, abandoned = campaign.live_answers, campaign.abandoned
 
-        def refreshed(done: asyncio.Future[tuple[int, int]]) -> None:
+        now_ns = self._runtime.clock.mono_ns()
+        estimate = now_ns >= campaign.quality_due_ns
+        if estimate:
+            campaign.quality_due_ns = now_ns + int(QUALITY_INTERVAL_S * 1e9)
+
+        def read(tx: Tx) -> tuple[tuple[int, int], Quality | None]:
+            found = detection_quality.quality(tx, campaign.id) if estimate else campaign.quality
+            if found is not None and found != campaign.quality and found.machine_verdicts + found.passed:
+                tx.emit(found.event(campaign.id))
+            return abandonment.tightest(tx, campaign.id, campaign.pack, now_utc), found
+
+        def refreshed(done: asyncio.Future[tuple[tuple[int, int], Quality | None]]) -> None:
             if done.cancelled() or done.exception() is not None:
                 return  # a store that is away is told elsewhere; the counts in memory go on
-            stored_live, stored_abandoned = done.result()
+            (stored_live, stored_abandoned), campaign.quality = done.result()
             # What was counted while the question was under way is not in the answer.
             campaign.ledger_live = stored_live + campaign.live_answers - live
             campaign.ledger_abandoned = stored_abandoned + campaign.abandoned - abandoned
 
-        self._runtime.journal.submit(
-            lambda tx: abandonment.tightest(tx, campaign.id, campaign.pack, now_utc)
-        ).add_done_callback(refreshed)
+        self._runtime.journal.submit(read).add_done_callback(refreshed)
 
     # --- what pacing learns (calls.call_flow.Observer) ---------------------------------------------------------------------
 

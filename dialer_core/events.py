@@ -240,6 +240,19 @@ class CampaignEmpty(Event, frozen=True, kw_only=True):
     finished: bool = False
 
 
+@_event("detection.estimated")
+class DetectionEstimated(Event, frozen=True, kw_only=True):
+    """What detection does in a campaign, estimated anew from what agents heard: shares with the ends of their 95 % intervals."""
+
+    people_lost: float | None
+    people_lost_low: float
+    people_lost_high: float
+    machines_passed: float | None
+    machine_verdicts: int
+    sampled_heard: int
+    passed_heard: int
+
+
 @_event("pacing.decided")
 class PacingDecided(Event, frozen=True, kw_only=True):
     """The pacer placed or released something, or what bound it changed."""

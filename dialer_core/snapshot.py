@@ -47,6 +47,12 @@ class CampaignView(msgspec.Struct, frozen=True, kw_only=True):
     abandonment_ceiling: float
     last_decision: str
     """The pacer's last decision in words."""
+    people_lost: float | None = None
+    """Estimated share of people taken for machines; missing while agents have heard nothing that says."""
+    people_lost_low: float = 0.0
+    people_lost_high: float = 1.0
+    machines_passed: float | None = None
+    """Estimated share of machines connected to agents."""
 
 
 class TrunkView(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
+from dialer_core.compliance.detection_quality import Quality
 from dialer_core.compliance.rules import RulePack
 from dialer_core.settings import CampaignSettings
 from dialer_core.vocabulary import CampaignId, CampaignState
@@ -70,6 +71,10 @@ class CampaignRun:
     """Live answers in the profile's tightest window."""
     ledger_abandoned: int = 0
     last_decision: str = ""
+    quality: Quality | None = None
+    """What detection does, as last estimated."""
+    quality_due_ns: int = 0
+    """It is estimated anew from then on."""
 
     @property
     def dialing(self) -> bool:

@@ -9,6 +9,10 @@ from dialer_core.commands.lazy_group import LazyGroup, Table
 
 TABLE: Table = {
     "classify": ("amd_classify:classify", "Say of recordings what is at the other end, as in a call."),
+    "quality": (
+        "amd_quality:quality",
+        "Show how many people detection loses, and how many machines it passes.",
+    ),
     "explain": ("amd_explain:explain", "Draw a recording and why it was judged as it was."),
 }
 """Command: where it is, and what `dialer amd --help` says of it."""

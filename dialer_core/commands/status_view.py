@@ -43,12 +43,13 @@ def campaign_rows(campaigns: Sequence[Mapping[str, Any]]) -> Rows:
         "talking",
         "live",
         "abandoned",
+        "people lost",
         "why",
     )
     return columns, [
         [
             c["id"], _state(c["state"]), c["pacing"], c["attempts"], c["dialing"], c["listening"], c["waiting"], c["talking"],
-            c["live_answers"], _abandoned(c), c["reason"],
+            c["live_answers"], _abandoned(c), _lost(c), c["reason"],
         ]
         for c in campaigns
     ]  # fmt: skip
@@ -58,6 +59,12 @@ def _abandoned(campaign: Mapping[str, Any]) -> str:
     live, abandoned = campaign["ledger_live"], campaign["ledger_abandoned"]
     share = f" ({abandoned / live:.1%} of {campaign['abandonment_ceiling']:.1%})" if live else ""
     return f"{campaign['abandoned']}{share}"
+
+
+def _lost(campaign: Mapping[str, Any]) -> str:
+    if campaign["people_lost"] is None:
+        return "-"
+    return f"{campaign['people_lost']:.1%} ({campaign['people_lost_low']:.1%} to {campaign['people_lost_high']:.1%})"
 
 
 def agent_rows(agents: Sequence[Mapping[str, Any]]) -> Rows:

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from dialer_core.compliance.rules import Abandonment
+from dialer_core.events import DetectionEstimated
 from dialer_core.store import detection_samples
 from dialer_core.store.detection_samples import Tally
 from dialer_core.store.tx import Tx
@@ -58,6 +59,20 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     """Calls taken for people and bridged."""
     passed_heard: int
     passed_machines: int
+
+    def event(self, campaign_id: CampaignId) -> DetectionEstimated:
+        """Return the event that tells of these estimates."""
+        lost = self.people_lost
+        return DetectionEstimated(
+            campaign_id=campaign_id,
+            people_lost=lost.estimate,
+            people_lost_low=lost.low,
+            people_lost_high=lost.high,
+            machines_passed=self.machines_passed.estimate,
+            machine_verdicts=self.machine_verdicts,
+            sampled_heard=self.sampled_heard,
+            passed_heard=self.passed_heard,
+        )
 
     def words(self) -> str:
         """Return the estimate of lost people in words."""
@@ -143,8 +158,8 @@ def estimate(campaign: str, since_utc: dt.datetime | None, tallies: Iterable[Tal
                     1.0 / tally.share if tally.connected and tally.share else 1.0, tally.calls, yes=person
                 )
     p, q, taken, passed = lost.estimate(), machine.estimate(), counts["machine_verdicts"], counts["passed"]
-    if not passed:  # nobody was passed: no share of that is unknown
-        q = 0.0
+    # of no calls no share is unknown
+    p, q = (p if taken else 0.0), (q if passed else 0.0)
     (p_low, p_high), (q_low, q_high) = lost.interval(), machine.interval() if passed else (0.0, 0.0)
     return Quality(
         campaign=campaign,
@@ -172,9 +187,10 @@ def _of_people(
         return on_wrong / (on_wrong + on_right) if on_wrong + on_right else 0.0
 
     (p, p_low, p_high), (q, q_low, q_high) = among_wrong, among_right
-    known = p is not None and q is not None and wrong + right > 0
+    if not wrong + right:
+        return Share(estimate=None, low=0.0, high=1.0)
     return Share(
-        estimate=of(p, q) if known and p is not None and q is not None else None,
+        estimate=of(p, q) if p is not None and q is not None else None,
         low=of(p_low, q_low),
         high=of(p_high, q_high),
     )

@@ -215,6 +215,14 @@ def _gauges(now: Snapshot) -> Iterator[Metric]:
         "campaign",
         ((c.id, c.state == "running") for c in now.campaigns),
     )
+    known = [c for c in now.campaigns if c.people_lost is not None]
+    for bound, value in (("", "people_lost"), ("_low", "people_lost_low"), ("_high", "people_lost_high")):
+        yield _family(
+            f"marcador_people_lost{bound}_ratio",
+            "Estimated share of people taken for machines, with the ends of its 95 % interval",
+            "campaign",
+            ((c.id, getattr(c, value)) for c in known),
+        )
     yield _family(
         "marcador_trunk_up", "The trunk answers", "trunk", ((t.id, t.state == "up") for t in now.trunks)
     )

@@ -13,9 +13,13 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
 from dialer_core.commands.cli import main
+from dialer_core.settings import load_settings
+from dialer_core.store.database import open_database
 from tests.amd import sounds
+from tests.campaigns.lists import CAMPAIGN, NOON, put_lead, put_list_campaign
+from tests.compliance.test_detection_quality import put_calls
 
-pytestmark = [pytest.mark.unit]
+pytestmark = [pytest.mark.db]
 
 KEYS = ["file", "label", "reason", "confidence", "decision_s", "greeting_end_s", "beep_s", "revisions"]
 
@@ -224,3 +228,33 @@ def test_explain_refuses_in_one_line(tmp_path: Path) -> None:
     unwritable = invoke("explain", write(tmp_path / "a.wav", hello()), "--out", tmp_path / "none" / "a.png")
     assert unwritable.exit_code == 1
     assert "cannot be written" in unwritable.stderr
+
+
+def test_quality_is_shown_for_each_campaign_and_for_one(tmp_path: Path) -> None:
+    """`quality` reads the store: a campaign nobody has heard anything of is unknown, and an unknown campaign is refused."""
+    config = tmp_path / "config"
+    assert CliRunner().invoke(main, ["init", str(config)]).exit_code == 0
+    settings = load_settings(config)
+    settings.state_dir.mkdir()
+    database = open_database(settings.store_url, node="node1")
+    database.migrate()
+    with database.write() as tx:
+        put_list_campaign(tx)
+        listed = put_lead(tx, ["+525512345678"])
+        talked = {"outcome": "connected", "live_answer": True, "bridged_mono_ns": 5, "verdict": "machine"}
+        put_calls(tx, listed, 95, NOON, sample=(0.05, False))
+        put_calls(tx, listed, 4, NOON, sample=(0.05, True), disposition="machine", **talked)
+        put_calls(tx, listed, 1, NOON, sample=(0.05, True), disposition="promise", **talked)
+    database.dispose()
+    found = invoke("quality", "--config", config, "--json")
+    assert found.exit_code == 0, found.output
+    by_name = {one["campaign"]: one for one in json.loads(found.stdout)}
+    assert by_name["cobranza"]["people_lost"] == {"estimate": None, "low": 0.0, "high": 1.0}
+    one = by_name[CAMPAIGN]
+    assert (one["machine_verdicts"], one["sampled_heard"], one["sampled_people"]) == (100, 5, 1)
+    assert one["lost_calls"] == pytest.approx(19.0)
+    shown = invoke("quality", CAMPAIGN, "--config", config)
+    assert "100.00%" in shown.stdout  # nobody was passed: all people there were, were lost
+    refused = invoke("quality", "nobody", "--config", config)
+    assert refused.exit_code == 1
+    assert "known are: cobranza" in refused.stderr
