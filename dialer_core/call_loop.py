@@ -422,9 +422,13 @@ class CallLoop:
             self.flow.on_worker(name, event)
 
     def _probed(self, name: TrunkId, code: int) -> None:
-        changed = self.trunks.note_alive(name) if code else self.trunks.note_silent(name, probe=True)
+        alive = code not in (0, 503)
+        why = "answers OPTIONS with 503" if code else ""
+        changed = (
+            self.trunks.note_alive(name) if alive else self.trunks.note_silent(name, probe=True, why=why)
+        )
         trunk = self.trunks[name]
-        wait_s = trunk.settings.options_interval_s if code else trunk.probe_backoff_s
+        wait_s = trunk.settings.options_interval_s if alive else trunk.probe_backoff_s
         trunk.next_probe_ns = self.runtime.clock.mono_ns() + int(wait_s * 1e9)
         if changed:
             log.warning("trunk_state_changed", trunk=name, state=trunk.state, reason=trunk.reason)

@@ -40,6 +40,7 @@ class VirtualClock:
     def __init__(self, start: dt.datetime) -> None:
         self._start = start
         self._elapsed_ns = 0
+        self._stepped = dt.timedelta()
 
     def mono_ns(self) -> int:
         """Return nanoseconds since the start, plus an hour so that no time is 0."""
@@ -47,7 +48,11 @@ class VirtualClock:
 
     def utc(self) -> dt.datetime:
         """Return the virtual wall clock."""
-        return self._start + dt.timedelta(microseconds=self._elapsed_ns / 1000)
+        return self._start + self._stepped + dt.timedelta(microseconds=self._elapsed_ns / 1000)
+
+    def step_wall(self, step: dt.timedelta) -> None:
+        """Set the wall clock, as an administrator or a time server would; monotonic time does not notice."""
+        self._stepped += step
 
     def set_elapsed_s(self, seconds: float) -> None:
         """Move to `seconds` after the start; time never goes back."""

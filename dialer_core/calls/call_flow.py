@@ -171,7 +171,7 @@ class CallFlow:
                     ),
                 )  # fmt: skip
             case LegProvisional():
-                self._originator.trunk_alive(attempt)
+                self._originator.trunk_accepted(attempt)
                 self._provisional(attempt, event)
             case LegNegotiated():
                 attempt.negotiated = event
@@ -179,7 +179,7 @@ class CallFlow:
                 if attempt.state is S.EARLY_MEDIA:
                     self._answers.listen(attempt, early=True)
             case LegAnswered():
-                self._originator.trunk_alive(attempt)
+                self._originator.trunk_accepted(attempt)
                 attempt.dialog = event.dialog
                 attempt.answered_ns = attempt.answered_ns or event.at_ns
                 if self._machine.feed(attempt, Cue.ANSWERED):
@@ -187,7 +187,7 @@ class CallFlow:
             case LegEnded():
                 attempt.crossed = event.crossed
                 if not self._placed_elsewhere(attempt, event):
-                    self._end(attempt, event.code, event.q850, event.by)
+                    self._end(attempt, event.code, event.q850, event.by, event.retry_after_s)
             case _:
                 pass
 
@@ -298,7 +298,7 @@ class CallFlow:
             attempt.greeting_end_ns = event.at_ns
             self._answers.route_as_person(attempt)
 
-    def _end(self, attempt: Attempt, code: int, q850: int, by: EndedBy) -> None:
+    def _end(self, attempt: Attempt, code: int, q850: int, by: EndedBy, retry_after_s: float = 0.0) -> None:
         """The leg is over: one outcome, whatever the state was."""
         if attempt.id not in self._machine.attempts:
             return
@@ -310,7 +310,7 @@ class CallFlow:
             self._closing.add(attempt.leg_id)
         self._trunks[attempt.trunk].give_back()
         outcome = outcome_of(attempt, code, q850, by)
-        self._originator.note_ending(attempt, outcome, by)
+        self._originator.note_ending(attempt, outcome, by, code, retry_after_s)
         self._observer.attempt_ended(attempt, outcome)
         self._ending.store(attempt, outcome, code, q850, by)
         if not self._machine.attempts:

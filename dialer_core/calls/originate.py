@@ -94,10 +94,27 @@ class Originator:
         if self._trunks.note_alive(attempt.trunk):
             self._tell(attempt.trunk)
 
-    def note_ending(self, attempt: Attempt, outcome: Outcome, by: EndedBy) -> None:
-        """Learn about the trunk from an ending: a final response is an answer; a limit reached without one, or no way there, is silence."""
+    def trunk_accepted(self, attempt: Attempt) -> None:
+        """The trunk has taken the call on."""
+        self.trunk_alive(attempt)
+        if self._trunks.note_accepted(attempt.trunk):
+            self._tell(attempt.trunk)
+
+    def note_ending(
+        self, attempt: Attempt, outcome: Outcome, by: EndedBy, code: int, retry_after_s: float = 0.0
+    ) -> None:
+        """Learn about the trunk from an ending.
+
+        A final response is an answer; one of 500 to 599 to a call that had not got anywhere is the trunk's own refusal; a limit reached without
+        any answer, or no way there, is silence.
+        """
         if by is EndedBy.FAR:
             self.trunk_alive(attempt)
+            if outcome is Outcome.CONGESTION and 500 <= code < 600 and not attempt.ringing_ns:
+                if self._trunks.note_refused(attempt.trunk, self._runtime.clock.mono_ns(), retry_after_s):
+                    self._tell(attempt.trunk)
+            else:
+                self.trunk_accepted(attempt)
         elif (
             by in (EndedBy.LIMIT, EndedBy.WORKER)
             and outcome is Outcome.TRUNK_FAILED

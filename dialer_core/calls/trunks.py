@@ -20,6 +20,12 @@ WINDOW_NS = 1_050_000_000
 FAILURES_TO_DOWN = 3
 """Successive attempts without any SIP answer after which a trunk is down, without waiting for its next OPTIONS."""
 PROBE_BACKOFF_MAX_S = 30.0
+REFUSALS_TO_HOLD = 5
+"""Successive attempts that the trunk itself refused (500-599, whoever was dialed) after which it is held: one attempt at a time tries it again."""
+HOLD_FIRST_S = 2.0
+HOLD_MAX_S = 60.0
+TRIAL_S = 10.0
+"""How long the one attempt that tries a held trunk is waited for before the next."""
 
 
 @dataclass(slots=True)
@@ -32,6 +38,10 @@ class Trunk:
     reason: str = "not probed yet"
     lines_used: int = 0
     silent_failures: int = 0
+    refusals: int = 0
+    """Attempts in a row that it refused by itself."""
+    held_until_ns: int = 0
+    """Nothing is placed before; from then on one attempt at a time, until one is not refused."""
     next_probe_ns: int = 0
     probe_backoff_s: float = 1.0
     _tokens: deque[int] = field(default_factory=deque)
@@ -60,6 +70,8 @@ class Trunk:
     def take(self, now_ns: int) -> None:
         """Take a line and a token."""
         self.lines_used += 1
+        if self.held:
+            self.held_until_ns = now_ns + int(TRIAL_S * SECOND_NS)
         bisect.insort(self._tokens, now_ns)
 
     def renew(self, taken_ns: int, now_ns: int) -> int:
@@ -79,6 +91,11 @@ class Trunk:
     def give_back(self) -> None:
         """Return a line."""
         self.lines_used -= 1
+
+    @property
+    def held(self) -> bool:
+        """It has refused so many in a row that only one at a time tries it."""
+        return self.refusals >= REFUSALS_TO_HOLD
 
 
 class Trunks:
@@ -130,6 +147,9 @@ class Trunks:
                 return ""
             if trunk.state is not TrunkState.UP:
                 reasons.append(f"trunk {name} is {trunk.state}: {trunk.reason}")
+            elif trunk.held:
+                wait_s = max(0.0, (trunk.held_until_ns - now_ns) / 1e9)
+                reasons.append(f"trunk {name} refuses every call: tried again in {wait_s:.0f} s")
             elif not trunk.lines_free:
                 reasons.append(f"trunk {name}: all {trunk.settings.lines} lines in use")
             else:
@@ -139,6 +159,8 @@ class Trunks:
     def _room(self, trunk: Trunk, now_ns: int) -> int:
         if trunk.state is not TrunkState.UP:
             return 0
+        if trunk.held:
+            return min(1, trunk.lines_free, trunk.tokens_free(now_ns)) if now_ns >= trunk.held_until_ns else 0
         return min(trunk.lines_free, trunk.tokens_free(now_ns))
 
     def note_alive(self, name: TrunkId) -> bool:
@@ -147,11 +169,39 @@ class Trunks:
         trunk.silent_failures = 0
         trunk.probe_backoff_s = 1.0
         changed = trunk.state is not TrunkState.UP
-        trunk.state, trunk.reason = TrunkState.UP, ""
+        trunk.state = TrunkState.UP
+        if not trunk.held:
+            trunk.reason = ""
         return changed
 
-    def note_silent(self, name: TrunkId, *, probe: bool) -> bool:
-        """No SIP answer came to a probe or an INVITE; returns True where that changed the state to down."""
+    def note_refused(self, name: TrunkId, now_ns: int, retry_after_s: float = 0.0) -> bool:
+        """The trunk refused a call by itself, as it would any other; returns True where that put it on hold.
+
+        Parameters
+        ----------
+        retry_after_s
+            What it asked for; kept within `HOLD_MAX_S`.
+        """
+        trunk = self._trunks[name]
+        trunk.refusals += 1
+        if not trunk.held:
+            return False
+        beyond = trunk.refusals - REFUSALS_TO_HOLD
+        hold_s = min(HOLD_MAX_S, max(retry_after_s, HOLD_FIRST_S * 2 ** min(beyond, 10)))
+        trunk.held_until_ns = now_ns + int(hold_s * SECOND_NS)
+        trunk.reason = f"refuses every call ({trunk.refusals} in a row)"
+        return trunk.refusals == REFUSALS_TO_HOLD
+
+    def note_accepted(self, name: TrunkId) -> bool:
+        """The trunk took a call on: it rang, was answered, or the number's own network said no; returns True where that ended a hold."""
+        trunk = self._trunks[name]
+        was_held, trunk.refusals, trunk.held_until_ns = trunk.held, 0, 0
+        if was_held:
+            trunk.reason = ""
+        return was_held
+
+    def note_silent(self, name: TrunkId, *, probe: bool, why: str = "") -> bool:
+        """No SIP answer came to a probe or an INVITE, or (`why`) one that says as much; returns True where that changed the state to down."""
         trunk = self._trunks[name]
         trunk.silent_failures += 1
         if not probe and trunk.silent_failures < FAILURES_TO_DOWN:
@@ -162,5 +212,5 @@ class Trunks:
             return False  # nothing would ever bring it up again
         changed = trunk.state is not TrunkState.DOWN
         trunk.state = TrunkState.DOWN
-        trunk.reason = "does not answer OPTIONS" if probe else "does not answer INVITE"
+        trunk.reason = why or ("does not answer OPTIONS" if probe else "does not answer INVITE")
         return changed

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dialer_core.calls.trunks import FAILURES_TO_DOWN, SECOND_NS, Trunks
+from dialer_core.calls.trunks import FAILURES_TO_DOWN, REFUSALS_TO_HOLD, SECOND_NS, TRIAL_S, Trunks
 from dialer_core.settings import TrunkSettings
 from dialer_core.vocabulary import TrunkId, TrunkState
 
@@ -88,3 +88,43 @@ def test_a_trunk_that_is_never_probed_stays_up() -> None:
     assert trunks[A].state is TrunkState.UP
     for _ in range(10):
         assert trunks.note_silent(A, probe=False) is False
+
+
+def test_a_trunk_that_refuses_everything_is_tried_by_one_call_at_a_time() -> None:
+    """It answers, so it is up; after some refusals in a row it waits, longer each time, for single calls, whatever talks over it meanwhile."""
+    trunks = make_trunks(lines=10, rate=100)
+    now_ns = SECOND_NS
+    trunks.reserve(["a"], 2, now_ns)  # two conversations that go on
+    told = [trunks.note_refused(A, now_ns) for _ in range(REFUSALS_TO_HOLD)]
+    assert told == [False] * (REFUSALS_TO_HOLD - 1) + [True]
+    holds = []
+    for _ in range(8):
+        assert trunks.available(["a"], now_ns) == 0
+        assert "refuses every call" in trunks.blocked_reason(["a"], now_ns)
+        assert trunks.note_alive(A) is False, "OPTIONS says nothing about calls"
+        holds.append((trunks[A].held_until_ns - now_ns) / SECOND_NS)
+        now_ns = trunks[A].held_until_ns
+        assert trunks.reserve(["a"], 5, now_ns) == [A]
+        assert trunks.reserve(["a"], 5, now_ns + int((TRIAL_S - 1) * SECOND_NS)) == []
+        trunks[A].give_back()
+        assert trunks.note_refused(A, now_ns) is False
+    assert holds == [2, 4, 8, 16, 32, 60, 60, 60]
+    assert trunks.note_accepted(A) is True
+    assert trunks.available(["a"], now_ns) == 8
+    assert trunks[A].reason == ""
+
+
+def test_a_trunk_is_held_as_long_as_it_asks_for() -> None:
+    """Retry-After counts, up to a minute; a call that is taken on between two refusals forgets them."""
+    trunks = make_trunks(rate=100)
+    for _ in range(REFUSALS_TO_HOLD):
+        trunks.note_refused(A, 0)
+    trunks.note_refused(A, 0, 30.0)
+    assert trunks[A].held_until_ns == 30 * SECOND_NS
+    trunks.note_refused(A, 0, 7200.0)
+    assert trunks[A].held_until_ns == 60 * SECOND_NS
+    trunks.note_accepted(A)
+    for _ in range(REFUSALS_TO_HOLD - 1):
+        trunks.note_refused(A, 0)
+    assert not trunks.note_accepted(A)
+    assert not trunks[A].held

@@ -108,7 +108,9 @@ class FakeCarrier:
         """Kinds of our own answers that are held back until `let_go`."""
         self.held: list[Callable[[], None]] = []
         self.trunk_codes: dict[str, int | None] = {}
-        """Per host: the code of every INVITE and OPTIONS, None: silence."""
+        """Per host: the code of every INVITE, None: silence, to OPTIONS as well."""
+        self.probe_codes: dict[str, int | None] = {}
+        """Per host: the code of OPTIONS, where it is not 200."""
         self.full_workers: set[WorkerId] = set()
         self.worker_of: dict[LegId, WorkerId] = {}
         self.over_mark = False
@@ -142,7 +144,8 @@ class FakeCarrier:
                 self.loop.call_later(0.002, lambda: self.end(command.leg_id, 487, EndedBy.US))
             case Probe():
                 host = command.uri.removeprefix("sip:").partition(":")[0]
-                code = self.trunk_codes.get(host, 200)
+                invited = self.trunk_codes.get(host, 200)
+                code = self.probe_codes.get(host, None if invited is None else 200)
                 delay_s = 3.0 if code is None else 0.01
                 result = ProbeResult(at_ns=self.now_ns(), probe_id=command.probe_id, code=code or 0)
                 self.loop.call_later(delay_s, lambda: self.tell_worker(worker, result))
