@@ -123,7 +123,9 @@ class CallLoop:
             sip_host=sip_host,
             on_agent_lost=lambda agent: self.answers.agent_lost(agent),  # noqa: PLW0108 - made below
         )
-        originator = Originator(runtime, campaigns, self.trunks, self.workers, passwords, sip_host)
+        originator = Originator(
+            runtime, campaigns, self.trunks, self.workers, passwords, sip_host, self.media
+        )
         ending = Ending(runtime, campaigns, self.trunks, on_retry=self._on_retry)
         self.dialing = Dialing(
             runtime, campaigns, self.roster, self.trunks, self.workers,
@@ -471,7 +473,7 @@ class CallLoop:
     def _on_media_attached(self) -> None:
         missing = (
             {prompt for run in self.dialing.campaigns.values() for prompt in run.prompts}
-            - self.media.prompts
+            - self.media.prompts.keys()
             - {""}
         )
         if missing:

@@ -17,8 +17,8 @@ from dialer_core.call_loop import CallLoop
 from dialer_core.campaigns import dispositions
 from dialer_core.compliance.detection_quality import Quality
 from dialer_core.errors import CommandRefusedError
-from dialer_core.ipc.messages import HostCommand, HostReply
-from dialer_core.snapshot import AgentView, CallView, CampaignView, Snapshot, TrunkView, WorkerView
+from dialer_core.ipc.messages import HostCommand, HostReply, MediaHealth
+from dialer_core.snapshot import AgentView, CallView, CampaignView, MediaView, Snapshot, TrunkView, WorkerView
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     AgentId,
@@ -176,6 +176,7 @@ class Control:
             store_healthy=engine.runtime.journal.healthy,
             media_attached=engine.media_ready,
             loop_lag_ms_p50=round(engine.lag.p50_ms(), 2),
+            media=_media_view(engine.media.last_health),
             loop_lag_ms_p99=round(engine.lag.p99_ms(), 2),
             loop_lag_ms_max=round(engine.lag.max_ms(), 2),
             command_to_wire_ms_p95=round(engine.workers.command_to_wire.quantile_ms(0.95), 2),
@@ -253,3 +254,9 @@ def _quality(found: Quality | None) -> dict[str, Any]:
         "people_lost_high": lost.high,
         "machines_passed": found.machines_passed.estimate,
     }
+
+
+def _media_view(health: MediaHealth | None) -> MediaView | None:
+    if health is None:
+        return None
+    return MediaView(**{name: getattr(health, name) for name in MediaView.__struct_fields__})

@@ -229,7 +229,8 @@ class MediaLink:
         self._on_attached = on_attached
         self._on_lost = on_lost
         self.link: Link[MediaCommand, MediaEvent] | None = None
-        self.prompts: frozenset[str] = frozenset()
+        self.prompts: dict[str, float] = {}
+        """Seconds of each prompt that the media plane can play."""
         self.attached = False
         self.last_health: MediaHealth | None = None
 
@@ -247,7 +248,8 @@ class MediaLink:
         """Take one event."""
         match event:
             case MediaHello():
-                self.prompts, self.attached = frozenset(event.prompts), True
+                self.prompts = {name: event.prompt_seconds.get(name, 0.0) for name in event.prompts}
+                self.attached = True
                 self.send(DumpState())
                 log.info("media_attached", pid=event.pid)
                 self._on_attached()

@@ -78,6 +78,24 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     """It takes nothing new and leaves when its last call has ended."""
 
 
+class MediaView(msgspec.Struct, frozen=True, kw_only=True):
+    """The media plane at its last report, a second ago at most; packets are counted since it started."""
+
+    legs: int
+    listening: int
+    """Legs that the detector hears."""
+    bridged_pairs: int
+    tick_lag_ms: float
+    """How late the worst 20 ms of that second began; over 20 is heard."""
+    rss_mb: float
+    rx_packets: int
+    rx_lost: int
+    rx_overrun: int
+    """Thrown away by the kernel because they were not read in time."""
+    tx_packets: int
+    tx_failed: int
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The engine at one moment."""
 
@@ -103,6 +121,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Why nothing new is placed at all: the store or a process of ours does not keep up; empty while all do."""
     store_backlog: int = 0
     """Units that wait for the database."""
+    media: MediaView | None = None
+    """None until its first report."""
 
 
 class CallView(msgspec.Struct, frozen=True, kw_only=True):

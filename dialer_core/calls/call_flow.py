@@ -224,7 +224,7 @@ class CallFlow:
     def on_media(self, event: MediaEvent) -> None:
         """Take one event of the media plane about a customer's leg."""
         if isinstance(event, LegClosed):
-            if event.leg_id in self._closing:
+            if event.leg_id in self._closing or event.kind is LegKind.AGENT:
                 self._closing.discard(event.leg_id)
                 self._records.leg_statistics(event.leg_id, event.statistics)
             return

@@ -12,7 +12,7 @@ from dialer_core.calls.trunks import Trunks
 from dialer_core.campaigns.run import CampaignRun
 from dialer_core.events import TrunkStateChanged
 from dialer_core.ipc.messages import Place, SipIdentity
-from dialer_core.lines import WorkerPool
+from dialer_core.lines import MediaLink, WorkerPool
 from dialer_core.runtime import Runtime
 from dialer_core.settings import TrunkSettings
 from dialer_core.vocabulary import CampaignId, EndedBy, LegKind, Outcome, TrunkId
@@ -21,8 +21,9 @@ log = structlog.get_logger(__name__)
 
 PROGRESS_LIMIT_S = 8.0
 """No 1xx at all: the trunk is not there."""
-UNATTENDED_LIMIT_S = 45.0
-"""Longest stretch from the answer to the end of the abandonment message; a worker whose engine is dead ends the call then."""
+UNATTENDED_LIMIT_S = 35.0
+"""Longest stretch from the answer to the beginning of the abandonment message, with something to spare; the message's own length is added.
+A worker whose engine is dead ends the call then."""
 ATTEMPT_HEADER = "X-Marcador-Attempt"
 """Carries the attempt's id (no personal data), so that a carrier's or SBC's trace can be joined to ours."""
 
@@ -44,6 +45,7 @@ class Originator:
         workers: WorkerPool,
         passwords: dict[TrunkId, str],
         sip_host: str,
+        media: MediaLink,
     ) -> None:
         self._runtime = runtime
         self._campaigns = campaigns
@@ -51,6 +53,7 @@ class Originator:
         self._workers = workers
         self._passwords = passwords
         self._sip_host = sip_host
+        self._media = media
         self._media_host = ""
 
     def place(self, attempt: Attempt, *, media_host: str = "") -> None:
@@ -85,7 +88,8 @@ class Originator:
                 headers={ATTEMPT_HEADER: attempt.id, **trunk.headers},
                 progress_limit_s=PROGRESS_LIMIT_S,
                 ring_limit_s=campaign.ring_limit_s,
-                unattended_limit_s=UNATTENDED_LIMIT_S,
+                unattended_limit_s=UNATTENDED_LIMIT_S
+                + self._media.prompts.get(campaign.abandonment_prompt, 0.0),
             ),
         )
 

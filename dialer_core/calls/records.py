@@ -85,6 +85,6 @@ class CallRecords:
         self._runtime.store(write, event)
 
     def leg_statistics(self, leg_id: LegId, statistics: LegStatistics) -> None:
-        """Store a closed leg's totals."""
+        """Store a closed leg's totals; one that no worker ever placed has no row, and needs none."""
         row = msgspec.to_builtins(statistics)
-        self._runtime.store(lambda tx: leg_rows.update(tx, leg_id, statistics=row))
+        self._runtime.store(lambda tx: leg_rows.set_statistics(tx, leg_id, row))

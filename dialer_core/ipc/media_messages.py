@@ -99,6 +99,8 @@ class MediaHello(SourcedEvent, frozen=True, kw_only=True, tag="media_hello"):
     boot: str
     prompts: tuple[str, ...]
     """Ids of the prompts it can play."""
+    prompt_seconds: dict[str, float] = msgspec.field(default_factory=dict)
+    """How long each of them is."""
 
 
 class LegOpened(SourcedEvent, frozen=True, kw_only=True, tag="leg_opened"):
@@ -210,6 +212,8 @@ class LegStatistics(msgspec.Struct, frozen=True, kw_only=True):
     rx_overrun: int = 0
     """Packets the kernel threw away because they were not read in time."""
     tx_packets: int = 0
+    tx_failed: int = 0
+    """Packets the kernel would not take."""
     jitter_ms: float = 0.0
 
 
@@ -217,17 +221,27 @@ class LegClosed(SourcedEvent, frozen=True, kw_only=True, tag="leg_closed"):
     """The leg's sockets are gone."""
 
     leg_id: LegId
+    kind: LegKind = LegKind.CUSTOMER
     statistics: LegStatistics
 
 
 class MediaHealth(SourcedEvent, frozen=True, kw_only=True, tag="media_health"):
-    """Once a second."""
+    """Once a second. Packets are counted since the process started, over all its legs."""
 
     legs: int
     listening: int
     bridged_pairs: int
     tick_lag_ms: float
+    """How late the worst 20 ms of the last second began."""
     rss_mb: float
+    rx_packets: int = 0
+    rx_lost: int = 0
+    """Gaps in what the far ends sent."""
+    rx_overrun: int = 0
+    """Thrown away by the kernel because we did not read in time."""
+    tx_packets: int = 0
+    tx_failed: int = 0
+    """The kernel would not take them: a full buffer, no route, a far end that is gone."""
 
 
 class MediaLegSnapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,10 +40,10 @@ class EngineLink:
     epoll
         The plane's; the link registers its own sockets there.
     prompts
-        Ids for the hello.
+        Seconds of each prompt by its id, for the hello.
     """
 
-    def __init__(self, path: Path, epoll: select.epoll, clock: Clock, prompts: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, epoll: select.epoll, clock: Clock, prompts: dict[str, float]) -> None:
         self._listener = listen_unix(path)
         self._path = path
         self._epoll = epoll
@@ -124,8 +124,9 @@ class EngineLink:
         self._epoll.register(connection, select.EPOLLIN)
         _log.info("engine_attached", kept_events=len(self._queue))
         hello = MediaHello(
-            at_ns=self._clock.mono_ns(), pid=os.getpid(), boot=self._boot, prompts=self._prompts
-        )
+            at_ns=self._clock.mono_ns(), pid=os.getpid(), boot=self._boot, prompts=tuple(sorted(self._prompts)),
+            prompt_seconds=self._prompts,
+        )  # fmt: skip
         self._queue.appendleft((encode_frame(hello), True))
         self._flush()
 

@@ -42,6 +42,7 @@ from dialer_core.media.leg import Leg, is_reachable
 from dialer_core.media.playback import Playback
 from dialer_core.media.prompts import Prompt
 from dialer_core.media.sockets import PortPool
+from dialer_core.media.traffic import Traffic
 from dialer_core.media.waiting import WaitState
 from dialer_core.vocabulary import LegId, LegKind
 
@@ -93,6 +94,7 @@ class Exchange:
         self._answers = Answers(self._playback, emit)
         self._random = random.Random()
         self._ignored = 0
+        self._traffic = Traffic()
         self._handlers: dict[type, Callable[..., None]] = {
             OpenLeg: self._open,
             ConnectLeg: self._connect,
@@ -159,6 +161,7 @@ class Exchange:
             bridged_pairs=sum(leg.partner is not None for leg in self._legs.values()) // 2,
             tick_lag_ms=tick_lag_ms,
             rss_mb=rss_mb,
+            **self._traffic.with_legs(self._legs.values()),
         )
 
     def close(self) -> None:
@@ -316,12 +319,13 @@ class Exchange:
         self._answers.forget(leg)
         leg.send_report(now_ns, self._clock.utc().timestamp(), _CNAME, bye=True)
         statistics = leg.totals()
+        self._traffic.add(statistics)
         for one, legs in ((leg.sockets.rtp, self._rtp), (leg.sockets.rtcp, self._rtcp)):
             self._epoll.unregister(one)
             del legs[one.fileno()]
         leg.sockets.close()
         del self._legs[leg.leg_id]
-        self._emit(LegClosed(at_ns=now_ns, leg_id=leg.leg_id, statistics=statistics))
+        self._emit(LegClosed(at_ns=now_ns, leg_id=leg.leg_id, kind=leg.kind, statistics=statistics))
 
     def housekeep(self, now_ns: int) -> None:
         """Send the RTCP reports that are due and notice far ends that fell silent: some times a second."""

@@ -61,7 +61,6 @@ class Leg:
         "_latching",
         "_refused",
         "_rtp",
-        "_send_failed",
         "_sending",
         "_unusable",
         "codec",
@@ -76,6 +75,7 @@ class Leg:
         "player",
         "relay",
         "rtp_lost",
+        "send_failed",
         "sockets",
         "statistics",
         "stream",
@@ -116,7 +116,8 @@ class Leg:
         self._last_sender_report: tuple[int, int] | None = None
         self._refused = 0
         self._unusable = 0
-        self._send_failed = 0
+        self.send_failed = 0
+        """Packets that the kernel would not take."""
 
     # --- where the far end is ------------------------------------------------------------------------------------------
 
@@ -266,7 +267,7 @@ class Leg:
             self._rtp.sendto(packet, self._far)  # type: ignore[arg-type]
         except OSError:
             # A full buffer, an unreachable network, an ICMP answer to an earlier packet: as lost as in the network.
-            self._send_failed += 1
+            self.send_failed += 1
 
     def play(self, player: Player | None) -> Player | None:
         """Start playing (or stop, with None); return what was cut off by it."""
@@ -319,7 +320,7 @@ class Leg:
         try:
             self.sockets.rtcp.sendto(rtcp.build(report, cname, bye=bye), self._far_rtcp)
         except OSError:
-            self._send_failed += 1
+            self.send_failed += 1
 
     def totals(self) -> LegStatistics:
         """Return the leg's statistics so far."""
@@ -332,6 +333,7 @@ class Leg:
             rx_refused=self._refused,
             rx_unusable=self._unusable + heard.wild,
             rx_overrun=self.sockets.overrun(),
-            tx_packets=self.stream.packets - self._send_failed,
+            tx_packets=self.stream.packets - self.send_failed,
+            tx_failed=self.send_failed,
             jitter_ms=heard.jitter / 8,
         )

@@ -65,7 +65,9 @@ class MediaPlane:
     ) -> None:
         self._epoll = select.epoll()
         self._clock = clock
-        self._link = EngineLink(socket_path, self._epoll, clock, tuple(sorted(prompts)))
+        self._link = EngineLink(
+            socket_path, self._epoll, clock, {name: prompt.seconds for name, prompt in prompts.items()}
+        )
         self._exchange = Exchange(self._epoll, pool, advertise, prompts, self._link.send, clock)
         self._commands: deque[MediaCommand] = deque()
         """Commands that have come and wait for their turn."""
@@ -142,6 +144,18 @@ class MediaPlane:
             _log.exception("media_fault", where=where, so_far=self._faults)
 
 
+def _come_first() -> None:
+    """Take the priority of `_NICENESS`, where we may: as root, or as a service with LimitNICE.
+
+    A process's own niceness counts within its session alone where the kernel groups by session (`sched_autogroup_enabled`): the group needs
+    it too.
+    """
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+    with contextlib.suppress(OSError):  # may not, or this kernel has no such groups
+        Path("/proc/self/autogroup").write_text(str(_NICENESS), encoding="ascii")
+
+
 def _rss_mb() -> float:
     pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
@@ -194,8 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: plane.stop())
-    with contextlib.suppress(PermissionError):  # root, or a service with LimitNICE, may
-        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+    _come_first()
     _log.info("media_plane_started", pid=os.getpid(), ports=f"{options.ports[0]}-{options.ports[1]}")
     plane.run()
     _log.info("media_plane_stopped", pid=os.getpid())

@@ -33,6 +33,11 @@ class Prompt:
     prompt_id: str
     frames: dict[int, tuple[bytes, ...]]
 
+    @property
+    def seconds(self) -> float:
+        """How long it plays."""
+        return len(self.frames[PCMU]) * SAMPLES_PER_FRAME / RATE_HZ
+
     @classmethod
     def encode(cls, prompt_id: str, pcm: NDArray[np.int16]) -> Prompt:
         """Encode 8 kHz sound of shape (n_samples,); the last frame is filled with silence."""
@@ -50,10 +55,14 @@ class Player:
 
     def __init__(self, prompts: tuple[Prompt, ...], play_id: str | None) -> None:
         self.play_id = play_id
-        self._frames = {
-            payload_type: tuple(frame for prompt in prompts for frame in prompt.frames[payload_type])
-            for payload_type in (PCMU, PCMA)
-        }
+        self._frames = (
+            prompts[0].frames  # shared: a long message to hundreds of legs is one
+            if len(prompts) == 1
+            else {
+                payload_type: tuple(frame for prompt in prompts for frame in prompt.frames[payload_type])
+                for payload_type in (PCMU, PCMA)
+            }
+        )
         self._at = 0
 
     @property

@@ -59,6 +59,11 @@ def update(tx: Tx, leg_id: LegId, **columns: Any) -> None:
         raise StoreError(f"there is no leg {leg_id}")
 
 
+def set_statistics(tx: Tx, leg_id: LegId, statistics: dict[str, Any]) -> None:
+    """Set a leg's totals, live or ended; nothing where there is no such leg."""
+    tx.execute(_update_of(frozenset({"statistics"}), False), {"statistics": statistics, "key": leg_id})
+
+
 def end(tx: Tx, leg_id: LegId, *, at_utc: dt.datetime, **columns: Any) -> None:
     """End a leg; `columns` as in `update`.
 

@@ -55,6 +55,7 @@ class Carrier:
         index: int = 0,
         challenge: bool = False,
         tcp: bool = False,
+        echo: bool = False,
     ) -> None:
         self.port = ports.carrier(index)
         self._sockets = Path("/proc/net/tcp" if tcp else "/proc/net/udp")
@@ -67,6 +68,7 @@ class Carrier:
             *("sipp", "-sf", str(scenario), "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(self.port)),
             *("-mp", str(ports.carrier_rtp(index)), "-nostdin", "-watchdog_interval", "0"),
             *("-t", "t1" if tcp else "u1"),
+            *(("-rtp_echo",) if echo else ()),
             *("-trace_msg", "-message_file", str(self._messages), "-message_overwrite", "false"),
             *("-trace_err", "-error_file", str(self._errors), "-error_overwrite", "false"),
         ]

@@ -45,10 +45,14 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """200, ACK, and sound where one is given."""
+    """200, ACK, and sound where one is given.
+
+    With `echo` whatever comes goes back to its sender at once; SIPp has one socket for that, for all its calls (`Carrier`, `echo`).
+    """
 
     sound: Path | None = None
     law: str = "PCMU"
+    echo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +176,8 @@ def _step(step: Step, labels: Iterator[str]) -> Iterator[str]:
             yield _response(step.code, step.phrase, header, reliable=True)
             yield '<recv request="ACK"/>'
         case Answer():
-            yield _response(200, "OK", body=sdp(step.law), reliable=True)
+            port = "[media_port]" if step.echo else "[rtpstream_audio_port]"
+            yield _response(200, "OK", body=sdp(step.law, port=port), reliable=True)
             yield '<recv request="ACK"/>'
             if step.sound is not None:
                 yield _play(step.sound, RTP_PAYLOAD[step.law])
