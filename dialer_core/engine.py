@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from dialer_core import spare
 from dialer_core.call_loop import CallLoop
 from dialer_core.campaigns import readiness
 from dialer_core.clock import SystemClock, read_boot_id
@@ -165,7 +166,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--config", type=Path, required=True, help="configuration directory")
     parser.add_argument("--heartbeat", type=int, help="descriptor of the supervisor's pipe")
+    parser.add_argument(spare.OPTION, action="store_true", help="wait for a byte of standard input first")
     options = parser.parse_args(arguments)
+    if options.spare and not spare.wait_for_the_word():
+        return 0
     try:
         settings = load_settings(options.config)
         configure_logging(

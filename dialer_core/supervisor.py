@@ -27,17 +27,31 @@ from dialer_core.liveness import HOST_SILENT_LIMIT_S, LOOK_INTERVAL_S, Silence
 from dialer_core.settings import Settings
 from dialer_core.sip.crew import STEADY_S, Crew, backoff_s
 from dialer_core.sip.pool import ForkServer, ForkServerSettings
+from dialer_core.spare import OPTION as SPARE_OPTION
+from dialer_core.spare import WORD
 from dialer_core.store.database import open_database
 
 log = structlog.get_logger(__name__)
 
 HEARD_BY_US: Final = ("engine", "host")
 """Children that send us heartbeats; workers and media plane are heard by the engine."""
+SPARED: Final = ("media", "engine")
+"""Children of which a second one waits, imported, to take over: what stands still while they are away is counted in seconds."""
+SPARE_AFTER_S: Final = 3.0
+"""A child has begun its own work by then."""
 _PR_SET_PDEATHSIG: Final = 1
 """From `linux/prctl.h`."""
 STOP_LIMIT_S: Final = 8.0
 GAVE_UP_STARTS: Final = 3
 """The engine failing so often before it ever ran steadily means that it cannot start: the supervisor ends with its error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A process, and our end of the pipe of its heartbeats where it sends them."""
+
+    process: asyncio.subprocess.Process
+    heartbeats: int | None
 
 
 @dataclass(slots=True)
@@ -53,6 +67,8 @@ class Child:
     stopping: bool = False
     beats: int = 0
     """Bytes of its heartbeat; not counted for the media plane, which the engine watches."""
+    spare: Started | None = None
+    """Waits to take over."""
 
 
 @dataclass(slots=True)
@@ -123,15 +139,36 @@ class Supervisor:
         self._children[child.name] = child
         child.started_s = asyncio.get_running_loop().time()
         child.beats = 0
+        spare, child.spare = child.spare, None
+        waiting = spare is not None and spare.process.returncode is None
+        if spare is not None and waiting:
+            started = spare
+            assert started.process.stdin is not None  # noqa: S101 - asked for a pipe
+            started.process.stdin.write(WORD)
+            started.process.stdin.close()
+        else:
+            if spare is not None and spare.heartbeats is not None:
+                os.close(spare.heartbeats)
+            started = await self._create(child)
+        child.process = started.process
+        if started.heartbeats is not None:
+            self._listen(child, started.heartbeats)
+        log.info("process_started", process=child.name, pid=child.process.pid, spare=waiting)
+        self._spawn(self._watch(child))
+        if child.name in SPARED:
+            self._spawn(self._make_spare(child))
+
+    async def _create(self, child: Child, *, spare: bool = False) -> Started:
         arguments, ends = child.arguments, tuple[int, ...]()
         if child.name in HEARD_BY_US:
             ends = os.pipe()
             arguments = [*arguments, "--heartbeat", str(ends[1])]
         try:
-            child.process = await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
+                *([SPARE_OPTION] if spare else []),
+                stdin=asyncio.subprocess.PIPE if spare else asyncio.subprocess.DEVNULL,
                 start_new_session=True,
                 pass_fds=ends[1:],
                 preexec_fn=end_with_parent,
@@ -140,11 +177,18 @@ class Supervisor:
             for end in ends:
                 os.close(end)
             raise
-        if ends:
-            os.close(ends[1])
-            self._listen(child, ends[0])
-        log.info("process_started", process=child.name, pid=child.process.pid)
-        self._spawn(self._watch(child))
+        for end in ends[1:]:
+            os.close(end)
+        return Started(process, ends[0] if ends else None)
+
+    async def _make_spare(self, child: Child) -> None:
+        """Have another one ready once this one has begun its work."""
+        await asyncio.sleep(SPARE_AFTER_S)
+        if child.spare is None and not child.stopping and not self._done.is_set():
+            try:
+                child.spare = await self._create(child, spare=True)
+            except OSError as error:  # it will be started when it is needed
+                log.warning("spare_not_made", process=child.name, error=error.strerror)
 
     def _listen(self, child: Child, descriptor: int) -> None:
         """Count the beats of a child until it has closed its end."""
@@ -243,9 +287,21 @@ class Supervisor:
         if self._crew is not None:
             await self._crew.stop()
         await self._stop("media")
+        await self._dismiss_spares()
         for task in self._tasks:
             task.cancel()
         log.info("dialer_stopped", code=self._exit_code)
+
+    async def _dismiss_spares(self) -> None:
+        for child in self._children.values():
+            spare, child.spare = child.spare, None
+            if spare is None:
+                continue
+            if spare.process.returncode is None:
+                spare.process.kill()  # it holds nothing
+                await spare.process.wait()
+            if spare.heartbeats is not None:
+                os.close(spare.heartbeats)
 
     async def _stop(self, name: str) -> None:
         child = self._children.get(name)

@@ -20,6 +20,7 @@ from typing import Final
 
 import structlog
 
+from dialer_core import spare
 from dialer_core.clock import Clock, SystemClock
 from dialer_core.errors import StartError
 from dialer_core.ipc.messages import MediaCommand
@@ -193,14 +194,18 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     parser.add_argument("--log-format", choices=("console", "json"), default="console")
+    parser.add_argument(spare.OPTION, action="store_true", help="wait for a byte of standard input first")
     options = parser.parse_args(arguments)
     configure_logging(level=options.log_level, log_format=options.log_format, process="media")
     try:
+        prompts = load_prompts(options.prompts)
+        if options.spare and not spare.wait_for_the_word():
+            return 0
         plane = MediaPlane(
             options.socket,
             PortPool(options.bind, *options.ports),
             options.advertise or options.bind,
-            load_prompts(options.prompts),
+            prompts,
             SystemClock(),
         )
     except StartError as error:

@@ -221,6 +221,10 @@ class Dialer:
         """Return every living process of this dialer: its command line by process id."""
         return marked_processes(self._mark)
 
+    def pid(self, name: str) -> int:
+        """Return the id of the process that is `media`, `engine` or `host` now; a spare that waits is none of them."""
+        return int([line["pid"] for line in self.logged("process_started") if line["process"] == name][-1])
+
     def close(self) -> None:
         """Stop it if it runs, end what is left of it, and fail if anything was."""
         try:

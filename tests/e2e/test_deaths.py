@@ -36,9 +36,9 @@ def desk(shared_desk: Desk) -> Iterator[Desk]:
     shared_desk.tidy()
 
 
-def _kill(desk: Desk, what: str) -> int:
-    """Kill the dialer's process whose command line holds `what`; return its id."""
-    (pid,) = (pid for pid, line in desk.dialer.processes().items() if what in line)
+def _kill(desk: Desk, name: str) -> int:
+    """Kill the dialer's media plane, engine or host; return its id."""
+    pid = desk.dialer.pid(name)
     os.kill(pid, signal.SIGKILL)
     return pid
 
@@ -124,7 +124,7 @@ def test_the_death_of_the_agents_worker_parts_and_restores(desk: Desk) -> None:
 def test_a_dead_engine_is_started_again_and_dials_on(desk: Desk) -> None:
     """Its attempts end as `interrupted`, SIPp gets their BYEs, no leg is left anywhere, and the new engine dials."""
     numbers = _two_talks(desk)
-    _kill(desk, "dialer_core.engine")
+    _kill(desk, "engine")
     for to in numbers:
         (attempt,) = desk.dialer.ended(to, timeout_s=30.0)
         assert attempt.outcome == "interrupted"
@@ -143,7 +143,7 @@ def test_a_dead_host_disturbs_no_call(desk: Desk) -> None:
     desk.dialer.login("a0")
     (to,) = desk.call()
     desk.talking()
-    _kill(desk, "dialer_core.host")
+    _kill(desk, "host")
     desk.dialer.until(desk.dialer.is_up, 20.0, "the API to answer again")
     assert desk.dialer.agent("a0")["state"] == "talking"
     assert desk.dialer.attempts(to)[0].state == "bridged"
@@ -152,7 +152,7 @@ def test_a_dead_host_disturbs_no_call(desk: Desk) -> None:
 def test_a_dead_media_plane_ends_what_it_carried(desk: Desk) -> None:
     """Nobody hears anything, so conversations end with a BYE; agents are called anew and dialing goes on."""
     numbers = _two_talks(desk)
-    _kill(desk, "dialer_core.media.plane")
+    _kill(desk, "media")
     for to in numbers:
         (attempt,) = desk.dialer.ended(to)
         assert (attempt.outcome, attempt.ended_by) == ("connected", "us")

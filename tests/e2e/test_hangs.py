@@ -39,11 +39,6 @@ def _stop(desk: Desk, pid: int, limit_s: float) -> None:
     )
 
 
-def _pid(desk: Desk, what: str) -> int:
-    (pid,) = (pid for pid, line in desk.dialer.processes().items() if what in line)
-    return pid
-
-
 def _dials(desk: Desk) -> None:
     desk.dialer.until(desk.dialer.is_up, 30.0, "everything to be up again")
     desk.dialer.login(*desk.phones)
@@ -75,13 +70,13 @@ def test_a_worker_that_hangs_is_replaced(desk: Desk) -> None:
 def test_a_media_plane_that_hangs_is_replaced(desk: Desk) -> None:
     """Nobody hears anything of a stopped media plane: it is killed, a new one comes, and dialing goes on."""
     desk.dialer.login("a0")
-    _stop(desk, _pid(desk, "dialer_core.media.plane"), SILENT_LIMIT_S)
+    _stop(desk, desk.dialer.pid("media"), SILENT_LIMIT_S)
     _dials(desk)
 
 
 def test_an_engine_that_hangs_is_replaced(desk: Desk) -> None:
     """A stopped engine holds its socket, and answers nothing: the supervisor hears no heart, kills it, and the next one dials."""
-    _stop(desk, _pid(desk, "dialer_core.engine"), SILENT_LIMIT_S)
+    _stop(desk, desk.dialer.pid("engine"), SILENT_LIMIT_S)
     _dials(desk)
 
 
@@ -90,6 +85,6 @@ def test_a_host_that_hangs_is_replaced_and_no_call_notices(desk: Desk) -> None:
     desk.dialer.login("a0")
     (to,) = desk.call()
     desk.talking()
-    _stop(desk, _pid(desk, "dialer_core.host"), HOST_SILENT_LIMIT_S)
+    _stop(desk, desk.dialer.pid("host"), HOST_SILENT_LIMIT_S)
     desk.dialer.until(desk.dialer.is_up, 20.0, "the API to answer again")
     assert desk.dialer.attempts(to)[0].state == "bridged"
