@@ -1,16 +1,14 @@
-"""When to place how many calls: one pacer per agent pool, its share to each campaign, trunk lines taken, leads claimed.
+"""When to place how many calls: each pool's decision, its share to each campaign, trunk lines taken, leads claimed.
 
-It owns pools, pacers and campaigns' running state. A pool is the agents with the same eligible campaigns. The pacer decides from counts and
-ages (`pacing`); which lead comes next, and whether it may be contacted, is the hopper's and the gate's, in the claim's transaction.
+It owns the campaigns' running state. What a pool's pacer sees, learned and decided is in `pools.py`; which lead comes next, and whether it
+may be contacted, is the hopper's and the gate's, in the claim's transaction.
 """
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 import structlog
 
@@ -18,7 +16,6 @@ from dialer_core.agents.roster import Roster
 from dialer_core.calls.attempt import RINGING_STATES, Attempt
 from dialer_core.calls.trunks import Trunks
 from dialer_core.campaigns import hopper
-from dialer_core.campaigns.allocation import Allocation
 from dialer_core.campaigns.emptiness import EmptyReport, report
 from dialer_core.campaigns.run import CampaignCue, CampaignRun
 from dialer_core.compliance import abandonment, detection_quality
@@ -30,14 +27,13 @@ from dialer_core.events import (
     CampaignStarted,
     CampaignStopped,
     Event,
-    PacingDecided,
 )
 from dialer_core.lines import WorkerPool
+from dialer_core.pools import Pool, make_pools
 from dialer_core.runtime import Runtime
 from dialer_core.store import campaigns as campaign_rows
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
-    AgentState,
     AttemptId,
     AttemptState,
     CampaignId,
@@ -46,33 +42,19 @@ from dialer_core.vocabulary import (
     Outcome,
     TrunkId,
 )
-from pacing import Decision, EventKind, Pacer, PacerConfig, Snapshot
+from pacing import EventKind
 
 log = structlog.get_logger(__name__)
 
 EMPTY_RETRY_S = 2.0
 """An empty hopper is asked again after so long at most: leads may have been imported meanwhile."""
 CLAIM_FAILED_RETRY_S = 1.0
-MIN_RING_S = 15.0
+SAVE_INTERVAL_S = 60.0
+"""How often what the pacers learned is stored."""
 LONGEST_DELAY_S = 5.0
 """A claim that came so late that its trunk has no room for its INVITE before this is given up."""
 QUALITY_INTERVAL_S = 300.0
 """How often a campaign's detection is estimated anew: it changes slowly, and all its calls are counted."""
-UNLEARNED_MAX = 4096
-"""What a pool whose campaigns rest keeps for its pacer."""
-
-
-@dataclass(slots=True)
-class Pool:
-    """Agents with the same eligible campaigns, and their pacer."""
-
-    key: str
-    campaigns: tuple[CampaignId, ...]
-    pacer: Pacer | None = None
-    config: PacerConfig | None = None
-    allocation: Allocation = field(default_factory=Allocation)
-    events: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=UNLEARNED_MAX))
-    last_binding: str = ""
 
 
 class Dialing:
@@ -116,13 +98,8 @@ class Dialing:
         self._held = held
         self.media_ready = False
         self.draining = False
-        self._pools = self._make_pools()
-
-    def _make_pools(self) -> list[Pool]:
-        keys: dict[tuple[CampaignId, ...], None] = {}
-        for agent in self._roster.all():
-            keys[tuple(sorted(agent.campaigns))] = None
-        return [Pool(key="+".join(campaigns), campaigns=campaigns) for campaigns in keys]
+        self._pools = make_pools(runtime, roster, live)
+        self._saved_ns = 0
 
     # --- commands ---------------------------------------------------------------------------------------------------------------
 
@@ -175,14 +152,17 @@ class Dialing:
     def drain(self) -> None:
         """Place nothing more, for good."""
         self.draining = True
+        self._save_learned()
         for campaign in self.campaigns.values():
             campaign.draining = True
 
     def refresh_ledgers(self) -> None:
-        """Read every campaign's abandonment ledger again: what is older than its window has rolled out of it."""
+        """Read every campaign's abandonment ledger again: what is older than its window has rolled out of it. Store what was learned."""
         now_utc = self._runtime.clock.utc()
         for campaign in self.campaigns.values():
             self._refresh_ledger(campaign, now_utc)
+        if self._runtime.clock.mono_ns() - self._saved_ns > SAVE_INTERVAL_S * 1e9:
+            self._save_learned()
 
     def _refresh_ledger(self, campaign: CampaignRun, now_utc: dt.datetime) -> None:
         live, abandoned = campaign.live_answers, campaign.abandoned
@@ -242,17 +222,17 @@ class Dialing:
     def _learn(self, attempt: Attempt, kind: EventKind, until_ns: int) -> None:
         for pool in self._pools:
             if pool.key == attempt.pool:
-                pool.events.append(
-                    (int(kind), max(0.0, (until_ns - attempt.sent_ns) / 1e9) if attempt.sent_ns else 0.0)
-                )
+                pool.learn(kind, (until_ns - attempt.sent_ns) / 1e9 if attempt.sent_ns else 0.0)
 
     # --- one step -----------------------------------------------------------------------------------------------------------------
 
     def step(self) -> None:
         """Look at every pool once and place what its pacer says. Cheap; called on every change and a few times a second."""
-        finished_work, self._roster.wrap_up_seconds = self._roster.wrap_up_seconds, []
+        finished, self._roster.finished_work = self._roster.finished_work, []
         for pool in self._pools:
-            pool.events.extend(finished_work)
+            for campaigns, kind, seconds in finished:
+                if tuple(sorted(campaigns)) == pool.campaigns:
+                    pool.learn(EventKind(kind), seconds)
             self._step_pool(pool)
 
     def _step_pool(self, pool: Pool) -> None:
@@ -265,45 +245,30 @@ class Dialing:
         ]
         for campaign in finished:
             self._look_again(campaign, now_ns)
-        if not running or self.draining or not self.media_ready:
+        if not pool.ready() or not running or self.draining or not self.media_ready:
             return
         if held := self.held_reason():
             for campaign in running:
                 campaign.reason = held
             return
-        pacer = self._pacer(pool, running)
         room = {campaign.id: self._room(campaign, now_ns) for campaign in running}
-        snapshot = self._snapshot(pool, running, room, now_ns)
-        pool.events.clear()
-        decision = pacer.step(snapshot)
-        self._tell(pool, running, snapshot, decision, now_ns)
-        for attempt in self._oldest_ringing(pool, decision.release, now_ns):
+        decision = pool.decide(running, sum(room.values()), self._brake(), now_ns)
+        for attempt in pool.longest_ringing(decision.release, now_ns):
             self._release(attempt, Outcome.RELEASED)
         weights = {campaign.id: campaign.settings.weight for campaign in running}
-        for name, count in pool.allocation.split(decision.place, weights, room).items():
+        for name, count in pool.allocation.split(decision.place, weights, pool.veto(running, room)).items():
             self._claim(pool, self.campaigns[name], count, now_ns)
+
+    def _save_learned(self) -> None:
+        self._saved_ns = self._runtime.clock.mono_ns()
+        for pool in self._pools:
+            pool.save()
 
     def held_reason(self) -> str:
         """Say why nothing new is placed, whatever the campaign; empty where something may be."""
         if self._runtime.journal.behind:
             return "the database does not take what is written"
         return self._held()
-
-    def _pacer(self, pool: Pool, running: list[CampaignRun]) -> Pacer:
-        """Return the pool's pacer; its mode is that of its heaviest running campaign, its limits are the strictest of all."""
-        settings = max(running, key=lambda campaign: campaign.settings.weight).settings
-        config = PacerConfig(
-            mode=settings.pacing,
-            abandonment_ceiling=min(campaign.ceiling for campaign in running),
-            agent_wait_s=min(campaign.agent_wait_s for campaign in running),
-            ring_timeout_s=settings.ring_limit_s,
-            min_ring_s=min(MIN_RING_S, settings.ring_limit_s),
-            ratio=settings.ratio,
-        )
-        if pool.pacer is None or pool.config != config:
-            pool.pacer = Pacer(config, pool.pacer.export_state() if pool.pacer else None)
-            pool.config = config
-        return pool.pacer
 
     def _room(self, campaign: CampaignRun, now_ns: int) -> int:
         """Attempts this campaign could place now; sets why none, for people."""
@@ -330,75 +295,6 @@ class Dialing:
         elif not campaign.empty_said:
             campaign.reason = ""
         return room
-
-    def _snapshot(
-        self, pool: Pool, running: list[CampaignRun], room: dict[CampaignId, int], now_ns: int
-    ) -> Snapshot:
-        members = [agent for agent in self._roster.all() if tuple(sorted(agent.campaigns)) == pool.campaigns]
-        placed = [attempt for attempt in self._live() if attempt.pool == pool.key]
-        claiming = sum(campaign.claiming for campaign in running)
-
-        def seconds(since_ns: int) -> float:
-            return max(0.0, (now_ns - since_ns) / 1e9)
-
-        # A campaign that may abandon nobody now speaks for the pool: a clean neighbour must not hide it.
-        at_ceiling = [c for c in running if c.ledger_abandoned + 1 > max(c.ceiling * c.ledger_live, 1.0)]
-        ledgers = at_ceiling or running
-        talking = [agent for agent in members if agent.comes_back and agent.state is not AgentState.WRAP_UP]
-        return Snapshot(
-            now_s=now_ns / 1e9,
-            idle=sum(agent.offered for agent in members),
-            waiting=sum(attempt.state is AttemptState.WAITING for attempt in placed),
-            talk_elapsed_s=[seconds(agent.since_ns) for agent in talking],
-            wrapup_elapsed_s=[
-                seconds(agent.since_ns)
-                for agent in members
-                if agent.comes_back and agent.state is AgentState.WRAP_UP
-            ],
-            ring_age_s=[seconds(a.sent_ns or a.committed_ns) for a in placed if a.state in RINGING_STATES]
-            + [0.0] * claiming,
-            listening_age_s=[seconds(a.answered_ns) for a in placed if a.state is AttemptState.LISTENING],
-            lines_free=sum(room.values()),
-            live_total=sum(campaign.ledger_live for campaign in ledgers),
-            abandoned_total=sum(campaign.ledger_abandoned for campaign in ledgers),
-            brake=bool(self._brake()),
-            events=list(pool.events),
-        )
-
-    def _tell(
-        self, pool: Pool, running: list[CampaignRun], snapshot: Snapshot, decision: Decision, now_ns: int
-    ) -> None:
-        why = self._brake() if snapshot.brake else ""
-        words = (
-            f"{snapshot.idle} idle, {len(snapshot.ring_age_s)} ringing, {len(snapshot.listening_age_s)} listening, {snapshot.waiting} waiting; "
-            f"placing {decision.place}; bound by {decision.binding}{f' ({why})' if why else ''}"
-        )
-        for campaign in running:
-            campaign.last_decision = words
-        if not decision.place and not decision.release and decision.binding == pool.last_binding:
-            return
-        pool.last_binding = decision.binding
-        self._runtime.journal.append(
-            PacingDecided(
-                at_mono_ns=now_ns, pool=pool.key, place=decision.place, release=decision.release, idle=snapshot.idle,
-                ringing=len(snapshot.ring_age_s), listening=len(snapshot.listening_age_s), waiting=snapshot.waiting,
-                binding=decision.binding, reason=why,
-            )
-        )  # fmt: skip
-
-    def _oldest_ringing(self, pool: Pool, count: int, now_ns: int) -> list[Attempt]:
-        """Attempts that have rung the legal minimum, the oldest first."""
-        if not count:
-            return []
-        ringing = [
-            a
-            for a in self._live()
-            if a.pool == pool.key
-            and a.state in RINGING_STATES
-            and now_ns - a.sent_ns >= MIN_RING_S * 1e9
-            and a.sent_ns
-        ]
-        return sorted(ringing, key=lambda attempt: attempt.sent_ns)[:count]
 
     # --- claiming ---------------------------------------------------------------------------------------------------------------
 

@@ -255,15 +255,32 @@ class DetectionEstimated(Event, frozen=True, kw_only=True):
 
 @_event("pacing.decided")
 class PacingDecided(Event, frozen=True, kw_only=True):
-    """The pacer placed or released something, or what bound it changed."""
+    """The pacer placed or released something, or what bound it changed; `pacing_words.decision_words` says it in words."""
 
     pool: str
     place: int
     release: int
     idle: int
+    talking: int = 0
+    wrapping: int = 0
+    """Agents in wrap-up who will come back."""
     ringing: int
     listening: int
     waiting: int
+    lines_free: int = 0
+    ledger_live: int = 0
+    """Of the campaign whose ledger is tightest, in its tightest window."""
+    ledger_abandoned: int = 0
+    ceiling: float = 0.0
+    alpha: float | None = None
+    """Highest probability of abandonment the next live answer may have; None where the mode has none."""
+    p_marginal: float | None = None
+    overflow: float | None = None
+    expected_live: float | None = None
+    """Live answers expected of what is in flight, within `horizon_s`."""
+    horizon_s: float | None = None
+    quiet_steps: int = 0
+    """Decisions since the last told that placed and released nothing and were bound by the same."""
     binding: str
     reason: str = ""
     """Where `binding` is the brake: what tripped it."""

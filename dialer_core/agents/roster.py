@@ -47,8 +47,8 @@ class Roster:
         self._on_free = on_free
         self._on_logged_out = on_logged_out
         self._wrap_up_timers: dict[AgentId, asyncio.TimerHandle] = {}
-        self.wrap_up_seconds: list[tuple[int, float]] = []
-        """Pacing's food: (event kind, seconds) of talks and wrap-ups that ended since it last looked."""
+        self.finished_work: list[tuple[frozenset[CampaignId], int, float]] = []
+        """Pacing's food: (the agent's campaigns, event kind, seconds) of talks and wrap-ups that ended since it last looked."""
         self.agents = {
             name: Agent(
                 id=name,
@@ -171,10 +171,10 @@ class Roster:
         if timer := self._wrap_up_timers.pop(agent.id, None):
             timer.cancel()
         if before is AgentState.TALKING:
-            self.wrap_up_seconds.append((3, spent_s))
+            self.finished_work.append((agent.campaigns, 3, spent_s))
             agent.conversations += 1
         elif before is AgentState.WRAP_UP:
-            self.wrap_up_seconds.append((4, spent_s))
+            self.finished_work.append((agent.campaigns, 4, spent_s))
         agent.state, agent.reason, agent.since_ns = state, reason, now_ns
         if state in (AgentState.RESERVED, AgentState.TALKING):
             agent.attempt_id = attempt or agent.attempt_id

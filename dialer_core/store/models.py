@@ -411,3 +411,14 @@ class ImportRun(Base):
     updated: Mapped[int] = mapped_column(Integer)
     rejected: Mapped[int] = mapped_column(Integer)
     at_utc: Mapped[dt.datetime]
+
+
+class PacingState(Base):
+    """What a pool's pacer had learned in one hour of the day."""
+
+    __tablename__ = "pacing_state"
+    pool: Mapped[str] = mapped_column(Text, primary_key=True)
+    segment: Mapped[str] = mapped_column(String(64), primary_key=True)
+    hour_utc: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    state: Mapped[dict[str, Any]] = mapped_column(JSON)
+    at_utc: Mapped[dt.datetime]

@@ -422,7 +422,7 @@ def test_what_pacing_has_not_yet_learned_stays_bounded(make_floor: MakeFloor) ->
     async def story() -> None:
         floor.engine.dialing.pause(DEMO, "")
         for _ in range(20):
-            floor.engine.roster.wrap_up_seconds.extend([(3, 1.0)] * 1000)
+            floor.engine.roster.finished_work.extend([(frozenset({DEMO}), 3, 1.0)] * 1000)
             await floor.pass_s(0.2)
         assert all(len(pool.events) <= 5000 for pool in floor.engine.dialing._pools)
 

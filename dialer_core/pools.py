@@ -1,0 +1,252 @@
+"""Agent pools: what a pool's pacer sees, what it has learned, and what it decides.
+
+A pool is the agents with the same eligible campaigns. It owns the pacer, its snapshot and its events, and keeps what was learned in the
+store across restarts. It places nothing (`dialing.py`); the rules are in `pacing`, the sentence about a decision in `pacing_words.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import structlog
+
+from dialer_core.agents.roster import Roster
+from dialer_core.calls.attempt import RINGING_STATES, Attempt
+from dialer_core.campaigns.allocation import Allocation
+from dialer_core.campaigns.run import CampaignRun
+from dialer_core.events import PacingDecided
+from dialer_core.pacing_words import decision_words
+from dialer_core.runtime import Runtime
+from dialer_core.store import pacing_state
+from dialer_core.vocabulary import AgentState, AttemptState, CampaignId
+from pacing import Decision, EventKind, Pacer, PacerConfig, PacingInputError, Snapshot
+
+log = structlog.get_logger(__name__)
+
+MIN_RING_S: Final = 15.0
+"""No attempt is released before: what the rules of most countries ask of a ring."""
+UNLEARNED_MAX: Final = 4096
+"""What a pool whose campaigns rest keeps for its pacer."""
+SEGMENT: Final = ""
+"""What is learned is kept per segment of leads; until leads have segments there is the one."""
+
+
+def make_pools(runtime: Runtime, roster: Roster, live: Callable[[], Iterable[Attempt]]) -> list[Pool]:
+    """Return one pool for each set of eligible campaigns that agents have."""
+    keys = dict.fromkeys(tuple(sorted(agent.campaigns)) for agent in roster.all())
+    return [Pool(campaigns, runtime, roster, live) for campaigns in keys]
+
+
+def may_abandon(campaign: CampaignRun) -> bool:
+    """Say whether the campaign's ledger has room for one more abandoned call; the first one is let happen once."""
+    return campaign.ledger_abandoned + 1 <= max(campaign.ceiling * campaign.ledger_live, 1.0)
+
+
+class Pool:
+    """One pool.
+
+    Parameters
+    ----------
+    campaigns
+        Its agents' campaigns, sorted.
+    live
+        The live attempts of the node.
+    """
+
+    def __init__(
+        self,
+        campaigns: tuple[CampaignId, ...],
+        runtime: Runtime,
+        roster: Roster,
+        live: Callable[[], Iterable[Attempt]],
+    ) -> None:
+        self.key = "+".join(campaigns)
+        self.campaigns = campaigns
+        self.allocation = Allocation()
+        self.events: deque[tuple[int, float]] = deque(maxlen=UNLEARNED_MAX)
+        self._runtime = runtime
+        self._roster = roster
+        self._live = live
+        self._pacer: Pacer | None = None
+        self._config: PacerConfig | None = None
+        self._learned: Any = None
+        self._asked = self._read = False
+        self._binding = ""
+        self._quiet = 0
+
+    # --- what is learned --------------------------------------------------------------------------------------------------------
+
+    def learn(self, kind: EventKind, seconds: float) -> None:
+        """Keep what happened for the pacer's next step."""
+        self.events.append((int(kind), max(0.0, seconds)))
+
+    def ready(self) -> bool:
+        """Say whether what earlier shifts learned is here; the first call asks the store for it."""
+        if not self._asked:
+            self._asked = True
+            now = self._runtime.clock.utc()
+            self._runtime.journal.submit(
+                lambda tx: pacing_state.best(tx, self.key, SEGMENT, now)
+            ).add_done_callback(self._arrived)
+        return self._read
+
+    def _arrived(self, done: asyncio.Future[dict[str, Any] | None]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            self._asked = False  # a store that is away is told elsewhere
+            return
+        self._learned, self._read = done.result(), True
+
+    def save(self) -> None:
+        """Store what was learned under this hour."""
+        if self._pacer is None:
+            return
+        state, now = dict(self._pacer.export_state()), self._runtime.clock.utc()
+        self._runtime.store(lambda tx: pacing_state.save(tx, self.key, SEGMENT, now, state))
+
+    def _pacer_for(self, running: list[CampaignRun]) -> Pacer:
+        """Return the pacer; its mode is that of the heaviest running campaign, its limits are the strictest of all."""
+        settings = max(running, key=lambda campaign: campaign.settings.weight).settings
+        config = PacerConfig(
+            mode=settings.pacing,
+            abandonment_ceiling=min(campaign.ceiling for campaign in running),
+            agent_wait_s=min(campaign.agent_wait_s for campaign in running),
+            ring_timeout_s=settings.ring_limit_s,
+            min_ring_s=min(MIN_RING_S, settings.ring_limit_s),
+            ratio=settings.ratio,
+        )
+        if self._pacer is None or self._config != config:
+            state = self._pacer.export_state() if self._pacer else self._learned
+            try:
+                self._pacer = Pacer(config, state)
+            except PacingInputError as error:
+                # of an older version, or of other settings: what was learned is lost, not the shift
+                log.warning("pacing_state_refused", pool=self.key, error=str(error))
+                self._pacer = Pacer(config)
+            self._config = config
+        return self._pacer
+
+    # --- one decision -------------------------------------------------------------------------------------------------------------
+
+    def decide(self, running: list[CampaignRun], lines_free: int, brake: str, now_ns: int) -> Decision:
+        """Ask the pacer what to do now, and tell it to whoever listens.
+
+        Parameters
+        ----------
+        running
+            The pool's campaigns that dial, at least one.
+        lines_free
+            Attempts they could place now.
+        brake
+            Why the independent brake is on; empty while it is not.
+        now_ns
+            Monotonic nanoseconds.
+        """
+        pacer = self._pacer_for(running)
+        speaks = self._speaking(running)
+        snapshot = self._snapshot(speaks, running, lines_free, now_ns, brake=bool(brake))
+        self.events.clear()
+        decision = pacer.step(snapshot)
+        self._tell(speaks, running, snapshot, decision, brake, now_ns)
+        return decision
+
+    def veto(self, running: list[CampaignRun], room: Mapping[CampaignId, int]) -> dict[CampaignId, int]:
+        """Return `room` without the campaigns whose ledger may abandon nobody, where another's may.
+
+        Where none may, the pacer itself keeps to one call per idle agent, and all have their share of that.
+        """
+        if not any(may_abandon(campaign) for campaign in running):
+            return dict(room)
+        vetoed = {campaign.id for campaign in running if not may_abandon(campaign)}
+        idle = sum(agent.offered for agent in self._roster.all() if self._mine(agent.campaigns))
+        if idle > sum(attempt.state is not AttemptState.BRIDGED for attempt in self._placed()):
+            return dict(room)  # an agent waits for each of them: nobody is abandoned by these
+        return {name: 0 if name in vetoed else free for name, free in room.items()}
+
+    def _speaking(self, running: list[CampaignRun]) -> CampaignRun:
+        """Return the campaign whose ledger is tightest among those that may abandon a call at all, else among all."""
+        candidates = [campaign for campaign in running if may_abandon(campaign)] or running
+        return min(candidates, key=lambda one: one.ceiling * one.ledger_live - one.ledger_abandoned)
+
+    def _mine(self, campaigns: Iterable[CampaignId]) -> bool:
+        return tuple(sorted(campaigns)) == self.campaigns
+
+    def _placed(self) -> list[Attempt]:
+        return [attempt for attempt in self._live() if attempt.pool == self.key]
+
+    def _snapshot(
+        self, speaks: CampaignRun, running: list[CampaignRun], lines_free: int, now_ns: int, *, brake: bool
+    ) -> Snapshot:
+        def seconds(since_ns: int) -> float:
+            return max(0.0, (now_ns - since_ns) / 1e9)
+
+        members = [agent for agent in self._roster.all() if self._mine(agent.campaigns)]
+        busy = [agent for agent in members if agent.comes_back]
+        placed = self._placed()
+        waiting = [a for a in placed if a.state is AttemptState.WAITING]
+        claiming = sum(campaign.claiming for campaign in running)
+        return Snapshot(
+            now_s=now_ns / 1e9,
+            idle=sum(agent.offered for agent in members),
+            waiting=len(waiting),
+            talk_elapsed_s=[
+                seconds(agent.since_ns) for agent in busy if agent.state is not AgentState.WRAP_UP
+            ],
+            wrapup_elapsed_s=[seconds(agent.since_ns) for agent in busy if agent.state is AgentState.WRAP_UP],
+            ring_age_s=[seconds(a.sent_ns or a.committed_ns) for a in placed if a.state in RINGING_STATES]
+            + [0.0] * claiming,
+            listening_age_s=[seconds(a.answered_ns) for a in placed if a.state is AttemptState.LISTENING],
+            lines_free=lines_free,
+            live_total=speaks.ledger_live,
+            abandoned_total=speaks.ledger_abandoned,
+            # a caller just told of has no deadline yet: the whole wait
+            waiting_left_s=[
+                (a.wait_until_ns - now_ns) / 1e9 if a.wait_until_ns else speaks.agent_wait_s for a in waiting
+            ],
+            brake=brake,
+            events=list(self.events),
+        )
+
+    def longest_ringing(self, count: int, now_ns: int) -> list[Attempt]:
+        """Return up to `count` attempts that have rung the legal minimum, the oldest first."""
+        if not count:
+            return []
+        ringing = [
+            a
+            for a in self._placed()
+            if a.state in RINGING_STATES and a.sent_ns and now_ns - a.sent_ns >= MIN_RING_S * 1e9
+        ]
+        return sorted(ringing, key=lambda attempt: attempt.sent_ns)[:count]
+
+    def _tell(
+        self,
+        speaks: CampaignRun,
+        running: list[CampaignRun],
+        snapshot: Snapshot,
+        decision: Decision,
+        brake: str,
+        now_ns: int,
+    ) -> None:
+        told = PacingDecided(
+            at_mono_ns=now_ns, pool=self.key, place=decision.place, release=decision.release, idle=snapshot.idle,
+            talking=len(snapshot.talk_elapsed_s), wrapping=len(snapshot.wrapup_elapsed_s), ringing=len(snapshot.ring_age_s),
+            listening=len(snapshot.listening_age_s), waiting=snapshot.waiting, lines_free=snapshot.lines_free,
+            ledger_live=speaks.ledger_live, ledger_abandoned=speaks.ledger_abandoned, ceiling=speaks.ceiling,
+            alpha=_known(decision.alpha), p_marginal=_known(decision.p_marginal), overflow=_known(decision.overflow),
+            quiet_steps=self._quiet, binding=decision.binding, reason=brake if snapshot.brake else "",
+        )  # fmt: skip
+        words = decision_words(told)
+        for campaign in running:
+            campaign.last_decision = words
+        if not decision.place and not decision.release and decision.binding == self._binding:
+            self._quiet += 1
+            return
+        self._binding, self._quiet = decision.binding, 0
+        self._runtime.journal.append(told)
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 6)
