@@ -237,6 +237,7 @@ class Dialing:
 
     def _step_pool(self, pool: Pool) -> None:
         now_ns = self._runtime.clock.mono_ns()
+        pool.recall()
         running = [self.campaigns[name] for name in pool.campaigns if self.campaigns[name].dialing]
         finished = [
             self.campaigns[name]
@@ -245,7 +246,7 @@ class Dialing:
         ]
         for campaign in finished:
             self._look_again(campaign, now_ns)
-        if not pool.ready() or not running or self.draining or not self.media_ready:
+        if not running or self.draining or not self.media_ready:
             return
         if held := self.held_reason():
             for campaign in running:
@@ -256,7 +257,8 @@ class Dialing:
         for attempt in pool.longest_ringing(decision.release, now_ns):
             self._release(attempt, Outcome.RELEASED)
         weights = {campaign.id: campaign.settings.weight for campaign in running}
-        for name, count in pool.allocation.split(decision.place, weights, pool.veto(running, room)).items():
+        allowed = pool.veto(running, room, decision.place)
+        for name, count in pool.allocation.split(decision.place, weights, allowed).items():
             self._claim(pool, self.campaigns[name], count, now_ns)
 
     def _save_learned(self) -> None:

@@ -74,7 +74,7 @@ class Pool:
         self._pacer: Pacer | None = None
         self._config: PacerConfig | None = None
         self._learned: Any = None
-        self._asked = self._read = False
+        self._asked = False
         self._binding = ""
         self._quiet = 0
 
@@ -84,21 +84,21 @@ class Pool:
         """Keep what happened for the pacer's next step."""
         self.events.append((int(kind), max(0.0, seconds)))
 
-    def ready(self) -> bool:
-        """Say whether what earlier shifts learned is here; the first call asks the store for it."""
-        if not self._asked:
-            self._asked = True
-            now = self._runtime.clock.utc()
-            self._runtime.journal.submit(
-                lambda tx: pacing_state.best(tx, self.key, SEGMENT, now)
-            ).add_done_callback(self._arrived)
-        return self._read
+    def recall(self) -> None:
+        """Ask the store, once, for what earlier shifts learned; until it comes the pacer goes by its priors."""
+        if self._asked:
+            return
+        self._asked = True
+        now = self._runtime.clock.utc()
+        self._runtime.journal.submit(
+            lambda tx: pacing_state.best(tx, self.key, SEGMENT, now)
+        ).add_done_callback(self._recalled)
 
-    def _arrived(self, done: asyncio.Future[dict[str, Any] | None]) -> None:
+    def _recalled(self, done: asyncio.Future[dict[str, Any] | None]) -> None:
         if done.cancelled() or done.exception() is not None:
             self._asked = False  # a store that is away is told elsewhere
-            return
-        self._learned, self._read = done.result(), True
+        elif (learned := done.result()) is not None:
+            self._learned, self._pacer = learned, None
 
     def save(self) -> None:
         """Store what was learned under this hour."""
@@ -153,17 +153,23 @@ class Pool:
         self._tell(speaks, running, snapshot, decision, brake, now_ns)
         return decision
 
-    def veto(self, running: list[CampaignRun], room: Mapping[CampaignId, int]) -> dict[CampaignId, int]:
+    def veto(
+        self, running: list[CampaignRun], room: Mapping[CampaignId, int], place: int
+    ) -> dict[CampaignId, int]:
         """Return `room` without the campaigns whose ledger may abandon nobody, where another's may.
 
-        Where none may, the pacer itself keeps to one call per idle agent, and all have their share of that.
+        They get their share of what is placed while an agent waits for each call. Where no ledger of the pool has room, the pacer itself
+        keeps to one call per idle agent.
         """
-        if not any(may_abandon(campaign) for campaign in running):
-            return dict(room)
         vetoed = {campaign.id for campaign in running if not may_abandon(campaign)}
+        if not vetoed or len(vetoed) == len(running):
+            return dict(room)
         idle = sum(agent.offered for agent in self._roster.all() if self._mine(agent.campaigns))
-        if idle > sum(attempt.state is not AttemptState.BRIDGED for attempt in self._placed()):
-            return dict(room)  # an agent waits for each of them: nobody is abandoned by these
+        if place + sum(attempt.state is not AttemptState.BRIDGED for attempt in self._placed()) <= idle:
+            return dict(room)
+        for campaign in running:
+            if campaign.id in vetoed:
+                campaign.reason = "its abandonment ledger has no room: only one call per idle agent"
         return {name: 0 if name in vetoed else free for name, free in room.items()}
 
     def _speaking(self, running: list[CampaignRun]) -> CampaignRun:

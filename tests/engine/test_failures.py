@@ -391,8 +391,11 @@ def test_a_second_order_to_stop_does_not_wait_for_a_database_that_is_away(make_f
 # --- pools -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_campaign_nearest_its_ceiling_holds_the_whole_pool(make_floor: MakeFloor) -> None:
-    """Two campaigns share agents: the one over its ceiling keeps the pool to a call per idle agent, however clean the other's ledger is."""
+@pytest.mark.parametrize(("demo_abandoned", "placed"), [(0, 6), (1000, 2)])
+def test_a_ledger_without_room_vetoes_its_campaigns_share(
+    make_floor: MakeFloor, demo_abandoned: int, placed: int
+) -> None:
+    """Two campaigns share agents: the one over its ceiling gets no share of overdialing; where both are over, nobody overdials."""
     floor = make_floor(
         leads=12,
         agents=2,
@@ -407,10 +410,11 @@ def test_the_campaign_nearest_its_ceiling_holds_the_whole_pool(make_floor: MakeF
 
     async def story() -> None:
         runs = floor.engine.dialing.campaigns
-        runs[DEMO].ledger_live = 5000
+        runs[DEMO].ledger_live, runs[DEMO].ledger_abandoned = 5000, demo_abandoned
         runs[strict].ledger_live, runs[strict].ledger_abandoned = 100, 10
         await floor.pass_s(10)
-        assert len(floor.engine.machine.attempts) == 2
+        assert len(floor.engine.machine.attempts) == placed
+        assert bool(runs[strict].reason) == (not demo_abandoned)
 
     run(floor, story)
 
