@@ -22,7 +22,7 @@ FloatArray = NDArray[np.float64]
 
 
 class Mode(StrEnum):
-    """How a pool's pacer decides; the predictive mode is not among them yet and is refused."""
+    """How a pool's pacer decides."""
 
     PREVIEW = "preview"
     """The agent decides: the pacer never places a call."""
@@ -32,6 +32,8 @@ class Mode(StrEnum):
     """`ratio` calls per idle agent, less the calls already in flight."""
     ERLANG_C = "erlang_c"
     """Open loop: the rate at which Erlang C says at least `erlang_target` of callers wait at most `erlang_wait_s`."""
+    PREDICTIVE = "predictive"
+    """The next call is placed only if it is unlikely enough to be abandoned, should it be answered live."""
 
 
 class Binding(StrEnum):
@@ -52,7 +54,9 @@ class Binding(StrEnum):
     RATIO = "ratio"
     """Ratio mode: the calls in flight reach `ratio` times the idle agents."""
     ERLANG_C = "erlang_c"
-    """Erlang-C mode: the rate owes no further call yet."""
+    """Erlang-C mode: the rate owes no further call yet. Predictive mode: the open-loop rate caps what the rule would place."""
+    ALPHA = "alpha"
+    """Predictive mode: the next call would be abandoned with a higher probability than the ledger allows."""
 
 
 class EventKind(IntEnum):
@@ -87,7 +91,7 @@ class PacerConfig:
     min_ring_s : float
         Seconds an attempt must have rung before it may be released; at most `ring_timeout_s`.
     release : bool
-        Whether attempts may be released before `ring_timeout_s`. No mode of today releases any.
+        Whether the predictive mode may release attempts before `ring_timeout_s`.
     ratio : float
         Calls per idle agent in ratio mode, in (0, 20].
     erlang_wait_s : float

@@ -61,21 +61,14 @@ def test_busy_agents_earn_no_calls_in_ratio_mode() -> None:
     assert decide("ratio", snapshot, ratio=3.0).place == 0
 
 
-def test_fields_no_mode_of_today_computes_are_nan() -> None:
-    """Alpha, marginal probability and overflow belong to the predictive mode; nothing is released."""
-    for mode in Mode:
+def test_fields_only_the_predictive_mode_computes_are_nan_elsewhere() -> None:
+    """Alpha, marginal probability and overflow belong to the predictive mode; the others release nothing."""
+    for mode in set(Mode) - {Mode.PREDICTIVE}:
         decision = decide(mode, pool(idle=5))
         assert math.isnan(decision.alpha)
         assert math.isnan(decision.p_marginal)
         assert math.isnan(decision.overflow)
         assert decision.release == 0
-
-
-def test_the_predictive_mode_is_refused_by_name() -> None:
-    """Until its own issue, predictive is refused with the modes there are."""
-    with pytest.raises(ValueError, match="preview, progressive, ratio, erlang_c") as refusal:
-        PacerConfig(mode="predictive")
-    assert refusal.value.field == "mode"
 
 
 def test_erlang_c_places_at_the_rate_of_the_formula() -> None:

@@ -1,0 +1,57 @@
+"""How much risk the next call may have: the abandonment ledger, turned into the highest probability the rule allows.
+
+Owns that one curve. The ledger itself is the engine's, which passes the tightest window in.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.intp]
+
+GAIN = 0.6
+"""How fast the allowed risk grows with the balance: a factor of e for 1 / GAIN calls."""
+CENTRE = 1.0
+"""Balance, in calls, at which the allowed risk is `BASE` times the ceiling."""
+BASE = 0.9
+SCALE = 4.6
+"""The balance is counted in so many calls times the root of live answers per second, at least one: where teams are large, callers are
+abandoned several at a time."""
+MOST = 8.0
+"""The allowed risk never exceeds so many times the ceiling, nor one half, whatever has been saved up."""
+LEAST = 0.03
+"""The allowed risk never falls below this share of the ceiling: it pays the debt back, and large teams go on dialing ahead."""
+LOAN_CALLS, LOAN_LIVE = 1.0, 100.0
+"""An empty ledger allows nothing until 1 / ceiling people have answered: so it is lent a call, paid back by as many live answers."""
+
+
+def allowed_risk(ceiling: Floats, live: Counts, abandoned: Counts, live_hz: Floats) -> Floats:
+    """Return the highest probability of abandonment the next call may have.
+
+    Parameters
+    ----------
+    ceiling : numpy.ndarray of float64
+        Largest share of live answers that may be abandoned.
+    live, abandoned : numpy.ndarray of int
+        The ledger's tightest window.
+    live_hz : numpy.ndarray of float64
+        Live answers per second over the last minutes.
+
+    Returns
+    -------
+    numpy.ndarray of float64
+        Alpha in (0, 1/2]; non-decreasing in the ceiling, non-increasing in the abandoned.
+
+    Notes
+    -----
+    The balance is ``ceiling x live - abandoned``, in calls. Under one call, one more abandoned call would break the ceiling: alpha
+    falls to 0 with it.
+    """
+    scale = np.maximum(1.0, SCALE * np.sqrt(live_hz))
+    loan = LOAN_CALLS * np.maximum(0.0, 1.0 - live / LOAN_LIVE)
+    balance = ceiling * live - abandoned + loan
+    alpha = ceiling * BASE * np.exp(np.minimum(GAIN * (balance - CENTRE) / scale, 50.0))
+    alpha *= np.where(balance < 1.0, 0.5 * np.maximum(balance, 0.0), 1.0)
+    return np.clip(alpha, LEAST * ceiling, np.minimum(MOST * ceiling, 0.5))

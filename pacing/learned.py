@@ -1,0 +1,379 @@
+"""What a pool has learned of its calls and agents: hazards from events over exposure, and the tables they give.
+
+Owns the counts, their priors, their forgetting, and the laws that follow: the chance that a ringing attempt is answered live within
+a horizon given its age, and that a busy agent is free within one given the time elapsed. The fast scalar upon the answer rate is
+`pacing.answer_rate`'s; it decides nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from pacing.errors import PacingInputError
+from pacing.interface import EventKind, FloatArray
+
+Bins = NDArray[np.intp]
+
+RING_BINS = 64
+TALK_BINS = 512
+TALK_BIN_S = 2.0
+WRAPUP_BINS = 128
+WRAPUP_BIN_S = 1.0
+
+PRIOR_ANSWER_RATE = 0.3
+"""Live answers per attempt before anything is known; rather high, since a low one dials too much."""
+PRIOR_RING_S, PRIOR_RING_CV = 12.0, 0.6
+PRIOR_TALK_S, PRIOR_TALK_CV = 180.0, 0.9
+PRIOR_WRAPUP_S, PRIOR_WRAPUP_CV = 30.0, 0.6
+PRIOR_ATTEMPTS = 40.0
+"""Weight of the prior on ringing, in attempts."""
+PRIOR_CONVERSATIONS = 12.0
+"""Weight of the priors on talk and wrap-up, in conversations."""
+MEMORY_ATTEMPTS = 20_000.0
+"""Attempts after which ringing forgets: older ones fade exponentially."""
+MEMORY_CONVERSATIONS = 4_000.0
+"""Conversations after which talk and wrap-up forget."""
+REFRESH_SHARE = 0.05
+"""The tables are made anew when this share of the evidence is new."""
+
+HORIZON_QUANTILES = (0.25, 0.75)
+"""When, of the law of live answers, the next call is imagined to be answered."""
+RELEASE_HORIZON_S = 2.0
+"""How far ahead it is asked whether calls that have rung long would find an agent."""
+
+
+class LearnedState(TypedDict):
+    """Counts by bin, as plain lists."""
+
+    ring_bin_s: float
+    ring_live: list[float]
+    ring_other: list[float]
+    ring_released: list[float]
+    talk: list[float]
+    wrapup: list[float]
+
+
+@dataclass(slots=True)
+class Tables:
+    """What the counts say, by bin of age.
+
+    Attributes
+    ----------
+    ring : numpy.ndarray, shape (RING_BINS, 6)
+        Cumulative incidence of a live answer within each of three horizons and one second of the bin's middle, and, up to the
+        middle, of a live answer and of any other end.
+    free : numpy.ndarray, shape (TALK_BINS + WRAPUP_BINS, 3)
+        Probability that an agent is free within each of three horizons (two of the answer law, and the release's), plus the wait.
+    rate : float
+        Live answers per attempt the ring table stands on.
+    new : numpy.ndarray, shape (2,)
+        Share of `rate` a call placed now will have given by each horizon.
+    listening : float
+        Probability that an answered attempt is a person.
+    handling_s : float
+        Mean talk and wrap-up.
+    reach_s : float
+        The later of the two horizons.
+    ring_bin_s : float
+        Width of a bin of the ring table in seconds.
+    """
+
+    ring: FloatArray
+    free: FloatArray
+    rate: float
+    new: FloatArray
+    listening: float
+    handling_s: float
+    reach_s: float
+    ring_bin_s: float
+
+
+class Learned:
+    """Counts of one pool, updated from the events of each snapshot.
+
+    Parameters
+    ----------
+    ring_timeout_s : float
+        Seconds after which an unanswered attempt ends.
+    state : LearnedState, optional
+        What `export` returned earlier; nothing learned when absent.
+
+    Raises
+    ------
+    PacingInputError
+        The state lacks a value or holds one that cannot be.
+    """
+
+    def __init__(self, ring_timeout_s: float, state: LearnedState | None = None) -> None:
+        self.ring_bin_s = max(0.25, ring_timeout_s / 56.0)
+        self._timeout_s = ring_timeout_s
+        self._live = np.zeros(RING_BINS)
+        self._other = np.zeros(RING_BINS)
+        self._released = np.zeros(RING_BINS)
+        self._talk = np.zeros(TALK_BINS)
+        self._wrapup = np.zeros(WRAPUP_BINS)
+        if state is not None:
+            self._restore(state)
+        self._fresh = math.inf  # evidence since the tables were made; without end before the first
+
+    def take(self, events: FloatArray) -> None:
+        """Learn from the events of one step.
+
+        Parameters
+        ----------
+        events : numpy.ndarray of float, shape (n_events, 2)
+            Rows of (`EventKind`, seconds), checked.
+        """
+        kind, seconds = events[:, 0], events[:, 1]
+        for which, counts, bin_s, memory in (
+            (EventKind.LIVE_ANSWER, self._live, self.ring_bin_s, MEMORY_ATTEMPTS),
+            (EventKind.NOT_LIVE, self._other, self.ring_bin_s, MEMORY_ATTEMPTS),
+            (EventKind.RELEASED, self._released, self.ring_bin_s, MEMORY_ATTEMPTS),
+            (EventKind.TALK_ENDED, self._talk, TALK_BIN_S, MEMORY_CONVERSATIONS),
+            (EventKind.WRAPUP_ENDED, self._wrapup, WRAPUP_BIN_S, MEMORY_CONVERSATIONS),
+        ):
+            mine = seconds[kind == which]
+            if mine.size:
+                bins = np.minimum(mine / bin_s, counts.size - 1).astype(np.intp)
+                np.add.at(counts, bins, 1.0)
+                if which >= EventKind.TALK_ENDED and which != EventKind.RELEASED:
+                    _fade(memory, counts)
+        _fade(MEMORY_ATTEMPTS, self._live, self._other, self._released)
+        self._fresh += len(events)
+
+    @property
+    def due(self) -> bool:  # numpydoc ignore=RT01
+        """Whether enough is new for the tables to be made again."""
+        return self._fresh > 1.0 and self._fresh > REFRESH_SHARE * self._evidence
+
+    @property
+    def _evidence(self) -> float:
+        attempts = self._live.sum() + self._other.sum() + self._released.sum()
+        return float(attempts + self._talk.sum() + self._wrapup.sum())
+
+    def tables(
+        self, wait_s: float, ring_age_s: FloatArray, talk_elapsed_s: FloatArray, wrapup_elapsed_s: FloatArray
+    ) -> Tables:
+        """Make the tables from what is known now, what is still under way included.
+
+        Parameters
+        ----------
+        wait_s : float
+            Seconds a live caller may wait for an agent.
+        ring_age_s, talk_elapsed_s, wrapup_elapsed_s : numpy.ndarray of float
+            What has not ended yet (right-censored): it counts as exposure.
+
+        Returns
+        -------
+        Tables
+            The laws.
+        """
+        self._fresh = 0.0
+        live, other, survival = self._ring_law(ring_age_s)
+        edges = self.ring_bin_s * np.arange(RING_BINS + 1, dtype=np.float64)
+        incidence_live = np.concatenate(([0.0], np.cumsum(survival * live)))
+        incidence_other = np.concatenate(([0.0], np.cumsum(survival * other)))
+        rate = float(incidence_live[-1])
+        share = incidence_live / rate
+        horizons = np.interp(HORIZON_QUANTILES, share, edges)
+        horizons = np.array([*horizons, RELEASE_HORIZON_S])
+        middle = edges[:-1] + 0.5 * self.ring_bin_s
+        ring = np.empty((RING_BINS, 6))
+        at_middle = np.interp(middle, edges, incidence_live)
+        for column, horizon in enumerate((*horizons, 1.0)):
+            ring[:, column] = np.interp(middle + horizon, edges, incidence_live) - at_middle
+        ring[:, 4] = at_middle
+        ring[:, 5] = np.interp(middle, edges, incidence_other)
+        answered = (edges[:-1] > 3.0) & (edges[1:] < self._timeout_s)
+        person = float((survival * live)[answered].sum())
+        nobody = float((survival * other)[answered].sum())
+        free, handling_s = self._free_law(horizons + wait_s, talk_elapsed_s, wrapup_elapsed_s)
+        return Tables(
+            ring=ring,
+            free=free,
+            rate=rate,
+            new=np.interp(horizons[:2], edges, share),
+            listening=person / max(person + nobody, 1e-9),
+            handling_s=handling_s,
+            reach_s=float(horizons[1]),
+            ring_bin_s=self.ring_bin_s,
+        )
+
+    def export(self) -> LearnedState:
+        """Return the counts as plain numbers.
+
+        Returns
+        -------
+        LearnedState
+            To be stored and given back.
+        """
+        return LearnedState(
+            ring_bin_s=self.ring_bin_s,
+            ring_live=self._live.tolist(),
+            ring_other=self._other.tolist(),
+            ring_released=self._released.tolist(),
+            talk=self._talk.tolist(),
+            wrapup=self._wrapup.tolist(),
+        )
+
+    def _restore(self, state: LearnedState) -> None:
+        try:
+            bin_s = float(state["ring_bin_s"])
+            lists = {
+                name: np.asarray(state[name], dtype=np.float64)
+                for name in ("ring_live", "ring_other", "ring_released", "talk", "wrapup")
+            }
+        except (KeyError, TypeError, ValueError):
+            raise PacingInputError("state", "lacks counts, or holds what is no number") from None
+        for name, counts in (
+            ("ring_live", self._live), ("ring_other", self._other), ("ring_released", self._released),
+            ("talk", self._talk), ("wrapup", self._wrapup),
+        ):  # fmt: skip
+            given = lists[name]
+            if given.shape != counts.shape or not (np.isfinite(given).all() and (given >= 0.0).all()):
+                raise PacingInputError("state", f"{name} is not {counts.size} counts")
+            if (
+                name.startswith("ring") and bin_s != self.ring_bin_s
+            ):  # learned under another time-out: by the seconds rung
+                if not bin_s > 0.0:
+                    raise PacingInputError("state", "ring_bin_s must be over 0")
+                middle = (np.arange(RING_BINS) + 0.5) * bin_s
+                bins = np.minimum(middle / self.ring_bin_s, RING_BINS - 1).astype(np.intp)
+                given = np.asarray(np.bincount(bins, weights=given, minlength=RING_BINS), dtype=np.float64)
+            counts[:] = given
+
+    def _ring_law(self, ring_age_s: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        # discrete hazards: ends in a bin over attempts that entered it; those under way for the part they have been through
+        ringing, part = _binned(ring_age_s, self.ring_bin_s, RING_BINS)
+        edges = self.ring_bin_s * np.arange(RING_BINS + 1, dtype=np.float64)
+        live = np.diff(_lognormal(edges, PRIOR_RING_S, PRIOR_RING_CV))
+        fails = np.diff(1.0 - np.exp(-edges / 2.0))
+        out = np.zeros(RING_BINS)
+        out[min(int(self._timeout_s / self.ring_bin_s), RING_BINS - 1)] = 1.0
+        before = edges[:-1] < self._timeout_s
+        live, fails = live * before, fails * before
+        rest = 1.0 - PRIOR_ANSWER_RATE
+        prior_live = PRIOR_ANSWER_RATE * live / live.sum()
+        prior_other = rest * (0.3 * live / live.sum() + 0.15 * fails / fails.sum() + 0.55 * out)
+        ended = self._live + self._other + PRIOR_ATTEMPTS * (prior_live + prior_other)
+        at_risk = _from_here(ended + self._released + ringing) - 0.5 * self._released - (ringing - part)
+        at_risk = np.maximum(at_risk, 1e-9)
+        hazard_live = (self._live + PRIOR_ATTEMPTS * prior_live) / at_risk
+        hazard_other = (self._other + PRIOR_ATTEMPTS * prior_other) / at_risk
+        total = np.minimum(hazard_live + hazard_other, 1.0)
+        survival = np.concatenate(([1.0], np.cumprod(1.0 - total)[:-1]))
+        return hazard_live, hazard_other, survival
+
+    def _free_law(
+        self, within_s: FloatArray, talk_elapsed_s: FloatArray, wrapup_elapsed_s: FloatArray
+    ) -> tuple[FloatArray, float]:
+        talk, talk_mean_s = _hazard(
+            self._talk, talk_elapsed_s, TALK_BIN_S, _TALK_GROUPS, PRIOR_TALK_S, PRIOR_TALK_CV
+        )
+        wrapup, wrapup_mean_s = _hazard(
+            self._wrapup, wrapup_elapsed_s, WRAPUP_BIN_S, _WRAPUP_GROUPS, PRIOR_WRAPUP_S, PRIOR_WRAPUP_CV
+        )
+        # the tail keeps its last hazard
+        wrapup_log = np.concatenate(([0.0], np.cumsum(wrapup)))
+        talk_log = np.concatenate(([0.0], np.cumsum(talk)))
+        wrapup_at, talk_at = (
+            np.arange(WRAPUP_BINS, dtype=np.float64) + 0.5,
+            np.arange(TALK_BINS, dtype=np.float64) + 0.5,
+        )
+        free = np.empty((TALK_BINS + WRAPUP_BINS, within_s.size))
+        for column, within in enumerate(within_s):
+            bins = within / WRAPUP_BIN_S
+            free[TALK_BINS:, column] = -np.expm1(
+                _level(wrapup_log, wrapup_at) - _level(wrapup_log, wrapup_at + bins)
+            )
+            # P(talk ends in u, wrap-up takes no more than the rest), in slices of a bin
+            slices = max(1, math.ceil(within / TALK_BIN_S))
+            width_s = within / slices
+            start = _level(talk_log, talk_at)
+            before, sum_ = np.ones(TALK_BINS), np.zeros(TALK_BINS)
+            for slice_ in range(slices):
+                after = np.exp(start - _level(talk_log, talk_at + (slice_ + 1) * width_s / TALK_BIN_S))
+                left_s = within - (slice_ + 0.5) * width_s
+                sum_ += (before - after) * -np.expm1(
+                    -float(_level(wrapup_log, np.array([left_s / WRAPUP_BIN_S]))[0])
+                )
+                before = after
+            free[:TALK_BINS, column] = sum_
+        return np.clip(free, 0.0, 1.0), talk_mean_s + wrapup_mean_s
+
+
+def _fade(memory: float, *counts: FloatArray) -> None:
+    total = sum(float(c.sum()) for c in counts)
+    if total > memory:
+        for column in counts:
+            np.multiply(column, memory / total, out=column)
+
+
+def _binned(values_s: FloatArray, bin_s: float, bins: int) -> tuple[FloatArray, FloatArray]:
+    # how many are in each bin, and the sum of the parts of it they have been through
+    place = np.minimum(values_s / bin_s, bins - 1e-9)
+    index = place.astype(np.intp)
+    part = np.asarray(np.bincount(index, weights=place - index, minlength=bins), dtype=np.float64)
+    return np.bincount(index, minlength=bins).astype(np.float64), part
+
+
+def _from_here(counts: FloatArray) -> FloatArray:
+    return np.cumsum(counts[::-1])[::-1]
+
+
+def _lognormal(x: FloatArray, mean: float, cv: float) -> FloatArray:
+    # cumulative distribution function by mean and coefficient of variation
+    variance = math.log1p(cv * cv)
+    with np.errstate(divide="ignore"):
+        return np.asarray(
+            special.ndtr((np.log(x / mean) + 0.5 * variance) / math.sqrt(variance)), dtype=np.float64
+        )
+
+
+def _groups(bins: int, single: int, growth: float) -> Bins:
+    # starts of groups of bins that share a hazard: singles first, then ever wider
+    starts, at, width = [], 0, 1.0
+    while at < bins:
+        starts.append(at)
+        if at >= single:
+            width *= growth
+        at += int(width)
+    return np.array(starts, dtype=np.intp)
+
+
+_TALK_GROUPS = _groups(TALK_BINS, 4, 1.35)
+_WRAPUP_GROUPS = _groups(WRAPUP_BINS, 60, 1.3)
+
+
+def _hazard(
+    ended: FloatArray, elapsed_s: FloatArray, bin_s: float, groups: Bins, prior_s: float, prior_cv: float
+) -> tuple[FloatArray, float]:
+    # cumulative hazard added in each bin, and the mean; the prior's shape is stretched to the mean seen
+    under_way, part = _binned(elapsed_s, bin_s, ended.size)
+    middle_s = (np.arange(ended.size) + 0.5) * bin_s
+    time_s = float((ended * middle_s).sum() + elapsed_s.sum())
+    mean_s = (time_s + PRIOR_CONVERSATIONS * prior_s) / (ended.sum() + PRIOR_CONVERSATIONS)
+    cdf = _lognormal(bin_s * np.arange(ended.size + 1, dtype=np.float64), mean_s, prior_cv)
+    prior_ended = PRIOR_CONVERSATIONS * np.diff(cdf)
+    prior_here = PRIOR_CONVERSATIONS * (1.0 - 0.5 * (cdf[1:] + cdf[:-1]))
+    exposure = _from_here(ended + under_way) - 0.5 * ended - (under_way - part) + prior_here
+    sizes = np.diff(np.append(groups, ended.size))
+    hazard = np.add.reduceat(ended + prior_ended, groups) / np.maximum(
+        np.add.reduceat(exposure, groups), 1e-9
+    )
+    return np.repeat(hazard, sizes), mean_s
+
+
+def _level(cumulative: FloatArray, at_bin: FloatArray) -> FloatArray:
+    # cumulative hazard at a fractional bin; beyond the last bin its hazard goes on
+    last = cumulative.size - 1
+    inside = np.interp(at_bin, np.arange(cumulative.size), cumulative)
+    return np.asarray(
+        inside + np.maximum(at_bin - last, 0.0) * (cumulative[last] - cumulative[last - 1]), dtype=np.float64
+    )
