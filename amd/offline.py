@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from amd.config import DetectorConfig
 from amd.detector import Detector
 from amd.errors import AmdInputError
+from amd.fingerprints import FingerprintIndex
 from amd.marks import Mark
+from amd.recogniser import Recogniser
 from amd.tonebank import FRAME
 
 
@@ -62,7 +64,11 @@ def detect(
 
 
 def detect_all(
-    recordings: Iterable[NDArray[np.int16]], config: DetectorConfig | None = None, *, width: int = 128
+    recordings: Iterable[NDArray[np.int16]],
+    config: DetectorConfig | None = None,
+    *,
+    known: FingerprintIndex | None = None,
+    width: int = 128,
 ) -> Iterator[tuple[int, list[Mark]]]:
     """Every mark of many recordings, heard side by side in the rows of one detector.
 
@@ -72,6 +78,8 @@ def detect_all(
         Sound at 8 kHz, each call being answered at its first sample. Taken one by one as rows become free.
     config : DetectorConfig, optional
         Thresholds.
+    known : FingerprintIndex, optional
+        Known recordings, to be recognised.
     width : int, optional
         Recordings heard at once, at least 1.
 
@@ -92,7 +100,7 @@ def detect_all(
     -----
     Recordings come out in the order in which they end, not in their own.
     """
-    detector = Detector(width, config)
+    detector = Recogniser(width, config, known)
     waiting = enumerate(recordings)
     heard: dict[int, _Recording] = {}
     while True:

@@ -334,6 +334,11 @@ class Settings:
         return url
 
     @property
+    def announcements_file(self) -> Path:
+        """Absolute path of the known announcements."""
+        return self.state_dir / "announcements.npz"
+
+    @property
     def token_file(self) -> Path:
         """Absolute path of the API token."""
         return self.state_dir / self.dialer.http.token_file

@@ -102,6 +102,7 @@ class Supervisor:
             "--advertise", dialer.media.public_address or dialer.media.bind, "--ports", dialer.media.rtp_ports,
             "--log-level", dialer.log.level, "--log-format", dialer.log.format,
         ]  # fmt: skip
+        media += ["--announcements", str(self.settings.announcements_file)]
         if dialer.media.prompts_dir is not None:
             media += ["--prompts", str(self.settings.directory.parent / dialer.media.prompts_dir)]
         try:

@@ -9,6 +9,10 @@ from dialer_core.commands.lazy_group import LazyGroup, Table
 
 TABLE: Table = {
     "classify": ("amd_classify:classify", "Say of recordings what is at the other end, as in a call."),
+    "learn-announcement": (
+        "amd_learn:learn_announcement",
+        "Learn a carrier's announcement from recordings of it.",
+    ),
     "quality": (
         "amd_quality:quality",
         "Show how many people detection loses, and how many machines it passes.",

@@ -10,14 +10,23 @@ import msgspec
 from amd import DetectorConfig
 from dialer_core.commands.amd_recordings import CHANNEL, MODE, Unheard, judged, sentence
 from dialer_core.commands.invocation import Invocation, example, printing
+from dialer_core.media.announcements import load_announcements
 
 
 @click.command(epilog=example("dialer amd classify greeting.wav recordings/ --json"))
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
 @MODE
 @CHANNEL
+@click.option(
+    "--announcements",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="Recognise the announcements of this index too (`announcements.npz` in the folder of the state).",
+)
 @printing
-def classify(call: Invocation, paths: tuple[Path, ...], mode: str, channel: int | None) -> int:
+def classify(
+    call: Invocation, paths: tuple[Path, ...], mode: str, channel: int | None, announcements: Path | None
+) -> int:
     """Say of recordings what is at the other end, as in a call.
 
     WAV or FLAC files, or folders of them; any rate, any number of channels. The first sample is the moment of
@@ -29,7 +38,8 @@ def classify(call: Invocation, paths: tuple[Path, ...], mode: str, channel: int 
     cannot be judged gets an error instead, the others are judged, and the exit status is 1.
     """
     failed = False
-    for result in judged(paths, DetectorConfig.preset(mode), channel):
+    known = load_announcements(announcements) if announcements else None
+    for result in judged(paths, DetectorConfig.preset(mode), channel, known):
         failed |= isinstance(result, Unheard)
         if call.as_json:
             click.echo(msgspec.json.encode(result).decode())

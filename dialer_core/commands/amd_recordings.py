@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from amd import DetectorConfig, Label, Mark, MarkKind, Preset, detect_all, g711
+from amd import DetectorConfig, FingerprintIndex, Label, Mark, MarkKind, Preset, detect_all, g711
 from amd.frames import TICK_S
 from amd.marks import BEEP_WAIT_TICKS
 from dialer_core.errors import SoundFileError
@@ -80,7 +80,10 @@ def as_heard(file: Path, config: DetectorConfig, channel: int | None = None) -> 
 
 
 def judged(
-    paths: Iterable[Path], config: DetectorConfig, channel: int | None = None
+    paths: Iterable[Path],
+    config: DetectorConfig,
+    channel: int | None = None,
+    known: FingerprintIndex | None = None,
 ) -> Iterator[Judgement | Unheard]:
     """Yield what is said of each file of these paths (folders with what is in them), in their order, as soon as it is known."""
     listed: list[Path | Unheard] = []
@@ -107,7 +110,7 @@ def judged(
             yield pcm
 
     told = 0
-    for index, marks in detect_all(readable(), config):
+    for index, marks in detect_all(readable(), config, known=known):
         number = given[index]
         done[number] = judgement(str(listed[number]), marks)
         while told in done:

@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from amd import FingerprintIndex
 from dialer_core.clock import Clock
 from dialer_core.ipc.messages import (
     Await,
@@ -71,6 +72,8 @@ class Exchange:
         By id.
     emit
         Takes each event.
+    known
+        Recordings that are recognised by their landmarks.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Exchange:
         prompts: dict[str, Prompt],
         emit: Callable[[SourcedEvent], None],
         clock: Clock,
+        known: FingerprintIndex | None = None,
     ) -> None:
         self._epoll = epoll
         self._pool = pool
@@ -91,7 +95,7 @@ class Exchange:
         self._rtp: dict[int, Leg] = {}
         self._rtcp: dict[int, Leg] = {}
         self._playback = Playback(prompts, emit)
-        self._answers = Answers(self._playback, emit)
+        self._answers = Answers(self._playback, emit, known)
         self._random = random.Random()
         self._ignored = 0
         self._traffic = Traffic()

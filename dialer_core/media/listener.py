@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import structlog
 
-from amd import AmdInputError, Detector, DetectorConfig, Mark
+from amd import AmdInputError, DetectorConfig, FingerprintIndex, Mark, Recogniser
 from amd.g711 import decode_pcma, decode_pcmu
 from dialer_core.ipc.messages import Listen
 from dialer_core.media.prompts import SILENCE
@@ -150,10 +150,16 @@ class _Row:
 
 
 class Listener:
-    """The rows of one detector and the legs they belong to."""
+    """The rows of one detector and the legs they belong to.
 
-    def __init__(self) -> None:
-        self._detector = Detector(_ROWS)
+    Parameters
+    ----------
+    known
+        Recordings that are recognised by their landmarks.
+    """
+
+    def __init__(self, known: FingerprintIndex | None = None) -> None:
+        self._detector = Recogniser(_ROWS, known=known)
         self._rows: dict[int, _Row] = {}
         self._row_of: dict[LegId, int] = {}
         self._told_quiet: set[LegId] = set()

@@ -20,11 +20,13 @@ from typing import Final
 
 import structlog
 
+from amd import FingerprintIndex
 from dialer_core import spare
 from dialer_core.clock import Clock, SystemClock
-from dialer_core.errors import StartError
+from dialer_core.errors import SoundFileError, StartError
 from dialer_core.ipc.messages import MediaCommand
 from dialer_core.log_setup import configure_logging
+from dialer_core.media.announcements import load_announcements
 from dialer_core.media.engine_link import EngineLink
 from dialer_core.media.exchange import Exchange
 from dialer_core.media.prompts import Prompt, load_prompts
@@ -59,17 +61,25 @@ class MediaPlane:
         The address that SDP names.
     prompts
         By id.
+    known
+        Announcements that are recognised.
     """
 
     def __init__(
-        self, socket_path: Path, pool: PortPool, advertise: str, prompts: dict[str, Prompt], clock: Clock
+        self,
+        socket_path: Path,
+        pool: PortPool,
+        advertise: str,
+        prompts: dict[str, Prompt],
+        clock: Clock,
+        known: FingerprintIndex | None = None,
     ) -> None:
         self._epoll = select.epoll()
         self._clock = clock
         self._link = EngineLink(
             socket_path, self._epoll, clock, {name: prompt.seconds for name, prompt in prompts.items()}
         )
-        self._exchange = Exchange(self._epoll, pool, advertise, prompts, self._link.send, clock)
+        self._exchange = Exchange(self._epoll, pool, advertise, prompts, self._link.send, clock, known)
         self._commands: deque[MediaCommand] = deque()
         """Commands that have come and wait for their turn."""
         self._stopping = False
@@ -192,6 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--prompts", type=Path, help="folder of WAV or FLAC files; a file's name without suffix is its id"
     )
+    parser.add_argument("--announcements", type=Path, help="index of known announcements; need not be there")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     parser.add_argument("--log-format", choices=("console", "json"), default="console")
     parser.add_argument(spare.OPTION, action="store_true", help="wait for a byte of standard input first")
@@ -207,8 +218,9 @@ def main(arguments: list[str] | None = None) -> int:
             options.advertise or options.bind,
             prompts,
             SystemClock(),
+            load_announcements(options.announcements) if options.announcements else None,
         )
-    except StartError as error:
+    except (SoundFileError, StartError) as error:
         sys.stderr.write(f"media plane: {error}\n")
         return 1
     for number in (signal.SIGTERM, signal.SIGINT):
