@@ -52,8 +52,14 @@ def number(suffix: int, index: int = 0) -> str:
 
 
 def toml(table: Mapping[str, Any]) -> str:
-    """Return key = value lines; JSON's texts, numbers, booleans and lists are TOML's."""
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+    """Return key = value lines; JSON's texts, numbers, booleans and lists are TOML's, tables are written inline."""
+
+    def text(value: object) -> str:
+        if isinstance(value, Mapping):
+            return "{ " + ", ".join(f"{key} = {text(inner)}" for key, inner in value.items()) + " }"
+        return json.dumps(value)
+
+    return "".join(f"{key} = {text(value)}\n" for key, value in table.items())
 
 
 def marked_processes(mark: str) -> dict[int, str]:

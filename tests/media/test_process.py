@@ -35,7 +35,14 @@ def test_prompts_of_ones_own(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "connect.wav", 0.5 * np.sin(2 * np.pi * 440 * t)[:3200], 16_000)
     (tmp_path / "notes.txt").write_text("not a prompt")
     with PlaneProcess("--prompts", str(tmp_path)) as process, Plane(process) as plane:
-        assert plane.engine.hello.prompts == ("abandonment-en", "abandonment-es", "connect", "sorry")
+        assert {
+            "abandonment-en",
+            "abandonment-es",
+            "connect",
+            "sorry",
+            "screening-es",
+            "voicemail-es",
+        } <= set(plane.engine.hello.prompts)
         customer = plane.leg(LegKind.CUSTOMER)
         plane.engine.send(Play(leg_id=customer.leg_id, prompts=("connect", "sorry"), play_id="1"))
         plane.engine.wait(PromptFinished, play_id="1", cut=False)
@@ -47,8 +54,8 @@ def test_prompts_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("broken.wav", b"RIFF....WAVEnothing", "broken.wav is not a readable"),
-        ("empty.wav", None, "empty.wav holds no sound"),
+        ("broken.wav", b"RIFF....WAVEnothing", "broken.wav: is not a readable"),
+        ("empty.wav", None, "empty.wav: holds no sound"),
     ],
 )
 def test_a_bad_prompt_is_named_at_the_start(
