@@ -241,6 +241,7 @@ def observe(floor: FullSize, seconds: float, held: Callable[[], int]) -> Observa
         f"  {after.processes} processes; of a core: "
         + ", ".join(f"{kind} {ns / span_s / 1e9:.3f}" for kind, ns in used.most_common())
     )
+    say("  MB: " + ", ".join(f"{kind} {kb / 1000:.0f}" for kind, kb in after.pss_kb.most_common()))
     say(
         f"  UDP a second: {(last.sent - first.sent) / span_s:.0f} sent, {(last.received - first.received) / span_s:.0f} received"
     )

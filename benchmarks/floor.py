@@ -27,6 +27,7 @@ from tests.e2e.carrier import Carrier
 from tests.e2e.live import CAMPAIGN, Dialer, number
 from tests.e2e.ports import Ports
 from tests.e2e.scenario import Answer, Behaviour
+from tests.polling import WaitedTooLongError
 
 SUFFIX = 1
 """Last digits of every called number: SIPp has one behaviour for all."""
@@ -152,7 +153,13 @@ class FullSize:
 
     def wait(self, condition: Callable[[Mapping[str, Any]], bool], limit_s: float, what: str) -> None:
         """Wait for something of the campaign."""
-        self.dialer.until(lambda: condition(self.dialer.campaign()), limit_s, what)
+        try:
+            self.dialer.until(lambda: condition(self.dialer.campaign()), limit_s, what)
+        except WaitedTooLongError as error:
+            status = self.dialer.status()
+            raise SystemExit(
+                f"{error}\n{status['campaigns']}\nbrake: {status['brake']}; held: {status['held']}"
+            ) from error
 
     def log_out(self) -> None:
         """Log every agent out: what is answered from now on finds nobody."""
@@ -209,7 +216,7 @@ class Usage:
     at_ns: int
     cpu_ns: Counter[str] = field(default_factory=Counter)
     """By what the process is: media, engine, host, supervisor, workers."""
-    pss_mb: float = 0.0
+    pss_kb: Counter[str] = field(default_factory=Counter)
     """Proportional: what workers share with their fork server counts once."""
     processes: int = 0
 
@@ -220,8 +227,15 @@ class Usage:
         used: Counter[str] = Counter()
         for pid, command in processes.items():
             used[_kind(command)] += cpu_ns(pid)
-        memory = sum(_pss_kb(pid) for pid in processes)
-        return cls(at_ns, used, memory / 1000, len(processes))
+        memory: Counter[str] = Counter()
+        for pid, command in processes.items():
+            memory[_kind(command)] += _pss_kb(pid)
+        return cls(at_ns, used, memory, len(processes))
+
+    @property
+    def pss_mb(self) -> float:
+        """Of all together."""
+        return sum(self.pss_kb.values()) / 1000
 
     def since(self, before: Usage) -> Counter[str]:
         """Return the CPU nanoseconds used since an earlier reading, by kind."""

@@ -65,7 +65,7 @@ from dialer_core.events import (
     TrunkStateChanged,
     WorkerLost,
 )
-from dialer_core.snapshot import AgentView, CallView, CampaignView, Snapshot, TrunkView, WorkerView
+from dialer_core.snapshot import AgentView, CallView, CampaignView, MediaView, Snapshot, TrunkView, WorkerView
 from dialer_core.vocabulary import AgentId, AgentState, AttemptId, CampaignId, Outcome, Verdict
 
 PROJECT = "dialer"
@@ -244,6 +244,7 @@ __all__ = [
     "LeadFinished",
     "LeadsImported",
     "MediaLost",
+    "MediaView",
     "NotRunningError",
     "Outcome",
     "PacingDecided",

@@ -12,15 +12,31 @@ from dialer_core.errors import DialerError
 _STYLE = {Grade.OK: "green", Grade.WARN: "yellow", Grade.FAIL: "bold red"}
 
 
-@click.command(epilog=example("dialer doctor", "dialer doctor --json"))
+@click.command(epilog=example("dialer doctor", "dialer doctor --json", "dialer doctor --load"))
+@click.option(
+    "--load", is_flag=True, help="Load this machine for a minute instead, and say how many lines it carries."
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(10, 600),
+    default=50.0,
+    show_default=True,
+    help="How long --load takes.",
+)
 @invocation
-def doctor(call: Invocation) -> int:
+def doctor(call: Invocation, *, load: bool, seconds: float) -> int:
     """Check pjsua2, ports, database, trunks, clock and the rest, and say what to do.
 
     Nothing is changed, and nobody is called.
 
+    With --load it finds the lines this machine carries: a media plane and line workers of their own are loaded
+    step by step with simulated far ends (which use the same machine, so the answer errs on the safe side). One
+    line in four talks to an agent, the detector listens to the others. The dialer should not run meanwhile.
+
     Ends with status 1 if something would keep the dialer from running or dialing.
     """
+    if load:
+        return _load(call, seconds)
     settings = call.settings
     findings: list[Finding] = []
     for check in CHECKS:
@@ -45,3 +61,23 @@ def _print(call: Invocation, finding: Finding) -> None:
     call.console.print(line, soft_wrap=True)
     if finding.advice:
         call.console.print(Text(f"     → {finding.advice}", style="dim"), soft_wrap=True)
+
+
+def _load(call: Invocation, seconds: float) -> int:
+    # The media plane's and the workers' modules are heavy: only who loads them pays.
+    from dialer_core.commands.load_test import LoadStep, find_safe_lines  # noqa: PLC0415
+
+    def tell(step: LoadStep) -> None:
+        how = "carried" if step.carried else step.why
+        call.say(
+            f"{step.lines:5} lines: {how}; media plane {step.media_cpu:.0%} of a core, far ends {step.far_ends_cpu:.0%}, "
+            f"sound at most {step.worst_tick_ms:.1f} ms late"
+        )
+
+    report = find_safe_lines(seconds, tell)
+    call.give(report)
+    call.say(
+        f"A line worker takes {report.worker_mb:.1f} MB and {report.worker_calls} calls; {report.cores} cores."
+    )
+    call.say(f"{report.words}.")
+    return 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client.registry import Collector
 
@@ -29,6 +29,7 @@ from dialer_core.plugin_api import (
     Event,
     LeadBlocked,
     MediaLost,
+    MediaView,
     NotRunningError,
     PluginFailed,
     Snapshot,
@@ -172,6 +173,22 @@ def _family(name: str, text: str, label: str, values: Iterable[tuple[str, float]
     return family
 
 
+def _media_gauges(media: MediaView) -> Iterator[Metric]:
+    yield GaugeMetricFamily("marcador_media_legs", "Legs with a socket", value=media.legs)
+    yield GaugeMetricFamily("marcador_media_listening", "Legs that the detector hears", value=media.listening)
+    yield GaugeMetricFamily(
+        "marcador_media_tick_lag_seconds", "How late the worst 20 ms began", value=media.tick_lag_ms / 1000
+    )
+    for name, text in (
+        ("rx_packets", "RTP packets received"),
+        ("rx_lost", "RTP packets that far ends sent and we never got"),
+        ("rx_overrun", "RTP packets the kernel threw away because they were not read in time"),
+        ("tx_packets", "RTP packets sent"),
+        ("tx_failed", "RTP packets the kernel would not take"),
+    ):
+        yield CounterMetricFamily(f"marcador_media_{name}", text, value=getattr(media, name))
+
+
 def _gauges(now: Snapshot) -> Iterator[Metric]:
     yield GaugeMetricFamily("marcador_store_healthy", "Commits succeed", value=float(now.store_healthy))
     yield GaugeMetricFamily(
@@ -192,6 +209,8 @@ def _gauges(now: Snapshot) -> Iterator[Metric]:
         "From the engine's command to the INVITE on the wire",
         value=now.command_to_wire_ms_p95 / 1000,
     )
+    if now.media is not None:
+        yield from _media_gauges(now.media)
     yield GaugeMetricFamily("marcador_brake", "The pacing brake is on", value=float(bool(now.brake)))
     yield GaugeMetricFamily(
         "marcador_held", "Nothing new is placed: something does not keep up", value=float(bool(now.held))
