@@ -163,7 +163,7 @@ class CallLoop:
         return self.workers.wanted(sum(trunk.lines_free for trunk in self.trunks.all()))
 
     def _held(self) -> str:
-        return "the media plane does not read its commands" if self.media.over_mark else ""
+        return "the media plane does not read its commands" if self.media.over_mark else self.flow.held()
 
     # --- life ----------------------------------------------------------------------------------------------------------------------
 

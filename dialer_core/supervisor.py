@@ -24,6 +24,7 @@ from dialer_core.compliance.packs import load_packs
 from dialer_core.errors import ConfigError, StartError
 from dialer_core.lines import MEDIA_SOCKET
 from dialer_core.liveness import HOST_SILENT_LIMIT_S, LOOK_INTERVAL_S, Silence
+from dialer_core.open_files import allow_files
 from dialer_core.settings import Settings
 from dialer_core.sip.crew import STEADY_S, Crew, backoff_s
 from dialer_core.sip.pool import ForkServer, ForkServerSettings
@@ -341,7 +342,7 @@ def check_start(settings: Settings) -> None:
     ConfigError
         Rule packs, caller IDs or creditors are not settled: a line each.
     StartError
-        A port is in use.
+        A port is in use, or the system allows too few open files.
     StoreError
         The database cannot be opened or migrated.
     """
@@ -350,6 +351,7 @@ def check_start(settings: Settings) -> None:
         raise ConfigError("\n".join(problems))
     for name in settings.trunks:
         settings.trunk_password(name)
+    allow_files(settings)
     dialer, file = settings.dialer, settings.directory / "dialer.toml"
     for kind, host, port, key in (
         (socket.SOCK_STREAM, dialer.http.bind, dialer.http.port, "http.port"),

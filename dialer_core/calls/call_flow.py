@@ -68,6 +68,8 @@ from dialer_core.vocabulary import (
 log = structlog.get_logger(__name__)
 
 MAX_PLACEMENTS = 3
+NO_SOCKET_PAUSE_S = 2.0
+"""Nothing new is begun for so long after the media plane had no socket: leads must not be claimed for nothing."""
 S = AttemptState
 
 
@@ -100,6 +102,8 @@ class CallFlow:
         self._records = records
         self._observer = observer
         self._closing: set[LegId] = set()
+        self._no_socket = ""
+        self._no_socket_ns = 0
         self.on_idle: Callable[[], None] = lambda: None
         """Called when the last live attempt has ended."""
         self.on_orphan: Callable[[Dialog], None] = lambda _dialog: None
@@ -150,6 +154,12 @@ class CallFlow:
     def owns(self, leg_id: LegId) -> bool:
         """Whether this leg is a live attempt's."""
         return leg_id in self._machine.by_leg
+
+    def held(self) -> str:
+        """Say why no new call should be begun: the last one got no socket, a moment ago; empty otherwise."""
+        if self._no_socket and self._runtime.clock.mono_ns() - self._no_socket_ns < NO_SOCKET_PAUSE_S * 1e9:
+            return f"the media plane has no socket for another call: {self._no_socket}"
+        return ""
 
     def on_worker(self, worker: WorkerId, event: WorkerEvent) -> None:
         """Take one event of a worker about a customer's leg."""
@@ -261,6 +271,7 @@ class CallFlow:
             return
         if not event.port:
             log.error("no_rtp_port", attempt_id=attempt.id, error=event.error)
+            self._no_socket, self._no_socket_ns = event.error, self._runtime.clock.mono_ns()
             attempt.release_outcome = Outcome.CANCELLED
             self._machine.feed(attempt, Cue.RELEASE)
             return

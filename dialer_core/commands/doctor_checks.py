@@ -10,7 +10,6 @@ import ctypes
 import datetime as dt
 import enum
 import os
-import resource
 import shutil
 import socket
 import subprocess
@@ -24,6 +23,7 @@ from dialer_core.campaigns import readiness
 from dialer_core.commands.sip_options import ask_options
 from dialer_core.compliance.packs import load_packs
 from dialer_core.errors import DialerError
+from dialer_core.open_files import files_allowed, files_needed
 from dialer_core.plugin_host import PluginState, list_plugins
 from dialer_core.settings import Settings, TrunkSettings
 from dialer_core.store.database import open_database
@@ -325,17 +325,18 @@ def check_folders(settings: Settings) -> Iterator[Finding]:
 
 def check_limits(settings: Settings) -> Iterator[Finding]:
     """Open files: the media plane holds two sockets a leg."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    legs = sum(trunk.lines for trunk in settings.trunks.values()) + len(settings.agents)
-    needed = 2 * legs + 256
-    if soft != resource.RLIM_INFINITY and soft < needed:
+    needed = files_needed(settings)
+    soft, hard = files_allowed()
+    if hard < needed:
         yield _fail(
             "open files",
-            f"{soft} allowed, {needed} needed for {legs} legs",
-            f"ulimit -n {needed} (at most {hard})",
+            f"{hard} allowed, {needed} needed",
+            f"LimitNOFILE={needed} in the service, or a higher 'ulimit -Hn'",
         )
+    elif soft < needed:
+        yield _ok("open files", f"{soft} allowed, {needed} needed: 'dialer run' raises it by itself")
     else:
-        yield _ok("open files", f"{soft} allowed, {needed} needed for {legs} legs")
+        yield _ok("open files", f"{soft} allowed, {needed} needed")
 
 
 def check_plugins(settings: Settings) -> Iterator[Finding]:

@@ -44,6 +44,7 @@ _LATE_TICKS: Final = 5
 _COMMANDS_PER_TURN: Final = 16
 """An engine that opens hundreds of legs at once (after a restart) must not hold up those that talk."""
 _FAULTS_LOGGED: Final = 50
+_PAGE_BYTES: Final = os.sysconf("SC_PAGESIZE")
 _NICENESS: Final = -10
 """Sound before everything else on the machine, where we may: a late packet is heard, a late report is not."""
 
@@ -82,6 +83,9 @@ class MediaPlane:
         self._exchange = Exchange(self._epoll, pool, advertise, prompts, self._link.send, clock, known)
         self._commands: deque[MediaCommand] = deque()
         """Commands that have come and wait for their turn."""
+        self._statm = os.open(
+            "/proc/self/statm", os.O_RDONLY
+        )  # once: there may be no descriptor left for it later
         self._stopping = False
         self._ticks = 0
         self._worst_lag_ns = 0
@@ -115,6 +119,7 @@ class MediaPlane:
         self._exchange.close()
         self._link.close()
         self._epoll.close()
+        os.close(self._statm)
 
     def _serve(self, timeout_s: float) -> bool:
         """Wait for sockets, read one datagram of each ready one, do some commands; return whether there was anything to do."""
@@ -145,8 +150,11 @@ class MediaPlane:
         if self._ticks % _HOUSEKEEPING_TICKS == 0:
             self._exchange.housekeep(now_ns)
         if self._ticks % _HEALTH_TICKS == 0:
-            self._link.send(self._exchange.health(now_ns, self._worst_lag_ns / 1e6, _rss_mb()))
+            self._link.send(self._exchange.health(now_ns, self._worst_lag_ns / 1e6, self._rss_mb()))
             self._worst_lag_ns = 0
+
+    def _rss_mb(self) -> float:
+        return int(os.pread(self._statm, 128, 0).split()[1]) * _PAGE_BYTES / 1e6
 
     def _fault(self, where: str) -> None:
         """A fault of ours in one packet, command or batch: told, and survived for the sake of all other calls."""
@@ -165,11 +173,6 @@ def _come_first() -> None:
         os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
     with contextlib.suppress(OSError):  # may not, or this kernel has no such groups
         Path("/proc/self/autogroup").write_text(str(_NICENESS), encoding="ascii")
-
-
-def _rss_mb() -> float:
-    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _port_range(text: str) -> tuple[int, int]:

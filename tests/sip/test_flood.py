@@ -1,0 +1,101 @@
+"""SIP floods at a worker: from strangers, and from an address it listens to."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dialer_core.ipc.messages import AllowSources, LegAnswered, WorkerHealth
+from dialer_core.vocabulary import EndedBy
+from tests.sip.harness import Engine, Worker, options, sipp
+from tests.skips import requires_program
+
+pytestmark = [pytest.mark.sip, requires_program("sipp")]
+CALLS = 6
+STRANGER = "127.0.0.9"
+
+
+class Flood:
+    """Sends the same few packets as fast as it can, from another thread."""
+
+    def __init__(self, source: str, port: int, packets: list[bytes], pause_s: float) -> None:
+        self.sent = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(source, port, packets, pause_s))
+
+    def _run(self, source: str, port: int, packets: list[bytes], pause_s: float) -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as out:
+            out.bind((source, 0))
+            while not self._stop.wait(pause_s):
+                for packet in packets:
+                    out.sendto(packet, ("127.0.0.1", port))
+                    self.sent += 1
+
+    def __enter__(self) -> Flood:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def _packets(port: int, source: str) -> list[bytes]:
+    strays = [options(port, source=source, call_id=f"flood-{n}") for n in range(10)]
+    return [*strays, b"\0" * 1200, b"INVITE", b"SIP/2.0 200 OK\r\n\r\n", *strays]
+
+
+@contextmanager
+def _worker() -> Iterator[tuple[Worker, Engine]]:
+    with Worker() as worker:
+        engine = worker.attach()
+        engine.send(AllowSources(addresses=("127.0.0.1",)))
+        yield worker, engine
+        engine.close()
+
+
+def _calls(engine: Engine, folder: Path) -> None:
+    """Call after call, each answered and ended by us."""
+    with sipp("answer", folder, calls=CALLS) as far:
+        for _ in range(CALLS):
+            leg = engine.place(far.port)
+            engine.expect(LegAnswered, leg)
+            engine.hang_up(leg)
+            assert engine.end_of(leg).by is EndedBy.US
+            engine.wait_slots(0)
+        far.finish()
+
+
+def _cpu_s(pid: int) -> float:
+    return sum(int((t / "schedstat").read_text().split()[0]) for t in Path(f"/proc/{pid}/task").iterdir()) / 1e9
+
+
+def test_a_flood_from_strangers_costs_a_worker_nothing(tmp_path: Path) -> None:
+    """The kernel discards it before the process wakes: calls go on, and hardly any CPU goes into it."""
+    with _worker() as (worker, engine):
+        port = worker.sip_port
+        with Flood(STRANGER, port, _packets(port, STRANGER), 0.002) as flood:
+            _calls(engine, tmp_path)
+            before_s, sent, began_s = _cpu_s(worker.pid), flood.sent, time.monotonic()
+            engine.expect(WorkerHealth, count=len(engine.of(WorkerHealth)) + 2)
+            seconds = time.monotonic() - began_s
+            assert flood.sent - sent > 200
+            assert (_cpu_s(worker.pid) - before_s) / seconds < 0.02
+        assert "flood" not in worker.log()
+
+
+def test_a_flood_from_a_trunk_slows_and_kills_nothing(tmp_path: Path) -> None:
+    """Thousands of requests and rubbish from an address that must be listened to: every call is still placed, answered and ended once."""
+    with _worker() as (worker, engine):
+        port = worker.sip_port
+        with Flood("127.0.0.1", port, _packets(port, "127.0.0.1"), 0.02) as flood:
+            _calls(engine, tmp_path)
+            engine.expect(WorkerHealth, count=len(engine.of(WorkerHealth)) + 2)
+            assert flood.sent > 500
+        assert engine.state().legs == ()
