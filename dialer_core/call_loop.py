@@ -16,39 +16,41 @@ import structlog
 from dialer_core.agents.roster import Roster
 from dialer_core.agents.softphones import Softphones
 from dialer_core.agents.state import Agent
+from dialer_core.calls.adoption import Adoption
 from dialer_core.calls.attempt import RINGING_STATES, Attempt
 from dialer_core.calls.call_flow import CallFlow
 from dialer_core.calls.ending import Ending
 from dialer_core.calls.live_answers import LiveAnswers
 from dialer_core.calls.machine import AttemptMachine
-from dialer_core.calls.originate import Originator, probe_uri, proxy_uri
+from dialer_core.calls.originate import Originator
 from dialer_core.calls.records import CallRecords
+from dialer_core.calls.sound import Sound
+from dialer_core.calls.trunk_watch import TrunkWatch
 from dialer_core.calls.trunks import Trunks
-from dialer_core.campaigns import hopper, recycle
+from dialer_core.campaigns import hopper
 from dialer_core.campaigns.run import CampaignCue, CampaignRun
 from dialer_core.compliance import abandonment
 from dialer_core.compliance.rules import RulePack
 from dialer_core.dialing import Dialing
-from dialer_core.events import CampaignStarted, EngineRestarted, MediaLost, TrunkStateChanged, WorkerLost
+from dialer_core.events import CampaignStarted, MediaLost, MediaRestored, WorkerLost
 from dialer_core.ipc.messages import (
     CloseLeg,
     Dialog,
     Hangup,
     MediaEvent,
     MediaState,
-    Probe,
     ProbeResult,
     WorkerEvent,
+    WorkerState,
 )
 from dialer_core.lines import MediaLink, WorkerPool
 from dialer_core.loop_lag import LoopLag
+from dialer_core.recovery import Recovery
 from dialer_core.runtime import Runtime
 from dialer_core.settings import Settings
 from dialer_core.store import agents as agent_rows
-from dialer_core.store import attempts as attempt_rows
 from dialer_core.store import campaigns as campaign_rows
 from dialer_core.store import events as event_rows
-from dialer_core.store import legs as leg_rows
 from dialer_core.store import restrictions
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
@@ -73,6 +75,8 @@ RESTRICTIONS_INTERVAL_S = 0.5
 """How often ringing attempts are held against new restrictions: effective in under a second."""
 LEDGER_INTERVAL_S = 60.0
 """How often what is older than the ledger's window is taken out of it."""
+MEDIA_AWAY_LIMIT_S = 4.0
+"""So long a call may be silent because the media plane is being replaced; then it is ended."""
 DRAIN_LIMIT_S = 300.0
 """Conversations may go on for so long after SIGTERM; a second SIGTERM ends them."""
 
@@ -110,7 +114,7 @@ class CallLoop:
         self.trunks = Trunks(settings.trunks)
         self.machine = AttemptMachine(runtime, campaigns)
         self.workers = WorkerPool(self._on_worker, self._on_worker_lost, self.wake)
-        self.workers.on_stray_legs(self._end_stray_legs)
+        self.workers.on_state(self._on_worker_state)
         self.media = MediaLink(self._on_media, self._on_media_attached, self._on_media_lost)
         self.roster = Roster(
             runtime, settings.agents, settings.campaigns, on_free=self.wake, on_logged_out=self._on_logged_out
@@ -123,8 +127,9 @@ class CallLoop:
             sip_host=sip_host,
             on_agent_lost=lambda agent: self.answers.agent_lost(agent),  # noqa: PLW0108 - made below
         )
+        self.watch = TrunkWatch(runtime, self.trunks, self.workers, on_change=self.wake)
         originator = Originator(
-            runtime, campaigns, self.trunks, self.workers, passwords, sip_host, self.media
+            runtime, campaigns, self.trunks, self.workers, passwords, sip_host, self.media, self.watch
         )
         ending = Ending(runtime, campaigns, self.trunks, on_retry=self._on_retry)
         self.dialing = Dialing(
@@ -152,6 +157,16 @@ class CallLoop:
         )
         self.flow.on_idle = self.wake
         self.answers.on_bad_agent_leg = self.softphones.restart
+        self.sound = Sound(runtime, self.machine, campaigns, self.media, self.roster, self.answers)
+        adoption = Adoption(
+            runtime, self.machine, campaigns, self.trunks, self.workers, self.roster, self.softphones, self.flow, self.answers, records
+        )  # fmt: skip
+        self.recovery = Recovery(
+            runtime, self.roster, self.softphones, self.machine, self.trunks, self.workers, self.media, self.dialing, adoption,
+            on_done=self._recovered,
+        )  # fmt: skip
+        self._media_lost_ns = 0
+        self._silence: asyncio.TimerHandle | None = None
 
     @property
     def media_ready(self) -> bool:
@@ -168,9 +183,8 @@ class CallLoop:
     # --- life ----------------------------------------------------------------------------------------------------------------------
 
     async def recover(self) -> None:
-        """Bring the store in line with a start: what a former engine left alive ends as `interrupted`, campaigns and agents are loaded."""
-        now_utc, now_ns = self.runtime.clock.utc(), self.runtime.clock.mono_ns()
-        node, boot_id = self.runtime.node, self.runtime.boot_id
+        """Load campaigns and agents, and what a former engine left. It is taken over when workers and media plane have said what they hold."""
+        now_utc = self.runtime.clock.utc()
         campaigns = self.dialing.campaigns
 
         def write(
@@ -180,22 +194,7 @@ class CallLoop:
                 tx, {name: run.settings.model_dump(mode="json") for name, run in campaigns.items()}
             )
             agent_rows.sync(tx, self.settings.agents)
-            interrupted = attempt_rows.interrupt_all(
-                tx, node, at_utc=now_utc, at_mono_ns=now_ns, boot_id=boot_id
-            )
-            for attempt in interrupted:
-                run = campaigns.get(CampaignId(attempt.campaign_id))
-                if run is None:  # its file is gone: nothing says how its lead goes on
-                    log.warning("campaign_file_gone", attempt_id=attempt.id, campaign=attempt.campaign_id)
-                    continue
-                recycle.settle(
-                    tx, attempt_id=AttemptId(attempt.id), outcome=Outcome.INTERRUPTED, live_answer=attempt.live_answer,
-                    abandoned=attempt.abandoned, talked=attempt.bridged_mono_ns is not None, settings=run.settings, pack=run.pack, now=now_utc,
-                )  # fmt: skip
-            leg_rows.end_all(tx, node, at_utc=now_utc)
-            lost = agent_rows.close_all_open(tx, node)
-            if interrupted or lost:
-                tx.emit(EngineRestarted(interrupted=len(interrupted)))
+            self.recovery.read(tx)
             ledgers = {
                 name: abandonment.tightest(tx, name, run.pack, now_utc) for name, run in campaigns.items()
             }
@@ -212,6 +211,17 @@ class CallLoop:
                 )
             elif run.settings.start and run.apply(CampaignCue.START):
                 self.dialing.store_state(run, CampaignStarted(campaign_id=name))
+        self.recovery.begin()
+
+    def _recovered(self) -> None:
+        """Everything a former engine left is taken over: legs nobody knows are ended, the media plane is brought in line."""
+        for name, state in self.recovery.states.items():
+            self._end_stray_legs(name, state)
+        if self.media.state is not None:
+            self._on_media_attached(self.media.state)
+        else:
+            self._on_media_lost()
+        self.wake()
 
     def log_in_unasked(self) -> None:
         """Log in whoever is `auto_ready`: at the start, and after a restart without anybody asking."""
@@ -226,7 +236,7 @@ class CallLoop:
             for work in (
                 self.stopped.wait(),
                 self._steps(),
-                self._probes(),
+                self.watch.run(),
                 self._ledgers(),
                 self._restrictions(),
                 self.lag.run(),
@@ -288,6 +298,8 @@ class CallLoop:
         self._step()
 
     def _step(self) -> None:
+        if self.recovery.pending:
+            return
         for part in (
             self.answers.serve_waiting,
             self.dialing.step,
@@ -318,34 +330,6 @@ class CallLoop:
             ):
                 log.info("softphone_moved", agent_id=agent.id)
                 self.softphones.restart(agent)
-
-    async def _probes(self) -> None:
-        while True:
-            now_ns = self.runtime.clock.mono_ns()
-            for trunk in self.trunks.all():
-                if trunk.settings.options_interval_s == 0 or now_ns < trunk.next_probe_ns:
-                    continue
-                worker = next(
-                    (
-                        worker.id
-                        for worker in self.workers.workers.values()
-                        if worker.free and worker.id.startswith("customers")
-                    ),
-                    None,
-                )
-                if worker is None:
-                    continue
-                wait_s = (
-                    trunk.settings.options_interval_s
-                    if trunk.reason == ""
-                    else min(trunk.settings.options_interval_s, trunk.probe_backoff_s)
-                )
-                trunk.next_probe_ns = now_ns + int((wait_s + 3.0) * 1e9)
-                self.workers.send(
-                    worker,
-                    Probe(probe_id=trunk.id, uri=probe_uri(trunk.settings), proxy=proxy_uri(trunk.settings)),
-                )
-            await asyncio.sleep(0.1)
 
     # --- drain ---------------------------------------------------------------------------------------------------------------------
 
@@ -394,13 +378,19 @@ class CallLoop:
 
     def on_orphan(self, end: Callable[[Dialog], None]) -> None:
         """Set what ends the dialogs of a dead worker."""
-        self.flow.on_orphan = self.softphones.on_orphan = end
+        self.flow.on_orphan = self.softphones.on_orphan = self.recovery.on_orphan = end
 
     def _on_worker(self, name: WorkerId, event: WorkerEvent) -> None:
-        self._guarded(partial(self._take_worker, name), event)
+        if self.recovery.pending:
+            self.recovery.hold(name, partial(self._on_worker, name, event))
+        else:
+            self._guarded(partial(self._take_worker, name), event)
 
     def _on_media(self, event: MediaEvent) -> None:
-        self._guarded(self._take_media, event)
+        if self.recovery.pending:
+            self.recovery.hold(None, partial(self._on_media, event))
+        else:
+            self._guarded(self._take_media, event)
 
     def _guarded(self, take: Callable[[E], None], event: E) -> None:
         """Handle an event; one that cannot be handled costs its own attempt, and not the link with every call behind it."""
@@ -415,7 +405,7 @@ class CallLoop:
 
     def _take_worker(self, name: WorkerId, event: WorkerEvent) -> None:
         if isinstance(event, ProbeResult):
-            self._probed(TrunkId(event.probe_id), event.code)
+            self.watch.probed(event)
             return
         leg_id: LegId | None = getattr(event, "leg_id", None)
         if leg_id is not None and self.softphones.owns(leg_id):
@@ -423,46 +413,33 @@ class CallLoop:
         else:
             self.flow.on_worker(name, event)
 
-    def _probed(self, name: TrunkId, code: int) -> None:
-        alive = code not in (0, 503)
-        why = "answers OPTIONS with 503" if code else ""
-        changed = (
-            self.trunks.note_alive(name) if alive else self.trunks.note_silent(name, probe=True, why=why)
-        )
-        trunk = self.trunks[name]
-        wait_s = trunk.settings.options_interval_s if alive else trunk.probe_backoff_s
-        trunk.next_probe_ns = self.runtime.clock.mono_ns() + int(wait_s * 1e9)
-        if changed:
-            log.warning("trunk_state_changed", trunk=name, state=trunk.state, reason=trunk.reason)
-            self.runtime.journal.append(
-                TrunkStateChanged(
-                    trunk=name,
-                    state=trunk.state,
-                    reason=trunk.reason,
-                    at_mono_ns=self.runtime.clock.mono_ns(),
-                )
-            )
-            self.wake()
-
     def _take_media(self, event: MediaEvent) -> None:
-        if isinstance(event, MediaState):
-            for leg in event.legs:
-                if not self.softphones.owns(leg.leg_id) and not self.flow.owns(leg.leg_id):
-                    self.media.send(CloseLeg(leg_id=leg.leg_id))
-            return
         leg_id: LegId | None = getattr(event, "leg_id", None)
         if leg_id is not None and self.softphones.owns(leg_id):
             self.softphones.on_media(event)
         else:
             self.flow.on_media(event)
 
-    def _end_stray_legs(self, name: WorkerId, legs: tuple[LegId, ...]) -> None:
-        """A former engine's legs: nobody here knows them any more."""
-        for leg_id in legs:
-            if not self.softphones.owns(leg_id) and not self.flow.owns(leg_id):
-                self.workers.send(name, Hangup(leg_id=leg_id))
+    def _on_worker_state(self, name: WorkerId, state: WorkerState) -> None:
+        if self.recovery.pending:
+            self.recovery.worker_state(name, state)
+        else:
+            self._end_stray_legs(name, state)
+
+    def _end_stray_legs(self, name: WorkerId, state: WorkerState) -> None:
+        """A former engine's legs: nobody here knows them."""
+        for leg in state.legs:
+            if not self._knows(leg.leg_id):
+                log.warning("stray_leg", worker=name, leg_id=leg.leg_id)
+                self.workers.send(name, Hangup(leg_id=leg.leg_id))
+
+    def _knows(self, leg_id: LegId) -> bool:
+        return self.softphones.owns(leg_id) or self.flow.owns(leg_id)
 
     def _on_worker_lost(self, name: WorkerId) -> None:
+        if self.recovery.pending:
+            self.recovery.worker_lost(name)
+            return
         legs = self.flow.on_worker_lost(name) + self.softphones.on_worker_lost(name)
         log.error("worker_lost", worker=name, legs=legs)
         self.runtime.journal.append(
@@ -470,7 +447,11 @@ class CallLoop:
         )
         self.wake()
 
-    def _on_media_attached(self) -> None:
+    def _on_media_attached(self, state: MediaState) -> None:
+        """There is a media plane: what it holds and what the calls need are brought together, then dialing goes on."""
+        if self.recovery.pending:
+            self.recovery.look()
+            return
         missing = (
             {prompt for run in self.dialing.campaigns.values() for prompt in run.prompts}
             - self.media.prompts.keys()
@@ -478,12 +459,38 @@ class CallLoop:
         )
         if missing:
             log.error("prompt_missing", prompts=sorted(missing), known=sorted(self.media.prompts))
+        if self._silence is not None:
+            self._silence.cancel()
+        self.media.attached = True
+        held = {leg.leg_id: leg for leg in state.legs}
+        for leg_id in held:
+            if not self._knows(leg_id):
+                self.media.send(CloseLeg(leg_id=leg_id))
+        reopened = self.softphones.bring_in_line(held) + self.sound.bring_in_line(held)
+        if self._media_lost_ns:
+            now_ns = self.runtime.clock.mono_ns()
+            told = MediaRestored(
+                reopened=reopened, away_ms=(now_ns - self._media_lost_ns) // 1_000_000, at_mono_ns=now_ns
+            )
+            self._media_lost_ns = 0
+            log.info("media_restored", **told.data())
+            self.runtime.journal.append(told)
         self.dialing.media_ready = True
         self.wake()
 
     def _on_media_lost(self) -> None:
+        """Nobody hears anything, and nothing is dialed. Calls wait for the next media plane, but not for long."""
         self.dialing.media_ready = False
-        legs = self.flow.on_media_lost()
-        self.softphones.on_media_lost()
+        self._media_lost_ns = self.runtime.clock.mono_ns()
+        self.flow.on_media_lost()
+        legs = len(self.machine.attempts) + sum(agent.leg_up for agent in self.roster.all())
         log.error("media_lost", legs=legs)
-        self.runtime.journal.append(MediaLost(legs=legs, at_mono_ns=self.runtime.clock.mono_ns()))
+        self.runtime.journal.append(MediaLost(legs=legs, at_mono_ns=self._media_lost_ns))
+        self._silence = self.runtime.later(MEDIA_AWAY_LIMIT_S, self._silent_for_too_long)
+
+    def _silent_for_too_long(self) -> None:
+        """Nobody is left on a silent line."""
+        log.error("media_away_too_long", limit_s=MEDIA_AWAY_LIMIT_S, attempts=len(self.machine.attempts))
+        for attempt in list(self.machine.attempts.values()):
+            self.flow.cut_off(attempt)
+        self.softphones.on_media_gone()

@@ -98,7 +98,7 @@ class Dialing:
         self._held = held
         self.media_ready = False
         self.draining = False
-        self._pools = make_pools(runtime, roster, live)
+        self.pools = make_pools(runtime, roster, live)
         self._saved_ns = 0
 
     # --- commands ---------------------------------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ class Dialing:
             self._learn(attempt, kind, attempt.answered_ns or self._runtime.clock.mono_ns())
 
     def _learn(self, attempt: Attempt, kind: EventKind, until_ns: int) -> None:
-        for pool in self._pools:
+        for pool in self.pools:
             if pool.key == attempt.pool:
                 pool.learn(kind, (until_ns - attempt.sent_ns) / 1e9 if attempt.sent_ns else 0.0)
 
@@ -229,7 +229,7 @@ class Dialing:
     def step(self) -> None:
         """Look at every pool once and place what its pacer says. Cheap; called on every change and a few times a second."""
         finished, self._roster.finished_work = self._roster.finished_work, []
-        for pool in self._pools:
+        for pool in self.pools:
             for campaigns, kind, seconds in finished:
                 if tuple(sorted(campaigns)) == pool.campaigns:
                     pool.learn(EventKind(kind), seconds)
@@ -263,7 +263,7 @@ class Dialing:
 
     def _save_learned(self) -> None:
         self._saved_ns = self._runtime.clock.mono_ns()
-        for pool in self._pools:
+        for pool in self.pools:
             pool.save()
 
     def held_reason(self) -> str:

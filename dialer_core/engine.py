@@ -93,6 +93,10 @@ async def serve(settings: Settings, heartbeat: int | None = None) -> int:
 
     engine.on_orphan(end_soon)
     await engine.recover()
+    attacher = Attacher(settings.run_dir, engine.workers, engine.media)
+    attacher.on_scanned = engine.recovery.scanned
+    attaching = asyncio.create_task(attacher.run())
+    await engine.recovery.done.wait()
     engine.log_in_unasked()
     control = Control(engine)
     hosts: set[Link[EngineToHost, HostCommand]] = set()
@@ -124,8 +128,6 @@ async def serve(settings: Settings, heartbeat: int | None = None) -> int:
                 link.send(EventsCommitted(seq=seq))
 
     journal.on_committed(committed)
-    attacher = Attacher(settings.run_dir, engine.workers, engine.media)
-    attaching = asyncio.create_task(attacher.run())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, engine.drain)
     gc.freeze()  # what is loaded now lives for ever: collections on the call loop stay short

@@ -297,7 +297,7 @@ class TrunkStateChanged(Event, frozen=True, kw_only=True):
 
 @_event("worker.lost")
 class WorkerLost(Event, frozen=True, kw_only=True):
-    """A line worker died or its socket closed; its attempts ended as `interrupted`."""
+    """A line worker died or its socket closed; `legs` are what it held. Its attempts end as `interrupted`."""
 
     worker: str
     legs: int
@@ -305,16 +305,32 @@ class WorkerLost(Event, frozen=True, kw_only=True):
 
 @_event("media.lost")
 class MediaLost(Event, frozen=True, kw_only=True):
-    """The media plane died or its socket closed."""
+    """The media plane died or its socket closed; `legs` wait for their sound to come back."""
 
     legs: int
 
 
+@_event("media.restored")
+class MediaRestored(Event, frozen=True, kw_only=True):
+    """There is a media plane again; `reopened` legs go on with it, after `away_ms` without."""
+
+    reopened: int
+    away_ms: int
+
+
 @_event("engine.restarted")
 class EngineRestarted(Event, frozen=True, kw_only=True):
-    """An engine started and found attempts that a former one had left alive."""
+    """An engine started and found what a former one had left: live attempts, agents logged in.
 
+    `adopted` attempts went on, `interrupted` ones could not; `ended` had ended while there was no engine. `down_ms` counts from the former one's
+    last word in the log.
+    """
+
+    adopted: int
     interrupted: int
+    ended: int
+    agents: int
+    down_ms: int
 
 
 @_event("host.lost")

@@ -25,6 +25,7 @@ from dialer_core.ipc.messages import (
     MediaEvent,
     MediaHealth,
     MediaHello,
+    MediaState,
     Place,
     WorkerCommand,
     WorkerEvent,
@@ -35,11 +36,13 @@ from dialer_core.ipc.messages import (
 from dialer_core.liveness import LOOK_INTERVAL_S, Silence
 from dialer_core.loop_lag import Latencies
 from dialer_core.sip.crew import AGENTS
-from dialer_core.vocabulary import LegId, LegKind, WorkerId
+from dialer_core.vocabulary import LegKind, WorkerId
 
 log = structlog.get_logger(__name__)
 
 ATTACH_INTERVAL_S = 0.2
+MEDIA_ATTACH_INTERVAL_S = 0.02
+"""The same while there is no media plane: nobody hears anything meanwhile."""
 WORKER_SOCKETS = "worker-*.sock"
 MEDIA_SOCKET = "media.sock"
 AGENT_WORKER_PREFIX = f"{AGENTS}-"
@@ -118,11 +121,11 @@ class WorkerPool:
         self._on_event = on_event
         self._on_lost = on_lost
         self._on_capacity = on_capacity
-        self._stray_legs: Callable[[WorkerId, tuple[LegId, ...]], None] | None = None
+        self._on_state: Callable[[WorkerId, WorkerState], None] = lambda _name, _state: None
 
-    def on_stray_legs(self, callback: Callable[[WorkerId, tuple[LegId, ...]], None]) -> None:
-        """Set what is told the legs that a worker still holds when it is attached."""
-        self._stray_legs = callback
+    def on_state(self, callback: Callable[[WorkerId, WorkerState], None]) -> None:
+        """Set what is told everything a worker holds, each time it is attached."""
+        self._on_state = callback
 
     def add(self, name: WorkerId, port: WorkerPort) -> None:
         """Take a worker in; it counts once it has said hello."""
@@ -203,8 +206,8 @@ class WorkerPool:
                 if freed:
                     self._on_capacity()
             case WorkerState():
-                if self._stray_legs is not None:
-                    self._stray_legs(name, tuple(leg.leg_id for leg in event.legs))
+                worker.slots_used = max(worker.slots_used, len(event.legs))
+                self._on_state(name, event)
             case LegEnded():
                 if not event.invite_sent:
                     worker.slots_used = (
@@ -222,7 +225,7 @@ class MediaLink:
     def __init__(
         self,
         on_event: Callable[[MediaEvent], None],
-        on_attached: Callable[[], None],
+        on_attached: Callable[[MediaState], None],
         on_lost: Callable[[], None],
     ) -> None:
         self._on_event = on_event
@@ -231,7 +234,10 @@ class MediaLink:
         self.link: Link[MediaCommand, MediaEvent] | None = None
         self.prompts: dict[str, float] = {}
         """Seconds of each prompt that the media plane can play."""
+        self.state: MediaState | None = None
+        """What it held when it was attached; None while there is none, or it has not said so yet."""
         self.attached = False
+        """Set by whoever is told of `state`, when the calls and what it holds agree; from then on commands reach it."""
         self.last_health: MediaHealth | None = None
 
     @property
@@ -240,8 +246,8 @@ class MediaLink:
         return self.link is not None and self.link.over_mark
 
     def send(self, message: MediaCommand) -> None:
-        """Queue a command."""
-        if self.link is not None:
+        """Queue a command; dropped until it has said what it holds, for what it is told depends on that."""
+        if self.link is not None and self.attached:
             self.link.send(message)
 
     def receive(self, event: MediaEvent) -> None:
@@ -249,10 +255,12 @@ class MediaLink:
         match event:
             case MediaHello():
                 self.prompts = {name: event.prompt_seconds.get(name, 0.0) for name in event.prompts}
-                self.attached = True
-                self.send(DumpState())
+                if self.link is not None:
+                    self.link.send(DumpState())
                 log.info("media_attached", pid=event.pid)
-                self._on_attached()
+            case MediaState():
+                self.state = event
+                self._on_attached(event)
             case MediaHealth():
                 self.last_health = event
             case _:
@@ -260,7 +268,7 @@ class MediaLink:
 
     def closed(self) -> None:
         """The socket has closed."""
-        self.link = None
+        self.link = self.state = None
         if self.attached:
             self.attached = False
             self._on_lost()
@@ -275,17 +283,27 @@ class Attacher:
         self._media = media
         self._links: dict[WorkerId, Link[WorkerCommand, WorkerEvent]] = {}
         self._silence = Silence()
+        self.on_scanned: Callable[[], None] = lambda: None
+        """Called when everything there is has been attached for the first time."""
 
     async def run(self) -> None:
         """Attach to whatever appears, until cancelled."""
         loop = asyncio.get_running_loop()
-        look_s = loop.time()
+        look_s = workers_s = loop.time()
         while True:
-            await self._attach_all()
+            await self._attach_media()
+            if loop.time() >= workers_s:
+                workers_s = loop.time() + ATTACH_INTERVAL_S
+                await self._attach_workers()
+                self._tell_scanned()
             if loop.time() >= look_s:
                 look_s = loop.time() + LOOK_INTERVAL_S
                 self._end_silent(loop.time())
-            await asyncio.sleep(ATTACH_INTERVAL_S)
+            await asyncio.sleep(MEDIA_ATTACH_INTERVAL_S if self._media.link is None else ATTACH_INTERVAL_S)
+
+    def _tell_scanned(self) -> None:
+        on_scanned, self.on_scanned = self.on_scanned, lambda: None
+        on_scanned()
 
     def _end_silent(self, now_s: float) -> None:
         """Kill who is attached and says nothing, or reads nothing: from here on it is dead, and replaced."""
@@ -303,12 +321,14 @@ class Attacher:
             else:
                 self._closed(WorkerId(name))
 
-    async def _attach_all(self) -> None:
+    async def _attach_media(self) -> None:
         if self._media.link is None:
             with contextlib.suppress(OSError):  # not up yet, or being replaced: looked for again in a moment
                 self._media.link = await Link.attach(
                     self._run_dir / MEDIA_SOCKET, MediaEvent, self._media.receive, self._media.closed
                 )
+
+    async def _attach_workers(self) -> None:
         for path in self._run_dir.glob(WORKER_SOCKETS):
             name = WorkerId(path.stem.removeprefix("worker-"))
             if name in self._links:

@@ -16,6 +16,7 @@ from dialer_core.events import AgentStateChanged
 from dialer_core.runtime import Runtime
 from dialer_core.settings import AgentSettings, CampaignSettings
 from dialer_core.store import agents as agent_rows
+from dialer_core.store.models import AgentInterval
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AgentId, AgentState, AttemptId, CampaignId, PauseReason, new_id
 
@@ -84,6 +85,7 @@ class Roster:
         agent = self[name]
         self._command(agent, AgentCue.LOGIN, PauseReason.CONNECTING)
         agent.wants_ready = agent.settings.auto_ready
+        self._remember(agent)
         return agent
 
     def ready(self, name: AgentId) -> None:
@@ -91,6 +93,7 @@ class Roster:
         agent = self[name]
         if agent.state is AgentState.PAUSED and not agent.leg_up:
             agent.wants_ready = True
+            self._remember(agent)
             return
         cell = agent.next_state(AgentCue.READY)
         if (
@@ -98,6 +101,7 @@ class Roster:
         ):  # the last word counts: a pause or log-out asked for before is taken back
             agent.after_call, agent.after_reason = None, ""
         if cell is AgentCell.AFTER:
+            self._remember(agent)
             return
         self._command(agent, AgentCue.READY, "")
 
@@ -118,9 +122,15 @@ class Roster:
             raise CommandRefusedError(msg)
         if cell is AgentCell.AFTER:
             agent.after_call, agent.after_reason = cue, reason
+            self._remember(agent)
             self._on_free()
             return
         self.apply(agent, cue, reason)
+
+    def _remember(self, agent: Agent) -> None:
+        """Store what was asked for and comes later."""
+        agent_id, intent = agent.id, _intent(agent)
+        self._runtime.store(lambda tx: agent_rows.remember(tx, agent_id, intent))
 
     # --- what happens ---------------------------------------------------------------------------------------------------
 
@@ -189,6 +199,7 @@ class Roster:
         if state in (AgentState.PAUSED, AgentState.LOGGED_OUT):
             agent.after_call, agent.after_reason = None, ""
         session, attempt_id, boot_id = agent.session_id, agent.attempt_id, self._runtime.boot_id
+        intent = _intent(agent)
         event = AgentStateChanged(
             agent_id=agent.id,
             state=state,
@@ -204,21 +215,59 @@ class Roster:
             else:
                 agent_rows.change_state(
                     tx, agent_id=agent.id, session_id=session, state=state, reason=reason, attempt_id=attempt_id,
-                    at_utc=now_utc, at_mono_ns=now_ns, boot_id=boot_id,
+                    at_utc=now_utc, at_mono_ns=now_ns, boot_id=boot_id, intent=intent,
                 )  # fmt: skip
 
         self._runtime.store(write, event)
         log.info("agent_state_changed", agent_id=agent.id, state=state, reason=reason)
         if state is AgentState.WRAP_UP:
-            limit_s = agent.settings.wrap_up_s
-            if limit_s is None:
-                campaign_settings = self._campaigns.get(agent.campaign_id) if agent.campaign_id else None
-                limit_s = campaign_settings.wrap_up_s if campaign_settings else 0.0
-            self._wrap_up_timers[agent.id] = self._runtime.later(limit_s, lambda: self.wrap_up_over(agent))
+            self._run_wrap_up(agent)
         if state is AgentState.LOGGED_OUT:
             self._on_logged_out(agent)
         self._on_free()
 
+    def _run_wrap_up(self, agent: Agent) -> None:
+        """Let the wrap-up end by itself, counted from its beginning."""
+        limit_s = agent.settings.wrap_up_s
+        if limit_s is None:
+            campaign = self._campaigns.get(agent.campaign_id) if agent.campaign_id else None
+            limit_s = campaign.wrap_up_s if campaign else 0.0
+        spent_s = (self._runtime.clock.mono_ns() - agent.since_ns) / 1e9
+        self._wrap_up_timers[agent.id] = self._runtime.later(
+            limit_s - spent_s, lambda: self.wrap_up_over(agent)
+        )
+
+    def adopt(self, agent: Agent, interval: AgentInterval, campaign: CampaignId | None) -> None:
+        """Go on where a former engine was with an agent: the same log-in, the same state, since the same moment.
+
+        Parameters
+        ----------
+        agent
+            Logged out so far, as far as this engine knows.
+        interval
+            The open one.
+        campaign
+            Of its attempt, where it has one.
+        """
+        agent.state, agent.reason = AgentState(interval.state), interval.reason
+        agent.since_ns = agent.idle_since_ns = interval.from_mono_ns
+        agent.session_id = interval.session_id
+        agent.attempt_id = agent.last_attempt_id = (
+            AttemptId(interval.attempt_id) if interval.attempt_id else None
+        )
+        agent.campaign_id = campaign
+        agent.wants_ready = bool(interval.wants_ready)
+        agent.after_call = AgentCue(interval.after_call) if interval.after_call else None
+        agent.after_reason = interval.after_reason or ""
+        if agent.state is AgentState.WRAP_UP:
+            self._run_wrap_up(agent)
+
     def wrap_up_over(self, agent: Agent) -> None:
         """End the after-call work: its time is up, or the disposition is in."""
         self.apply(agent, AgentCue.WRAP_UP_OVER)
+
+
+def _intent(agent: Agent) -> agent_rows.Intent:
+    return agent_rows.Intent(
+        wants_ready=agent.wants_ready, after_call=agent.after_call, after_reason=agent.after_reason or None
+    )

@@ -6,7 +6,8 @@ It owns agents' legs. States are the roster's; customers' calls are told of a lo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import msgspec
 import structlog
@@ -20,12 +21,15 @@ from dialer_core.ipc.messages import (
     Dialog,
     Hangup,
     LegAnswered,
+    LegClosed,
     LegEnded,
     LegNegotiated,
     LegOpened,
     LegRtpLost,
     LegSent,
+    LegSnapshot,
     MediaEvent,
+    MediaLegSnapshot,
     OpenLeg,
     Place,
     SipIdentity,
@@ -34,7 +38,7 @@ from dialer_core.ipc.messages import (
 from dialer_core.lines import MediaPort, WorkerPool
 from dialer_core.runtime import Runtime
 from dialer_core.store import legs as leg_rows
-from dialer_core.vocabulary import AgentId, AgentState, LegId, LegKind, WorkerId, new_id
+from dialer_core.vocabulary import AgentId, AgentState, LegId, LegKind, PauseReason, WorkerId, new_id
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +48,18 @@ SETUP_LIMIT_S = RING_LIMIT_S + 15.0
 """From the wish to call a softphone to its answer or its end (I6): the worker's own limit acts first, this watches over it."""
 RETRY_S = 0.5
 """No worker has room, or the media plane is away: looked again after so long."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """One leg to one softphone, from the wish to call it to its end."""
+
+    agent: Agent
+    media_port: int = 0
+    worker: WorkerId | None = None
+    dialog: Dialog | None = None
+    negotiated: LegNegotiated | None = None
+    setup: asyncio.TimerHandle | None = None
 
 
 class Softphones:
@@ -71,21 +87,24 @@ class Softphones:
         self._media = media
         self._sip_host = sip_host
         self._on_agent_lost = on_agent_lost
-        self._by_leg: dict[LegId, Agent] = {}
-        self._worker_of: dict[LegId, WorkerId] = {}
+        self._lines: dict[LegId, _Line] = {}
         self._redials: dict[AgentId, asyncio.TimerHandle] = {}
-        self._setups: dict[LegId, asyncio.TimerHandle] = {}
-        self._dialogs: dict[LegId, Dialog] = {}
         self.on_orphan: Callable[[Dialog], None] = lambda _dialog: None
         """Called with the dialog of a leg whose worker is gone: somebody else is to send its BYE."""
 
     def owns(self, leg_id: LegId) -> bool:
         """Whether this leg is an agent's."""
-        return leg_id in self._by_leg
+        return leg_id in self._lines
+
+    def agent_of(self, leg_id: LegId | None) -> Agent | None:
+        """Return whose leg this is, if it is an agent's."""
+        line = self._lines.get(leg_id) if leg_id else None
+        return line.agent if line else None
 
     def worker_of(self, agent: Agent) -> WorkerId | None:
         """Return the worker that holds the agent's leg."""
-        return self._worker_of.get(agent.leg_id) if agent.leg_id is not None else None
+        line = self._lines.get(agent.leg_id) if agent.leg_id is not None else None
+        return line.worker if line else None
 
     def call(self, agent: Agent) -> None:
         """Call the softphone, unless it is being called or up already, or the agent has logged out."""
@@ -95,10 +114,52 @@ class Softphones:
             self._redial_later(agent, RETRY_S)
             return
         leg_id = LegId(new_id())
-        agent.leg_id = leg_id
-        self._by_leg[leg_id] = agent
-        self._setups[leg_id] = self._runtime.later(SETUP_LIMIT_S, lambda: self._overdue(agent, leg_id))
+        self._begin(agent, leg_id)
         self._media.send(OpenLeg(leg_id=leg_id, kind=LegKind.AGENT))
+
+    def _begin(self, agent: Agent, leg_id: LegId) -> _Line:
+        agent.leg_id = leg_id
+        line = self._lines[leg_id] = _Line(agent)
+        line.setup = self._runtime.later(SETUP_LIMIT_S, lambda: self._overdue(agent, leg_id))
+        return line
+
+    def adopt(self, agent: Agent, worker: WorkerId, leg: LegSnapshot, *, stored: bool) -> None:
+        """Take over the leg that a former engine had to this agent's softphone, up or still being called.
+
+        Parameters
+        ----------
+        agent
+            As journalled.
+        worker, leg
+            Who holds it, and what it says of it.
+        stored
+            Whether the leg has its row.
+        """
+        line = self._begin(agent, leg.leg_id)
+        line.worker, line.media_port, line.negotiated = worker, leg.media_port, leg.negotiated
+        if not stored:
+            self._insert(line, leg.leg_id)
+        if leg.dialog is not None:
+            self._up(agent, worker, leg.leg_id, leg.dialog)
+
+    def bring_in_line(self, held: Mapping[LegId, MediaLegSnapshot]) -> int:
+        """Open again what the media plane does not hold, on the same ports; return how many. A leg it says is silent is called anew."""
+        reopened = 0
+        for leg_id, line in list(self._lines.items()):
+            leg = held.get(leg_id)
+            if not line.media_port:
+                self._media.send(OpenLeg(leg_id=leg_id, kind=LegKind.AGENT))  # the wish for it was lost
+                continue
+            if leg is None:
+                reopened += 1
+                self._media.send(OpenLeg(leg_id=leg_id, kind=LegKind.AGENT, port=line.media_port))
+            if line.negotiated is not None:
+                command = connect_command(line.negotiated)
+                if leg is None or leg.connected != command:
+                    self._media.send(command)
+            if leg is not None and leg.rtp_lost and line.agent.leg_up:
+                self._lost(line.agent, hangup=True)
+        return reopened
 
     def restart(self, agent: Agent) -> None:
         """The media plane will not use this leg: end it and call the softphone anew; their caller goes to the next agent."""
@@ -114,53 +175,70 @@ class Softphones:
 
     def on_media(self, event: MediaEvent) -> None:
         """Take an event of a leg that `owns` says is ours."""
+        line = self._lines[event.leg_id]  # type: ignore[union-attr] # `owns` has looked at it
         match event:
             case LegOpened():
-                self._place(self._by_leg[event.leg_id], event)
+                self._opened(line, event)
             case LegRtpLost():
-                agent = self._by_leg[event.leg_id]
-                if agent.leg_up:
+                if line.agent.leg_up:
                     log.warning(
-                        "agent_leg_silent", agent_id=agent.id, leg_id=event.leg_id, silent_s=event.silent_s
+                        "agent_leg_silent",
+                        agent_id=line.agent.id,
+                        leg_id=event.leg_id,
+                        silent_s=event.silent_s,
                     )
-                    self._lost(agent, hangup=True)
+                    self._lost(line.agent, hangup=True)
+            case LegClosed():
+                log.error("leg_closed_unasked", agent_id=line.agent.id, leg_id=event.leg_id)
+                self._lost(line.agent, hangup=True)
             case _:
                 pass  # verdicts and prompts are customers' business
 
     def on_worker(self, worker: WorkerId, event: WorkerEvent) -> None:
         """Take an event of a leg that `owns` says is ours."""
+        line = self._lines[event.leg_id]  # type: ignore[union-attr] # `owns` has looked at it
         match event:
             case LegSent():
                 leg_id, call_id = event.leg_id, event.call_id
                 self._runtime.store(lambda tx: leg_rows.update(tx, leg_id, call_id=call_id))
             case LegNegotiated():
+                line.negotiated = event
                 self._media.send(connect_command(event))
             case LegAnswered():
-                self._up(self._by_leg[event.leg_id], worker, event)
+                self._up(line.agent, worker, event.leg_id, event.dialog)
             case LegEnded():
-                agent = self._by_leg[event.leg_id]
                 log.info(
-                    "agent_leg_ended", agent_id=agent.id, leg_id=event.leg_id, code=event.code, by=event.by
+                    "agent_leg_ended",
+                    agent_id=line.agent.id,
+                    leg_id=event.leg_id,
+                    code=event.code,
+                    by=event.by,
                 )
-                self._lost(agent, hangup=False)
+                self._lost(line.agent, hangup=False)
             case _:
                 pass
 
     def on_worker_lost(self, worker: WorkerId) -> int:
         """Every leg in this worker is gone; returns how many."""
-        lost = [leg_id for leg_id, name in self._worker_of.items() if name == worker]
-        for leg_id in lost:
-            if (dialog := self._dialogs.get(leg_id)) is not None:
-                self.on_orphan(dialog)
-            self._lost(self._by_leg[leg_id], hangup=False)
+        lost = [line for line in self._lines.values() if line.worker == worker]
+        for line in lost:
+            if line.dialog is not None:
+                self.on_orphan(line.dialog)
+            self._lost(line.agent, hangup=False)
         return len(lost)
 
-    def on_media_lost(self) -> None:
-        """Every leg has lost its sound: end and call again."""
-        for agent in list(self._by_leg.values()):
-            self._lost(agent, hangup=True)
+    def on_media_gone(self) -> None:
+        """There has been no media plane for too long: end every leg and call again."""
+        for line in list(self._lines.values()):
+            self._lost(line.agent, hangup=True)
 
-    def _place(self, agent: Agent, opened: LegOpened) -> None:
+    def _opened(self, line: _Line, opened: LegOpened) -> None:
+        agent, leg_id = line.agent, opened.leg_id
+        if line.worker is not None:  # opened again
+            if not opened.port:
+                log.error("leg_not_reopened", agent_id=agent.id, error=opened.error)
+                self._lost(agent, hangup=True)
+            return
         worker = self._workers.choose(LegKind.AGENT)
         if not opened.port or worker is None:
             log.warning(
@@ -172,16 +250,12 @@ class Softphones:
             self._forget(agent, hangup=False)
             self._redial_later(agent, RETRY_S)
             return
-        leg_id = opened.leg_id
-        self._worker_of[leg_id] = worker
-        now = self._runtime.clock.utc()
-        row = leg_rows.NewLeg(
-            id=leg_id, kind=LegKind.AGENT, agent_id=agent.id, node=self._runtime.node, worker=worker, media_port=opened.port, opened_at_utc=now
-        )  # fmt: skip
-        self._runtime.store(lambda tx: leg_rows.insert(tx, row))
+        line.worker, line.media_port = worker, opened.port
+        self._insert(line, leg_id)
         place = Place(
             leg_id=leg_id,
             kind=LegKind.AGENT,
+            owner=agent.id,
             to_uri=agent.settings.sip,
             identity=SipIdentity(from_uri=f"sip:marcador@{self._sip_host}", display_name="Marcador"),
             media_host=opened.host,
@@ -191,24 +265,40 @@ class Softphones:
         )
         self._workers.send(worker, place)
 
+    def _insert(self, line: _Line, leg_id: LegId) -> None:
+        row = leg_rows.NewLeg(
+            id=leg_id, kind=LegKind.AGENT, agent_id=line.agent.id, node=self._runtime.node, worker=line.worker or "",
+            media_port=line.media_port, opened_at_utc=self._runtime.clock.utc(),
+        )  # fmt: skip
+        self._runtime.store(lambda tx: leg_rows.insert(tx, row))
+
     def _overdue(self, agent: Agent, leg_id: LegId) -> None:
         """Nobody has said anything more of this leg."""
         log.error("agent_leg_overdue", agent_id=agent.id, leg_id=leg_id)
         self._lost(agent, hangup=True)
 
-    def _up(self, agent: Agent, worker: WorkerId, event: LegAnswered) -> None:
-        agent.leg_up, agent.redial_attempt = True, 0
-        self._dialogs[event.leg_id] = event.dialog
-        if timer := self._setups.pop(event.leg_id, None):
-            timer.cancel()
-        self._workers.send(worker, Attend(leg_id=event.leg_id))
-        leg_id, dialog = event.leg_id, msgspec.to_builtins(event.dialog)
-        self._runtime.store(lambda tx: leg_rows.update(tx, leg_id, dialog=dialog))
+    def _up(self, agent: Agent, worker: WorkerId, leg_id: LegId, dialog: Dialog) -> None:
+        line = self._lines[leg_id]
+        agent.leg_up, agent.redial_attempt, line.dialog = True, 0, dialog
+        if line.setup:
+            line.setup.cancel()
+            line.setup = None
+        self._workers.send(worker, Attend(leg_id=leg_id))
+        row = msgspec.to_builtins(dialog)
+        self._runtime.store(lambda tx: leg_rows.update(tx, leg_id, dialog=row, call_id=dialog.call_id))
         log.info("agent_leg_up", agent_id=agent.id, leg_id=leg_id)
-        self._roster.apply(agent, AgentCue.LEG_UP)
+        if agent.state is not AgentState.PAUSED or agent.reason in (
+            PauseReason.CONNECTING,
+            PauseReason.LEG_LOST,
+        ):
+            self._roster.apply(agent, AgentCue.LEG_UP)
 
-    def _lost(self, agent: Agent, *, hangup: bool) -> None:
-        was_up = agent.leg_up
+    def gone(self, agent: Agent) -> None:
+        """The leg that a former engine had to this agent is nowhere any more."""
+        self._lost(agent, hangup=True, was_up=True)
+
+    def _lost(self, agent: Agent, *, hangup: bool, was_up: bool = False) -> None:
+        was_up = was_up or agent.leg_up
         self._forget(agent, hangup=hangup)
         if was_up:
             self._on_agent_lost(agent)
@@ -222,11 +312,10 @@ class Softphones:
         agent.leg_id, agent.leg_up = None, False
         if leg_id is None:
             return
-        self._by_leg.pop(leg_id, None)
-        self._dialogs.pop(leg_id, None)
-        if timer := self._setups.pop(leg_id, None):
-            timer.cancel()
-        worker = self._worker_of.pop(leg_id, None)
+        line = self._lines.pop(leg_id, None)
+        if line is not None and line.setup:
+            line.setup.cancel()
+        worker = line.worker if line else None
         if hangup and worker is not None:
             self._workers.send(worker, Hangup(leg_id=leg_id))
         self._media.send(CloseLeg(leg_id=leg_id))

@@ -112,16 +112,17 @@ STATE_LIMIT_S: Final[dict[AttemptState, float]] = {
     S.COMMITTED: 10.0,
     S.PLACING: 10.0,
     S.LISTENING: 20.0,
-    S.BRIDGING: 3.0,
+    S.BRIDGING: 6.0,
     S.LEAVING_MESSAGE: 120.0,
     S.ABANDONING: 40.0,
     S.RELEASING: 10.0,
     S.BRIDGED: 4 * 3600.0,
 }
 """Longest stay in a state before OVERDUE (I6). DIALING, RINGING and EARLY_MEDIA share the ring limit plus `RING_MARGIN_S`; WAITING has the
-profile's limit plus `WAIT_MARGIN_S`: the worker's and the media plane's own timers act first, these watch over them."""
+profile's limit plus `WAIT_MARGIN_S`: the worker's and the media plane's own timers act first, these watch over them, and over a media plane that
+is being replaced (`calls/sound.py`)."""
 RING_MARGIN_S: Final = 15.0
-WAIT_MARGIN_S: Final = 3.0
+WAIT_MARGIN_S: Final = 6.0
 
 RINGING_STATES: Final = frozenset({S.COMMITTED, S.PLACING, S.DIALING, S.RINGING, S.EARLY_MEDIA})
 """Placed and not yet answered: what pacing calls ringing."""
@@ -166,6 +167,8 @@ class Attempt:
     sampled: bool = False
     """A machine by its verdict, connected to an agent anyway, to learn how often that is wrong."""
     ringing_seen: bool = False
+    cut_off: bool = False
+    """A process of ours died under it: whatever it had come to, it was not its people who ended it."""
     crossed: bool = False
     """A 200 crossed our CANCEL."""
     release_outcome: Outcome | None = None
@@ -188,6 +191,20 @@ class Attempt:
     """Time bridged so far, over all agents."""
     bridge_began_ns: int = 0
     """When the bridge that stands now began."""
+    ended_ns: int = 0
+    """When its leg ended, by its worker's word: a new engine may hear of it seconds later."""
+
+    def end_ns(self, now_ns: int) -> int:
+        """Return when it ended: not later than now, and not before anything else that happened to it (two processes told)."""
+        happened = (
+            self.sent_ns,
+            self.ringing_ns,
+            self.answered_ns,
+            self.verdict_ns,
+            self.bridge_began_ns,
+            self.abandoned_ns,
+        )
+        return max(self.ended_ns, *happened) if self.ended_ns else now_ns
 
     def next_state(self, cue: Cue) -> AttemptState | Cell:
         """Look the cell up; changes nothing."""

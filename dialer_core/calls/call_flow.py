@@ -133,8 +133,12 @@ class CallFlow:
             self._open(attempt)
 
     def _open(self, attempt: Attempt) -> None:
-        if attempt.state is S.COMMITTED:  # not released while it waited
+        if attempt.state is not S.COMMITTED:
+            return  # released while it waited
+        if self._media.attached:
             self._media.send(OpenLeg(leg_id=attempt.leg_id, kind=LegKind.CUSTOMER))
+        else:
+            self.release(attempt, Outcome.CANCELLED)
 
     def release(self, attempt: Attempt, outcome: Outcome) -> None:
         """End an attempt; `outcome` is stored unless what has happened says otherwise (a talk stays `connected`)."""
@@ -197,6 +201,7 @@ class CallFlow:
             case LegEnded():
                 attempt.crossed = event.crossed
                 if not self._placed_elsewhere(attempt, event):
+                    attempt.ended_ns = event.at_ns
                     self._end(attempt, event.code, event.q850, event.by, event.retry_after_s)
             case _:
                 pass
@@ -217,19 +222,31 @@ class CallFlow:
             a for a in self._machine.attempts.values() if a.worker == worker and a.state is not S.COMMITTED
         ]
         for attempt in lost:
-            if attempt.dialog is not None:
-                self.on_orphan(attempt.dialog)
-            attempt.release_outcome = attempt.release_outcome or Outcome.INTERRUPTED
-            self._end(attempt, 0, 0, EndedBy.WORKER)
+            self.leg_lost(attempt)
         return len(lost)
 
-    def on_media_lost(self) -> int:
-        """The media plane died: nobody hears anything, so every attempt is ended; returns how many."""
-        lost = list(self._machine.attempts.values())
+    def leg_lost(self, attempt: Attempt) -> None:
+        """The worker that held its leg is dead: somebody else ends the dialog, and the attempt is over.
+
+        One that was being ended already ends as was decided.
+        """
+        if attempt.dialog is not None:
+            self.on_orphan(attempt.dialog)
+        attempt.cut_off = attempt.state is not S.RELEASING
+        attempt.release_outcome = attempt.release_outcome or Outcome.INTERRUPTED
+        self._end(attempt, 0, 0, EndedBy.WORKER)
+
+    def cut_off(self, attempt: Attempt) -> None:
+        """There is no sound for it any more: end it."""
+        attempt.cut_off = attempt.state is not S.RELEASING
+        self.release(attempt, Outcome.INTERRUPTED)
+
+    def on_media_lost(self) -> None:
+        """The media plane died. What has no leg yet is not dialed; all others wait for the next one."""
         self._closing.clear()
-        for attempt in lost:
-            self.release(attempt, Outcome.INTERRUPTED)
-        return len(lost)
+        for attempt in list(self._machine.attempts.values()):
+            if attempt.state is S.COMMITTED:
+                self.release(attempt, Outcome.CANCELLED)
 
     def on_media(self, event: MediaEvent) -> None:
         """Take one event of the media plane about a customer's leg."""
@@ -237,6 +254,9 @@ class CallFlow:
             if event.leg_id in self._closing or event.kind is LegKind.AGENT:
                 self._closing.discard(event.leg_id)
                 self._records.leg_statistics(event.leg_id, event.statistics)
+            elif (silenced := self._machine.by_leg.get(event.leg_id)) is not None:
+                log.error("leg_closed_unasked", attempt_id=silenced.id, leg_id=event.leg_id)
+                self.cut_off(silenced)
             return
         leg_id: LegId | None = getattr(event, "leg_id", None)
         attempt = self._machine.by_leg.get(leg_id) if leg_id else None
@@ -267,7 +287,9 @@ class CallFlow:
 
     def _opened(self, attempt: Attempt, event: LegOpened) -> None:
         if attempt.state is not S.COMMITTED:
-            self._machine.late += 1
+            if not event.port:  # its port was taken while there was no media plane
+                log.error("leg_not_reopened", attempt_id=attempt.id, error=event.error)
+                self.cut_off(attempt)
             return
         if not event.port:
             log.error("no_rtp_port", attempt_id=attempt.id, error=event.error)

@@ -7,6 +7,7 @@ another trunk. The rules behind each are their owners' (`outcome.py`, `campaigns
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import Callable
 
 import structlog
@@ -29,11 +30,16 @@ log = structlog.get_logger(__name__)
 
 
 def outcome_of(attempt: Attempt, code: int, q850: int, by: EndedBy) -> Outcome:
-    """Return the one outcome of an attempt whose leg has ended."""
-    if attempt.bridged_ns:
-        return Outcome.CONNECTED
+    """Return the one outcome of an attempt whose leg has ended.
+
+    One that a process of ours took along is `interrupted`, a talk too: `talk_ms` says that there was one. An abandoned call stays one.
+    """
     if attempt.abandoned:
         return Outcome.ABANDONED
+    if attempt.cut_off:
+        return Outcome.INTERRUPTED
+    if attempt.bridged_ns:
+        return Outcome.CONNECTED
     if attempt.release_outcome is not None:
         return attempt.release_outcome
     if attempt.answered_ns:
@@ -76,10 +82,12 @@ class Ending:
         """Store the outcome and what follows from it in one unit. Where that cannot be stored, the outcome alone is: no attempt stays alive (I2)."""
         campaign = self._campaigns[attempt.campaign_id]
         now_ns, now_utc = self._runtime.clock.mono_ns(), self._runtime.clock.utc()
+        end_ns = attempt.end_ns(now_ns)
+        end_utc = now_utc - dt.timedelta(microseconds=(now_ns - end_ns) // 1000)
         talk_ms = attempt.talk_ns // 1_000_000
         events: list[Event] = [
             AttemptEnded(
-                attempt_id=attempt.id, campaign_id=attempt.campaign_id, account_id=attempt.account_id, at_mono_ns=now_ns, outcome=outcome,
+                attempt_id=attempt.id, campaign_id=attempt.campaign_id, account_id=attempt.account_id, at_mono_ns=end_ns, outcome=outcome,
                 sip_code=code, q850=q850, ended_by=by, talk_ms=talk_ms, agent_id=attempt.last_agent_id, crossed=attempt.crossed,
             )
         ]  # fmt: skip
@@ -109,11 +117,11 @@ class Ending:
 
         def end(tx: Tx) -> None:
             attempt_rows.end(
-                tx, attempt_id, outcome=outcome, sip_code=code, q850=q850, ended_by=by, at_utc=now_utc, at_mono_ns=now_ns,
+                tx, attempt_id, outcome=outcome, sip_code=code, q850=q850, ended_by=by, at_utc=end_utc, at_mono_ns=end_ns,
                 live_answer=live, abandoned=abandoned,
             )  # fmt: skip
             if placed:
-                leg_rows.end(tx, leg_id, at_utc=now_utc, sip_code=code)
+                leg_rows.end(tx, leg_id, at_utc=end_utc, sip_code=code)
 
         def write(tx: Tx) -> hopper.ClaimedAttempt | None:
             end(tx)

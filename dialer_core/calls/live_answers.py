@@ -39,7 +39,15 @@ from dialer_core.ipc.messages import (
 )
 from dialer_core.lines import MediaPort, WorkerPool
 from dialer_core.runtime import Runtime
-from dialer_core.vocabulary import LIVE_VERDICTS, AttemptState, CampaignId, DetectionMode, Outcome, Verdict
+from dialer_core.vocabulary import (
+    LIVE_VERDICTS,
+    AgentState,
+    AttemptState,
+    CampaignId,
+    DetectionMode,
+    Outcome,
+    Verdict,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -93,6 +101,8 @@ class LiveAnswers:
 
     def serve_waiting(self) -> None:
         """Give waiting people to agents: those with the least time left first, each to the agent idle longest."""
+        if not self._media.attached:
+            return
         waiting = sorted(
             (a for a in self._machine.attempts.values() if a.state is S.WAITING),
             key=lambda a: a.wait_until_ns,
@@ -111,15 +121,15 @@ class LiveAnswers:
         ):
             self._machine.feed(attempt, Cue.AGENT_LOST)
 
-    def listen(self, attempt: Attempt, *, early: bool) -> None:
-        """Have the media plane's detector listen, unless the campaign's mode is off."""
+    def listen(self, attempt: Attempt, *, early: bool, limit_s: float = 0.0) -> None:
+        """Have the media plane's detector listen, unless the campaign's mode is off; `limit_s` 0 is the mode's own limit."""
         campaign = self._campaigns[attempt.campaign_id]
         mode, machines = campaign.settings.detection, campaign.settings.machines
         if mode is DetectionMode.OFF:
             return
         self._media.send(
             Listen(
-                leg_id=attempt.leg_id, mode=mode, early=early, agent_wait_s=campaign.agent_wait_s,
+                leg_id=attempt.leg_id, mode=mode, early=early, agent_wait_s=campaign.agent_wait_s, limit_s=limit_s,
                 fallback_prompt=campaign.settings.abandonment_prompt, cost_lost_person=machines.cost_lost_person or 0.0,
                 cost_passed_machine=machines.cost_passed_machine or 0.0, cost_delay_s=machines.cost_delay_s or 0.0,
                 tell_quiet=bool(campaign.message),
@@ -210,8 +220,18 @@ class LiveAnswers:
             )
         self._records.change(attempt, None, live_answer=True)
         agent = self._roster.longest_idle(attempt.campaign_id)
-        if agent is not None:
+        if agent is not None and self._media.attached:
             self._reserve(attempt, agent)
+
+    def resume_bridge(self, attempt: Attempt, agent: Agent, at_ns: int) -> None:
+        """Take over a bridge that a former engine asked for and did not write down."""
+        if agent.state is AgentState.READY:
+            self._roster.apply(agent, AgentCue.RESERVE, attempt=attempt.id, campaign=attempt.campaign_id)
+        mine = agent.state is AgentState.RESERVED and agent.attempt_id == attempt.id
+        if not mine or agent.leg_id is None or not self._machine.feed(attempt, Cue.AGENT_RESERVED):
+            return
+        attempt.agent_id = agent.id
+        self.bridged(attempt, LegsBridged(at_ns=at_ns, leg_id=attempt.leg_id, agent_leg_id=agent.leg_id))
 
     def _reserve(self, attempt: Attempt, agent: Agent) -> None:
         """Give this person to this agent. Nothing here waits for the store."""
@@ -249,7 +269,11 @@ class LiveAnswers:
         log.warning("bridge_refused", attempt_id=attempt.id, leg_id=event.leg_id, reason=event.reason)
         if not self._is_of_now(attempt, event):
             return
-        if event.reason != "fallback" and attempt.agent_id is not None and attempt.state is S.BRIDGING:
+        if (
+            event.reason != "fallback"
+            and attempt.agent_id is not None
+            and attempt.state in (S.BRIDGING, S.BRIDGED)
+        ):
             self.on_bad_agent_leg(
                 self._roster[attempt.agent_id]
             )  # comes back as AGENT_LOST, so that nobody is offered that leg again
@@ -273,7 +297,7 @@ class LiveAnswers:
         self._media.send(Unbridge(leg_id=attempt.leg_id))
         if before is S.BRIDGED:
             now_ns = self._runtime.clock.mono_ns()
-            attempt.talk_ns += max(0, now_ns - attempt.bridge_began_ns)
+            attempt.talk_ns += max(0, attempt.end_ns(now_ns) - attempt.bridge_began_ns)
             if cue is Cue.AGENT_LOST:
                 self._runtime.journal.append(event_of(AttemptUnbridged, attempt, now_ns, agent_id=agent_id))
         if cue is not Cue.AGENT_LOST:  # a lost agent's state is changed by whoever saw the loss

@@ -62,6 +62,12 @@ class AttemptMachine:
         self.by_leg[attempt.leg_id] = attempt
         self._watch(attempt)
 
+    def adopt(self, attempt: Attempt) -> None:
+        """Take in an attempt that a former engine began: its state's limit runs from `entered_ns`."""
+        self.attempts[attempt.id] = attempt
+        self.by_leg[attempt.leg_id] = attempt
+        self._watch(attempt)
+
     def remove(self, attempt: Attempt) -> None:
         """Let an ended attempt go."""
         del self.attempts[attempt.id]
@@ -118,7 +124,8 @@ class AttemptMachine:
             limit_s = STATE_LIMIT_S.get(attempt.state, campaign.settings.ring_limit_s + RING_MARGIN_S)
         else:
             limit_s = STATE_LIMIT_S[attempt.state]
-        self._overdue[attempt.id] = self._runtime.later(limit_s, lambda: self._overstayed(attempt))
+        spent_s = (self._runtime.clock.mono_ns() - attempt.entered_ns) / 1e9
+        self._overdue[attempt.id] = self._runtime.later(limit_s - spent_s, lambda: self._overstayed(attempt))
 
     def _overstayed(self, attempt: Attempt) -> None:
         self.feed(attempt, Cue.OVERDUE)

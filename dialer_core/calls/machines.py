@@ -18,7 +18,7 @@ from dialer_core.calls.outcome import outcome_of_verdict
 from dialer_core.calls.records import CallRecords
 from dialer_core.campaigns.run import CampaignRun
 from dialer_core.events import AttemptMessageStarted, AttemptSampled, AttemptScreened
-from dialer_core.ipc.messages import LegBeep, LegQuiet, LegVerdict, Play, PromptFinished
+from dialer_core.ipc.messages import LegBeep, LegQuiet, LegVerdict, MediaLegSnapshot, Play, PromptFinished
 from dialer_core.lines import MediaPort
 from dialer_core.runtime import Runtime
 from dialer_core.store import detection_samples
@@ -146,6 +146,18 @@ class Machines:
         self._media.send(Play(leg_id=attempt.leg_id, prompts=(prompt,), play_id=MESSAGE_PLAY_ID))
         told = event_of(AttemptMessageStarted, attempt, at_ns, after=after, prompt=prompt)
         self._records.change(attempt, told)
+
+    def go_on(self, attempt: Attempt, leg: MediaLegSnapshot | None) -> None:
+        """Go on with a message under a new engine, or with a new media plane (`leg` None): a message cut in two is none."""
+        if leg is None:
+            self._release(attempt, Outcome.MACHINE)
+        elif leg.play_id == MESSAGE_PLAY_ID:
+            attempt.message_ns = attempt.message_ns or self._runtime.clock.mono_ns()
+            if not leg.playing:
+                self._release(attempt, Outcome.MESSAGE_LEFT)
+        elif not attempt.message_ns:
+            wait_s = self._campaigns[attempt.campaign_id].settings.machines.message_wait_s
+            self._runtime.later(wait_s, lambda: self._waited(attempt))
 
     def _waited(self, attempt: Attempt) -> None:
         """Neither beep nor quiet in time: a greeting without an end, or music."""

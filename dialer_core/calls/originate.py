@@ -8,9 +8,9 @@ from __future__ import annotations
 import structlog
 
 from dialer_core.calls.attempt import Attempt
+from dialer_core.calls.trunk_watch import TrunkWatch, proxy_uri, sip_place
 from dialer_core.calls.trunks import Trunks
 from dialer_core.campaigns.run import CampaignRun
-from dialer_core.events import TrunkStateChanged
 from dialer_core.ipc.messages import Place, SipIdentity
 from dialer_core.lines import MediaLink, WorkerPool
 from dialer_core.runtime import Runtime
@@ -46,6 +46,7 @@ class Originator:
         passwords: dict[TrunkId, str],
         sip_host: str,
         media: MediaLink,
+        watch: TrunkWatch,
     ) -> None:
         self._runtime = runtime
         self._campaigns = campaigns
@@ -54,6 +55,7 @@ class Originator:
         self._passwords = passwords
         self._sip_host = sip_host
         self._media = media
+        self._watch = watch
         self._media_host = ""
 
     def place(self, attempt: Attempt, *, media_host: str = "") -> None:
@@ -75,6 +77,7 @@ class Originator:
             Place(
                 leg_id=attempt.leg_id,
                 kind=LegKind.CUSTOMER,
+                owner=attempt.id,
                 to_uri=request_uri(trunk, attempt.number),
                 identity=SipIdentity(
                     from_uri=f"sip:{_dialed(trunk, caller_id) if caller_id else 'anonymous'}@{domain}",
@@ -95,14 +98,11 @@ class Originator:
 
     def trunk_alive(self, attempt: Attempt) -> None:
         """The trunk has answered something."""
-        if self._trunks.note_alive(attempt.trunk):
-            self._tell(attempt.trunk)
+        self._watch.alive(attempt.trunk)
 
     def trunk_accepted(self, attempt: Attempt) -> None:
         """The trunk has taken the call on."""
-        self.trunk_alive(attempt)
-        if self._trunks.note_accepted(attempt.trunk):
-            self._tell(attempt.trunk)
+        self._watch.accepted(attempt.trunk)
 
     def note_ending(
         self, attempt: Attempt, outcome: Outcome, by: EndedBy, code: int, retry_after_s: float = 0.0
@@ -115,25 +115,11 @@ class Originator:
         if by is EndedBy.FAR:
             self.trunk_alive(attempt)
             if outcome is Outcome.CONGESTION and 500 <= code < 600 and not attempt.ringing_ns:
-                if self._trunks.note_refused(attempt.trunk, self._runtime.clock.mono_ns(), retry_after_s):
-                    self._tell(attempt.trunk)
+                self._watch.refused(attempt.trunk, retry_after_s)
             else:
-                self.trunk_accepted(attempt)
-        elif (
-            by in (EndedBy.LIMIT, EndedBy.WORKER)
-            and outcome is Outcome.TRUNK_FAILED
-            and self._trunks.note_silent(attempt.trunk, probe=False)
-        ):
-            self._tell(attempt.trunk)
-
-    def _tell(self, name: TrunkId) -> None:
-        trunk = self._trunks[name]
-        log.warning("trunk_state_changed", trunk=name, state=trunk.state, reason=trunk.reason)
-        self._runtime.journal.append(
-            TrunkStateChanged(
-                trunk=name, state=trunk.state, reason=trunk.reason, at_mono_ns=self._runtime.clock.mono_ns()
-            )
-        )
+                self._watch.accepted(attempt.trunk)
+        elif by in (EndedBy.LIMIT, EndedBy.WORKER) and outcome is Outcome.TRUNK_FAILED:
+            self._watch.silent(attempt.trunk, probe=False)
 
 
 def _dialed(trunk: TrunkSettings, number: str) -> str:
@@ -148,19 +134,4 @@ def request_uri(trunk: TrunkSettings, number: str) -> str:
     >>> request_uri(TrunkSettings(host="192.0.2.1", number_format="plain", prefix="99"), "+525512345678")
     'sip:99525512345678@192.0.2.1:5060'
     """
-    return f"sip:{trunk.prefix}{_dialed(trunk, number)}@{_place(trunk)}"
-
-
-def probe_uri(trunk: TrunkSettings) -> str:
-    """Return where OPTIONS to a trunk goes."""
-    return f"sip:{_place(trunk)}"
-
-
-def proxy_uri(trunk: TrunkSettings) -> str:
-    """Return the trunk's outbound proxy as a loose route; empty where it has none."""
-    return f"sip:{trunk.proxy};lr" if trunk.proxy else ""
-
-
-def _place(trunk: TrunkSettings) -> str:
-    transport = "" if trunk.transport == "udp" else f";transport={trunk.transport}"
-    return f"{trunk.host}:{trunk.port}{transport}"
+    return f"sip:{trunk.prefix}{_dialed(trunk, number)}@{sip_place(trunk)}"

@@ -88,6 +88,10 @@ class Trunk:
         self._tokens.append(at_ns)
         return at_ns
 
+    def resume(self, sent_ns: int) -> None:
+        """Count an INVITE that a former engine sent."""
+        bisect.insort(self._tokens, sent_ns)
+
     def give_back(self) -> None:
         """Return a line."""
         self.lines_used -= 1

@@ -245,7 +245,7 @@ class MediaHealth(SourcedEvent, frozen=True, kw_only=True, tag="media_health"):
 
 
 class MediaLegSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """One leg in a `MediaState`."""
+    """One leg in a `MediaState`. Times are 0 where it has not come to that."""
 
     leg_id: LegId
     kind: LegKind
@@ -253,15 +253,27 @@ class MediaLegSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     connected: ConnectLeg | None = None
     bridged_to: LegId | None = None
+    bridged_ns: int = 0
+    """When the bridge that stands, or stood last, was made."""
     listening: bool = False
-    fallback: bool = False
+    wait_until_ns: int = 0
+    """It waits for an agent until then."""
+    fallback_ns: int = 0
+    """When the fallback prompt began."""
+    play_id: str = ""
+    """Of the prompt begun last that has one; the fallback prompt's is `fallback`."""
+    playing: bool = False
+    """A prompt is still to be heard."""
     verdict: LegVerdict | None = None
+    rtp_lost: bool = False
 
 
 class MediaState(SourcedEvent, frozen=True, kw_only=True, tag="media_state"):
     """Answer to `DumpState`."""
 
     legs: tuple[MediaLegSnapshot, ...]
+    recent_ends: tuple[MediaLegSnapshot, ...] = ()
+    """Customers' legs closed last, as they were: what was heard of them may have been on its way to an engine that died."""
 
 
 MediaEvent = (

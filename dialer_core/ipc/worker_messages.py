@@ -29,6 +29,8 @@ class Place(Message, frozen=True, kw_only=True, tag="place"):
 
     leg_id: LegId
     kind: LegKind
+    owner: str = ""
+    """The attempt's or the agent's id: what a later engine joins the leg to its journal by."""
     to_uri: str
     identity: SipIdentity
     media_host: str
@@ -187,23 +189,33 @@ class WorkerHealth(SourcedEvent, frozen=True, kw_only=True, tag="worker_health")
 
 
 class LegSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """One leg in a `WorkerState`."""
+    """One leg in a `WorkerState`: everything that was told of it, so that an engine which heard none of it knows as much."""
 
     leg_id: LegId
     kind: LegKind
+    owner: str
+    """As in its `Place`."""
     call_id: str
     state: str
-    """`calling`, `early`, `confirmed` or `releasing`."""
+    """`calling`, `early`, `confirmed`, `releasing` or `ended`."""
+    media_port: int = 0
+    sent_ns: int = 0
+    ringing_ns: int = 0
+    ringing_code: int = 0
+    early_sdp: bool = False
+    answered_ns: int = 0
     negotiated: LegNegotiated | None = None
     dialog: Dialog | None = None
+    ended: LegEnded | None = None
+    """How it ended, for one of `recent_ends`."""
 
 
 class WorkerState(SourcedEvent, frozen=True, kw_only=True, tag="worker_state"):
     """Answer to `DumpState`."""
 
     legs: tuple[LegSnapshot, ...]
-    recent_ends: tuple[LegEnded, ...] = ()
-    """The last legs that ended, as told: what was on its way to an engine that died."""
+    recent_ends: tuple[LegSnapshot, ...] = ()
+    """The last legs that ended: what happened while no engine was there, or was on its way to one that died."""
 
 
 WorkerEvent = (

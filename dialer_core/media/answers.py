@@ -140,6 +140,7 @@ class Answers:
     def _fall_back(self, leg: Leg, now_ns: int) -> None:
         if not self._advance(leg, WaitEvent.DEADLINE):
             return
+        leg.waiting.fallback_ns = now_ns
         self._playback.cut(leg, now_ns)
         self._emit(FallbackStarted(at_ns=now_ns, leg_id=leg.leg_id))
         prompt = leg.waiting.fallback_prompt

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import select
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -53,6 +54,8 @@ RTP_LOST_NS: Final = 2_000_000_000
 """A far end that should send and has sent nothing for so long is reported."""
 REPORT_INTERVAL_NS: Final = 5_000_000_000
 """RTCP's mean interval; each is drawn from half to one and a half of it (RFC 3550, 6.3.1)."""
+_RECENT_ENDS: Final = 256
+"""Customers' legs that are told to a new engine after they were closed."""
 _DATAGRAM_BYTES: Final = 2048
 _CNAME: Final = "media@marcador"
 
@@ -92,6 +95,7 @@ class Exchange:
         self._emit = emit
         self._clock = clock
         self._legs: dict[LegId, Leg] = {}
+        self._recent_ends: deque[MediaLegSnapshot] = deque(maxlen=_RECENT_ENDS)
         self._rtp: dict[int, Leg] = {}
         self._rtcp: dict[int, Leg] = {}
         self._playback = Playback(prompts, emit)
@@ -257,6 +261,7 @@ class Exchange:
             self._playback.cut(agent, now_ns)
             leg.join(agent)
             agent.join(leg)
+            leg.bridged_ns = agent.bridged_ns = now_ns
             if command.connect_tone:
                 self._playback.begin(agent, (command.connect_tone,), None, now_ns)
             if leg.expected_since_ns is not None:
@@ -289,21 +294,27 @@ class Exchange:
             self._remove(leg, now_ns)
 
     def _dump(self, _command: DumpState, now_ns: int) -> None:
-        legs = tuple(
-            MediaLegSnapshot(
-                leg_id=leg.leg_id,
-                kind=leg.kind,
-                host=self._advertise,
-                port=leg.sockets.port,
-                connected=leg.connected,
-                bridged_to=leg.partner.leg_id if leg.partner is not None else None,
-                listening=self._answers.hears(leg),
-                fallback=leg.waiting.state is WaitState.FALLBACK,
-                verdict=leg.verdict,
-            )
-            for leg in self._legs.values()
+        legs = tuple(self._snapshot(leg) for leg in self._legs.values())
+        self._emit(MediaState(at_ns=now_ns, legs=legs, recent_ends=tuple(self._recent_ends)))
+
+    def _snapshot(self, leg: Leg) -> MediaLegSnapshot:
+        waiting = leg.waiting
+        return MediaLegSnapshot(
+            leg_id=leg.leg_id,
+            kind=leg.kind,
+            host=self._advertise,
+            port=leg.sockets.port,
+            connected=leg.connected,
+            bridged_to=leg.partner.leg_id if leg.partner is not None else None,
+            bridged_ns=leg.bridged_ns,
+            listening=self._answers.hears(leg),
+            wait_until_ns=waiting.deadline_ns or 0,
+            fallback_ns=waiting.fallback_ns,
+            play_id=leg.play_id,
+            playing=leg.player is not None,
+            verdict=leg.verdict,
+            rtp_lost=leg.rtp_lost,
         )
-        self._emit(MediaState(at_ns=now_ns, legs=legs))
 
     # --- what follows --------------------------------------------------------------------------------------------------
 
@@ -318,6 +329,8 @@ class Exchange:
                 self._answers.parted(one)
 
     def _remove(self, leg: Leg, now_ns: int) -> None:
+        if leg.kind is LegKind.CUSTOMER:
+            self._recent_ends.append(self._snapshot(leg))
         self._separate(leg, now_ns)
         self._playback.cut(leg, now_ns)
         self._answers.forget(leg)

@@ -63,6 +63,7 @@ class Leg:
         "_rtp",
         "_sending",
         "_unusable",
+        "bridged_ns",
         "codec",
         "connected",
         "ear",
@@ -72,6 +73,7 @@ class Leg:
         "leg_id",
         "next_report_ns",
         "partner",
+        "play_id",
         "player",
         "relay",
         "rtp_lost",
@@ -96,6 +98,9 @@ class Leg:
         self.waiting = Waiting()
         self.player: Player | None = None
         self.partner: Leg | None = None
+        self.bridged_ns = 0
+        self.play_id = ""
+        """Of the last prompt that has one."""
         self.relay: Relay | None = None
         """Numbers the partner's packets into our stream; set exactly while bridged."""
         self.ear: Ear | None = None
@@ -274,6 +279,7 @@ class Leg:
         cut, self.player = self.player, player
         if player is not None:
             self.stream.marker = True
+            self.play_id = player.play_id or self.play_id
         return cut
 
     def join(self, partner: Leg) -> None:

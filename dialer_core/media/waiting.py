@@ -67,12 +67,14 @@ TABLE: Final[dict[WaitState, dict[WaitEvent, WaitState | str]]] = {
 class Waiting:
     """One leg's place in the race. `deadline_ns` is set exactly while WAITING."""
 
-    __slots__ = ("deadline_ns", "fallback_prompt", "state")
+    __slots__ = ("deadline_ns", "fallback_ns", "fallback_prompt", "state")
 
     def __init__(self) -> None:
         self.state = WaitState.QUIET
         self.deadline_ns: int | None = None
         self.fallback_prompt = ""
+        self.fallback_ns = 0
+        """When the message began."""
 
     def apply(self, event: WaitEvent, deadline_ns: int | None = None) -> bool:
         """Move by the table; return whether the event took effect. LIVE and AWAIT bring the deadline.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from dialer_core.ipc.messages import Dialog, LegNegotiated, LegSnapshot, Place
+from dialer_core.ipc.messages import Dialog, LegEnded, LegNegotiated, LegSnapshot, Place
 from dialer_core.vocabulary import EndedBy
 
 RELEASE_LIMIT_S = 2.0
@@ -131,6 +131,11 @@ class Leg:
     sent_ns: int
     phase: Phase = Phase.CALLING
     call_id: str = ""
+    left_ns: int = 0
+    """When its INVITE was on the wire."""
+    ringing_ns: int = 0
+    ringing_code: int = 0
+    early_sdp: bool = False
     progressed: bool = False
     attended: bool = False
     answered_ns: int = 0
@@ -170,15 +175,23 @@ class Leg:
             limits.append((self.released_ns + _ns(RELEASE_LIMIT_S), Signal.RELEASE_LIMIT))
         return min(limits, default=None)
 
-    def snapshot(self) -> LegSnapshot:
+    def snapshot(self, ended: LegEnded | None = None) -> LegSnapshot:
         """Return the leg as `DumpState` shows it."""
         return LegSnapshot(
             leg_id=self.order.leg_id,
             kind=self.order.kind,
+            owner=self.order.owner,
             call_id=self.call_id,
             state=self.phase.value,
+            media_port=self.order.media_port,
+            sent_ns=self.left_ns,
+            ringing_ns=self.ringing_ns,
+            ringing_code=self.ringing_code,
+            early_sdp=self.early_sdp,
+            answered_ns=self.answered_ns,
             negotiated=self.negotiated,
             dialog=self.dialog,
+            ended=ended,
         )
 
 

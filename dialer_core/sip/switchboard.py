@@ -19,6 +19,7 @@ from dialer_core.ipc.messages import (
     LegNegotiated,
     LegProvisional,
     LegSent,
+    LegSnapshot,
     Place,
     SourcedEvent,
     WorkerState,
@@ -49,7 +50,8 @@ LIMIT_CODES = {
     Signal.UNATTENDED_LIMIT: 200,
 }
 """The code with which a leg ends at each of its limits."""
-_RECENT_ENDS = 64
+_RECENT_ENDS = 256
+"""Legs that ended are told again to a new engine: more than end in the seconds in which there is none."""
 
 
 class Switchboard:
@@ -68,7 +70,7 @@ class Switchboard:
         self._send = send
         self._legs: dict[LegId, Leg] = {}
         self._calls: dict[LegId, CallHandle] = {}
-        self._recent_ends: deque[LegEnded] = deque(maxlen=_RECENT_ENDS)
+        self._recent_ends: deque[LegSnapshot] = deque(maxlen=_RECENT_ENDS)
 
     @property
     def empty(self) -> bool:
@@ -192,11 +194,13 @@ class Switchboard:
         leg_id, at_ns = leg.order.leg_id, notice.at_ns
         match notice:
             case Sent():
-                leg.call_id = notice.call_id
+                leg.call_id, leg.left_ns = notice.call_id, at_ns
                 self._send(LegSent(at_ns=at_ns, leg_id=leg_id, call_id=notice.call_id))
             case Provisional():
                 signal = Signal.PROGRESS if notice.code == 100 else Signal.RINGING
                 if leg.apply(signal, at_ns) and signal is Signal.RINGING:
+                    leg.ringing_ns, leg.ringing_code = leg.ringing_ns or at_ns, notice.code
+                    leg.early_sdp = leg.early_sdp or notice.early_sdp
                     event = LegProvisional(
                         at_ns=at_ns, leg_id=leg_id, code=notice.code, early_sdp=notice.early_sdp
                     )
@@ -260,7 +264,7 @@ class Switchboard:
         invite_sent: bool = True,
         crossed: bool = False,
     ) -> None:
-        self._legs.pop(leg_id, None)
+        leg = self._legs.pop(leg_id, None)
         ended = LegEnded(
             at_ns=time.monotonic_ns(),
             leg_id=leg_id,
@@ -272,5 +276,6 @@ class Switchboard:
             invite_sent=invite_sent,
             crossed=crossed,
         )
-        self._recent_ends.append(ended)
+        if leg is not None:
+            self._recent_ends.append(leg.snapshot(ended))
         self._send(ended)

@@ -8,14 +8,14 @@ emits `agent.state_changed`.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+import msgspec
 from sqlalchemy import Row, Table, bindparam, false, insert, null, select, true, update
 
-from dialer_core.events import AgentStateChanged
+from dialer_core.events import AgentStateChanged, StoredEvent
 from dialer_core.settings import AgentSettings
-from dialer_core.store import events
 from dialer_core.store.models import Agent, AgentInterval
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AgentId, AgentState, AttemptId, new_id
@@ -30,6 +30,23 @@ _CLOSE = (
     .where(_TABLE.c.id == bindparam("key"))
     .values(to_utc=bindparam("to_utc"), to_mono_ns=bindparam("to_mono_ns"))
 )
+_REMEMBER = (
+    update(_TABLE)
+    .where(_TABLE.c.agent_id == bindparam("key"), _TABLE.c.to_utc.is_(null()))
+    .values(
+        wants_ready=bindparam("wants_ready"),
+        after_call=bindparam("after_call"),
+        after_reason=bindparam("after_reason"),
+    )
+)
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent asked for and has not got yet: a new engine must know it too."""
+
+    wants_ready: bool = False
+    after_call: str | None = None
+    after_reason: str | None = None
 
 
 def sync(tx: Tx, agents: Mapping[AgentId, AgentSettings]) -> None:
@@ -62,6 +79,7 @@ def change_state(
     at_utc: dt.datetime,
     at_mono_ns: int,
     boot_id: str,
+    intent: Intent,
 ) -> None:
     """Close the agent's open interval, if there is one, and open the next at the very same instant.
 
@@ -82,8 +100,14 @@ def change_state(
             "boot_id": boot_id,
             "from_utc": at_utc,
             "from_mono_ns": at_mono_ns,
+            **msgspec.structs.asdict(intent),
         },
     )
+
+
+def remember(tx: Tx, agent_id: AgentId, intent: Intent) -> None:
+    """Keep what an agent asked for, without a change of state. Harmless when they are logged out."""
+    tx.execute(_REMEMBER, {"key": agent_id, **msgspec.structs.asdict(intent)})
 
 
 def close_session(tx: Tx, agent_id: AgentId, *, at_utc: dt.datetime, at_mono_ns: int, boot_id: str) -> None:
@@ -91,14 +115,14 @@ def close_session(tx: Tx, agent_id: AgentId, *, at_utc: dt.datetime, at_mono_ns:
     _close_open(tx, agent_id, at_utc, at_mono_ns, boot_id)
 
 
-def close_all_open(tx: Tx, node: str) -> list[AgentId]:
-    """Close what a crashed engine left open, at the last time known: its last event, or the later beginning.
+def close_left_open(tx: Tx, agent_ids: Collection[AgentId], last: StoredEvent | None) -> None:
+    """Close what a crashed engine left open for these agents, at the last time known: its last event, or the later beginning.
 
-    Emits `agent.state_changed` to `logged_out` for each, and returns the agents.
+    Emits `agent.state_changed` to `logged_out` for each.
     """
-    last = events.last(tx, node, "engine")
-    closed = []
     for row in tx.execute(_OPEN.order_by(_TABLE.c.agent_id)).all():
+        if row.agent_id not in agent_ids:
+            continue
         to_utc, to_mono_ns = row.from_utc, row.from_mono_ns
         if last is not None:
             to_utc = max(to_utc, dt.datetime.fromisoformat(last.at_utc))
@@ -109,8 +133,6 @@ def close_all_open(tx: Tx, node: str) -> list[AgentId]:
                 agent_id=AgentId(row.agent_id), state=AgentState.LOGGED_OUT.value, reason="engine_restarted"
             )
         )
-        closed.append(AgentId(row.agent_id))
-    return closed
 
 
 def open_intervals(tx: Tx) -> list[AgentInterval]:

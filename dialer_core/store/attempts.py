@@ -8,6 +8,7 @@ outcome.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -170,15 +171,16 @@ def live(tx: Tx, node: str | None = None) -> list[Attempt]:
     return [_record(row) for row in tx.execute(query)]
 
 
-def interrupt_all(tx: Tx, node: str, *, at_utc: dt.datetime, at_mono_ns: int, boot_id: str) -> list[Attempt]:
-    """End every live attempt of a node as `interrupted`, with its event, and return them as they are now.
+def interrupt(
+    tx: Tx, attempts: Iterable[Attempt], *, at_utc: dt.datetime, at_mono_ns: int, boot_id: str
+) -> None:
+    """End live attempts as `interrupted`, with their events; the records given say so afterwards too.
 
-    For an engine that starts and finds what a former one left. What was begun in another boot gets no
+    For an engine that starts and finds what nobody can go on with. What was begun in another boot gets no
     monotonic end: times of two boots are never compared. Recycling and settling their contacts is the
     caller's.
     """
-    interrupted = live(tx, node)
-    for attempt in interrupted:
+    for attempt in attempts:
         ended_mono_ns = at_mono_ns if attempt.boot_id == boot_id else None
         attempt_id = AttemptId(attempt.id)
         end(
@@ -212,7 +214,15 @@ def interrupt_all(tx: Tx, node: str, *, at_utc: dt.datetime, at_mono_ns: int, bo
             ended_mono_ns,
             EndedBy.WORKER.value,
         )
-    return interrupted
+
+
+def sent_since(tx: Tx, node: str, boot_id: str, since_mono_ns: int) -> list[tuple[TrunkId, int]]:
+    """Return trunk and time of every INVITE of a node since then: what its trunks' rate still has to count."""
+    query = select(_TABLE.c.trunk, _TABLE.c.sent_mono_ns).where(
+        _TABLE.c.node == node, _TABLE.c.boot_id == boot_id, _TABLE.c.sent_mono_ns >= since_mono_ns,
+        _TABLE.c.committed_at_utc >= tx.utc() - dt.timedelta(minutes=5),
+    )  # fmt: skip
+    return [(TrunkId(row.trunk), row.sent_mono_ns) for row in tx.execute(query)]
 
 
 def count_by_outcome(tx: Tx, campaign_id: CampaignId) -> dict[Outcome, int]:

@@ -93,14 +93,6 @@ def of_attempt(tx: Tx, attempt_id: AttemptId) -> list[Leg]:
     return [_record(row) for row in tx.execute(query)]
 
 
-def end_all(tx: Tx, node: str, *, at_utc: dt.datetime) -> list[Leg]:
-    """End every live leg of a node; return them as they were: an engine that starts ends their dialogs."""
-    found = live(tx, node)
-    for leg in found:
-        end(tx, LegId(leg.id), at_utc=at_utc)
-    return found
-
-
 @lru_cache(maxsize=64)
 def _update_of(columns: frozenset[str], only_live: bool) -> Update:  # noqa: FBT001 - part of the cache's key
     if unknown := columns - set(_TABLE.c.keys()):

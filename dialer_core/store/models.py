@@ -382,6 +382,11 @@ class AgentInterval(Base):
     to_utc: Mapped[dt.datetime | None]
     from_mono_ns: Mapped[int] = mapped_column(BigInteger)
     to_mono_ns: Mapped[int | None] = mapped_column(BigInteger)
+    wants_ready: Mapped[bool | None] = mapped_column(Boolean)
+    """Is to be ready when the softphone is (back) up."""
+    after_call: Mapped[str | None] = mapped_column(String(16))
+    """`pause` or `logout`, asked for during the conversation."""
+    after_reason: Mapped[str | None] = mapped_column(String(48))
 
 
 class DetectionSample(Base):

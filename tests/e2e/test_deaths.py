@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.desk import Desk, open_desk
-from tests.e2e.scenario import RingOut
+from tests.e2e.desk import PERSON_HZ, Desk, open_desk
+from tests.e2e.scenario import Answer, Ring, RingOut, Stay
 from tests.e2e.sounds import Sounds
 from tests.polling import wait_until
 from tests.skips import requires_program
@@ -19,12 +19,17 @@ pytestmark = [pytest.mark.sip, requires_program("sipp"), requires_program("bares
 
 RINGS = 2
 """Suffix of people who never answer."""
+BRIEF = 3
+"""Suffix of people who hang up after two and a half seconds."""
 
 
 @pytest.fixture(scope="module")
 def shared_desk(tmp_path_factory: pytest.TempPathFactory, sounds: Sounds) -> Iterator[Desk]:
     """Yield the floor of this module."""
-    with open_desk(tmp_path_factory.mktemp("deaths"), sounds, agents=2, others={RINGS: (RingOut(),)}) as desk:
+    brief = (Ring(100), Answer(sounds.speaking(PERSON_HZ)), Stay(2500))
+    with open_desk(
+        tmp_path_factory.mktemp("deaths"), sounds, agents=2, others={RINGS: (RingOut(),), BRIEF: brief}
+    ) as desk:
         yield desk
 
 
@@ -51,9 +56,9 @@ def _dials_again(desk: Desk) -> None:
     desk.dialer.in_state(to, "bridged")
 
 
-def _two_talks(desk: Desk) -> list[str]:
+def _two_talks(desk: Desk, *suffixes: int) -> list[str]:
     desk.dialer.login("a0", "a1")
-    numbers = desk.call(count=2)
+    numbers = [desk.call(suffix)[0] for suffix in suffixes or (1, 1)]
     desk.dialer.until(
         lambda: [a["state"] for a in desk.dialer.get("/agents")] == ["talking"] * 2,
         15.0,
@@ -76,7 +81,7 @@ def test_a_dead_worker_takes_its_own_calls_and_no_others(desk: Desk) -> None:
     pids = _worker_pids(desk)
     os.kill(pids[first.worker], signal.SIGKILL)
     (first,) = desk.dialer.ended(numbers[0])
-    assert (first.outcome, first.ended_by) == ("connected", "worker")  # they had been talking
+    assert (first.outcome, first.ended_by) == ("interrupted", "worker")
     assert desk.dialer.attempts(numbers[1])[0].state == "bridged"
     desk.dialer.until(
         lambda: desk.carrier.story(numbers[0])[-2:] == ["> BYE", "< 200"],
@@ -121,20 +126,24 @@ def test_the_death_of_the_agents_worker_parts_and_restores(desk: Desk) -> None:
     desk.dialer.until(lambda: desk.phones["a0"].calls > calls, 20.0, "the softphone to be called again")
 
 
-def test_a_dead_engine_is_started_again_and_dials_on(desk: Desk) -> None:
-    """Its attempts end as `interrupted`, SIPp gets their BYEs, no leg is left anywhere, and the new engine dials."""
-    numbers = _two_talks(desk)
+def test_a_dead_engine_is_followed_by_one_that_goes_on(desk: Desk) -> None:
+    """Both talks go on with their agents' legs, whoever hangs up meanwhile has had a talk, and the new engine dials."""
+    numbers = _two_talks(desk, BRIEF, 1)
+    rows = {to: desk.dialer.attempts(to)[0] for to in numbers}
+    calls = {name: phone.calls for name, phone in desk.phones.items()}
     _kill(desk, "engine")
-    for to in numbers:
-        (attempt,) = desk.dialer.ended(to, timeout_s=30.0)
-        assert attempt.outcome == "interrupted"
+    (ended,) = desk.dialer.ended(numbers[0], timeout_s=20.0)
+    assert (ended.outcome, ended.ended_by) == ("connected", "far")
     (restarted,) = desk.dialer.events("engine.restarted")
-    assert restarted.data["interrupted"] == 2
+    assert (restarted.data["adopted"] + restarted.data["ended"], restarted.data["interrupted"]) == (2, 0)
     desk.dialer.until(desk.dialer.is_up, 20.0, "the API to answer again")
-    for to in numbers:
-        desk.dialer.until(
-            lambda to=to: "> BYE" in desk.carrier.story(to), 10.0, "the BYE of a call nobody knows"
-        )
+    desk.dialer.wait_agent(rows[numbers[0]].agent_id, "wrap_up", "ready")
+    assert desk.dialer.agent(rows[numbers[1]].agent_id)["state"] == "talking"
+    assert "> BYE" not in desk.carrier.story(numbers[1])
+    assert calls == {name: phone.calls for name, phone in desk.phones.items()}, "a softphone was called anew"
+    desk.dialer.post(f"/calls/{rows[numbers[1]].id}/hangup")
+    (ended,) = desk.dialer.ended(numbers[1])
+    assert (ended.outcome, ended.ended_by, ended.agent_id) == ("connected", "us", rows[numbers[1]].agent_id)
     _dials_again(desk)
 
 
@@ -149,15 +158,22 @@ def test_a_dead_host_disturbs_no_call(desk: Desk) -> None:
     assert desk.dialer.attempts(to)[0].state == "bridged"
 
 
-def test_a_dead_media_plane_ends_what_it_carried(desk: Desk) -> None:
-    """Nobody hears anything, so conversations end with a BYE; agents are called anew and dialing goes on."""
+def test_a_dead_media_plane_is_replaced_under_the_talks(desk: Desk) -> None:
+    """The legs are opened again on their ports and bridged: nobody is hung up on, no softphone is called anew, and dialing goes on."""
     numbers = _two_talks(desk)
+    calls = {name: phone.calls for name, phone in desk.phones.items()}
     _kill(desk, "media")
+    (restored,) = desk.dialer.until(
+        lambda: desk.dialer.events("media.restored"), 15.0, "the sound to come back"
+    )
+    assert restored.data["reopened"] == 4
     for to in numbers:
-        (attempt,) = desk.dialer.ended(to)
-        assert (attempt.outcome, attempt.ended_by) == ("connected", "us")
-        assert desk.carrier.story(to)[-2:] == ["> BYE", "< 200"]
-    desk.dialer.until(lambda: desk.dialer.status()["media_attached"], 15.0, "the media plane to be back")
+        assert desk.dialer.attempts(to)[0].state == "bridged"
+        assert "> BYE" not in desk.carrier.story(to)
+    assert calls == {name: phone.calls for name, phone in desk.phones.items()}
+    for to in numbers:
+        desk.dialer.post(f"/calls/{desk.dialer.attempts(to)[0].id}/hangup")
+        assert desk.dialer.ended(to)[0].outcome == "connected"
     _dials_again(desk)
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from dialer_core.ipc.messages import (
-    Attend,
     Await,
     Bridge,
     BridgeRefused,
     CloseLeg,
     ConnectLeg,
     Dialog,
+    DumpState,
     FallbackStarted,
     Hangup,
     LegAnswered,
@@ -28,9 +29,12 @@ from dialer_core.ipc.messages import (
     LegQuiet,
     LegsBridged,
     LegSent,
+    LegSnapshot,
     LegStatistics,
     LegVerdict,
     Listen,
+    MediaLegSnapshot,
+    MediaState,
     OpenLeg,
     Place,
     Play,
@@ -40,55 +44,17 @@ from dialer_core.ipc.messages import (
     Unbridge,
     VerdictRevised,
     WorkerHealth,
+    WorkerState,
 )
 from dialer_core.vocabulary import EndedBy, LegId, LegKind, Verdict, WorkerId
+from tests.engine.held import Behaviour, HeldCall, HeldSound
 
 if TYPE_CHECKING:
+    from tests.engine.mortal import Life
     from tests.engine.virtual import Floor
 
 MESSAGE_S = 4.0
 """Length of the abandonment message."""
-
-
-@dataclass
-class Behaviour:
-    """What one dialed number does. Times in seconds; None: it never comes to that."""
-
-    progress_s: float | None = 0.1
-    early: bool = False
-    code: int = 200
-    final_s: float | None = 1.0
-    """After the INVITE; None: it rings for ever."""
-    q850: int = 0
-    verdict: Verdict | None = Verdict.HUMAN
-    verdict_s: float = 1.0
-    silence_s: float = 0.5
-    """Silence between the greeting's end and the verdict; a verdict of silence has no greeting."""
-    revised: Verdict | None = None
-    revised_s: float = 1.5
-    second_verdict: Verdict | None = None
-    """When it is listened to again, after our answer to a phone's assistant."""
-    beep_s: float | None = None
-    """A recording beep so long after a machine's verdict."""
-    quiet_s: float | None = None
-    """The greeting's end is told so long after it, without a beep."""
-    talk_s: float = 30.0
-    """From the bridge to their BYE."""
-    patience_s: float | None = None
-    """Hangs up so long after the answer, unless bridged by then."""
-
-
-@dataclass
-class _Call:
-    place: Place
-    worker: WorkerId
-    behaviour: Behaviour
-    state: str = "calling"
-    bridged_to: LegId | None = None
-    fallback: bool = False
-    listened: bool = False
-    timers: list[asyncio.TimerHandle] = field(default_factory=list)
-    fallback_timer: asyncio.TimerHandle | None = None
 
 
 class FakeCarrier:
@@ -98,8 +64,10 @@ class FakeCarrier:
         self.floor = floor
         self.by_suffix: dict[str, Behaviour] = {}
         self.default = Behaviour()
-        self.calls: dict[LegId, _Call] = {}
-        self.opened: dict[LegId, LegKind] = {}
+        self.calls: dict[LegId, HeldCall] = {}
+        self.opened: dict[LegId, HeldSound] = {}
+        self.closed: list[MediaLegSnapshot] = []
+        self.recent_ends: dict[WorkerId, list[LegSnapshot]] = {}
         self.placed: list[Place] = []
         self.ended: list[str] = []
         self.played: list[tuple[int, tuple[str, ...]]] = []
@@ -111,6 +79,13 @@ class FakeCarrier:
         """Per host: the code of every INVITE, None: silence, to OPTIONS as well."""
         self.probe_codes: dict[str, int | None] = {}
         """Per host: the code of OPTIONS, where it is not 200."""
+        self.kept: list[tuple[WorkerId | None, Callable[[], None]]] = []
+        """What was said while there was no engine."""
+        self.orphans: dict[str, LegId] = {}
+        """Answered calls whose worker died and that nobody has ended yet, by Call-ID."""
+        self.orphan_byes: list[str] = []
+        self.mute_workers: set[WorkerId] = set()
+        """Workers that hang: they say nothing."""
         self.full_workers: set[WorkerId] = set()
         self.worker_of: dict[LegId, WorkerId] = {}
         self.over_mark = False
@@ -126,7 +101,7 @@ class FakeCarrier:
         """Monotonic virtual time."""
         return self.floor.clock.mono_ns()
 
-    def later(self, call: _Call | None, delay_s: float, action: Callable[[], None]) -> asyncio.TimerHandle:
+    def later(self, call: HeldCall | None, delay_s: float, action: Callable[[], None]) -> asyncio.TimerHandle:
         """Do something later, unless the call has ended by then."""
         handle = self.loop.call_later(delay_s, action)
         if call is not None:
@@ -142,6 +117,14 @@ class FakeCarrier:
                 self._place(worker, command)
             case Hangup():
                 self.loop.call_later(0.002, lambda: self.end(command.leg_id, 487, EndedBy.US))
+            case DumpState() if worker in self.mute_workers:
+                pass
+            case DumpState():
+                legs = tuple(call.snapshot() for call in self.calls.values() if call.worker == worker)
+                state = WorkerState(
+                    at_ns=self.now_ns(), legs=legs, recent_ends=tuple(self.recent_ends.get(worker, ()))
+                )
+                self.loop.call_soon(lambda: self.tell_worker(worker, state))
             case Probe():
                 host = command.uri.removeprefix("sip:").partition(":")[0]
                 invited = self.trunk_codes.get(host, 200)
@@ -154,17 +137,56 @@ class FakeCarrier:
 
     def tell_worker(self, worker: WorkerId, event: Any) -> None:
         """Say something as a worker, now or, for kinds held back, when let go."""
-        self._tell(type(event), lambda: self.floor.engine.workers.receive(worker, event))
+        self._tell(
+            worker,
+            event,
+            lambda life: life is self.floor.life and self.floor.engine.workers.receive(worker, event),
+        )
 
     def tell_media(self, event: Any) -> None:
         """Say something as the media plane."""
-        self._tell(type(event), lambda: self.floor.engine.media.receive(event))
+        self._tell(
+            None, event, lambda life: life is self.floor.life and self.floor.engine.media.receive(event)
+        )
 
-    def _tell(self, kind: type, say: Callable[[], None]) -> None:
-        if kind in self.hold_back:
-            self.held.append(say)
-        else:
-            say()
+    def tell_kept(self, source: WorkerId | None) -> None:
+        """Say what was kept while no engine was there; one that dies takes some of it along, unread."""
+        kept, self.kept = self.kept, []
+        for name, say in kept:
+            if name == source:
+                say()
+            else:
+                self.kept.append((name, say))
+
+    def forget_worker(self, name: WorkerId) -> None:
+        """A worker is dead: its legs are gone, and so is what it remembered."""
+        for leg_id in [leg for leg, call in self.calls.items() if call.worker == name]:
+            call = self.calls.pop(leg_id)
+            for timer in [*call.timers, *([call.fallback_timer] if call.fallback_timer else [])]:
+                timer.cancel()
+            if call.answered_ns:
+                self.orphans[leg_id] = leg_id
+        self.recent_ends.pop(name, None)
+        self.kept = [(source, say) for source, say in self.kept if source != name]
+
+    def forget_sound(self) -> None:
+        """The media plane is dead: its legs are gone, and so is what it remembered."""
+        self.opened, self.closed = {}, []
+        self.kept = [(source, say) for source, say in self.kept if source is not None]
+
+    def end_orphan(self, dialog: Dialog) -> None:
+        """Take a BYE that somebody else than the worker sent."""
+        self.orphan_byes.append(dialog.call_id)
+        self.orphans.pop(dialog.call_id, None)
+
+    def _tell(self, source: WorkerId | None, event: Any, say: Callable[[Life], object]) -> None:
+        life = self.floor.life
+        if type(event) in self.hold_back:
+            self.held.append(lambda: say(life))
+        elif life.alive:
+            say(life)
+        elif not isinstance(event, WorkerHealth | WorkerState | MediaState):
+            self.kept.append((source, lambda: say(self.floor.life)))
 
     def let_go(self) -> None:
         """Say what was held back, in order."""
@@ -190,15 +212,11 @@ class FakeCarrier:
             behaviour = Behaviour(progress_s=None, final_s=None)
         elif code:
             behaviour = Behaviour(progress_s=None, final_s=0.02, code=code)
-        call = _Call(place, worker, behaviour)
+        call = HeldCall(place, worker, behaviour)
         self.calls[place.leg_id] = call
         self.worker_of[place.leg_id] = worker
         leg_id = place.leg_id
-        self.later(
-            call,
-            0.002,
-            lambda: self.tell_worker(worker, LegSent(at_ns=self.now_ns(), leg_id=leg_id, call_id=leg_id)),
-        )
+        self.later(call, 0.002, lambda: self._sent(call))
         if behaviour.progress_s is not None:
             self.later(call, 0.002 + behaviour.progress_s, lambda: self._progress(call))
         elif behaviour.final_s is None:
@@ -207,8 +225,13 @@ class FakeCarrier:
             self.later(call, 0.004 + behaviour.final_s, lambda: self._final(call))
         self.later(call, place.ring_limit_s, lambda: self._ring_limit(call))
 
-    def _progress(self, call: _Call) -> None:
-        leg_id = call.place.leg_id
+    def _sent(self, call: HeldCall) -> None:
+        leg_id, call.sent_ns = call.place.leg_id, self.now_ns()
+        sent = LegSent(at_ns=call.sent_ns, leg_id=leg_id, call_id=leg_id)
+        self.tell_worker(call.worker, sent)
+
+    def _progress(self, call: HeldCall) -> None:
+        leg_id, call.ringing_ns = call.place.leg_id, self.now_ns()
         if call.behaviour.early:
             self._negotiated(call)
         early = call.behaviour.early
@@ -217,27 +240,25 @@ class FakeCarrier:
             LegProvisional(at_ns=self.now_ns(), leg_id=leg_id, code=183 if early else 180, early_sdp=early),
         )
 
-    def _negotiated(self, call: _Call) -> None:
-        self.tell_worker(
-            call.worker,
-            LegNegotiated(
-                at_ns=self.now_ns(),
-                leg_id=call.place.leg_id,
-                host="127.0.0.1",
-                port=40000,
-                codec="PCMU",
-                dtmf_pt=101,
-            ),
+    def _negotiated(self, call: HeldCall) -> None:
+        call.negotiated = LegNegotiated(
+            at_ns=self.now_ns(),
+            leg_id=call.place.leg_id,
+            host="127.0.0.1",
+            port=40000,
+            codec="PCMU",
+            dtmf_pt=101,
         )
+        self.tell_worker(call.worker, call.negotiated)
 
-    def _final(self, call: _Call) -> None:
+    def _final(self, call: HeldCall) -> None:
         leg_id, behaviour = call.place.leg_id, call.behaviour
         if behaviour.code != 200:
             self.end(leg_id, behaviour.code, EndedBy.FAR, q850=behaviour.q850)
             return
-        call.state = "confirmed"
+        call.answered_ns = self.now_ns()
         self._negotiated(call)
-        dialog = Dialog(
+        dialog = call.dialog = Dialog(
             call_id=leg_id, local_uri="sip:a@b", local_tag="1", remote_uri="sip:c@d", remote_tag="2",
             remote_target="sip:c@d",
         )  # fmt: skip
@@ -245,12 +266,16 @@ class FakeCarrier:
         if behaviour.patience_s is not None:
             self.later(call, behaviour.patience_s, lambda: self._lose_patience(call))
 
-    def _lose_patience(self, call: _Call) -> None:
-        if call.bridged_to is None:
+    def _lose_patience(self, call: HeldCall) -> None:
+        if not self._partner(call.place.leg_id):
             self.end(call.place.leg_id, 200, EndedBy.FAR)
 
-    def _ring_limit(self, call: _Call) -> None:
-        if call.state == "calling":
+    def _partner(self, leg_id: LegId) -> LegId | None:
+        sound = self.opened.get(leg_id)
+        return sound.bridged_to if sound else None
+
+    def _ring_limit(self, call: HeldCall) -> None:
+        if not call.answered_ns:
             self.end(call.place.leg_id, 487, EndedBy.LIMIT)
 
     def end(self, leg_id: LegId, code: int, by: EndedBy, *, q850: int = 0) -> None:
@@ -261,10 +286,9 @@ class FakeCarrier:
         for timer in [*call.timers, *([call.fallback_timer] if call.fallback_timer else [])]:
             timer.cancel()
         self.ended.append(call.place.to_uri)
-        self._unbridge(leg_id, call)
-        self.tell_worker(
-            call.worker, LegEnded(at_ns=self.now_ns(), leg_id=leg_id, code=code, by=by, q850=q850)
-        )
+        ended = LegEnded(at_ns=self.now_ns(), leg_id=leg_id, code=code, by=by, q850=q850)
+        self.recent_ends.setdefault(call.worker, []).append(call.snapshot(ended))
+        self.tell_worker(call.worker, ended)
         self.tell_worker(
             call.worker,
             WorkerHealth(
@@ -282,40 +306,54 @@ class FakeCarrier:
         leg_id: LegId | None = getattr(command, "leg_id", None)
         call = self.calls.get(leg_id) if leg_id else None
         match command:
+            case DumpState():
+                legs = tuple(sound.snapshot(leg_id) for leg_id, sound in self.opened.items())
+                state = MediaState(at_ns=self.now_ns(), legs=legs, recent_ends=tuple(self.closed))
+                self.loop.call_soon(lambda: self.tell_media(state))
             case OpenLeg():
                 self._port += 2
+                port = command.port or self._port
+                sound = self.opened.setdefault(command.leg_id, HeldSound(command.kind, port))
                 opened = LegOpened(
-                    at_ns=self.now_ns(), leg_id=command.leg_id, host="127.0.0.1", port=self._port
+                    at_ns=self.now_ns(), leg_id=command.leg_id, host="127.0.0.1", port=sound.port
                 )
-                self.opened[command.leg_id] = command.kind
                 self.loop.call_soon(lambda: self.tell_media(opened))
             case CloseLeg():
-                if self.opened.pop(command.leg_id, None) is not None:
-                    closed = LegClosed(
-                        at_ns=self.now_ns(), leg_id=command.leg_id, statistics=LegStatistics(rx_packets=1)
-                    )
-                    self.loop.call_soon(lambda: self.tell_media(closed))
+                self._close(command.leg_id)
+            case ConnectLeg():
+                if command.leg_id in self.opened:
+                    self.opened[command.leg_id].connected = command
             case Listen(early=False) if call is not None:
                 self._listen(call, command)
             case Await() if call is not None:
+                self._unbridge(command.leg_id)
                 self._run_fallback(call, command.agent_wait_s)
             case Bridge():
                 self.loop.call_later(0.001, lambda: self._bridge(command))
             case Play() if call is not None:
                 self._play(call, command)
-            case Unbridge() if call is not None:
-                self._unbridge(command.leg_id, call)
-            case Attend() | ConnectLeg():
-                pass
+            case Unbridge():
+                self._unbridge(command.leg_id)
             case _:
                 pass
 
-    def _listen(self, call: _Call, listen: Listen) -> None:
-        behaviour = call.behaviour
-        if behaviour.verdict is None:
+    def _close(self, leg_id: LegId) -> None:
+        sound = self.opened.get(leg_id)
+        if sound is None:
             return
+        if sound.kind is LegKind.CUSTOMER:
+            self.closed = [*self.closed[-255:], sound.snapshot(leg_id)]
+        self._unbridge(leg_id)
+        del self.opened[leg_id]
+        closed = LegClosed(at_ns=self.now_ns(), leg_id=leg_id, statistics=LegStatistics(rx_packets=1))
+        self.loop.call_soon(lambda: self.tell_media(closed))
 
-        again, call.listened = call.listened, True
+    def _listen(self, call: HeldCall, listen: Listen) -> None:
+        behaviour, sound = call.behaviour, self.opened.get(call.place.leg_id)
+        if behaviour.verdict is None or sound is None or sound.listening:
+            return
+        sound.listening = True
+        again = sound.verdict is not None
 
         def decide() -> None:
             label = behaviour.second_verdict if again else behaviour.verdict
@@ -324,17 +362,19 @@ class FakeCarrier:
             greeted = label is not Verdict.SILENCE
             greeting_end_ns = self.now_ns() - int(behaviour.silence_s * 1e9) if greeted else 0
             live = label in (Verdict.HUMAN, Verdict.SILENCE, Verdict.UNKNOWN)
-            self.tell_media(
-                LegVerdict(
-                    at_ns=self.now_ns(),
-                    leg_id=call.place.leg_id,
-                    label=label,
-                    reason="test",
-                    confidence=0.9,
-                    provisional=live,
-                    greeting_end_ns=greeting_end_ns,
-                )
+            if self.opened.get(call.place.leg_id) is not sound:
+                return  # that media plane is dead
+            sound.verdict = LegVerdict(
+                at_ns=self.now_ns(),
+                leg_id=call.place.leg_id,
+                label=label,
+                reason="test",
+                confidence=0.9,
+                provisional=live,
+                greeting_end_ns=greeting_end_ns,
             )
+            sound.listening = live
+            self.tell_media(sound.verdict)
             if live and listen.mode != "monitor":
                 self._run_fallback(call, listen.agent_wait_s - (behaviour.silence_s if greeted else 0.0))
             for delay_s, kind in ((behaviour.beep_s, LegBeep), (behaviour.quiet_s, LegQuiet)):
@@ -345,6 +385,9 @@ class FakeCarrier:
 
         def revise() -> None:
             assert behaviour.revised is not None
+            if self.opened.get(call.place.leg_id) is not sound or sound.verdict is None:
+                return
+            sound.verdict = replace(sound.verdict, label=behaviour.revised)
             self.tell_media(
                 VerdictRevised(
                     at_ns=self.now_ns(),
@@ -357,61 +400,82 @@ class FakeCarrier:
 
         self.later(call, behaviour.verdict_s, decide)
 
-    def _tell_of_machine(self, call: _Call, kind: type) -> None:
+    def _tell_of_machine(self, call: HeldCall, kind: type) -> None:
         more = {"end_ns": self.now_ns()} if kind is LegBeep else {}
         self.tell_media(kind(at_ns=self.now_ns(), leg_id=call.place.leg_id, **more))
 
-    def _play(self, call: _Call, play: Play) -> None:
+    def _play(self, call: HeldCall, play: Play) -> None:
         leg_id = call.place.leg_id
         self.played.append((self.now_ns(), play.prompts))
-        self.later(
-            call, MESSAGE_S,
-            lambda: self.tell_media(PromptFinished(at_ns=self.now_ns(), leg_id=leg_id, play_id=play.play_id)),
-        )  # fmt: skip
+        sound = self.opened.get(leg_id)
+        if sound is None:
+            return
+        sound.play_id, sound.playing = play.play_id, True
 
-    def _run_fallback(self, call: _Call, wait_s: float) -> None:
+        def finish() -> None:
+            if self.opened.get(leg_id) is sound:
+                sound.playing = False
+                self.tell_media(PromptFinished(at_ns=self.now_ns(), leg_id=leg_id, play_id=play.play_id))
+
+        self.loop.call_later(MESSAGE_S, finish)
+
+    def _run_fallback(self, call: HeldCall, wait_s: float) -> None:
+        leg_id = call.place.leg_id
+        sound = self.opened.get(leg_id)
+        if sound is None or sound.bridged_to or sound.fallback_ns:
+            return
+
         def fall_back() -> None:
-            if call.bridged_to is None and call.place.leg_id in self.calls:
-                call.fallback = True
-                self.tell_media(FallbackStarted(at_ns=self.now_ns(), leg_id=call.place.leg_id))
-                finished = PromptFinished(at_ns=self.now_ns(), leg_id=call.place.leg_id, play_id="fallback")
-                self.later(call, MESSAGE_S, lambda: self.tell_media(finished))
+            if sound.bridged_to is None and self.opened.get(leg_id) is sound:
+                sound.fallback_ns, sound.wait_until_ns = self.now_ns(), 0
+                sound.play_id, sound.playing = "fallback", True
+                self.tell_media(FallbackStarted(at_ns=self.now_ns(), leg_id=leg_id))
+                self.loop.call_later(MESSAGE_S, finish)
+
+        def finish() -> None:
+            if self.opened.get(leg_id) is sound:
+                sound.playing = False
+                self.tell_media(PromptFinished(at_ns=self.now_ns(), leg_id=leg_id, play_id="fallback"))
 
         if call.fallback_timer is not None:
             call.fallback_timer.cancel()
+        sound.wait_until_ns = self.now_ns() + int(max(0.0, wait_s) * 1e9)
         call.fallback_timer = self.loop.call_later(wait_s, fall_back)
 
     def _bridge(self, bridge: Bridge) -> None:
-        call, agent = self.calls.get(bridge.leg_id), self.calls.get(bridge.agent_leg_id)
+        customer, agent = self.opened.get(bridge.leg_id), self.opened.get(bridge.agent_leg_id)
+        call = self.calls.get(bridge.leg_id)
         reason = ""
-        if (
-            call is None
-            or agent is None
-            or bridge.leg_id not in self.opened
-            or bridge.agent_leg_id not in self.opened
-        ):
+        if customer is None or agent is None:
             reason = "gone"
-        elif call.fallback:
+        elif customer.fallback_ns:
             reason = "fallback"
-        elif call.bridged_to or agent.bridged_to:
+        elif customer.bridged_to != bridge.agent_leg_id and (customer.bridged_to or agent.bridged_to):
             reason = "busy"
-        if reason or call is None or agent is None:
-            self.tell_media(
-                BridgeRefused(
-                    at_ns=self.now_ns(), leg_id=bridge.leg_id, agent_leg_id=bridge.agent_leg_id, reason=reason
-                )
+        if reason or customer is None or agent is None:
+            refused = BridgeRefused(
+                at_ns=self.now_ns(), leg_id=bridge.leg_id, agent_leg_id=bridge.agent_leg_id, reason=reason
             )
+            self.tell_media(refused)
             return
-        call.bridged_to, agent.bridged_to = bridge.agent_leg_id, bridge.leg_id
-        if call.fallback_timer is not None:
+        new = customer.bridged_to is None
+        if new:
+            customer.bridged_to, agent.bridged_to = bridge.agent_leg_id, bridge.leg_id
+            customer.bridged_ns = agent.bridged_ns = self.now_ns()
+            customer.wait_until_ns = 0
+        if call is not None and call.fallback_timer is not None:
             call.fallback_timer.cancel()
         self.tell_media(
             LegsBridged(at_ns=self.now_ns(), leg_id=bridge.leg_id, agent_leg_id=bridge.agent_leg_id)
         )
-        self.later(call, call.behaviour.talk_s, lambda: self.end(bridge.leg_id, 200, EndedBy.FAR))
+        if new and call is not None and not call.talking:
+            call.talking = True
+            self.later(call, call.behaviour.talk_s, lambda: self.end(bridge.leg_id, 200, EndedBy.FAR))
 
-    def _unbridge(self, leg_id: LegId, call: _Call) -> None:
-        partner = self.calls.get(call.bridged_to) if call.bridged_to else None
-        if partner is not None and partner.bridged_to == leg_id:
+    def _unbridge(self, leg_id: LegId) -> None:
+        sound = self.opened.get(leg_id)
+        partner = self.opened.get(sound.bridged_to) if sound and sound.bridged_to else None
+        if partner is not None:
             partner.bridged_to = None
-        call.bridged_to = None
+        if sound is not None:
+            sound.bridged_to = None

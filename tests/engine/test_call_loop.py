@@ -249,7 +249,7 @@ def test_a_dead_worker_interrupts_its_attempts_and_frees_their_agents(make_floor
 
     run(floor, story)
     (attempt,) = attempts(floor)
-    assert attempt.outcome == Outcome.CONNECTED  # they had been talking
+    assert attempt.outcome == Outcome.INTERRUPTED  # the talk was cut, not ended
     assert "worker.lost" in event_names(floor)
 
 
@@ -363,14 +363,11 @@ def test_a_restarted_engine_ends_what_it_finds_as_interrupted(make_floor: MakeFl
         await floor.start()
         await floor.until(lambda: bool(floor.engine.machine.attempts))
         await floor.pass_s(1)
-        running = floor._running
-        assert running is not None
-        running.cancel()  # the process is gone; its store stays
-        for call in list(floor.carrier.calls.values()):
-            for timer in call.timers:
-                timer.cancel()
-        floor.carrier.calls.clear()
-        await floor.start()
+        floor.kill_engine()  # and every other process; its store stays
+        for name in floor.worker_names:
+            floor.kill_worker(name)
+        floor.lose_media()
+        await floor.start(login=False)
         await floor.stop()
 
     floor.loop.run_until_complete(crash_and_restart())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dialer_core.call_loop import MEDIA_AWAY_LIMIT_S
 from dialer_core.campaigns import hopper, recycle
 from dialer_core.errors import StoreError
 from dialer_core.ipc.messages import Dialog, LegEnded, LegsBridged
@@ -82,16 +83,20 @@ def customers(floor: Floor) -> int:
 def test_a_media_plane_that_comes_back_late_gets_the_agents_back(
     make_floor: MakeFloor, away_s: float
 ) -> None:
-    """Softphones that were to be called again while there was no media plane are called when there is one."""
+    """Legs are opened again on their ports when it is back soon; after the limit they are ended, and the softphones are called when there is one."""
     floor = make_floor(leads=[], agents=2)
 
     async def story() -> None:
         agents = list(floor.engine.roster.all())
         await floor.until(lambda: all(agent.state is AgentState.READY for agent in agents))
+        legs = [agent.leg_id for agent in agents]
         floor.lose_media()
-        assert all(agent.state is AgentState.PAUSED for agent in agents)
         await floor.pass_s(away_s)
+        soon = away_s < MEDIA_AWAY_LIMIT_S
+        assert all(agent.state is (AgentState.READY if soon else AgentState.PAUSED) for agent in agents)
         floor.attach_media()
+        if soon:
+            await floor.until(lambda: set(floor.carrier.opened) == set(legs))
         await floor.until(lambda: all(agent.state is AgentState.READY for agent in agents), 30)
 
     run(floor, story)
@@ -428,7 +433,7 @@ def test_what_pacing_has_not_yet_learned_stays_bounded(make_floor: MakeFloor) ->
         for _ in range(20):
             floor.engine.roster.finished_work.extend([(frozenset({DEMO}), 3, 1.0)] * 1000)
             await floor.pass_s(0.2)
-        assert all(len(pool.events) <= 5000 for pool in floor.engine.dialing._pools)
+        assert all(len(pool.events) <= 5000 for pool in floor.engine.dialing.pools)
 
     run(floor, story)
 

@@ -11,7 +11,7 @@ import datetime as dt
 import selectors
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from dialer_core.call_loop import CallLoop
 from dialer_core.clock import VirtualClock
@@ -26,6 +26,7 @@ from dialer_core.store.database import open_database
 from dialer_core.store.journal import Journal
 from dialer_core.vocabulary import AgentId, CampaignId, TrunkId, WorkerId
 from tests.engine.fakes import Behaviour, FakeCarrier
+from tests.engine.mortal import Life
 
 START = dt.datetime(2026, 11, 17, 18, 0, tzinfo=dt.UTC)
 """A Tuesday noon in Mexico City."""
@@ -62,15 +63,29 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 class _WorkerPort:
     over_mark = False
 
-    def __init__(self, carrier: FakeCarrier, name: WorkerId) -> None:
+    def __init__(self, life: Life, carrier: FakeCarrier, name: WorkerId) -> None:
+        self._life = life
         self._carrier = carrier
         self._name = name
 
     def send(self, message: object) -> None:
-        self._carrier.to_worker(self._name, message)
+        if self._life.alive:
+            self._carrier.to_worker(self._name, message)
 
     def close(self) -> None:
         pass
+
+
+class _MediaPort:
+    over_mark = False
+
+    def __init__(self, life: Life, carrier: FakeCarrier) -> None:
+        self._life = life
+        self._carrier = carrier
+
+    def send(self, message: object) -> None:
+        if self._life.alive:
+            self._carrier.send(message)
 
 
 class Floor:
@@ -130,27 +145,50 @@ class Floor:
             WorkerId(f"agents-{index}") for index in range(max(1, (agents + 3) // 4))
         ]
         self.engine: CallLoop
+        self.life: Life
+        self.commit_s = 0.0
+        """How long a commit of the next engine takes."""
+        self.media_up = False
+        self.workers_up: set[WorkerId] = set()
         self._running: asyncio.Task[None] | None = None
 
     async def start(self, *, login: bool = True) -> None:
         """Make the call loop, attach fake workers and media plane, log everybody in."""
-        runtime = Runtime(
-            node="node1", boot_id="boot-1", clock=self.clock, journal=self.journal, loop=self.loop
-        )
-        self.engine = CallLoop(runtime, self.settings, self.packs, {})
-        await self.engine.recover()
-        self._running = self.loop.create_task(self.engine.run())
-        self.attach_media()
-        for name in self.worker_names:
-            self.attach_worker(name)
+        self.media_up, self.workers_up = True, set(self.worker_names)
+        await self.start_again()
         if login:
             for name in self.settings.agents:
                 self.engine.login(name)
 
+    async def start_again(self) -> None:
+        """Make a call loop, attach whatever lives, and wait until it has taken over."""
+        self.life = Life(self.loop, self.journal, self.commit_s)
+        runtime = Runtime(
+            node="node1", boot_id="boot-1", clock=self.clock, journal=cast("Journal", self.life.journal),
+            loop=cast("asyncio.AbstractEventLoop", self.life.loop),
+        )  # fmt: skip
+        self.engine = CallLoop(runtime, self.settings, self.packs, {})
+        self.engine.on_orphan(self.carrier.end_orphan)
+        await self.engine.recover()
+        if self.media_up:
+            self.attach_media()
+        for name in sorted(self.workers_up):
+            self.attach_worker(name)
+        self.engine.recovery.scanned()
+        await self.engine.recovery.done.wait()
+        self._running = self.loop.create_task(self.engine.run())
+
+    def kill_engine(self) -> None:
+        """Let the engine die in the middle of what it does."""
+        self.life.alive = False
+        if self._running is not None:
+            self._running.cancel()
+            self._running = None
+
     def attach_media(self) -> None:
-        """Say hello as a media plane without any leg."""
-        self.carrier.opened.clear()
-        self.engine.media.link = self.carrier  # type: ignore[assignment]
+        """Say hello as a media plane."""
+        self.media_up = True
+        self.engine.media.link = _MediaPort(self.life, self.carrier)  # type: ignore[assignment]
         self.engine.media.receive(
             MediaHello(
                 at_ns=self.clock.mono_ns(),
@@ -159,14 +197,21 @@ class Floor:
                 prompts=("connect", "abandonment-es", "abandonment-en"),
             )
         )
+        self.carrier.tell_kept(None)
 
     def lose_media(self) -> None:
-        """Let the media plane die; commands to it go nowhere until `attach_media`."""
-        self.engine.media.closed()
+        """Let the media plane die, with every leg; commands to it go nowhere until `attach_media`."""
+        self.media_up = False
+        self.carrier.forget_sound()
+        if self.life.alive:
+            self.engine.media.closed()
 
     def attach_worker(self, name: WorkerId) -> None:
         """Say hello as a worker."""
-        self.engine.workers.add(name, _WorkerPort(self.carrier, name))
+        self.workers_up.add(name)
+        if not self.life.alive:
+            return
+        self.engine.workers.add(name, _WorkerPort(self.life, self.carrier, name))
         self.engine.workers.receive(
             name,
             WorkerHello(
@@ -179,15 +224,14 @@ class Floor:
                 sip_port=1,
             ),
         )
+        self.carrier.tell_kept(name)
 
     def kill_worker(self, name: WorkerId) -> None:
         """Let a worker die: its legs vanish without a word."""
-        for leg_id in [leg for leg, worker in self.carrier.worker_of.items() if worker == name]:
-            call = self.carrier.calls.pop(leg_id, None)
-            if call is not None:
-                for timer in call.timers:
-                    timer.cancel()
-        self.engine.workers.remove(name)
+        self.workers_up.discard(name)
+        self.carrier.forget_worker(name)
+        if self.life.alive:
+            self.engine.workers.remove(name)
 
     async def until(self, what: Callable[[], bool], limit_s: float = 600.0) -> None:
         """Let virtual time pass until something is true."""
@@ -208,6 +252,9 @@ class Floor:
         await asyncio.wait_for(self.engine.stopped.wait(), 60)
         assert self._running is not None
         await self._running
+        await asyncio.sleep(
+            self.commit_s
+        )  # as the real journal, which is closed when everything is committed
 
     def close(self) -> None:
         """Close store and loop; what a failed test has left running is cancelled first."""

@@ -33,7 +33,7 @@ def test_no_agent_in_time_means_the_message(plane: Plane) -> None:
     sound = [p for p in customer.far.packets if p.payload != SILENCE[PCMU]]
     assert len(sound) == 5
     assert sound[0].at_ns > started.at_ns
-    assert plane.engine.dump()[customer.leg_id].fallback
+    assert plane.engine.dump()[customer.leg_id].fallback_ns
 
 
 def test_the_bridge_comes_first(plane: Plane) -> None:

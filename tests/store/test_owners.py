@@ -113,8 +113,8 @@ def test_one_live_attempt(database: Database, what: str) -> None:
         attempts.insert(tx, again)
 
 
-def test_interrupt_all(database: Database) -> None:
-    """Every live attempt of a node ends as `interrupted` with its event, and no monotonic time crosses a boot."""
+def test_interrupt(database: Database) -> None:
+    """Every attempt given ends as `interrupted` with its event, and no monotonic time crosses a boot."""
     with database.write() as tx:
         put_campaign(tx)
         mine = new_attempt(put_debtor(tx, "+525511110000"))
@@ -123,7 +123,8 @@ def test_interrupt_all(database: Database) -> None:
         for new in (mine, old, others):
             attempts.insert(tx, new)
     with database.transaction(Stamp("node1", "engine", "boot-1", database.clock)) as tx:
-        found = attempts.interrupt_all(tx, "node1", at_utc=NOON + SECOND, at_mono_ns=99, boot_id="boot-1")
+        found = attempts.live(tx, "node1")
+        attempts.interrupt(tx, found, at_utc=NOON + SECOND, at_mono_ns=99, boot_id="boot-1")
     assert {(one.id, one.outcome, one.live, one.ended_mono_ns) for one in found} == {
         (mine.id, "interrupted", False, 99),
         (old.id, "interrupted", False, None),
@@ -208,8 +209,7 @@ def test_legs(database: Database) -> None:
             legs.update(tx, agent, live=False)
         with pytest.raises(StoreError, match="there is no leg"):
             legs.update(tx, LegId(new_id()), codec="PCMU")
-        assert [one.id for one in legs.end_all(tx, "node1", at_utc=NOON + SECOND)] == [agent]
-        assert legs.live(tx) == []
+        assert [one.id for one in legs.live(tx, "node1")] == [agent]
 
 
 # --- agents -----------------------------------------------------------------------------------------------
@@ -241,7 +241,16 @@ def test_intervals_tile(database: Database) -> None:
         put(tx, "agent", id=ana, name="", sip_uri="sip:ana@x", active=True)
         for state, reason, seconds, mono_ns in steps:
             agents.change_state(
-                tx, ana, session, state, reason, None, NOON + seconds * SECOND, mono_ns, "boot-1"
+                tx,
+                ana,
+                session,
+                state,
+                reason,
+                None,
+                NOON + seconds * SECOND,
+                mono_ns,
+                "boot-1",
+                agents.Intent(),
             )
         assert [one.state for one in agents.open_intervals(tx)] == ["talking"]
         agents.close_session(tx, ana, at_utc=NOON + 12 * SECOND, at_mono_ns=40, boot_id="boot-1")
@@ -257,7 +266,7 @@ def test_intervals_tile(database: Database) -> None:
     assert (found[-1].to_utc, found[-1].to_mono_ns) == (NOON + 12 * SECOND, 40)
 
 
-def test_close_all_open_uses_the_last_time_known(database: Database) -> None:
+def test_what_was_left_open_uses_the_last_time_known(database: Database) -> None:
     """After a crash, intervals end when the engine last wrote, never before they began, and the log says so."""
     with database.write() as tx:
         for agent, from_s in (("ana", 0), ("luis", 100)):
@@ -272,13 +281,14 @@ def test_close_all_open_uses_the_last_time_known(database: Database) -> None:
                 NOON + from_s * SECOND,
                 from_s,
                 "boot-1",
+                agents.Intent(),
             )
         put(
             tx, "event", node="node1", source="engine", seq=1, id=new_id(), boot_id="boot-1", at_utc=NOON + 50
             * SECOND, at_mono_ns=50, name="campaign.started", data={},
         )  # fmt: skip
     with database.transaction(Stamp("node1", "engine", "boot-1", database.clock)) as tx:
-        assert agents.close_all_open(tx, "node1") == ["ana", "luis"]
+        agents.close_left_open(tx, {AgentId("ana"), AgentId("luis")}, events.last(tx, "node1", "engine"))
     with database.read() as tx:
         ended = {
             row.agent_id: (row.to_utc, row.to_mono_ns) for row in tx.execute(select(TABLES["agent_interval"]))

@@ -107,7 +107,9 @@ class Dialing:
     def agent(self, tx: Tx, state: AgentState, attempt_id: AttemptId | None = None) -> None:
         """Change the agent's state."""
         now_ns = self.clock.mono_ns()
-        agents.change_state(tx, ANA, self._session, state, "", attempt_id, self.clock.utc(), now_ns, "boot-1")
+        agents.change_state(
+            tx, ANA, self._session, state, "", attempt_id, self.clock.utc(), now_ns, "boot-1", agents.Intent()
+        )
         tx.emit(AgentStateChanged(agent_id=ANA, state=state, attempt_id=attempt_id, at_mono_ns=now_ns))
 
     def begin(self) -> None:
