@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from amd import DetectorConfig
+from dialer_core.commands.amd_recordings import Judgement, Unheard, judged
 from dialer_core.commands.cli import main
 from dialer_core.settings import load_settings
 from dialer_core.store.database import open_database
@@ -234,9 +238,9 @@ def test_quality_is_shown_for_each_campaign_and_for_one(tmp_path: Path) -> None:
     """`quality` reads the store: a campaign nobody has heard anything of is unknown, and an unknown campaign is refused."""
     config = tmp_path / "config"
     assert CliRunner().invoke(main, ["init", str(config)]).exit_code == 0
-    settings = load_settings(config)
-    settings.state_dir.mkdir()
-    database = open_database(settings.store_url, node="node1")
+    configured = load_settings(config)
+    configured.state_dir.mkdir()
+    database = open_database(configured.store_url, node="node1")
     database.migrate()
     with database.write() as tx:
         put_list_campaign(tx)
@@ -258,3 +262,50 @@ def test_quality_is_shown_for_each_campaign_and_for_one(tmp_path: Path) -> None:
     refused = invoke("quality", "nobody", "--config", config)
     assert refused.exit_code == 1
     assert "known are: cobranza" in refused.stderr
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=400), kind=st.sampled_from(["raw", "wav", "flac", "nan"]))
+def test_any_file_gets_a_line(tmp_path: Path, content: bytes, kind: str) -> None:
+    """Random bytes as a file, as the samples of one, and as what follows a header: a judgement or an error, never an exception."""
+    file = tmp_path / f"any.{'flac' if kind == 'flac' else 'wav'}"
+    if kind in {"raw", "flac"}:
+        file.write_bytes((b"fLaC" if kind == "flac" else b"") + content)
+    elif kind == "wav":
+        soundfile.write(file, np.frombuffer(content[: len(content) // 2 * 2], np.int16), 8000)
+    else:
+        soundfile.write(
+            file, np.frombuffer(content[: len(content) // 4 * 4], np.float32), 8000, subtype="FLOAT"
+        )
+    (found,) = judged([file], DetectorConfig(limit_s=1.5))
+    assert isinstance(found, Judgement | Unheard)
+    assert found.file == str(file)
+
+
+def test_a_learned_announcement_is_recognised(tmp_path: Path) -> None:
+    """`learn-announcement` keeps a recording's landmarks; `classify` with that index knows it later, softer and in noise, and others not."""
+    config = tmp_path / "config"
+    assert CliRunner().invoke(main, ["init", str(config)]).exit_code == 0
+    recording = sounds.speech(4.0, np.random.default_rng(21))
+    learned = invoke(
+        "learn-announcement", "gone", write(tmp_path / "gone.wav", recording), "--config", config, "--json"
+    )
+    assert learned.exit_code == 0, learned.output
+    index = json.loads(learned.stdout)["file"]
+    call = write(tmp_path / "call.wav", noisy(sounds.silence(0.7), 0.3 * recording))
+    other = write(
+        tmp_path / "other.wav", noisy(sounds.silence(0.7), sounds.speech(4.0, np.random.default_rng(22)))
+    )
+    result = invoke("classify", call, other, "--announcements", index, "--json")
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [one["reason"] == "fingerprint" for one in found] == [True, False]
+    assert found[0]["label"] == "announcement"
+    short = invoke(
+        "learn-announcement", "short", write(tmp_path / "short.wav", np.zeros(8000)), "--config", config
+    )
+    assert short.exit_code == 1
+    assert "pairs of landmarks" in short.stderr
+    Path(index).write_bytes(b"something else")
+    broken = invoke("classify", call, "--announcements", index)
+    assert broken.exit_code == 1
+    assert "is no index of announcements" in broken.stderr
