@@ -88,6 +88,8 @@ class FakeCarrier:
         """Workers that hang: they say nothing."""
         self.full_workers: set[WorkerId] = set()
         self.worker_of: dict[LegId, WorkerId] = {}
+        self.draining: set[WorkerId] = set()
+        """Workers that want to leave."""
         self.over_mark = False
         """The media plane has too much unread."""
         self._port = 30000
@@ -292,7 +294,12 @@ class FakeCarrier:
         self.tell_worker(
             call.worker,
             WorkerHealth(
-                at_ns=self.now_ns(), slots_used=self._slots(call.worker), capacity=4, lag_ms=0, rss_mb=10
+                at_ns=self.now_ns(),
+                slots_used=self._slots(call.worker),
+                capacity=4,
+                lag_ms=0,
+                rss_mb=10,
+                draining=call.worker in self.draining,
             ),
         )
 

@@ -77,7 +77,9 @@ class _WorkerPort:
 
 
 class _MediaPort:
-    over_mark = False
+    @property
+    def over_mark(self) -> bool:
+        return self._carrier.over_mark
 
     def __init__(self, life: Life, carrier: FakeCarrier) -> None:
         self._life = life
