@@ -253,6 +253,13 @@ class DetectionEstimated(Event, frozen=True, kw_only=True):
     passed_heard: int
 
 
+@_event("detection.exported")
+class DetectionExported(Event, frozen=True, kw_only=True):
+    """So many of a campaign's clips were decrypted and written out, for retraining."""
+
+    clips: int
+
+
 @_event("pacing.decided")
 class PacingDecided(Event, frozen=True, kw_only=True):
     """The pacer placed or released something, or what bound it changed; `pacing_words.decision_words` says it in words."""

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from dialer_core.edge_settings import INNER_HOST, EdgeSettings, Port
 from dialer_core.errors import ConfigError
-from dialer_core.toml_files import explain, read_toml, section_table, with_environment
+from dialer_core.toml_files import explain, read_secret, read_toml, section_table, with_environment
 from dialer_core.vocabulary import AgentId, CampaignId, DetectionMode, Outcome, PacingMode, TrunkId
 
 
@@ -133,6 +133,19 @@ class PluginSettings(_Section):
     """Longest a plugin's hook may take before it is cut off and reported."""
 
 
+class ClipSettings(_Section):
+    """`[clips]`: first seconds of calls, kept encrypted for campaigns that opt in (`[machines]` `keep_clips`)."""
+
+    key_env: str = ""
+    """Environment variable that holds the key: 32 bytes in base64 (`openssl rand -base64 32`)."""
+    key_file: Path | None = None
+    """Or a file that holds it."""
+    retention_days: Annotated[float, Field(gt=0, le=3660)] = 30.0
+    """Clips are deleted after so many days."""
+    seconds: Annotated[float, Field(ge=1, le=30)] = 8.0
+    """How much of each call is kept at most."""
+
+
 class DialerSettings(_Section):
     """All of `dialer.toml`."""
 
@@ -144,6 +157,7 @@ class DialerSettings(_Section):
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
     plugins: PluginSettings = PluginSettings()
+    clips: ClipSettings = ClipSettings()
 
 
 class TrunkSettings(_Section):
@@ -250,6 +264,8 @@ class DetectionSettings(_Section):
     """Prompt left with a machine after its beep, where the rule pack's `[voicemail]` allows it; empty: none. Never one with details of a debt."""
     message_wait_s: Annotated[float, Field(ge=1, le=60)] = 45.0
     """Longest wait for the beep, or for the end of the greeting; then we hang up."""
+    keep_clips: bool = False
+    """Keep the first seconds of each answered call, encrypted, for retraining the detector; needs a key in `[clips]` of `dialer.toml`."""
 
 
 class CampaignSettings(_Section):
@@ -334,6 +350,24 @@ class Settings:
         return url
 
     @property
+    def clips_dir(self) -> Path:
+        """Absolute folder of the kept clips."""
+        return self.state_dir / "clips"
+
+    @property
+    def keeps_clips(self) -> bool:
+        """Whether any campaign keeps clips."""
+        return any(campaign.machines.keep_clips for campaign in self.campaigns.values())
+
+    def clip_key(self) -> str:
+        """Return the key of the clips as it is written; raises as `trunk_password`, and where none is named."""
+        its, where = self.dialer.clips, f"{self.directory / 'dialer.toml'}: clips.key"
+        if key := read_secret(where, its.key_env, its.key_file, self.directory):
+            return key
+        msg = f"{where}_env: is missing; name a variable, or a file with key_file, that holds 'openssl rand -base64 32'"
+        raise ConfigError(msg)
+
+    @property
     def announcements_file(self) -> Path:
         """Absolute path of the known announcements."""
         return self.state_dir / "announcements.npz"
@@ -351,31 +385,15 @@ class Settings:
         ConfigError
             The variable or file that should hold it is missing or empty.
         """
-        return self._secret("trunks", name, self.trunks[name])
+        its = self.trunks[name]
+        where = f"{self.directory / 'trunks.toml'}: trunks.{name}.password"
+        return read_secret(where, its.password_env, its.password_file, self.directory)
 
     def agent_password(self, name: AgentId) -> str:
         """Return the softphone's password at the edge, or an empty string where it does not register; raises as `trunk_password`."""
-        return self._secret("agents", name, self.agents[name])
-
-    def _secret(self, table: str, name: str, its: TrunkSettings | AgentSettings) -> str:
-        where = f"{self.directory / table}.toml: {table}.{name}"
-        if its.password_env:
-            if password := os.environ.get(its.password_env, ""):
-                return password
-            msg = f"{where}.password_env: the environment variable {its.password_env} is not set or empty; export it"
-            raise ConfigError(msg)
-        if its.password_file is not None:
-            path = self.directory / its.password_file
-            try:
-                password = path.read_text(encoding="utf-8").strip()
-            except OSError as error:
-                msg = f"{where}.password_file: cannot read {path}: {error.strerror}"
-                raise ConfigError(msg) from error
-            if not password:
-                msg = f"{where}.password_file: {path} is empty; put the password in it"
-                raise ConfigError(msg)
-            return password
-        return ""
+        its = self.agents[name]
+        where = f"{self.directory / 'agents.toml'}: agents.{name}.password"
+        return read_secret(where, its.password_env, its.password_file, self.directory)
 
 
 def _edge_problems(

@@ -104,6 +104,12 @@ class Supervisor:
             "--log-level", dialer.log.level, "--log-format", dialer.log.format,
         ]  # fmt: skip
         media += ["--announcements", str(self.settings.announcements_file)]
+        if self.settings.keeps_clips:
+            clips = dialer.clips
+            media += ["--clips", str(self.settings.clips_dir), "--clip-days", str(clips.retention_days)]
+            media += ["--clip-seconds", str(clips.seconds), "--clip-key-env", clips.key_env]
+            if clips.key_file is not None:
+                media += ["--clip-key-file", str(self.settings.directory / clips.key_file)]
         if dialer.media.prompts_dir is not None:
             media += ["--prompts", str(self.settings.directory.parent / dialer.media.prompts_dir)]
         try:

@@ -80,3 +80,37 @@ def section_table(file: Path, raw: dict[str, Any], table: str) -> dict[str, Any]
         msg = f"{file}: {min(extra)}: unknown setting; this file holds [{table}.NAME] tables only"
         raise ConfigError(msg)
     return dict(raw.get(table, {}))
+
+
+def read_secret(where: str, variable: str, file: Path | None, directory: Path) -> str:
+    """Return a secret out of the environment variable or the file that holds it; an empty string where neither is named.
+
+    Parameters
+    ----------
+    where
+        The setting's file and key, to which `_env` and `_file` are added.
+    variable, file
+        As configured; a file is relative to `directory`.
+
+    Raises
+    ------
+    ConfigError
+        The variable or file that should hold it is missing or empty.
+    """
+    if variable:
+        if secret := os.environ.get(variable, ""):
+            return secret
+        msg = f"{where}_env: the environment variable {variable} is not set or empty; export it"
+        raise ConfigError(msg)
+    if file is not None:
+        path = directory / file
+        try:
+            secret = path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            msg = f"{where}_file: cannot read {path}: {error.strerror}"
+            raise ConfigError(msg) from error
+        if not secret:
+            msg = f"{where}_file: {path} is empty; put the secret in it"
+            raise ConfigError(msg)
+        return secret
+    return ""

@@ -10,6 +10,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 
 from dialer_core.compliance.rules import RulePack
+from dialer_core.errors import ConfigError
 from dialer_core.settings import CampaignSettings, Settings, TrunkSettings
 from dialer_core.vocabulary import CampaignId, TrunkId
 
@@ -39,11 +40,17 @@ def check(settings: Settings, packs: Mapping[str, RulePack]) -> list[str]:
     packs
         Rule packs by name.
     """
-    return [
+    lines = [
         line
         for name, campaign in settings.campaigns.items()
         for line in _campaign(settings, packs, name, campaign)
     ]
+    if settings.keeps_clips:
+        try:
+            settings.clip_key()
+        except ConfigError as error:
+            lines.append(str(error))
+    return lines
 
 
 def _campaign(

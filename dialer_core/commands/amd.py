@@ -17,6 +17,7 @@ TABLE: Table = {
         "amd_quality:quality",
         "Show how many people detection loses, and how many machines it passes.",
     ),
+    "export": ("amd_export:export", "Decrypt the clips that campaigns kept, labelled with what they were."),
     "explain": ("amd_explain:explain", "Draw a recording and why it was judged as it was."),
 }
 """Command: where it is, and what `dialer amd --help` says of it."""

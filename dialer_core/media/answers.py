@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 from msgspec.structs import replace
 
-from amd import FingerprintIndex, Label, MarkKind
+from amd import Label, MarkKind
 from dialer_core.ipc.messages import (
     Await,
     FallbackStarted,
@@ -37,11 +37,11 @@ class Answers:
     """The answered (and early) customers' legs that are listened to or wait."""
 
     def __init__(
-        self, playback: Playback, emit: Callable[[SourcedEvent], None], known: FingerprintIndex | None = None
+        self, playback: Playback, emit: Callable[[SourcedEvent], None], listener: Listener | None = None
     ) -> None:
         self._playback = playback
         self._emit = emit
-        self._listener = Listener(known)
+        self._listener = listener if listener is not None else Listener()
         self._waiting: dict[LegId, Leg] = {}
         self._routed: dict[LegId, Listen] = {}
         """Listened legs whose live verdict starts the wait by itself."""

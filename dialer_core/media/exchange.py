@@ -14,7 +14,6 @@ from typing import Final
 
 import structlog
 
-from amd import FingerprintIndex
 from dialer_core.clock import Clock
 from dialer_core.ipc.messages import (
     Await,
@@ -41,6 +40,7 @@ from dialer_core.ipc.messages import (
 )
 from dialer_core.media.answers import Answers
 from dialer_core.media.leg import Leg, is_reachable
+from dialer_core.media.listener import Listener
 from dialer_core.media.playback import Playback
 from dialer_core.media.prompts import Prompt
 from dialer_core.media.sockets import PortPool
@@ -75,8 +75,8 @@ class Exchange:
         By id.
     emit
         Takes each event.
-    known
-        Recordings that are recognised by their landmarks.
+    listener
+        What hears the legs; by default one that knows no recordings and keeps no clips.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Exchange:
         prompts: dict[str, Prompt],
         emit: Callable[[SourcedEvent], None],
         clock: Clock,
-        known: FingerprintIndex | None = None,
+        listener: Listener | None = None,
     ) -> None:
         self._epoll = epoll
         self._pool = pool
@@ -99,7 +99,7 @@ class Exchange:
         self._rtp: dict[int, Leg] = {}
         self._rtcp: dict[int, Leg] = {}
         self._playback = Playback(prompts, emit)
-        self._answers = Answers(self._playback, emit, known)
+        self._answers = Answers(self._playback, emit, listener)
         self._random = random.Random()
         self._ignored = 0
         self._traffic = Traffic()

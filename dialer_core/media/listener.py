@@ -7,6 +7,7 @@ what counts as a person or a machine is `amd`'s.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ import structlog
 from amd import AmdInputError, DetectorConfig, FingerprintIndex, Mark, Recogniser
 from amd.g711 import decode_pcma, decode_pcmu
 from dialer_core.ipc.messages import Listen
+from dialer_core.media.clips import Clip
 from dialer_core.media.prompts import SILENCE
 from dialer_core.media.rtp import PCMA, PCMU, RESTARTED, SAMPLES_PER_FRAME, timestamp_delta
 from dialer_core.vocabulary import DetectionMode, LegId
@@ -135,10 +137,12 @@ class Heard(NamedTuple):
 class _Row:
     """One leg in the detector."""
 
-    __slots__ = ("ear", "early", "frame_ns", "leg", "quiet_ticks", "until_tick")
+    __slots__ = ("clip", "clip_id", "ear", "early", "frame_ns", "leg", "quiet_ticks", "until_tick")
 
-    def __init__(self, leg: Leg, ear: Ear, *, early: bool) -> None:
+    def __init__(self, leg: Leg, ear: Ear, *, early: bool, clip_id: str = "") -> None:
         self.leg = leg
+        self.clip_id = clip_id
+        self.clip = bytearray()
         self.quiet_ticks = 0
         self.ear = ear
         self.early = early
@@ -156,9 +160,19 @@ class Listener:
     ----------
     known
         Recordings that are recognised by their landmarks.
+    on_clip, clip_s
+        Takes the first seconds of legs whose command asks for it, at most so many, once they are no longer heard. None: nothing is kept.
     """
 
-    def __init__(self, known: FingerprintIndex | None = None) -> None:
+    def __init__(
+        self,
+        known: FingerprintIndex | None = None,
+        *,
+        on_clip: Callable[[Clip], None] | None = None,
+        clip_s: float = 0.0,
+    ) -> None:
+        self._on_clip = on_clip
+        self._clip_octets = int(clip_s * 8000)
         self._detector = Recogniser(_ROWS, known=known)
         self._rows: dict[int, _Row] = {}
         self._row_of: dict[LegId, int] = {}
@@ -190,7 +204,8 @@ class Listener:
         row = self._detector.join(early=early, config=_config_of(command))
         if command.tell_quiet and not early:
             self._told_quiet.add(leg.leg_id)
-        self._rows[row] = _Row(leg, ear, early=early)
+        keep = command.clip_id if self._on_clip is not None else ""
+        self._rows[row] = _Row(leg, ear, early=early, clip_id=keep)
         self._row_of[leg.leg_id] = row
 
     def forget(self, leg: Leg) -> None:
@@ -198,10 +213,15 @@ class Listener:
         row = self._row_of.pop(leg.leg_id, None)
         if row is not None:
             self._detector.leave(row)
-            del self._rows[row]
+            self._keep(self._rows.pop(row))
             self._told_quiet.discard(leg.leg_id)
             self._greeting.pop(row, None)
             leg.ear = None
+
+    def _keep(self, row: _Row) -> None:
+        if row.clip_id and row.clip and self._on_clip is not None:
+            law = "PCMA" if row.ear.codec == PCMA else "PCMU"
+            self._on_clip(Clip(clip_id=row.clip_id, law=law, octets=bytes(row.clip)))
 
     def tick(self, now_ns: int) -> list[Heard]:
         """Hand every leg's sound of the last 20 ms to the detector; return what it said."""
@@ -236,6 +256,8 @@ class Listener:
             if row.ear.codec == PCMA and octets is not None:
                 a_law.append(len(taken))
             taken[number] = row
+            if row.clip_id and len(row.clip) < self._clip_octets:
+                row.clip += octets or SILENCE[PCMA if row.ear.codec == PCMA else PCMU]
             frames.append(octets or SILENCE[PCMU])
             valid.append(octets is not None)
         if taken:

@@ -20,18 +20,20 @@ from typing import Final
 
 import structlog
 
-from amd import FingerprintIndex
 from dialer_core import spare
 from dialer_core.clock import Clock, SystemClock
-from dialer_core.errors import SoundFileError, StartError
+from dialer_core.errors import ConfigError, SoundFileError, StartError
 from dialer_core.ipc.messages import MediaCommand
 from dialer_core.log_setup import configure_logging
 from dialer_core.media.announcements import load_announcements
+from dialer_core.media.clips import ClipWriter, parse_key
 from dialer_core.media.engine_link import EngineLink
 from dialer_core.media.exchange import Exchange
+from dialer_core.media.listener import Listener
 from dialer_core.media.prompts import Prompt, load_prompts
 from dialer_core.media.rtp import FRAME_NS
 from dialer_core.media.sockets import PortPool
+from dialer_core.toml_files import read_secret
 
 _log = structlog.get_logger(__name__)
 
@@ -62,8 +64,8 @@ class MediaPlane:
         The address that SDP names.
     prompts
         By id.
-    known
-        Announcements that are recognised.
+    listener
+        What hears the legs.
     """
 
     def __init__(
@@ -73,14 +75,14 @@ class MediaPlane:
         advertise: str,
         prompts: dict[str, Prompt],
         clock: Clock,
-        known: FingerprintIndex | None = None,
+        listener: Listener | None = None,
     ) -> None:
         self._epoll = select.epoll()
         self._clock = clock
         self._link = EngineLink(
             socket_path, self._epoll, clock, {name: prompt.seconds for name, prompt in prompts.items()}
         )
-        self._exchange = Exchange(self._epoll, pool, advertise, prompts, self._link.send, clock, known)
+        self._exchange = Exchange(self._epoll, pool, advertise, prompts, self._link.send, clock, listener)
         self._commands: deque[MediaCommand] = deque()
         """Commands that have come and wait for their turn."""
         self._statm = os.open(
@@ -206,6 +208,15 @@ def main(arguments: list[str] | None = None) -> int:
         "--prompts", type=Path, help="folder of WAV or FLAC files; a file's name without suffix is its id"
     )
     parser.add_argument("--announcements", type=Path, help="index of known announcements; need not be there")
+    parser.add_argument(
+        "--clips", type=Path, help="folder for the first seconds of calls that are to be kept"
+    )
+    parser.add_argument(
+        "--clip-key-env", default="", help="variable that holds their key, 32 bytes in base64"
+    )
+    parser.add_argument("--clip-key-file", type=Path, help="or a file that holds it")
+    parser.add_argument("--clip-days", type=float, default=30.0, help="clips are deleted after so many days")
+    parser.add_argument("--clip-seconds", type=float, default=8.0, help="how much of a call is kept at most")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     parser.add_argument("--log-format", choices=("console", "json"), default="console")
     parser.add_argument(spare.OPTION, action="store_true", help="wait for a byte of standard input first")
@@ -215,15 +226,23 @@ def main(arguments: list[str] | None = None) -> int:
         prompts = load_prompts(options.prompts)
         if options.spare and not spare.wait_for_the_word():
             return 0
+        clips = None
+        if options.clips is not None:
+            key = read_secret("clips.key", options.clip_key_env, options.clip_key_file, Path())
+            clips = ClipWriter(options.clips, parse_key(key), options.clip_days, SystemClock())
         plane = MediaPlane(
             options.socket,
             PortPool(options.bind, *options.ports),
             options.advertise or options.bind,
             prompts,
             SystemClock(),
-            load_announcements(options.announcements) if options.announcements else None,
+            Listener(
+                load_announcements(options.announcements) if options.announcements else None,
+                on_clip=clips.keep if clips else None,
+                clip_s=options.clip_seconds,
+            ),
         )
-    except (SoundFileError, StartError) as error:
+    except (ConfigError, OSError, SoundFileError, StartError) as error:
         sys.stderr.write(f"media plane: {error}\n")
         return 1
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -231,6 +250,8 @@ def main(arguments: list[str] | None = None) -> int:
     _come_first()
     _log.info("media_plane_started", pid=os.getpid(), ports=f"{options.ports[0]}-{options.ports[1]}")
     plane.run()
+    if clips is not None:
+        clips.close()
     _log.info("media_plane_stopped", pid=os.getpid())
     return 0
 

@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from amd import DetectorConfig
 from dialer_core.commands.amd_recordings import Judgement, Unheard, judged
 from dialer_core.commands.cli import main
+from dialer_core.media.clips import Clip, write_clip
 from dialer_core.settings import load_settings
+from dialer_core.store import scan
 from dialer_core.store.database import open_database
+from dialer_core.vocabulary import new_id
 from tests.amd import sounds
 from tests.campaigns.lists import CAMPAIGN, NOON, put_lead, put_list_campaign
 from tests.compliance.test_detection_quality import put_calls
@@ -309,3 +312,50 @@ def test_a_learned_announcement_is_recognised(tmp_path: Path) -> None:
     broken = invoke("classify", call, "--announcements", index)
     assert broken.exit_code == 1
     assert "is no index of announcements" in broken.stderr
+
+
+def test_clips_are_exported_with_what_was_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`export` decrypts the clips of calls it knows, labels them by the agent's word or else the verdict, notes it, and purges when told."""
+    config, key = tmp_path / "config", bytes(range(32))
+    assert CliRunner().invoke(main, ["init", str(config)]).exit_code == 0
+    out = tmp_path / "out"
+    assert "clips.key_env: is missing" in invoke("export", "--out", out, "--config", config).stderr
+    assert invoke("export", "--config", config).exit_code == 2
+    monkeypatch.setenv("MARCADOR_CLIPS__KEY_ENV", "TEST_CLIP_KEY")
+    monkeypatch.setenv("TEST_CLIP_KEY", key.hex())
+    configured = load_settings(config)
+    configured.clips_dir.mkdir(parents=True)
+    database = open_database(configured.store_url, node="node1")
+    database.migrate()
+    with database.write() as tx:
+        put_list_campaign(tx)
+        listed = put_lead(tx, ["+525512345678"])
+        put_calls(tx, listed, 1, NOON, verdict="machine", disposition="promise")
+        put_calls(tx, listed, 1, NOON, verdict="machine")
+    with database.read() as tx:
+        ids = [row.id for row in scan.rows(tx, "attempt", "id")]
+    octets = bytes(range(256)) * 20
+    for law, one in zip(("PCMU", "PCMA"), ids, strict=True):
+        write_clip(configured.clips_dir, key, Clip(clip_id=one, law=law, octets=octets))
+    write_clip(configured.clips_dir, key, Clip(clip_id=new_id(), law="PCMU", octets=octets))
+    result = invoke("export", "--out", out, "--config", config, "--json")
+    assert result.exit_code == 0, result.output
+    found = {one["file"]: (one["label"], one["heard"]) for one in json.loads(result.stdout)["exported"]}
+    assert found == {f"{ids[0]}.wav": ("human", True), f"{ids[1]}.wav": ("machine", False)}
+    assert soundfile.info(out / f"{ids[0]}.wav").frames == len(octets)
+    assert len((out / "manifest.csv").read_text().splitlines()) == 3
+    with database.read() as tx:
+        assert [row.data for row in scan.rows(tx, "event", "seq", "data", order_by=("seq",))] == [
+            {"clips": 2}
+        ]
+    heard = json.loads(
+        invoke("export", "--out", tmp_path / "heard", "--heard", "--config", config, "--json").stdout
+    )
+    assert [one["file"] for one in heard["exported"]] == [f"{ids[0]}.wav"]
+    monkeypatch.setenv("TEST_CLIP_KEY", key[::-1].hex())
+    wrong = invoke("export", "--out", out, "--config", config)
+    assert wrong.exit_code == 1
+    assert wrong.stderr.count("another key") == 2
+    purged = json.loads(invoke("export", "--purge", "--config", config, "--json").stdout)
+    assert purged["deleted"] == 3
+    database.dispose()

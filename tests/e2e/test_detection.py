@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from amd import DetectorConfig, Label, Mark, MarkKind, detect_all
 from dialer_core.media import prompts
+from dialer_core.media.clips import read_clip
 from dialer_core.sound_files import read_sound
 from tests.e2e.floor import Floor
 from tests.e2e.live import Dialer, number
@@ -32,6 +33,7 @@ pytestmark = [
 ]
 
 TICK_S = 0.02
+CLIP_KEY = bytes(range(32))
 MESSAGE = "connect"
 """A prompt of a tenth of a second, so that the test does not wait."""
 PROMPTS = Path(prompts.__file__).parent / "prompts"
@@ -97,7 +99,7 @@ def played(tmp_path_factory: pytest.TempPathFactory, sounds: Sounds) -> tuple[Di
         suffix: (
             Ring(100),
             Answer(call.file, law=call.law),
-            AwaitBye(30000) if suffix in MACHINES else Stay(4000),
+            AwaitBye(30000) if suffix in MACHINES else Stay(4000 + 2500 * (suffix == 4)),
         )
         for suffix, call in sorted(calls.items(), reverse=True)
     }
@@ -106,7 +108,9 @@ def played(tmp_path_factory: pytest.TempPathFactory, sounds: Sounds) -> tuple[Di
         for _ in range(4):
             floor.softphone()
         dialer = floor.dialer(
-            trunks={"first": {}}, campaign={"wrap_up_s": 0.1, "machines": {"message": MESSAGE}}
+            trunks={"first": {}},
+            campaign={"wrap_up_s": 0.1, "machines": {"message": MESSAGE, "keep_clips": True}},
+            environment={"MARCADOR_CLIPS__KEY_ENV": "E2E_CLIP_KEY", "E2E_CLIP_KEY": CLIP_KEY.hex()},
         )
         dialer.import_numbers([number(suffix) for suffix in table])
         dialer.start()
@@ -153,3 +157,14 @@ def test_the_message_is_spoken_after_the_beep(played: tuple[Dialer, Mapping[int,
     )
     message_s = soundfile.info(PROMPTS / f"{MESSAGE}.wav").duration
     assert (attempt.ended_mono_ns - began.at_mono_ns) / 1e9 >= message_s
+
+
+@pytest.mark.parametrize("suffix", [1, 2])
+def test_the_first_seconds_are_kept_encrypted(played: tuple[Dialer, Mapping[int, Call]], suffix: int) -> None:
+    """The clip of a call holds the very octets that were played, in their own law, and no more than was asked for."""
+    dialer, calls = played
+    (attempt,) = dialer.attempts(number(suffix))
+    clip = read_clip(dialer.settings.clips_dir / f"{attempt.id}.clip", CLIP_KEY)
+    assert clip.law == calls[suffix].law
+    assert calls[suffix].file.read_bytes()[:8000] in clip.octets
+    assert len(clip.octets) <= 8 * RATE_HZ
