@@ -283,9 +283,8 @@ class PacingDecided(Event, frozen=True, kw_only=True):
     """Highest probability of abandonment the next live answer may have; None where the mode has none."""
     p_marginal: float | None = None
     overflow: float | None = None
-    expected_live: float | None = None
-    """Live answers expected of what is in flight, within `horizon_s`."""
-    horizon_s: float | None = None
+    expected_live_hz: float | None = None
+    """Live answers a second that the ringing attempts are expected to give."""
     quiet_steps: int = 0
     """Decisions since the last told that placed and released nothing and were bound by the same."""
     binding: str

@@ -20,17 +20,20 @@ BOUND_BY: Final[Mapping[str, str]] = {
     "ratio": "the ratio",
     "erlang_c": "Erlang's rate",
     "alpha": "alpha: the next live answer would too likely be abandoned",
-    "ramp": "the start-up ramp",
 }
 """What each `pacing.Binding` means. A test holds the two together."""
+
+
+HORIZON_S: Final = 6.0
+"""How far ahead expected live answers are told: about half a ring."""
 
 
 def decision_words(told: PacingDecided) -> str:
     """Return one sentence: who is there, what is under way, what the ceiling leaves, what was done, and what bound it."""
     agents = f"{told.idle} idle, {told.talking} talking, {told.wrapping} in wrap-up"
     parts = [f"{agents}, {told.ringing} ringing, {told.listening} listening, {told.waiting} waiting"]
-    if told.expected_live is not None and told.horizon_s is not None:
-        parts.append(f"{told.expected_live:.1f} will be live in {told.horizon_s:.0f} s")
+    if told.expected_live_hz is not None:
+        parts.append(f"{told.expected_live_hz * HORIZON_S:.1f} will be live in {HORIZON_S:g} s")
     if told.ledger_live or told.ledger_abandoned:
         left = told.ceiling * told.ledger_live - told.ledger_abandoned
         leaves = f"leaves {left:.1f}" if left >= 0 else f"is passed by {-left:.1f}"

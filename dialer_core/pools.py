@@ -242,6 +242,7 @@ class Pool:
             listening=len(snapshot.listening_age_s), waiting=snapshot.waiting, lines_free=snapshot.lines_free,
             ledger_live=speaks.ledger_live, ledger_abandoned=speaks.ledger_abandoned, ceiling=speaks.ceiling,
             alpha=_known(decision.alpha), p_marginal=_known(decision.p_marginal), overflow=_known(decision.overflow),
+            expected_live_hz=_known(decision.expected_live_hz),
             quiet_steps=self._quiet, binding=decision.binding, reason=brake if snapshot.brake else "",
         )  # fmt: skip
         words = decision_words(told)

@@ -279,8 +279,10 @@ class CampaignSettings(_Section):
     """Caller ID; by default the trunk's."""
     trunks: Annotated[tuple[str, ...], Field(min_length=1)]
     """Trunks in order: the next is tried when one fails."""
-    pacing: Literal[PacingMode.PROGRESSIVE, PacingMode.RATIO, PacingMode.ERLANG_C] = PacingMode.PROGRESSIVE
-    """How many are placed: progressive (1 per idle agent), ratio, erlang_c."""
+    pacing: Literal[PacingMode.PROGRESSIVE, PacingMode.RATIO, PacingMode.ERLANG_C, PacingMode.PREDICTIVE] = (
+        PacingMode.PROGRESSIVE
+    )
+    """How many are placed: progressive (1 per idle agent), ratio, erlang_c, predictive."""
     ratio: Annotated[float, Field(ge=1.0, le=10.0)] = 1.5
     """Calls per idle agent in mode ratio."""
     abandonment_ceiling: Annotated[float, Field(gt=0, lt=0.2)] = 0.03

@@ -257,6 +257,8 @@ class Decision:
         Probability that the first call not placed would be abandoned if answered live; NaN where the mode has none.
     overflow : float
         Expected live callers beyond the agents who will be free for them; NaN where the mode has none.
+    expected_live_hz : float
+        Live answers a second that the ringing attempts are expected to give now; NaN where the mode has none.
     """
 
     place: int
@@ -265,6 +267,7 @@ class Decision:
     alpha: float = math.nan
     p_marginal: float = math.nan
     overflow: float = math.nan
+    expected_live_hz: float = math.nan
 
 
 def _within(

@@ -241,6 +241,7 @@ def step_many(pacers: Sequence[Pacer], snapshots: Sequence[Snapshot]) -> list[De
             decisions[k] = Decision(
                 place=place, release=int(verdicts.release[j]), binding=binding, alpha=float(verdicts.alpha[j]),
                 p_marginal=float(verdicts.p_marginal[j]), overflow=float(verdicts.overflow[j]),
+                expected_live_hz=float(bank.expected_hz[rows[j]]),
             )  # fmt: skip
     for k, (pacer, snapshot) in enumerate(zip(pacers, snapshots, strict=True)):
         if decisions[k] is None:
