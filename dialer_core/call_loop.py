@@ -40,6 +40,7 @@ from dialer_core.ipc.messages import (
     MediaEvent,
     MediaState,
     ProbeResult,
+    StrayAnswered,
     WorkerEvent,
     WorkerState,
 )
@@ -406,6 +407,9 @@ class CallLoop:
     def _take_worker(self, name: WorkerId, event: WorkerEvent) -> None:
         if isinstance(event, ProbeResult):
             self.watch.probed(event)
+            return
+        if isinstance(event, StrayAnswered):
+            self.flow.on_orphan(event.dialog)
             return
         leg_id: LegId | None = getattr(event, "leg_id", None)
         if leg_id is not None and self.softphones.owns(leg_id):

@@ -137,12 +137,20 @@ class Dialog(msgspec.Struct, frozen=True, kw_only=True):
     local_cseq: int = 1
     destination: str = ""
     """`host:port` the last request went to."""
+    acknowledged: bool = True
+    """The 200 has had its ACK."""
 
 
 class LegAnswered(SourcedEvent, frozen=True, kw_only=True, tag="leg_answered"):
     """200 received and acknowledged."""
 
     leg_id: LegId
+    dialog: Dialog
+
+
+class StrayAnswered(SourcedEvent, frozen=True, kw_only=True, tag="stray_answered"):
+    """A 200 came for a call that a dead predecessor on this port had placed: somebody picked up, and nobody is there. Told once."""
+
     dialog: Dialog
 
 
@@ -224,6 +232,7 @@ WorkerEvent = (
     | LegProvisional
     | LegNegotiated
     | LegAnswered
+    | StrayAnswered
     | LegInfoDigit
     | LegEnded
     | ProbeResult

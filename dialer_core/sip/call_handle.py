@@ -14,7 +14,7 @@ from typing import Any
 
 from dialer_core.ipc.messages import Dialog, Place
 from dialer_core.sip import sdp
-from dialer_core.sip.headers import SipText, q850_cause, retry_after_s, split_list, tag_of, uri_of
+from dialer_core.sip.headers import SipText, q850_cause, retry_after_s, tag_of, uri_of
 from dialer_core.sip.notices import (
     Answered,
     CallNotice,
@@ -25,6 +25,7 @@ from dialer_core.sip.notices import (
     Provisional,
     Sent,
 )
+from dialer_core.sip.orphan import dialog_of
 from dialer_core.sip.pjsua import pj
 
 _LONG_NUMBER = re.compile(r"\+?\d[\d .-]{4,}\d")
@@ -242,16 +243,4 @@ def _dialog(answer: SipText | None, info: Any, destination: str) -> Dialog:
             remote_tag=tag_of(info.remoteUri),
             remote_target=uri_of(info.remoteContact),
         )
-    local, remote = answer.first("from"), answer.first("to")
-    routes = [part for value in answer.values("record-route") for part in split_list(value)]
-    return Dialog(
-        call_id=answer.first("call-id"),
-        local_uri=uri_of(local),
-        local_tag=tag_of(local),
-        remote_uri=uri_of(remote),
-        remote_tag=tag_of(remote),
-        remote_target=uri_of(answer.first("contact")),
-        route_set=tuple(reversed(routes)),
-        local_cseq=answer.cseq[0],
-        destination=destination,
-    )
+    return dialog_of(answer, destination)

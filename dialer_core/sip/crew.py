@@ -202,7 +202,7 @@ class Crew:
         self.members[member.id] = member
         return member
 
-    async def _spawn(self, member: Member) -> None:
+    async def _spawn(self, member: Member, *, successor: bool = False) -> None:
         dialer = self.settings.dialer
         member.started_s = self._now_s()
         await self.forks.spawn(
@@ -210,6 +210,7 @@ class Crew:
             sip_host=dialer.sip.bind,
             sip_port=member.port,
             media_host=dialer.media.public_address or dialer.media.bind,
+            successor=successor,
         )
 
     async def _read_capacity(self, member: Member) -> int:
@@ -251,7 +252,7 @@ class Crew:
             if self.stopping or member.leaving:
                 break
             try:
-                await self._spawn(member)
+                await self._spawn(member, successor=True)
             except StartError as error:
                 member.short_lives += 1
                 log.error("worker_not_replaced", worker=member.id, error=str(error))  # noqa: TRY400 - the text says it all

@@ -21,6 +21,7 @@ from dialer_core.sip import source_filter
 from dialer_core.sip.call_handle import CallHandle, clean_phrase, uses_tcp
 from dialer_core.sip.headers import SipText, is_header, q850_cause
 from dialer_core.sip.notices import FinalSeen, ProbeAnswered
+from dialer_core.sip.orphan import dialog_of
 from dialer_core.sip.pjsua import PjLibrary, pj
 from dialer_core.sip.worker_config import WorkerConfig
 
@@ -33,6 +34,7 @@ _ACCOUNTS_MAX = 6
 """pjsua2 aborts at its ninth account; at most four can be in calls."""
 _SPARE_BRIDGE_PORTS = 8
 _WORD = re.compile(r"[A-Za-z0-9.+-]{8,128}")
+_SOURCE = re.compile(r" from \w+ ([\d.]+:\d+)")
 _WATCH_LEVEL, _QUIET_LEVEL = 4, 1
 
 
@@ -56,6 +58,7 @@ class _WireWatch(pj.LogWriter):  # type: ignore[misc] # pjsua2 has no annotation
         if head.startswith("RX ") and "/INVITE/" in head:
             message = SipText.parse(raw)
             if message.status >= 200:
+                source = _SOURCE.search(head)
                 self._found.append(
                     FinalSeen(
                         time.monotonic_ns(),
@@ -63,6 +66,9 @@ class _WireWatch(pj.LogWriter):  # type: ignore[misc] # pjsua2 has no annotation
                         code=message.status,
                         q850=q850_cause(message),
                         reason=clean_phrase(message.phrase),
+                        dialog=dialog_of(message, source.group(1) if source else "", acknowledged=False)
+                        if message.status < 300
+                        else None,
                     )
                 )
         elif head.startswith("TX ") and " OPTIONS/" in head:

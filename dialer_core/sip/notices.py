@@ -86,6 +86,8 @@ class FinalSeen:
     code: int
     q850: int
     reason: str
+    dialog: Dialog | None = None
+    """Of a 2xx: what it takes to end the call."""
 
 
 @dataclass(frozen=True, slots=True)

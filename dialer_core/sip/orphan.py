@@ -1,7 +1,7 @@
 """Ending the dialogs of a dead worker: a BYE built from what was journalled at the answer (RFC 3261 section 12.2.1.1).
 
-It owns that one request, its retransmissions and its answer, on a socket of its own. It needs no pjsua2 and no worker, so whoever notices the
-death can send it.
+It owns that request (and the ACK before it that a dead worker still owed), its retransmissions and its answer, on a socket of its own. It
+needs no pjsua2 and no worker, so whoever notices the death can send it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import socket
 import structlog
 
 from dialer_core.ipc.messages import Dialog
-from dialer_core.sip.headers import SipText, uri_of
+from dialer_core.sip.headers import SipText, split_list, tag_of, uri_of
 
 _log = structlog.get_logger(__name__)
 
@@ -41,8 +41,10 @@ def next_hop(dialog: Dialog) -> tuple[str, int, bool]:
     return host, int(port or 5060), by_tcp
 
 
-def build_bye(dialog: Dialog, *, sent_by: str, branch: str, by_tcp: bool = False) -> bytes:
-    """Return the BYE as bytes.
+def build_request(
+    method: str, cseq: int, dialog: Dialog, *, sent_by: str, branch: str, by_tcp: bool = False
+) -> bytes:
+    """Return a request within the dialog, without a body, as bytes.
 
     Parameters
     ----------
@@ -54,18 +56,36 @@ def build_bye(dialog: Dialog, *, sent_by: str, branch: str, by_tcp: bool = False
         The transaction's id, without the magic cookie.
     """
     lines = [
-        f"BYE {dialog.remote_target} SIP/2.0",
+        f"{method} {dialog.remote_target} SIP/2.0",
         f"Via: SIP/2.0/{'TCP' if by_tcp else 'UDP'} {sent_by};rport;branch=z9hG4bK{branch}",
         "Max-Forwards: 70",
         f"From: <{dialog.local_uri}>;tag={dialog.local_tag}",
         f"To: <{dialog.remote_uri}>;tag={dialog.remote_tag}",
         f"Call-ID: {dialog.call_id}",
-        f"CSeq: {dialog.local_cseq + CSEQ_JUMP} BYE",
+        f"CSeq: {cseq} {method}",
         *(f"Route: {route}" for route in dialog.route_set),
         'Reason: SIP;cause=500;text="Worker lost"',
         "Content-Length: 0",
     ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def dialog_of(answer: SipText, destination: str, *, acknowledged: bool = True) -> Dialog:
+    """Return what a BYE of another process needs, from the 200 of a call we placed and where it came from."""
+    local, remote = answer.first("from"), answer.first("to")
+    routes = [part for value in answer.values("record-route") for part in split_list(value)]
+    return Dialog(
+        call_id=answer.first("call-id"),
+        local_uri=uri_of(local),
+        local_tag=tag_of(local),
+        remote_uri=uri_of(remote),
+        remote_tag=tag_of(remote),
+        remote_target=uri_of(answer.first("contact")),
+        route_set=tuple(reversed(routes)),
+        local_cseq=answer.cseq[0],
+        destination=destination,
+        acknowledged=acknowledged,
+    )
 
 
 async def end_orphan(dialog: Dialog, *, limit_s: float = LIMIT_S) -> int:
@@ -84,6 +104,17 @@ async def end_orphan(dialog: Dialog, *, limit_s: float = LIMIT_S) -> int:
         return 0
 
 
+def _requests(dialog: Dialog, *, sent_by: str, branch: str, by_tcp: bool) -> tuple[bytes, bytes]:
+    """Return what goes first and once (the ACK that is still owed, or nothing), and the BYE."""
+    bye = build_request(
+        "BYE", dialog.local_cseq + CSEQ_JUMP, dialog, sent_by=sent_by, branch=branch, by_tcp=by_tcp
+    )
+    if dialog.acknowledged:
+        return b"", bye
+    own = secrets.token_hex(8)
+    return build_request("ACK", dialog.local_cseq, dialog, sent_by=sent_by, branch=own, by_tcp=by_tcp), bye
+
+
 async def _by_udp(dialog: Dialog, host: str, port: int) -> int:
     loop = asyncio.get_running_loop()
     branch = secrets.token_hex(8)
@@ -91,7 +122,9 @@ async def _by_udp(dialog: Dialog, host: str, port: int) -> int:
         sender.setblocking(False)
         sender.connect((host, port))
         own_host, own_port = sender.getsockname()
-        request = build_bye(dialog, sent_by=f"{own_host}:{own_port}", branch=branch)
+        first, request = _requests(dialog, sent_by=f"{own_host}:{own_port}", branch=branch, by_tcp=False)
+        if first:
+            await loop.sock_sendall(sender, first)
         wait_s = _FIRST_WAIT_S
         while True:
             await loop.sock_sendall(sender, request)
@@ -108,7 +141,7 @@ async def _by_tcp(dialog: Dialog, host: str, port: int) -> int:
     reader, writer = await asyncio.open_connection(host, port)
     try:
         own_host, own_port = writer.get_extra_info("sockname")[:2]
-        writer.write(build_bye(dialog, sent_by=f"{own_host}:{own_port}", branch=branch, by_tcp=True))
+        writer.writelines(_requests(dialog, sent_by=f"{own_host}:{own_port}", branch=branch, by_tcp=True))
         while True:
             if code := _final(await reader.readuntil(b"\r\n\r\n"), branch):
                 return code

@@ -152,7 +152,14 @@ class ForkServer:
         return {worker_id: running.pid for worker_id, running in self._workers.items()}
 
     async def spawn(
-        self, worker_id: WorkerId, *, sip_host: str, sip_port: int, media_host: str, takes_calls: bool = False
+        self,
+        worker_id: WorkerId,
+        *,
+        sip_host: str,
+        sip_port: int,
+        media_host: str,
+        successor: bool = False,
+        takes_calls: bool = False,
     ) -> int:
         """Start a worker and return its process id. It listens at `worker_socket_path` shortly after.
 
@@ -176,6 +183,7 @@ class ForkServer:
             sip_host=sip_host,
             sip_port=sip_port,
             media_host=media_host,
+            successor=successor,
             public_host=self._settings.public_host,
             user_agent=self._settings.user_agent,
             outbound_proxy=self._settings.outbound_proxy,

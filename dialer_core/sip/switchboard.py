@@ -13,6 +13,7 @@ from typing import assert_never
 import structlog
 
 from dialer_core.ipc.messages import (
+    Dialog,
     LegAnswered,
     LegEnded,
     LegInfoDigit,
@@ -22,6 +23,7 @@ from dialer_core.ipc.messages import (
     LegSnapshot,
     Place,
     SourcedEvent,
+    StrayAnswered,
     WorkerState,
 )
 from dialer_core.sip.call_handle import CallHandle
@@ -63,10 +65,17 @@ class Switchboard:
         Where calls are made.
     send
         Takes each event.
+    strays_until_ns
+        Until then 200s may come for calls that a dead predecessor on our port has placed.
     """
 
-    def __init__(self, endpoint: SipEndpoint, send: Callable[[SourcedEvent], None]) -> None:
+    def __init__(
+        self, endpoint: SipEndpoint, send: Callable[[SourcedEvent], None], *, strays_until_ns: int = 0
+    ) -> None:
         self._endpoint = endpoint
+        self._strays_until_ns = strays_until_ns
+        self._placed: set[str] = set()
+        self._strays: set[str] = set()
         self._send = send
         self._legs: dict[LegId, Leg] = {}
         self._calls: dict[LegId, CallHandle] = {}
@@ -102,6 +111,8 @@ class Switchboard:
                 refusal = str(error)
             else:
                 self._legs[order.leg_id] = leg
+                if leg.sent_ns < self._strays_until_ns:
+                    self._placed.add(order.leg_id)
         if refusal:
             self._end(order.leg_id, code=0, by=EndedBy.WORKER, reason=refusal, invite_sent=False)
 
@@ -142,6 +153,8 @@ class Switchboard:
     def final_seen(self, found: FinalSeen) -> None:
         """Take a final answer to an INVITE seen on the wire: the end of a leg we had given up."""
         leg = next((leg for leg in self._legs.values() if leg.call_id == found.call_id), None)
+        if leg is None and found.dialog is not None and found.at_ns < self._strays_until_ns:
+            self._stray(found.dialog, found.at_ns)
         if leg is not None and leg.apply(Signal.FINAL_SEEN, found.at_ns):
             self._end(
                 leg.order.leg_id,
@@ -186,7 +199,17 @@ class Switchboard:
             self._end(leg.order.leg_id, code=code, by=by, reason=cause.value)
 
     def _watch_finals(self) -> None:
-        self._endpoint.watch_finals(any(leg.phase is Phase.RELEASING for leg in self._legs.values()))
+        strays = bool(self._strays_until_ns) and time.monotonic_ns() < self._strays_until_ns
+        self._endpoint.watch_finals(
+            strays or any(leg.phase is Phase.RELEASING for leg in self._legs.values())
+        )
+
+    def _stray(self, dialog: Dialog, at_ns: int) -> None:
+        """Say once that somebody picked up a call that no process holds any more."""
+        if dialog.call_id not in self._placed | self._strays:
+            self._strays.add(dialog.call_id)
+            _log.warning("stray_answer", call_id=dialog.call_id)
+            self._send(StrayAnswered(at_ns=at_ns, dialog=dialog))
 
     # --- what pjsua2 said
 

@@ -48,6 +48,8 @@ _log = structlog.get_logger(__name__)
 HEALTH_INTERVAL_S = 1.0
 SHUTDOWN_LIMIT_S = 3.0
 """How long a worker told to go waits for the answers to its BYEs."""
+STRAYS_S = 90.0
+"""A call that a dead predecessor placed may ring so long before it is answered: above any ring limit that is usual."""
 ORPHAN_LIMIT_S = 60.0
 """Without calls, without an engine, and without the process that started it: a worker leaves after this."""
 _HANDLED_PER_TURN = 64
@@ -80,7 +82,8 @@ class LineWorker:
         self._poller = select.poll()
         self._endpoint = SipEndpoint(config)
         self._link = EngineLink(Path(config.socket_path), self._poller, self._hello)
-        self._switchboard = Switchboard(self._endpoint, self._link.send)
+        strays_until_ns = time.monotonic_ns() + int(STRAYS_S * 1e9) if config.successor else 0
+        self._switchboard = Switchboard(self._endpoint, self._link.send, strays_until_ns=strays_until_ns)
         self._probes: dict[str, _Probe] = {}
         self._sip_descriptors: set[int] = set()
         self._draining = False

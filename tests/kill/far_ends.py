@@ -10,7 +10,9 @@ import argparse
 import asyncio
 import json
 import signal
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dialer_core.sim.behaviours import (
     Behaviour,
@@ -22,7 +24,9 @@ from dialer_core.sim.behaviours import (
     TrueClass,
     suffix_of,
 )
+from dialer_core.sim.carrier import ATTEMPT_HEADER
 from dialer_core.sim.simulation import Simulation, SimulationSettings
+from dialer_core.sim.sip_dialog import Dialog
 
 PULSE_AREA = "5233"
 """Numbers of this area are busy at once, for ever: from their INVITEs is read when dialing goes on."""
@@ -52,6 +56,7 @@ ROWS: tuple[Behaviour, ...] = (
     _row("rings_out", range(84, 92), TrueClass.NONE, Ending.RINGS_OUT, (0.0, 0.0), final_code=487),
     _row("silent", range(92, 100), TrueClass.NONE, Ending.PLAYS_OUT, (0.2, 0.4), quiet_s=7.0),
 )  # fmt: skip
+AT_ONCE = _row("at_once", range(100), TrueClass.HUMAN, Ending.PERSON, (0.0, 0.0), _SOON, Speech("hello"))
 PULSE = _row("pulse", range(100), TrueClass.NONE, Ending.REJECT, (0.1, 0.3), final_code=486, q850_cause=17)
 
 
@@ -62,8 +67,40 @@ def behaviour_of(number: str) -> Behaviour | None:
     return next(row for row in ROWS if suffix_of(number) in row.suffixes)
 
 
-async def _serve(settings: SimulationSettings) -> None:
+@dataclass
+class Mood:
+    """What the whole carrier does for a while, beside what its numbers do; turned by a signal."""
+
+    at_once: bool = False
+    """Every call is answered at once, by a person (SIGUSR1)."""
+    deaf: bool = False
+    """No BYE and no CANCEL of ours is answered (SIGUSR2)."""
+
+    def behaviour_of(self, number: str) -> Behaviour | None:
+        """Return the row that a called number meets in this mood."""
+        return AT_ONCE if self.at_once else behaviour_of(number)
+
+    def deafen(self) -> None:
+        """Have the simulator's dialogs lose what they would hear while the mood is deaf: as if it never came."""
+        for name in ("on_bye", "on_cancel"):
+            hear = getattr(Dialog, name)
+
+            def maybe(dialog: Dialog, request: Any, source: Any, *, hear: Any = hear) -> None:
+                if not (self.deaf and dialog.invite.headers.get_first(ATTEMPT_HEADER)):
+                    hear(dialog, request, source)
+
+            setattr(Dialog, name, maybe)
+
+
+async def _serve(settings: SimulationSettings, mood: Mood) -> None:
     stopping = asyncio.Event()
+    mood.deafen()
+    turns = {
+        signal.SIGUSR1: lambda: setattr(mood, "at_once", not mood.at_once),
+        signal.SIGUSR2: lambda: setattr(mood, "deaf", not mood.deaf),
+    }
+    for number, turn in turns.items():
+        asyncio.get_running_loop().add_signal_handler(number, turn)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with Simulation(settings) as simulation:
@@ -82,6 +119,7 @@ def main() -> None:
     given = parser.parse_args()
     first, last = map(int, given.softphone_ports.split("-"))
     low, high = map(int, given.rtp_ports.split("-"))
+    mood = Mood()
     settings = SimulationSettings(
         log=given.folder / "log.jsonl",
         recordings=given.folder / "recordings",
@@ -90,9 +128,9 @@ def main() -> None:
         rtp_ports=(low, high),
         seed=given.seed,
         times=PersonTimes(talk_s=(6.0, 11.0), reply_s=(0.2, 0.4), patience_s=7.0),
-        behaviour_of=behaviour_of,
+        behaviour_of=mood.behaviour_of,
     )
-    asyncio.run(_serve(settings))
+    asyncio.run(_serve(settings, mood))
 
 
 if __name__ == "__main__":

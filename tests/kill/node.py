@@ -236,6 +236,10 @@ class Node:
 
         return wait_until(still, timeout_s, what)
 
+    def turn_mood(self, number: signal.Signals) -> None:
+        """Turn one of the far ends' moods on or off (`far_ends.Mood`)."""
+        self._processes["sim"].send_signal(number)
+
     def ask(self, method: str, path: str, **body: Any) -> bool:
         """Ask the API; False where it is away or refuses."""
         try:

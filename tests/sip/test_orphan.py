@@ -12,7 +12,7 @@ import pytest
 
 from dialer_core.ipc.messages import Dialog, LegAnswered
 from dialer_core.sip.headers import SipText
-from dialer_core.sip.orphan import build_bye, end_orphan, next_hop
+from dialer_core.sip.orphan import build_request, end_orphan, next_hop
 from tests.sip.harness import Worker, free_port, sipp
 from tests.skips import requires_program
 
@@ -32,7 +32,9 @@ DIALOG = Dialog(
 @pytest.mark.unit
 def test_the_bye_is_a_request_within_the_dialog() -> None:
     """Request-URI, routes, tags and Call-ID are the dialog's; the CSeq is above the INVITE's."""
-    bye = SipText.parse(build_bye(DIALOG, sent_by="10.0.0.5:9", branch="b").decode())
+    bye = SipText.parse(
+        build_request("BYE", DIALOG.local_cseq + 1000, DIALOG, sent_by="10.0.0.5:9", branch="b").decode()
+    )
     assert bye.start_line == "BYE sip:b@10.0.0.9:5070;x=1 SIP/2.0"
     assert bye.values("route") == list(DIALOG.route_set)
     assert (bye.first("from"), bye.first("to")) == ("<sip:+52@a>;tag=l", "<sip:b@c>;tag=r")
@@ -94,6 +96,24 @@ async def test_the_answer_is_told_by_udp() -> None:
         second, _ = await loop.sock_recvfrom(far, 2000)
         assert second == first
         await loop.sock_sendto(far, _answer(second), source)
+        assert await ending == 481
+
+
+@pytest.mark.sip
+async def test_an_answer_that_was_never_acknowledged_gets_its_ack_first() -> None:
+    """What a dead worker still owed goes out once, with the INVITE's CSeq; then the BYE."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(type=socket.SOCK_DGRAM) as far:
+        far.bind(("127.0.0.1", free_port()))
+        far.setblocking(False)
+        target = f"sip:b@127.0.0.1:{far.getsockname()[1]}"
+        dialog = msgspec.structs.replace(DIALOG, route_set=(), remote_target=target, acknowledged=False)
+        ending = asyncio.create_task(end_orphan(dialog))
+        ack, _ = await loop.sock_recvfrom(far, 2000)
+        bye, source = await loop.sock_recvfrom(far, 2000)
+        assert SipText.parse(ack.decode()).cseq == (7, "ACK")
+        assert SipText.parse(bye.decode()).cseq[1] == "BYE"
+        await loop.sock_sendto(far, _answer(bye), source)
         assert await ending == 481
 
 

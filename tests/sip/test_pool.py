@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dialer_core.errors import StartError
-from dialer_core.ipc.messages import LegAnswered, LegEnded, LegSent, WorkerHello
+from dialer_core.ipc.messages import LegAnswered, LegEnded, LegSent, StrayAnswered, WorkerHello
 from dialer_core.sip.pool import ForkServer, worker_socket_path
 from dialer_core.vocabulary import EndedBy, WorkerId
 from tests.polling import wait_until, wait_until_async
@@ -31,10 +32,10 @@ class _Pool:
         self.server: ForkServer
         self._engines: list[Engine] = []
 
-    async def spawn(self, worker_id: str) -> Engine:
+    async def spawn(self, worker_id: str, *, port: int = 0, successor: bool = False) -> Engine:
         await self.server.spawn(
-            WorkerId(worker_id), sip_host="127.0.0.1", sip_port=free_port(), media_host="127.0.0.1"
-        )
+            WorkerId(worker_id), sip_host="127.0.0.1", sip_port=port or free_port(), media_host="127.0.0.1", successor=successor,
+        )  # fmt: skip
         path = worker_socket_path(self.folder, WorkerId(worker_id))
         engine = await wait_until_async(lambda: attached(path), 10.0, f"{worker_id} to listen")
         self._engines.append(engine)
@@ -191,3 +192,36 @@ async def test_two_workers_never_draw_the_same_call_id(pool: _Pool, tmp_path: Pa
             engine.end_of(leg)
         far.finish()
     assert dialogs[0].local_tag != dialogs[1].local_tag
+
+
+async def test_a_successor_tells_who_picked_up_for_the_dead(pool: _Pool) -> None:
+    """A 200 for a call that its predecessor placed is told once, with what ends it; its own calls' answers are none of that."""
+    port = free_port()
+    engine = await pool.spawn("customers-0", port=port, successor=True)
+    answer = (
+        f"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};rport;branch=z9hG4bKold\r\nFrom: <sip:+52@a>;tag=l\r\n"
+        "To: <sip:b@c>;tag=r\r\nCall-ID: of-the-dead\r\nCSeq: 77 INVITE\r\nContact: <sip:b@127.0.0.1:9>\r\nContent-Length: 0\r\n\r\n"
+    )
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as carrier:
+        carrier.bind(("127.0.0.1", 0))
+        for _ in range(2):  # it is sent again, as nobody acknowledges it
+            carrier.sendto(answer.encode(), ("127.0.0.1", port))
+        told = engine.expect(StrayAnswered).dialog
+        host, own_port = carrier.getsockname()
+    assert (told.call_id, told.remote_target, told.local_cseq) == ("of-the-dead", "sip:b@127.0.0.1:9", 77)
+    assert (told.destination, told.acknowledged) == (f"{host}:{own_port}", False)
+    engine.state()
+    assert len(engine.of(StrayAnswered)) == 1
+
+
+@requires_program("sipp")
+async def test_a_successors_own_calls_are_no_strays(pool: _Pool, tmp_path: Path) -> None:
+    """What it placed itself is answered as ever."""
+    engine = await pool.spawn("customers-0", successor=True)
+    with sipp("answer", tmp_path) as far:
+        leg = engine.place(far.port)
+        engine.expect(LegAnswered, leg)
+        engine.hang_up(leg)
+        engine.end_of(leg)
+        far.finish()
+    assert engine.of(StrayAnswered) == []
