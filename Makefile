@@ -14,6 +14,7 @@ CODE := cli.py dialer_core amd pacing plugins
 PYTEST ?= -m 'not soak' --numprocesses 2 --dist loadgroup
 KILLS ?= 1000
 SLACK ?= 2
+SOAK_SECONDS ?= 3600
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
@@ -47,7 +48,8 @@ format: install ## put the sources into the one format
 docs: install ## write the reference pages of docs/ from the code
 	@$(BIN)/python -m tools.make_docs
 
-soak: install ## the long runs that `make test` leaves out
+soak: install ## an hour of calls with floods in it: nothing grows (SOAK_SECONDS=60), and the tests that `make test` leaves out
+	@$(BIN)/python -m tests.soak --seconds $(SOAK_SECONDS) --picture build/soak.png
 	@$(BIN)/python -m pytest -m soak --timeout=0
 
 # The limits in seconds are stretched for a machine that does other things too: SLACK=1 holds to the goals.

@@ -27,6 +27,8 @@ CALM_S = 2.5
 STEADY_S = 31.0
 """One process is not killed again before it has lived so long: a process that dies over and over is slowed down on purpose."""
 FIND_LIMIT_S = 20.0
+TRIES = 6
+"""A cell that got away so often is given up, and told."""
 DATABASE_AWAY_S = (0.5, 2.5)
 SETTLE_S = 0.4
 STARVE_S = 6.0
@@ -80,18 +82,24 @@ class Rounds:
         self.covered: Counter[Cell] = Counter()
 
     def run(self, count: int, cells: Sequence[Cell], tell: Callable[[str], None]) -> None:
-        """Kill `count` times: every cell once and again, in an order in which no process dies twice within `STEADY_S`."""
+        """Kill `count` times or more: each cell until it is hit, then again; no process dies twice within `STEADY_S`, workers apart."""
         queue = self._shuffled(cells)
         tries: Counter[Cell] = Counter()
-        while len(self.kills) < count:
+        whole = count >= len(cells)
+
+        def left() -> bool:
+            return whole and any(not self.covered[cell] and tries[cell] < TRIES for cell in cells)
+
+        while len(self.kills) < count or left():
             if not queue:
-                queue = self._shuffled(cells)
+                queue = self._shuffled([cell for cell in cells if not self.covered[cell]] or cells)
             cell = self._next(queue)
-            before = self.covered[cell]
+            if len(self.kills) >= count and self.covered[cell]:
+                continue  # only what got away is still wanted
             kill = self._one(cell)
             tell(self._line(kill))
             tries[cell] += 1
-            if self.covered[cell] == before and tries[cell] < 4:  # it got away: once more, later
+            if not self.covered[cell] and tries[cell] < TRIES:  # it got away: once more, later
                 queue.append(cell)
 
     def _shuffled(self, cells: Sequence[Cell]) -> deque[Cell]:
@@ -150,7 +158,7 @@ class Rounds:
                 starved_s = time.monotonic()
             target = waiting_for(cell.doing, node.database, node.wire, TALK, started_ns)
             if target is None:
-                time.sleep(0.001 if cell.doing in (Doing.COMMITTED, Doing.ENDING) else 0.004)
+                time.sleep(0.0002 if cell.doing in (Doing.COMMITTED, Doing.ENDING) else 0.004)
         process, pid = self._victim(cell, target)  # where there is no such attempt, whatever is there is hit
         at_ns = time.monotonic_ns()
         if cell.victim is Victim.DATABASE:

@@ -180,6 +180,7 @@ class Soak:
         axes[0].legend(loc="center right")
         axes[1].set_xlabel("s (grey: line workers)")
         figure.tight_layout()
+        file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, dpi=110)
         plt.close(figure)
 
