@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 SILENT_LIMIT_S: Final = 5.0
 """Workers and the media plane say something every second, the engine every half: whoever says nothing for so long hangs."""
 HOST_SILENT_LIMIT_S: Final = 15.0
-"""The host runs plugins, whose synchronous hooks may hold its loop for their time limit (5 s unless set otherwise), twice in a row."""
+"""The host runs plugins' coroutines, which may hold its loop by mistake: it is given longer, for nothing that is dialed waits for it."""
 START_LIMIT_S: Final = 60.0
 """From a process' start to the first that is heard of it."""
 LOOK_INTERVAL_S: Final = 0.5

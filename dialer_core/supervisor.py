@@ -218,8 +218,7 @@ class Supervisor:
     async def _kill_silent(self) -> None:
         """End what hangs among our own children; from there on it has died, and is started again."""
         loop = asyncio.get_running_loop()
-        host_limit_s = max(HOST_SILENT_LIMIT_S, 3 * self.settings.dialer.plugins.hook_limit_s)
-        silence = Silence({"host": host_limit_s})
+        silence = Silence({"host": HOST_SILENT_LIMIT_S})
         while True:
             await asyncio.sleep(LOOK_INTERVAL_S)
             beats = {
