@@ -55,7 +55,9 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def insert(tx: Tx, sample: Sample) -> None:
-    """Write one row."""
+    """Write one row; an attempt is drawn once, whatever engine it is in the hands of."""
+    if tx.scalar(select(_TABLE.c.attempt_id).where(_TABLE.c.attempt_id == sample.attempt_id)) is not None:
+        return
     tx.execute(_INSERT, {field: getattr(sample, field) for field in Sample.__struct_fields__})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import math
 import uuid
 from collections import defaultdict
@@ -102,6 +103,23 @@ def _share_of_people(subject: Subject, campaign_id: str, pack: RulePack) -> Frac
     if not everybody:
         return assumed
     return people / everybody if heard >= _SURE_HEARD else max(people / everybody, assumed)
+
+
+def draws(subject: Subject) -> Iterator[Violation]:
+    """I10: who was connected for evidence is who the attempts' ids say, under the share of then, while an agent was free."""
+    for attempt_id, drawn in subject.samples.items():
+        digest = hashlib.blake2b(attempt_id.encode(), digest_size=8, person=b"marcador-sample").digest()
+        number = Fraction(int.from_bytes(digest) // 2**11, 2**53)
+        attempt = subject.attempts_by_id[attempt_id]
+        text = ""
+        if Fraction(drawn.draw) != number:
+            text = f"its draw is {drawn.draw!r}, and its id gives {float(number)!r}"
+        elif drawn.connected != (number < Fraction(drawn.share) and drawn.agent_free):
+            text = f"was drawn {drawn.draw:.6f} under {drawn.share:g}, and connected = {drawn.connected}"
+        elif attempt.bridged_mono_ns is not None and not drawn.connected:
+            text = "was bridged although it was a machine and not connected by its draw"
+        if text:
+            yield Violation(Invariant.I10, "attempt", attempt_id, text)
 
 
 def _ceil(number: Fraction) -> int:
@@ -284,6 +302,7 @@ def _on(subject: Subject, attempt: Row) -> Iterator[Row]:
 
 CHECKS = (
     Check(Invariant.I10, "the abandonment ledger is what the attempts say", whole=ledger, needs=("packs",)),
+    Check(Invariant.I10, "who was connected for evidence was drawn", whole=draws),
     Check(Invariant.I11, "every attempt has evidence and a contact in the ledger", whole=evidence),
     Check(
         Invariant.I11,

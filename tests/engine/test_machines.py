@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from dialer_core.calls.machines import draw_of
 from dialer_core.store import models
+from dialer_core.verify import verify_store
 from dialer_core.vocabulary import AgentId, AgentState, AttemptId, Outcome, Verdict, new_id
 from tests.engine.conftest import MakeFloor
 from tests.engine.fakes import MESSAGE_S
@@ -132,6 +133,21 @@ def samples(floor: Floor) -> dict[str, models.DetectionSample]:
     """Return the draws by attempt."""
     with floor.database.read() as tx:
         return {row.attempt_id: row for row in tx.execute(select(models.DetectionSample.__table__))}
+
+
+def test_a_draw_that_was_not_random_is_found(make_floor: MakeFloor) -> None:
+    """`dialer verify` works each draw out again from its attempt's id: one that was chosen is a violation."""
+    floor = make_floor(leads=["01"], agents=1, campaign={"machines": {"sample": 0.02}})
+    floor.carrier.default = Behaviour(verdict=Verdict.MACHINE, talk_s=3.0)
+
+    async def story() -> None:
+        await floor.until(lambda: sum(floor.engine.dialing.campaigns["demo"].outcomes.values()) == 1)
+
+    run(floor, story)
+    with floor.database.write() as tx:
+        tx.execute(update(models.DetectionSample).values(draw=0.5, connected=True))
+    report = verify_store(floor.database, packs=floor.packs, now=floor.clock.utc())
+    assert [one.invariant for one in report.violations] == ["I10"]
 
 
 def test_drawn_machines_reach_agents_who_are_free_and_nobody_is_abandoned_by_it(
