@@ -20,6 +20,7 @@ from dialer_core.calls.adoption import Adoption
 from dialer_core.calls.attempt import RINGING_STATES, Attempt
 from dialer_core.calls.call_flow import CallFlow
 from dialer_core.calls.ending import Ending
+from dialer_core.calls.inbound import InboundCalls
 from dialer_core.calls.live_answers import LiveAnswers
 from dialer_core.calls.machine import AttemptMachine
 from dialer_core.calls.originate import Originator
@@ -37,6 +38,7 @@ from dialer_core.ipc.messages import (
     CloseLeg,
     Dialog,
     Hangup,
+    LegIncoming,
     MediaEvent,
     MediaState,
     ProbeResult,
@@ -126,7 +128,7 @@ class CallLoop:
             self.workers,
             self.media,
             sip_host=sip_host,
-            on_agent_lost=lambda agent: self.answers.agent_lost(agent),  # noqa: PLW0108 - made below
+            on_agent_lost=self._on_agent_lost,
         )
         self.watch = TrunkWatch(runtime, self.trunks, self.workers, on_change=self.wake)
         originator = Originator(
@@ -156,6 +158,10 @@ class CallLoop:
             records,
             self.dialing,
         )
+        self.inbound = InboundCalls(
+            runtime, campaigns, settings.trunks, self.workers, self.media, self.roster,
+            free=lambda: self.media_ready and not self.dialing.draining,
+        )  # fmt: skip
         self.flow.on_idle = self.wake
         self.answers.on_bad_agent_leg = self.softphones.restart
         self.sound = Sound(runtime, self.machine, campaigns, self.media, self.roster, self.answers)
@@ -303,6 +309,7 @@ class CallLoop:
             return
         for part in (
             self.answers.serve_waiting,
+            self.inbound.prepare,
             self.dialing.step,
             self._call_softphones,
             self._move_softphones,
@@ -340,6 +347,7 @@ class CallLoop:
             self._hurried = True
             for attempt in list(self.machine.attempts.values()):
                 self.flow.release(attempt, Outcome.CANCELLED)
+            self.inbound.end_all()
             self.wake()
             return
         log.info("draining", live=len(self.machine.attempts))
@@ -354,6 +362,7 @@ class CallLoop:
         if (
             not self.dialing.draining
             or self.machine.attempts
+            or self.inbound
             or (not self._hurried and any(run.claiming for run in self.dialing.campaigns.values()))
         ):
             return
@@ -371,6 +380,10 @@ class CallLoop:
         if self.media_ready and self.workers.choose(LegKind.AGENT) is not None:
             self.softphones.call(agent)
 
+    def _on_agent_lost(self, agent: Agent) -> None:
+        self.answers.agent_lost(agent)
+        self.inbound.agent_lost(agent)
+
     def _on_logged_out(self, agent: Agent) -> None:
         self.softphones.hang_up(agent)
 
@@ -379,7 +392,8 @@ class CallLoop:
 
     def on_orphan(self, end: Callable[[Dialog], None]) -> None:
         """Set what ends the dialogs of a dead worker."""
-        self.flow.on_orphan = self.softphones.on_orphan = self.recovery.on_orphan = end
+        self.flow.on_orphan = self.softphones.on_orphan = self.inbound.on_orphan = end
+        self.recovery.on_orphan = end
 
     def _on_worker(self, name: WorkerId, event: WorkerEvent) -> None:
         if self.recovery.pending:
@@ -412,8 +426,12 @@ class CallLoop:
             self.flow.on_orphan(event.dialog)
             return
         leg_id: LegId | None = getattr(event, "leg_id", None)
-        if leg_id is not None and self.softphones.owns(leg_id):
+        if isinstance(event, LegIncoming):
+            self.inbound.arrived(name, event)
+        elif leg_id is not None and self.softphones.owns(leg_id):
             self.softphones.on_worker(name, event)
+        elif leg_id is not None and self.inbound.owns(leg_id):
+            self.inbound.on_worker(event)
         else:
             self.flow.on_worker(name, event)
 
@@ -421,6 +439,8 @@ class CallLoop:
         leg_id: LegId | None = getattr(event, "leg_id", None)
         if leg_id is not None and self.softphones.owns(leg_id):
             self.softphones.on_media(event)
+        elif leg_id is not None and self.inbound.owns(leg_id):
+            self.inbound.on_media(event)
         else:
             self.flow.on_media(event)
 
@@ -438,13 +458,17 @@ class CallLoop:
                 self.workers.send(name, Hangup(leg_id=leg.leg_id))
 
     def _knows(self, leg_id: LegId) -> bool:
-        return self.softphones.owns(leg_id) or self.flow.owns(leg_id)
+        return self.softphones.owns(leg_id) or self.flow.owns(leg_id) or self.inbound.owns(leg_id)
 
     def _on_worker_lost(self, name: WorkerId) -> None:
         if self.recovery.pending:
             self.recovery.worker_lost(name)
             return
-        legs = self.flow.on_worker_lost(name) + self.softphones.on_worker_lost(name)
+        legs = (
+            self.flow.on_worker_lost(name)
+            + self.softphones.on_worker_lost(name)
+            + self.inbound.on_worker_lost(name)
+        )
         log.error("worker_lost", worker=name, legs=legs)
         self.runtime.journal.append(
             WorkerLost(worker=name, legs=legs, at_mono_ns=self.runtime.clock.mono_ns())
@@ -487,6 +511,7 @@ class CallLoop:
         self.dialing.media_ready = False
         self._media_lost_ns = self.runtime.clock.mono_ns()
         self.flow.on_media_lost()
+        self.inbound.end_all()
         legs = len(self.machine.attempts) + sum(agent.leg_up for agent in self.roster.all())
         log.error("media_lost", legs=legs)
         self.runtime.journal.append(MediaLost(legs=legs, at_mono_ns=self._media_lost_ns))

@@ -27,6 +27,7 @@ from dialer_core.vocabulary import (
     AttemptState,
     CampaignId,
     Disposition,
+    LegId,
     Outcome,
 )
 
@@ -124,8 +125,14 @@ class Control:
 
     def _hangup(self, args: dict[str, Any]) -> None:
         attempt = self._engine.machine.attempts.get(AttemptId(_text(args, "attempt")))
+        leg_id = LegId(_text(args, "attempt"))
+        if attempt is None and self._engine.inbound.owns(
+            leg_id
+        ):  # a call that came in has its leg's id alone
+            self._engine.inbound.hang_up(leg_id)
+            return
         if attempt is None:
-            raise UnknownError("no live attempt has this id")
+            raise UnknownError("no live call has this id")
         self._engine.flow.release(attempt, Outcome.CANCELLED)
 
     def _dispose(self, args: dict[str, Any]) -> asyncio.Future[dict[str, str]]:

@@ -35,7 +35,7 @@ class EdgeSettings(BaseModel):
     inbound_workers: Annotated[int, Field(ge=1, le=200)] = 2
     """Line workers that take calls from trunks, besides those that dial; each takes as many as this pjsua2 can."""
     inbound_first_port: Port = 15020
-    """Those workers take this port and those after it."""
+    """Those workers take this port and those after it, twice as many as they are."""
     inbound_calls_per_second: Annotated[int, Field(ge=1, le=1000)] = 20
     """New calls per second taken from one trunk's address; more are answered with 503."""
     tls_certificate: Path | None = None
@@ -58,6 +58,11 @@ class EdgeSettings(BaseModel):
     def inner(self) -> str:
         """`host:port` on which the workers reach it."""
         return f"{INNER_HOST}:{self.inner_port}"
+
+    @property
+    def inbound_ports(self) -> range:
+        """SIP ports of the workers that take calls from trunks, and as many again: a worker that is renewed has another for a while."""
+        return range(self.inbound_first_port, self.inbound_first_port + 2 * self.inbound_workers)
 
     @property
     def outbound_proxy(self) -> str:

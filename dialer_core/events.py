@@ -203,6 +203,34 @@ class AttemptFaulted(Event, frozen=True, kw_only=True):
     event: str
 
 
+@_event("call.arrived")
+class CallArrived(Event, frozen=True, kw_only=True):
+    """Somebody called a campaign's number, by a trunk and through the edge."""
+
+    leg_id: str
+    trunk: str
+
+
+@_event("call.bridged")
+class CallBridged(Event, frozen=True, kw_only=True):
+    """A caller and an agent hear each other."""
+
+    leg_id: str
+    agent_id: AgentId
+
+
+@_event("call.ended")
+class CallEnded(Event, frozen=True, kw_only=True):
+    """A call that came in is over."""
+
+    leg_id: str
+    talked: bool
+    """With an agent; else the message was told, or the caller left before."""
+    by_us: bool
+    seconds: float
+    """Since it arrived."""
+
+
 @_event("agent.state_changed")
 class AgentStateChanged(Event, frozen=True, kw_only=True):
     """An agent's interval ended and the next began."""

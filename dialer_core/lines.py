@@ -35,7 +35,7 @@ from dialer_core.ipc.messages import (
 )
 from dialer_core.liveness import LOOK_INTERVAL_S, Silence
 from dialer_core.loop_lag import Latencies
-from dialer_core.sip.crew import AGENTS
+from dialer_core.sip.crew import AGENTS, CUSTOMERS, INBOUND
 from dialer_core.vocabulary import LegKind, WorkerId
 
 log = structlog.get_logger(__name__)
@@ -46,6 +46,8 @@ MEDIA_ATTACH_INTERVAL_S = 0.02
 WORKER_SOCKETS = "worker-*.sock"
 MEDIA_SOCKET = "media.sock"
 AGENT_WORKER_PREFIX = f"{AGENTS}-"
+CUSTOMER_WORKER_PREFIX = f"{CUSTOMERS}-"
+INBOUND_WORKER_PREFIX = f"{INBOUND}-"
 TIMED_COMMANDS = 1000
 """The last customers' INVITEs of which the way from command to wire is known."""
 
@@ -143,10 +145,9 @@ class WorkerPool:
 
     def choose(self, kind: LegKind) -> WorkerId | None:
         """Return the worker with most room for a leg of this kind, of equals the one that has rested longest; None where there is no room."""
+        prefix = AGENT_WORKER_PREFIX if kind is LegKind.AGENT else CUSTOMER_WORKER_PREFIX
         candidates = [
-            worker
-            for worker in self.workers.values()
-            if worker.free and (worker.id.startswith(AGENT_WORKER_PREFIX)) is (kind is LegKind.AGENT)
+            worker for worker in self.workers.values() if worker.free and worker.id.startswith(prefix)
         ]
         best = max(candidates, key=lambda worker: (worker.free, -worker.chosen), default=None)
         if best is None:
@@ -158,7 +159,7 @@ class WorkerPool:
     def wanted(self, lines_free: int) -> int:
         """Return how many more customers' workers it takes so that every free line has a slot: some hold calls that the far end does not let go."""
         customers = [
-            worker for worker in self.workers.values() if not worker.id.startswith(AGENT_WORKER_PREFIX)
+            worker for worker in self.workers.values() if worker.id.startswith(CUSTOMER_WORKER_PREFIX)
         ]
         capacity = max((worker.capacity for worker in customers), default=0)
         missing = lines_free - sum(worker.free for worker in customers)
@@ -171,7 +172,7 @@ class WorkerPool:
     def free_for_customers(self) -> int:
         """Customers' calls that could be placed now."""
         return sum(
-            worker.free for worker in self.workers.values() if not worker.id.startswith(AGENT_WORKER_PREFIX)
+            worker.free for worker in self.workers.values() if worker.id.startswith(CUSTOMER_WORKER_PREFIX)
         )
 
     def send(self, name: WorkerId, message: WorkerCommand) -> None:

@@ -297,6 +297,8 @@ class CampaignSettings(_Section):
     """After-call work, ended earlier by `ready` or a disposition."""
     abandonment_prompt: str = "abandonment-es"
     """Prompt played to a live answer without an agent in time."""
+    inbound_prompt: str = "abandonment-es"
+    """Prompt played to somebody who calls the campaign's number while nobody is free; empty: none."""
     max_lines: Annotated[int, Field(ge=1)] | None = None
     """Lines this campaign may hold at most."""
     weight: Annotated[float, Field(gt=0)] = 1.0

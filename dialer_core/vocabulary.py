@@ -10,7 +10,7 @@ import enum
 import secrets
 import threading
 import time
-from typing import NewType
+from typing import Final, NewType
 
 AttemptId = NewType("AttemptId", str)
 LegId = NewType("LegId", str)
@@ -210,6 +210,10 @@ class PauseReason(enum.StrEnum):
     """The softphone is up and the agent has not said `ready` yet."""
     LEG_LOST = "leg_lost"
     """The softphone's leg is gone; it is being called again."""
+
+
+INBOUND_CALL: Final = "inbound"
+"""Reason of an agent who is reserved for or talks to somebody who called: there is no attempt."""
 
 
 class CampaignState(enum.StrEnum):

@@ -6,6 +6,7 @@ import click
 from rich.text import Text
 
 from dialer_core.commands.doctor_checks import CHECKS, Finding, Grade
+from dialer_core.commands.doctor_edge import check_edge
 from dialer_core.commands.invocation import Invocation, example, invocation
 from dialer_core.errors import DialerError
 
@@ -39,7 +40,7 @@ def doctor(call: Invocation, *, load: bool, seconds: float) -> int:
         return _load(call, seconds)
     settings = call.settings
     findings: list[Finding] = []
-    for check in CHECKS:
+    for check in (*CHECKS, check_edge):
         try:
             found = list(check(settings))
         except DialerError as error:

@@ -22,6 +22,7 @@ import msgspec
 from dialer_core.campaigns import readiness
 from dialer_core.commands.sip_options import ask_options
 from dialer_core.compliance.packs import load_packs
+from dialer_core.edge_settings import INNER_HOST
 from dialer_core.errors import DialerError
 from dialer_core.open_files import files_allowed, files_needed
 from dialer_core.plugin_host import PluginState, list_plugins
@@ -52,15 +53,18 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     advice: str = ""
 
 
-def _ok(check: str, found: str) -> Finding:
+def ok(check: str, found: str) -> Finding:
+    """Return that something is as it should be."""
     return Finding(check=check, grade=Grade.OK, found=found)
 
 
-def _warn(check: str, found: str, advice: str) -> Finding:
+def warn(check: str, found: str, advice: str) -> Finding:
+    """Return that something may surprise, and what to do."""
     return Finding(check=check, grade=Grade.WARN, found=found, advice=advice)
 
 
-def _fail(check: str, found: str, advice: str) -> Finding:
+def fail(check: str, found: str, advice: str) -> Finding:
+    """Return that something will not work, and what to do."""
     return Finding(check=check, grade=Grade.FAIL, found=found, advice=advice)
 
 
@@ -86,7 +90,7 @@ def check_pjsua2(settings: Settings) -> Iterator[Finding]:
     words = (run.stdout.splitlines() or [""])[-1].split()  # pjsip says what it likes before
     if run.returncode != 0 or len(words) != 2:
         last = (run.stderr.strip().splitlines() or [f"ended with status {run.returncode}"])[-1]
-        yield _fail(
+        yield fail(
             "pjsua2",
             last,
             "install it with the package: pip install marcador (Linux on x86-64, Python 3.11 or 3.12)",
@@ -95,7 +99,7 @@ def check_pjsua2(settings: Settings) -> Iterator[Finding]:
     version, capacity = words[0], int(words[1])
     lines = sum(trunk.lines for trunk in settings.trunks.values())
     workers = -(-lines * 5 // (4 * capacity))
-    yield _ok(
+    yield ok(
         "pjsua2", f"{version}, {capacity} calls a worker: about {workers} line workers for {lines} lines"
     )
 
@@ -115,7 +119,7 @@ def _can_bind(kind: socket.SocketKind, host: str, port: int) -> str:
 def check_ports(settings: Settings) -> Iterator[Finding]:
     """The API's port, the first SIP port, and both ends of the RTP range."""
     if runs_already(settings):
-        yield _warn(
+        yield warn(
             "ports",
             "a dialer runs with this configuration",
             "its ports are in use by itself, and not checked",
@@ -124,24 +128,24 @@ def check_ports(settings: Settings) -> Iterator[Finding]:
     dialer = settings.dialer
     http = dialer.http
     if error := _can_bind(socket.SOCK_STREAM, http.bind, http.port):
-        yield _fail(
+        yield fail(
             "API port", f"{http.bind}:{http.port}: {error}", "set http.port in dialer.toml to a free port"
         )
     else:
-        yield _ok("API port", f"{http.bind}:{http.port} is free")
+        yield ok("API port", f"{http.bind}:{http.port} is free")
     sip = dialer.sip
     if error := _can_bind(socket.SOCK_DGRAM, sip.bind, sip.first_port):
-        yield _fail(
+        yield fail(
             "SIP ports",
             f"{sip.bind}:{sip.first_port}: {error}",
             "set sip.first_port (or sip.bind) in dialer.toml",
         )
     else:
-        yield _ok("SIP ports", f"{sip.bind}:{sip.first_port} is free")
+        yield ok("SIP ports", f"{sip.bind}:{sip.first_port} is free")
     low, _, high = dialer.media.rtp_ports.partition("-")
     for port in (int(low), int(high)):
         if error := _can_bind(socket.SOCK_DGRAM, dialer.media.bind, port):
-            yield _fail(
+            yield fail(
                 "RTP ports",
                 f"{dialer.media.bind}:{port}: {error}",
                 "set media.rtp_ports (or media.bind) in dialer.toml",
@@ -150,13 +154,13 @@ def check_ports(settings: Settings) -> Iterator[Finding]:
     pairs = (int(high) - int(low) + 1) // 2
     needed = sum(trunk.lines for trunk in settings.trunks.values()) + len(settings.agents)
     if pairs < needed:
-        yield _fail(
+        yield fail(
             "RTP ports",
             f"{pairs} pairs for {needed} lines and agents",
             "widen media.rtp_ports in dialer.toml",
         )
     else:
-        yield _ok("RTP ports", f"{pairs} pairs for {needed} lines and agents")
+        yield ok("RTP ports", f"{pairs} pairs for {needed} lines and agents")
 
 
 def runs_already(settings: Settings) -> bool:
@@ -176,17 +180,17 @@ def check_database(settings: Settings) -> Iterator[Finding]:
         database.require_current()
     except DialerError as error:
         if "migration" in str(error):
-            yield _warn(
+            yield warn(
                 "database", str(error), "nothing to do: 'dialer run' and 'dialer leads import' migrate it"
             )
         else:
-            yield _fail(
+            yield fail(
                 "database",
                 str(error),
                 "see store.url in dialer.toml; is the server up, and its password right?",
             )
     else:
-        yield _ok("database", f"{database.place}: reachable and current")
+        yield ok("database", f"{database.place}: reachable and current")
     finally:
         database.dispose()
 
@@ -198,19 +202,19 @@ def check_campaigns(settings: Settings) -> Iterator[Finding]:
     except DialerError as error:
         problems = str(error).splitlines()
     for problem in problems:
-        yield _fail("campaigns", problem, "'dialer run' refuses until this is settled")
+        yield fail("campaigns", problem, "'dialer run' refuses until this is settled")
     if not settings.campaigns:
-        yield _warn(
+        yield warn(
             "campaigns",
             f"there is none in {settings.directory / 'campaigns'}",
             "'dialer init' writes one to start from",
         )
     elif not problems:
-        yield _ok(
+        yield ok(
             "campaigns", ", ".join(f"{name} ({its.rule_pack})" for name, its in settings.campaigns.items())
         )
     if not settings.agents:
-        yield _warn(
+        yield warn(
             "agents", "there is none in agents.toml", "nobody can be bridged: add an [agents.NAME] table"
         )
 
@@ -220,7 +224,7 @@ def check_trunks(settings: Settings) -> Iterator[Finding]:
     for name, trunk in settings.trunks.items():
         yield from _check_trunk(settings, name, trunk)
     if not settings.trunks:
-        yield _fail("trunks", "there is none in trunks.toml", "add a [trunks.NAME] table")
+        yield fail("trunks", "there is none in trunks.toml", "add a [trunks.NAME] table")
 
 
 def _check_trunk(settings: Settings, name: TrunkId, trunk: TrunkSettings) -> Iterator[Finding]:
@@ -228,24 +232,27 @@ def _check_trunk(settings: Settings, name: TrunkId, trunk: TrunkSettings) -> Ite
     try:
         settings.trunk_password(name)
     except DialerError as error:
-        yield _fail(check, str(error), "give the secret in the place that trunks.toml names")
+        yield fail(check, str(error), "give the secret in the place that trunks.toml names")
     host, port = trunk.host, trunk.port
     if trunk.proxy:
         host, _, proxy_port = trunk.proxy.partition(":")
         port = int(proxy_port or 5060)
-    answer = ask_options(host, port, transport=trunk.transport, bind=settings.dialer.sip.bind)
-    where = f"{host}:{port} ({trunk.transport})"
+    edge = settings.dialer.edge
+    by = (INNER_HOST, edge.inner_port) if edge.enabled else None
+    answer = ask_options(host, port, transport=trunk.transport, bind=settings.dialer.sip.bind, by=by)
+    where = f"{host}:{port} ({trunk.transport}{', by the edge' if by else ''})"
     if answer.code:
-        yield _ok(check, f"{where} answered OPTIONS with {answer.code} in {answer.elapsed_ms:g} ms")
+        yield ok(check, f"{where} answered OPTIONS with {answer.code} in {answer.elapsed_ms:g} ms")
     elif trunk.options_interval_s == 0:
-        yield _warn(
+        yield warn(
             check, f"{where}: {answer.error}", "options_interval_s = 0: it is taken for up all the same"
         )
     else:
-        yield _fail(
+        yield fail(
             check,
             f"{where}: {answer.error}",
-            f"check host, port and transport in trunks.toml, the firewall, and that {settings.dialer.sip.bind} (sip.bind) leads there",
+            f"check host, port and transport in trunks.toml, the firewall, and that {edge.bind if by else settings.dialer.sip.bind}"
+            f" ({'edge' if by else 'sip'}.bind) leads there",
         )
 
 
@@ -270,22 +277,22 @@ def check_clock(settings: Settings) -> Iterator[Finding]:
     del settings
     now = dt.datetime.now(dt.UTC)
     if now.year < 2025:
-        yield _fail(
+        yield fail(
             "clock", f"it says {now:%Y-%m-%d %H:%M} UTC", "set the clock: calling hours are decided by it"
         )
         return
     if _kernel_says_synchronised() is False:
-        yield _warn(
+        yield warn(
             "clock",
             f"{now:%Y-%m-%d %H:%M:%S} UTC, and the kernel says that nothing keeps it right",
             "compare it with a clock you trust, and run chrony or systemd-timesyncd",
         )
     else:
-        yield _ok("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC")
+        yield ok("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC")
     try:
         zoneinfo.ZoneInfo("America/Tijuana")
     except zoneinfo.ZoneInfoNotFoundError:
-        yield _fail("time zones", "America/Tijuana is unknown here", "install the tzdata package")
+        yield fail("time zones", "America/Tijuana is unknown here", "install the tzdata package")
 
 
 def check_folders(settings: Settings) -> Iterator[Finding]:
@@ -293,34 +300,34 @@ def check_folders(settings: Settings) -> Iterator[Finding]:
     state = settings.state_dir
     existing = next(folder for folder in (state, *state.parents) if folder.exists())
     if not os.access(existing, os.W_OK):
-        yield _fail(
+        yield fail(
             "state folder", f"{existing} is not writable", "set node.state_dir in dialer.toml, or its owner"
         )
     else:
         free_mb = shutil.disk_usage(existing).free // 1_000_000
         if free_mb < 200:
-            yield _fail(
+            yield fail(
                 "disk",
                 f"{free_mb} MB free at {existing}",
                 "free some space: nothing is dialed that cannot be stored",
             )
         elif free_mb < 2_000:
-            yield _warn(
+            yield warn(
                 "disk",
                 f"{free_mb} MB free at {existing}",
                 "watch it: nothing is dialed that cannot be stored",
             )
         else:
-            yield _ok("disk", f"{free_mb / 1000:.0f} GB free at {existing}")
+            yield ok("disk", f"{free_mb / 1000:.0f} GB free at {existing}")
     longest = settings.run_dir / "worker-customers-9999.sock"
     if len(os.fsencode(longest)) > LONGEST_SOCKET_PATH_BYTES:
-        yield _fail(
+        yield fail(
             "run folder",
             f"{settings.run_dir} is too long for a socket's path",
             "set node.run_dir to a shorter folder",
         )
     else:
-        yield _ok("run folder", str(settings.run_dir))
+        yield ok("run folder", str(settings.run_dir))
 
 
 def check_limits(settings: Settings) -> Iterator[Finding]:
@@ -328,24 +335,24 @@ def check_limits(settings: Settings) -> Iterator[Finding]:
     needed = files_needed(settings)
     soft, hard = files_allowed()
     if hard < needed:
-        yield _fail(
+        yield fail(
             "open files",
             f"{hard} allowed, {needed} needed",
             f"LimitNOFILE={needed} in the service, or a higher 'ulimit -Hn'",
         )
     elif soft < needed:
-        yield _ok("open files", f"{soft} allowed, {needed} needed: 'dialer run' raises it by itself")
+        yield ok("open files", f"{soft} allowed, {needed} needed: 'dialer run' raises it by itself")
     else:
-        yield _ok("open files", f"{soft} allowed, {needed} needed")
+        yield ok("open files", f"{soft} allowed, {needed} needed")
 
 
 def check_plugins(settings: Settings) -> Iterator[Finding]:
     """Each enabled plugin: installed, and it loads."""
     for view in list_plugins(settings.dialer.plugins.enabled):
         if view.state == PluginState.DISABLED:
-            yield _warn(f"plugin {view.name}", view.reason, "everything else runs without it")
+            yield warn(f"plugin {view.name}", view.reason, "everything else runs without it")
         elif view.state == PluginState.RUNNING:
-            yield _ok(f"plugin {view.name}", view.package)
+            yield ok(f"plugin {view.name}", view.package)
 
 
 CHECKS = (

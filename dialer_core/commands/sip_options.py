@@ -26,10 +26,11 @@ class OptionsAnswer:
     error: str = ""
 
 
-def _request(uri: str, transport: str, local: tuple[str, int]) -> bytes:
+def _request(uri: str, transport: str, local: tuple[str, int], by: tuple[str, int] | None) -> bytes:
     host, port = local
+    route = f"Route: <sip:{by[0]}:{by[1]};lr>\r\n" if by else ""
     return (
-        f"OPTIONS {uri} SIP/2.0\r\n"
+        f"OPTIONS {uri} SIP/2.0\r\n{route}"
         f"Via: SIP/2.0/{transport.upper()} {host}:{port};rport;branch=z9hG4bK{secrets.token_hex(8)}\r\n"
         "Max-Forwards: 70\r\n"
         f"From: <sip:doctor@{host}>;tag={secrets.token_hex(4)}\r\n"
@@ -42,7 +43,15 @@ def _request(uri: str, transport: str, local: tuple[str, int]) -> bytes:
     ).encode()
 
 
-def ask_options(host: str, port: int, *, transport: str, bind: str, limit_s: float = 3.0) -> OptionsAnswer:
+def ask_options(
+    host: str,
+    port: int,
+    *,
+    transport: str,
+    bind: str,
+    by: tuple[str, int] | None = None,
+    limit_s: float = 3.0,
+) -> OptionsAnswer:
     """Send OPTIONS and wait for any final answer.
 
     Parameters
@@ -53,18 +62,22 @@ def ask_options(host: str, port: int, *, transport: str, bind: str, limit_s: flo
         `udp` or `tcp`.
     bind
         The address that the line workers bind to: the question leaves from where calls would.
+    by
+        The edge, where it goes through one: asked by UDP, whatever the trunk speaks.
     limit_s
         Longest to wait, in seconds.
     """
     started = time.monotonic()
+    uri = f"sip:{host}:{port}" if transport == "udp" else f"sip:{host}:{port};transport={transport}"
+    transport = "udp" if by else transport
     kind = socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM
     try:
-        address = socket.getaddrinfo(host, port, socket.AF_INET, kind)[0][4]
+        address = socket.getaddrinfo(*(by or (host, port)), socket.AF_INET, kind)[0][4]
         with socket.socket(socket.AF_INET, kind) as asking:
             asking.bind((bind, 0))
             asking.settimeout(limit_s)
             asking.connect(address)  # over UDP too: a closed port is then told at once
-            request = _request(f"sip:{host}:{port}", transport, asking.getsockname())
+            request = _request(uri, transport, asking.getsockname(), by)
             code = _await_final(asking, request, started + limit_s, again=transport == "udp")
     except OSError as error:
         return OptionsAnswer(0, _since_ms(started), error.strerror or str(error))

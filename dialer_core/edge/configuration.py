@@ -50,12 +50,6 @@ def public_host(settings: Settings) -> str:
     return settings.dialer.sip.public_address or settings.dialer.edge.bind
 
 
-def inbound_ports(settings: Settings) -> range:
-    """Return the SIP ports of the workers that take calls from trunks."""
-    edge = settings.dialer.edge
-    return range(edge.inbound_first_port, edge.inbound_first_port + edge.inbound_workers)
-
-
 def edge_files(settings: Settings) -> dict[str, str]:
     """Return every file of the edge: content by path relative to `edge_folder`.
 
@@ -143,7 +137,11 @@ def _tls(settings: Settings) -> str:
 def _dispatcher(settings: Settings) -> str:
     socket = f"socket=udp:{settings.dialer.edge.inner}"
     lines = [f"# {HEADER}.", "# set 1: workers that take calls"]
-    lines += [f"1 sip:{INNER_HOST}:{port} 8 0 {socket}" for port in inbound_ports(settings)]
+    ports, first = settings.dialer.edge.inbound_ports, settings.dialer.edge.inbound_workers
+    lines += [f"1 sip:{INNER_HOST}:{port} 8 0 {socket}" for port in ports[:first]]
+    lines += [
+        f"1 sip:{INNER_HOST}:{port} 9 0 {socket}" for port in ports[first:]
+    ]  # inactive until it answers
     lines.append("# set 2: trunks, and the proxies in front of them: who may send calls")
     for name, trunk in settings.trunks.items():
         lines += [f"2 sip:{_plain(place)} 0 0 trunk={name}" for place in _trunk_places(trunk)]

@@ -54,11 +54,15 @@ from dialer_core.ipc.media_messages import (
 )
 from dialer_core.ipc.worker_messages import (
     AllowSources,
+    Answer,
     Attend,
     Dialog,
+    Expect,
+    ExpectedLeg,
     Hangup,
     LegAnswered,
     LegEnded,
+    LegIncoming,
     LegInfoDigit,
     LegNegotiated,
     LegProvisional,
@@ -78,6 +82,7 @@ from dialer_core.ipc.worker_messages import (
 
 __all__ = [
     "AllowSources",
+    "Answer",
     "Attend",
     "Await",
     "Bridge",
@@ -89,6 +94,8 @@ __all__ = [
     "DumpState",
     "EngineToHost",
     "EventsCommitted",
+    "Expect",
+    "ExpectedLeg",
     "FallbackStarted",
     "Hangup",
     "HostCommand",
@@ -99,6 +106,7 @@ __all__ = [
     "LegClosed",
     "LegDigit",
     "LegEnded",
+    "LegIncoming",
     "LegInfoDigit",
     "LegNegotiated",
     "LegOpened",

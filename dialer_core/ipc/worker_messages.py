@@ -52,12 +52,34 @@ class Attend(Message, frozen=True, kw_only=True, tag="attend"):
     leg_id: LegId
 
 
+class Answer(Message, frozen=True, kw_only=True, tag="answer"):
+    """Answer a call that came in (`LegIncoming`) with 200; `LegNegotiated` and `LegAnswered` follow. Harmless when the leg has ended."""
+
+    leg_id: LegId
+
+
+class ExpectedLeg(msgspec.Struct, frozen=True, kw_only=True):
+    """A leg for a call that may come in. pjsua2 makes its description when the INVITE comes, so its socket must be known before."""
+
+    leg_id: LegId
+    media_host: str
+    media_port: int
+
+
+class Expect(Message, frozen=True, kw_only=True, tag="expect"):
+    """Take so many calls that come in, each by one of these legs; they replace those told before. Without any, calls are refused."""
+
+    legs: tuple[ExpectedLeg, ...]
+
+
 class Hangup(Message, frozen=True, kw_only=True, tag="hangup"):
     """CANCEL, BYE or reject, whatever the leg's state asks for. Harmless when the leg has ended. Always ends in one `LegEnded`."""
 
     leg_id: LegId
     reason: str = ""
     """Text of a Reason header, or empty."""
+    reject_code: int = 480
+    """The answer to a call that came in and has not been answered."""
 
 
 class Probe(Message, frozen=True, kw_only=True, tag="probe"):
@@ -75,7 +97,7 @@ class AllowSources(Message, frozen=True, kw_only=True, tag="allow_sources"):
     addresses: tuple[str, ...]
 
 
-WorkerCommand = Place | Attend | Hangup | Probe | AllowSources | Drain | DumpState
+WorkerCommand = Place | Expect | Answer | Attend | Hangup | Probe | AllowSources | Drain | DumpState
 
 
 class WorkerHello(SourcedEvent, frozen=True, kw_only=True, tag="worker_hello"):
@@ -89,6 +111,17 @@ class WorkerHello(SourcedEvent, frozen=True, kw_only=True, tag="worker_hello"):
     sip_port: int
     boot: str
     """Unique per process start: a changed value means all earlier legs are gone."""
+
+
+class LegIncoming(SourcedEvent, frozen=True, kw_only=True, tag="leg_incoming"):
+    """A call came in by an expected leg; the worker gives it up by itself where nothing is said about it within seconds."""
+
+    leg_id: LegId
+    call_id: str
+    number: str
+    """The user part of its Request-URI: who was called. Never in a log."""
+    trunk: str = ""
+    """By whom it came, as the edge knows it."""
 
 
 class LegSent(SourcedEvent, frozen=True, kw_only=True, tag="leg_sent"):
@@ -162,7 +195,10 @@ class LegInfoDigit(SourcedEvent, frozen=True, kw_only=True, tag="leg_info_digit"
 
 
 class LegEnded(SourcedEvent, frozen=True, kw_only=True, tag="leg_ended"):
-    """The leg is over; sent exactly once per `Place`. `code` is the final SIP code (0: none came; the worker refused before any INVITE left)."""
+    """The leg is over; sent exactly once per `Place` and `LegIncoming`.
+
+    `code` is the final SIP code (0: none came; the worker refused before any INVITE left).
+    """
 
     leg_id: LegId
     code: int
@@ -228,6 +264,7 @@ class WorkerState(SourcedEvent, frozen=True, kw_only=True, tag="worker_state"):
 
 WorkerEvent = (
     WorkerHello
+    | LegIncoming
     | LegSent
     | LegProvisional
     | LegNegotiated

@@ -14,7 +14,8 @@ from typing import Any
 
 from dialer_core.ipc.messages import Dialog, Place
 from dialer_core.sip import sdp
-from dialer_core.sip.headers import SipText, q850_cause, retry_after_s, tag_of, uri_of
+from dialer_core.sip.headers import SipText, q850_cause, retry_after_s, split_list, tag_of, uri_of
+from dialer_core.sip.leg import Offer
 from dialer_core.sip.notices import (
     Answered,
     CallNotice,
@@ -62,18 +63,28 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
         Whose SDP and codecs are these.
     by_tcp
         Whether its first hop is by TCP.
+    came_in
+        pjsua2's word of a call that came in (`OnIncomingCallParam`); None for one to be placed.
     """
 
-    def __init__(self, account: Any, order: Place, *, by_tcp: bool) -> None:
-        super().__init__(account)
+    def __init__(
+        self, account: Any, order: Place | Offer, *, by_tcp: bool = False, came_in: Any = None
+    ) -> None:
+        if came_in is None:
+            super().__init__(account)
+        else:
+            super().__init__(account, came_in.callId)
         self.account = account
         self.notices: list[CallNotice] = []
         self.dead = False
         """DISCONNECTED has been reported: never touch it again, drop it now."""
-        self._order = order
+        self.order = order
         self._sent = False
         self._by_tcp = by_tcp
         self._was_answered = False
+        self.invite = None if came_in is None else SipText.parse(came_in.rdata.wholeMsg)
+        """The INVITE, where the far end called."""
+        self._invited_from = "" if came_in is None else came_in.rdata.srcAddress
         self._answer: SipText | None = None
         self._answered_from = ""
         self._remote_audio: sdp.AudioDescription | None = None
@@ -88,14 +99,18 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
         received, source = _received(prm.e)
         if received is not None:
             self._notice_departure(pj.PJSIP_EVENT_RX_MSG)
-        if info.state == pj.PJSIP_INV_STATE_EARLY:
+        if info.state == pj.PJSIP_INV_STATE_EARLY and self.invite is None:
             early_sdp = received is not None and received.has_sdp
             self.notices.append(Provisional(at_ns, int(info.lastStatusCode), early_sdp))
         elif info.state == pj.PJSIP_INV_STATE_CONNECTING:
             self._was_answered = True
             self._answer, self._answered_from = received, source
         elif info.state == pj.PJSIP_INV_STATE_CONFIRMED:
-            self.notices.append(Answered(at_ns, _dialog(self._answer, info, self._answered_from)))
+            if self.invite is not None:
+                dialog = _dialog_of_incoming(self.invite, received, info, self._invited_from)
+            else:
+                dialog = _dialog(self._answer, info, self._answered_from)
+            self.notices.append(Answered(at_ns, dialog))
             self._answer = None
         elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
             self.dead = True
@@ -144,9 +159,9 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
         """Put the media plane's socket into every offer and answer of ours."""
         prm.sdp.wholeSdp = sdp.rewrite(
             prm.sdp.wholeSdp,
-            host=self._order.media_host,
-            port=self._order.media_port,
-            codecs=self._order.codecs,
+            host=self.order.media_host,
+            port=self.order.media_port,
+            codecs=self.order.codecs,
         )
         remote = prm.remSdp.wholeSdp
         if remote:
@@ -174,7 +189,7 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
 
     def _notice_departure(self, event_type: int) -> None:
         """A datagram has left when pjsip says so; by TCP only an answer shows that there was a connection to leave by."""
-        if self._sent or event_type not in _DEPARTURES[self._by_tcp]:
+        if self._sent or self.invite is not None or event_type not in _DEPARTURES[self._by_tcp]:
             return
         self._sent = True
         self.notices.append(Sent(time.monotonic_ns(), self.getInfo().callIdString))
@@ -213,6 +228,21 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
         )
 
 
+def _dialog_of_incoming(invite: SipText, ack: SipText | None, info: Any, source: str) -> Dialog:
+    """Return what a BYE of another process would need, from the INVITE and the ACK of a call that came in."""
+    local = ack.first("to") if ack is not None else info.localUri
+    return Dialog(
+        call_id=info.callIdString,
+        local_uri=uri_of(invite.first("to")),
+        local_tag=tag_of(local),
+        remote_uri=uri_of(invite.first("from")),
+        remote_tag=tag_of(invite.first("from")),
+        remote_target=uri_of(invite.first("contact")),
+        route_set=tuple(part for value in invite.values("record-route") for part in split_list(value)),
+        destination=source,
+    )
+
+
 def uses_tcp(uri: str, proxy: str) -> bool:
     """Tell whether a request to `uri` goes by TCP: its first hop, the proxy if there is one, says so."""
     return "transport=tcp" in (proxy or uri).lower()
@@ -225,6 +255,9 @@ def clean_phrase(phrase: str) -> str:
 
 def _received(event: Any) -> tuple[SipText | None, str]:
     """Return the message of the far end that caused a state change, and where it came from."""
+    if event.type == pj.PJSIP_EVENT_RX_MSG:  # an ACK belongs to no transaction
+        rdata = event.body.rxMsg.rdata
+        return (SipText.parse(rdata.wholeMsg) if rdata.wholeMsg else None), rdata.srcAddress
     if event.type != pj.PJSIP_EVENT_TSX_STATE or event.body.tsxState.type != pj.PJSIP_EVENT_RX_MSG:
         return None, ""
     rdata = event.body.tsxState.src.rdata

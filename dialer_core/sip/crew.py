@@ -27,8 +27,9 @@ from dialer_core.vocabulary import WorkerId
 
 log = structlog.get_logger(__name__)
 
-CUSTOMERS, AGENTS = "customers", "agents"
-"""The two kinds of workers, and the first word of their ids: what kills a customers' worker takes no agent's leg along."""
+CUSTOMERS, AGENTS, INBOUND = "customers", "agents", "inbound"
+"""The kinds of workers, and the first word of their ids: what kills a customers' worker takes no agent's leg along. Those of `inbound` take calls
+from the edge, and place none."""
 SPARE_LINES: Final = 0.25
 """Extra slots: one lives on for up to 12 s (32 after an unanswered CANCEL) after a BYE that nobody answers."""
 GROWTH_MAX: Final = 2.0
@@ -117,7 +118,9 @@ class Crew:
         self.capacity = await self._read_capacity(first)
         lines = sum(trunk.lines for trunk in self.settings.trunks.values())
         self._planned, agents = planned(lines, len(self.settings.agents), self.capacity)
-        await self._add([CUSTOMERS] * (self._planned - 1) + [AGENTS] * agents)
+        edge = self.settings.dialer.edge
+        inbound = edge.inbound_workers if edge.enabled else 0
+        await self._add([CUSTOMERS] * (self._planned - 1) + [AGENTS] * agents + [INBOUND] * inbound)
         log.info(
             "workers_started",
             workers=len(self.members),
@@ -196,7 +199,8 @@ class Crew:
         """Give a new worker the first free id of its kind and the first free port."""
         number = next(n for n in range(len(self.members) + 1) if f"{kind}-{n}" not in self.members)
         taken = {member.port for member in self.members.values()}
-        first = self.settings.dialer.sip.first_port
+        dialer = self.settings.dialer
+        first = dialer.edge.inbound_first_port if kind == INBOUND else dialer.sip.first_port
         port = next(port for port in range(first, first + len(taken) + 1) if port not in taken)
         member = Member(WorkerId(f"{kind}-{number}"), kind, port)
         self.members[member.id] = member

@@ -20,6 +20,7 @@ from dialer_core.ipc.messages import Place, Probe, SipIdentity
 from dialer_core.sip import source_filter
 from dialer_core.sip.call_handle import CallHandle, clean_phrase, uses_tcp
 from dialer_core.sip.headers import SipText, is_header, q850_cause
+from dialer_core.sip.leg import Offer
 from dialer_core.sip.notices import FinalSeen, ProbeAnswered
 from dialer_core.sip.orphan import dialog_of
 from dialer_core.sip.pjsua import PjLibrary, pj
@@ -76,10 +77,18 @@ class _WireWatch(pj.LogWriter):  # type: ignore[misc] # pjsua2 has no annotation
 
 
 class _Account(pj.Account):  # type: ignore[misc]
-    """An account: credentials and outbound proxy for calls out; whoever calls in is refused."""
+    """An account: credentials and outbound proxy for calls out; whoever calls in is offered, where calls are taken, or refused."""
 
-    def __init__(self, refused: list[Any], found: list[FinalSeen | ProbeAnswered]) -> None:
+    def __init__(
+        self,
+        refused: list[Any],
+        expected: list[Offer],
+        offered: list[CallHandle],
+        found: list[FinalSeen | ProbeAnswered],
+    ) -> None:
         super().__init__()
+        self._expected = expected
+        self._offered = offered
         self.key: tuple[str, str, str] = ("", "", "")
         self.calls = 0
         self.used_ns = 0
@@ -87,7 +96,11 @@ class _Account(pj.Account):  # type: ignore[misc]
         self._found = found
 
     def onIncomingCall(self, prm: Any) -> None:  # noqa: N802
-        """Refuse: nothing is offered here yet."""
+        """Take the call for the loop to offer, or refuse it."""
+        if self._expected:
+            self.calls += 1
+            self._offered.append(CallHandle(self, self._expected.pop(0), came_in=prm))
+            return
         call = pj.Call(self, prm.callId)
         self._refused.append(call)  # dropped after this callback, not inside it
         answer = pj.CallOpParam()
@@ -119,6 +132,10 @@ class SipEndpoint:
         self.found: list[FinalSeen | ProbeAnswered] = []
         """What came outside of calls; the loop takes it out."""
         self.sip_sockets_changed = False
+        self.expected: list[Offer] = []
+        """Legs for calls that may come in; none: they are refused."""
+        self.offered: list[CallHandle] = []
+        """Calls that came in; the loop takes them out."""
         self._config = config
         self._library = PjLibrary()
         self._library.set_log_level(0)
@@ -262,9 +279,21 @@ class SipEndpoint:
         account.calls += 1
         return call
 
-    def hang_up(self, call: CallHandle, reason: str) -> None:
-        """Send CANCEL or BYE; pjsua2 reports the disconnect at once and nothing afterwards."""
+    def answer(self, call: CallHandle) -> None:
+        """Answer a call that came in."""
+        parameters = pj.CallOpParam(True)
+        parameters.opt.audioCount, parameters.opt.videoCount = 1, 0
+        parameters.statusCode = pj.PJSIP_SC_OK
+        try:
+            call.answer(parameters)
+        except pj.Error:
+            return  # cancelled in this very moment; the notice of that is already there
+
+    def hang_up(self, call: CallHandle, reason: str, reject_code: int = 0) -> None:
+        """Send CANCEL, BYE or a refusal; pjsua2 reports the disconnect at once and nothing afterwards."""
         parameters = pj.CallOpParam()
+        if reject_code:
+            parameters.statusCode = reject_code
         if reason and is_header("Reason", reason):
             parameters.txOption.headers = _header_vector({"Reason": reason})
         try:
@@ -337,7 +366,7 @@ class SipEndpoint:
         if account is None:
             settings = self._account_config(key)
             if len(self._accounts) < _ACCOUNTS_MAX:
-                account = _Account(self._refused, self.found)
+                account = _Account(self._refused, self.expected, self.offered, self.found)
                 account.create(settings, not self._accounts)
                 self._accounts.append(account)
             else:

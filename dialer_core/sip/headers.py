@@ -124,6 +124,18 @@ def uri_of(value: str) -> str:
     return value.partition(";")[0].strip()
 
 
+def user_of(uri: str) -> str:
+    """Return the user part of a SIP URI without its parameters, or an empty text.
+
+    Examples
+    --------
+    >>> user_of("sip:+525512345678;phone-context=x@127.0.0.1:5060;transport=udp")
+    '+525512345678'
+    """
+    user, at, _ = uri.partition(":")[2].rpartition("@")
+    return user.partition(";")[0].partition(":")[0] if at else ""
+
+
 def tag_of(value: str) -> str:
     """Return the tag parameter of a From or To value, or an empty text."""
     opening = _outside_quotes(value, "<")

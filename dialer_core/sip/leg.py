@@ -10,12 +10,16 @@ import enum
 from dataclasses import dataclass
 
 from dialer_core.ipc.messages import Dialog, LegEnded, LegNegotiated, LegSnapshot, Place
-from dialer_core.vocabulary import EndedBy
+from dialer_core.vocabulary import EndedBy, LegId, LegKind
 
 RELEASE_LIMIT_S = 2.0
 """How long a CANCEL may wait for the final answer of its INVITE before the leg is reported as over."""
 MEDIA_LIMIT_S = 2.0
 """How long an answered leg may be without negotiated media."""
+OFFER_LIMIT_S = 8.0
+"""How long a call that came in may wait for the engine, and then for its ACK."""
+OFFER_UNATTENDED_LIMIT_S = 45.0
+"""As long as the longest message may last: a worker whose engine is dead ends the call then."""
 
 
 class Phase(enum.StrEnum):
@@ -115,19 +119,33 @@ TABLE: dict[Phase, dict[Signal, Phase | None]] = {
 """Every phase and signal: the next phase, or `LATE`. There is no `bug` cell: whatever pjsua2 reports, a leg can go on or end."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A call that comes in: what a `Place` says of one that goes out."""
+
+    leg_id: LegId
+    kind: LegKind = LegKind.CUSTOMER
+    media_host: str
+    media_port: int
+    codecs: tuple[str, ...] = ("PCMU", "PCMA")
+    progress_limit_s: float = OFFER_LIMIT_S
+    ring_limit_s: float = OFFER_LIMIT_S
+    unattended_limit_s: float = OFFER_UNATTENDED_LIMIT_S
+
+
 @dataclass(slots=True)
 class Leg:
-    """One `Place` and what has become of it.
+    """One `Place` or `Offer` and what has become of it.
 
     Parameters
     ----------
     order
-        The command that made it.
+        The command that made it, or the call that came in.
     sent_ns
-        When its INVITE was handed to pjsua2.
+        When its INVITE was handed to pjsua2, or came from it.
     """
 
-    order: Place
+    order: Place | Offer
     sent_ns: int
     phase: Phase = Phase.CALLING
     call_id: str = ""
@@ -157,6 +175,11 @@ class Leg:
             self.ended_by = EndedBy.US if signal is Signal.HANGUP else EndedBy.LIMIT
         self.phase = following
         return True
+
+    @property
+    def incoming(self) -> bool:
+        """Whether the far end called."""
+        return isinstance(self.order, Offer)
 
     def next_limit(self) -> tuple[int, Signal] | None:
         """Return when the next limit of this phase passes, and which; None when none runs."""

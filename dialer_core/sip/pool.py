@@ -159,7 +159,6 @@ class ForkServer:
         sip_port: int,
         media_host: str,
         successor: bool = False,
-        takes_calls: bool = False,
     ) -> int:
         """Start a worker and return its process id. It listens at `worker_socket_path` shortly after.
 
@@ -187,7 +186,6 @@ class ForkServer:
             public_host=self._settings.public_host,
             user_agent=self._settings.user_agent,
             outbound_proxy=self._settings.outbound_proxy,
-            takes_calls=takes_calls,
         )
         forked = asyncio.get_running_loop().create_future()
         self._forking[worker_id] = forked

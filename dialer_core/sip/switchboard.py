@@ -13,9 +13,12 @@ from typing import assert_never
 import structlog
 
 from dialer_core.ipc.messages import (
+    Answer,
     Dialog,
+    Expect,
     LegAnswered,
     LegEnded,
+    LegIncoming,
     LegInfoDigit,
     LegNegotiated,
     LegProvisional,
@@ -28,7 +31,8 @@ from dialer_core.ipc.messages import (
 )
 from dialer_core.sip.call_handle import CallHandle
 from dialer_core.sip.endpoint import PlaceRefusedError, SipEndpoint
-from dialer_core.sip.leg import Leg, Phase, Signal
+from dialer_core.sip.headers import user_of
+from dialer_core.sip.leg import Leg, Offer, Phase, Signal
 from dialer_core.sip.notices import (
     Answered,
     CallNotice,
@@ -54,6 +58,8 @@ LIMIT_CODES = {
 """The code with which a leg ends at each of its limits."""
 _RECENT_ENDS = 256
 """Legs that ended are told again to a new engine: more than end in the seconds in which there is none."""
+TRUNK_HEADER = "x-marcador-trunk"
+"""Set by the edge, which alone can reach us, in each call that comes in."""
 
 
 class Switchboard:
@@ -116,17 +122,35 @@ class Switchboard:
         if refusal:
             self._end(order.leg_id, code=0, by=EndedBy.WORKER, reason=refusal, invite_sent=False)
 
+    def expect(self, order: Expect) -> None:
+        """Take calls by these legs from now on, and by no others."""
+        used = self._legs.keys() | {ended.leg_id for ended in self._recent_ends}
+        self._endpoint.expected[:] = [
+            Offer(leg_id=leg.leg_id, media_host=leg.media_host, media_port=leg.media_port)
+            for leg in order.legs
+            if leg.leg_id not in used  # it has come in while this was on its way
+        ]
+
+    def answer(self, order: Answer) -> None:
+        """Answer a call that came in; nothing if it is over."""
+        leg, call = self._legs.get(order.leg_id), self._calls.get(order.leg_id)
+        if leg is None or call is None or not isinstance(leg.order, Offer) or leg.phase is not Phase.EARLY:
+            return
+        self._endpoint.answer(call)
+
     def attend(self, leg_id: LegId) -> None:
         """Stop a leg's unattended limit."""
         leg = self._legs.get(leg_id)
         if leg is not None:
             leg.attended = True
 
-    def hang_up(self, leg_id: LegId, header: str = "") -> None:
-        """CANCEL or BYE a leg by command; nothing if it is over or never was."""
+    def hang_up(self, leg_id: LegId, header: str = "", reject_code: int = 480) -> None:
+        """CANCEL, BYE or refuse a leg by command; nothing if it is over or never was."""
         leg = self._legs.get(leg_id)
-        if leg is not None:
-            self._give_up(leg, Signal.HANGUP, code=200, by=EndedBy.US, header=header)
+        if leg is None:
+            return
+        code = reject_code if leg.incoming and leg.phase is Phase.EARLY else 200
+        self._give_up(leg, Signal.HANGUP, code=code, by=EndedBy.US, header=header)
 
     def hang_up_all(self) -> None:
         """End every leg, as if each had been told to."""
@@ -138,6 +162,9 @@ class Switchboard:
 
     def settle(self) -> None:
         """Turn the notices of the last pjsua2 call into events, and drop dead calls before pjsua2 is called again."""
+        offered, self._endpoint.offered[:] = self._endpoint.offered[:], []
+        while offered:
+            self._offer(offered.pop(0))
         for leg_id, call in list(self._calls.items()):
             notices, call.notices = call.notices, []
             for notice in notices:
@@ -194,7 +221,10 @@ class Switchboard:
         self._watch_finals()
         call = self._calls.get(leg.order.leg_id)
         if call is not None:
-            self._endpoint.hang_up(call, header)
+            refusing = leg.incoming and leg.phase is Phase.RELEASING
+            self._endpoint.hang_up(call, header, code if refusing and code >= 300 else 0)
+            if refusing:  # the last word is ours: there is no answer of theirs to wait for
+                leg.apply(Signal.FINAL_SEEN, time.monotonic_ns())
         if leg.phase is Phase.ENDED:
             self._end(leg.order.leg_id, code=code, by=by, reason=cause.value)
 
@@ -212,6 +242,20 @@ class Switchboard:
             self._send(StrayAnswered(at_ns=at_ns, dialog=dialog))
 
     # --- what pjsua2 said
+
+    def _offer(self, call: CallHandle) -> None:
+        """Take a call that came in for a leg, and tell the engine."""
+        invite, offer = call.invite, call.order
+        if invite is None or not isinstance(offer, Offer):
+            return
+        now_ns, call_id = time.monotonic_ns(), invite.first("call-id")
+        leg = Leg(order=offer, sent_ns=now_ns, phase=Phase.EARLY, call_id=call_id, progressed=True)
+        self._legs[offer.leg_id], self._calls[offer.leg_id] = leg, call
+        number = user_of(invite.start_line.split(" ")[1])
+        trunk = invite.first(TRUNK_HEADER)
+        self._send(
+            LegIncoming(at_ns=now_ns, leg_id=offer.leg_id, call_id=call_id, number=number, trunk=trunk)
+        )
 
     def _take(self, leg: Leg, notice: CallNotice) -> None:
         leg_id, at_ns = leg.order.leg_id, notice.at_ns

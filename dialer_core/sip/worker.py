@@ -24,9 +24,11 @@ import structlog
 from dialer_core.errors import DialerError
 from dialer_core.ipc.messages import (
     AllowSources,
+    Answer,
     Attend,
     Drain,
     DumpState,
+    Expect,
     Hangup,
     Place,
     Probe,
@@ -193,10 +195,14 @@ class LineWorker:
             case Place():
                 unread = "the engine does not read its events" if self._link.over_mark else ""
                 self._switchboard.place(command, "draining" if self._draining else unread)
+            case Expect():
+                self._switchboard.expect(command)
+            case Answer():
+                self._switchboard.answer(command)
             case Attend():
                 self._switchboard.attend(command.leg_id)
             case Hangup():
-                self._switchboard.hang_up(command.leg_id, command.reason)
+                self._switchboard.hang_up(command.leg_id, command.reason, command.reject_code)
             case Probe():
                 self._probe(command)
             case AllowSources():

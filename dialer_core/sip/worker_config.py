@@ -22,5 +22,3 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Route put before that of every call and OPTIONS: the edge, or empty."""
     successor: bool = False
     """One of this name has died: its calls may still ring, and their answers come here."""
-    takes_calls: bool = False
-    """Calls that come in are offered to the engine; else they are refused."""

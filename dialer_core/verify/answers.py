@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from dialer_core.verify.report import Check, Invariant, Violation
 from dialer_core.verify.subject import Row, Subject, Trail
+from dialer_core.vocabulary import INBOUND_CALL
 
 TOLERANCE_NS = 100_000_000
 """A deadline is kept by a loop that turns every 20 ms on a machine that does other things too."""
@@ -107,7 +108,7 @@ def one_conversation(subject: Subject) -> Iterator[Violation]:
     for interval in subject.intervals:
         if interval.state not in {"reserved", "talking"}:
             continue
-        if interval.attempt_id is None:
+        if interval.attempt_id is None and interval.reason != INBOUND_CALL:
             yield Violation(Invariant.I5, "agent_interval", interval.id, f"{interval.state} with nobody")
             continue
         if last is not None and last.agent_id == interval.agent_id:

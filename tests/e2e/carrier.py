@@ -56,6 +56,7 @@ class Carrier:
         challenge: bool = False,
         tcp: bool = False,
         echo: bool = False,
+        host: str = "127.0.0.1",
     ) -> None:
         self.port = ports.carrier(index)
         self._sockets = Path("/proc/net/tcp" if tcp else "/proc/net/udp")
@@ -65,7 +66,7 @@ class Carrier:
         scenario.write_text(render(behaviours, challenge=challenge), encoding="ascii")
         self._output = stem.with_suffix(".out").open("wb")
         self._arguments = [
-            *("sipp", "-sf", str(scenario), "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(self.port)),
+            *("sipp", "-sf", str(scenario), "-i", host, "-mi", host, "-p", str(self.port)),
             *("-mp", str(ports.carrier_rtp(index)), "-nostdin", "-watchdog_interval", "0"),
             *("-t", "t1" if tcp else "u1"),
             *(("-rtp_echo",) if echo else ()),

@@ -88,6 +88,8 @@ class Dialer:
         Settings by name, over the defaults of these tests.
     campaign
         Settings over the defaults of these tests.
+    sections
+        More sections of `dialer.toml`, or others instead.
     store_url
         SQLite in the folder where empty.
     """
@@ -102,12 +104,13 @@ class Dialer:
         campaign: Mapping[str, Any] | None = None,
         store_url: str = "",
         environment: Mapping[str, str] | None = None,
+        sections: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self.ports = ports
         self.folder = folder
         self.config = folder / "config"
         self.run_dir = Path(tempfile.mkdtemp(prefix="me-"))  # short: a socket's path may have some 100 bytes
-        self._write(trunks, agents, campaign or {}, store_url)
+        self._write(trunks, agents, campaign or {}, store_url, sections or {})
         self.settings: Settings = load_settings(self.config)
         self.database: Database = open_database(self.settings.store_url, node="test")
         self.database.migrate()
@@ -124,6 +127,7 @@ class Dialer:
         agents: Mapping[str, Mapping[str, Any]],
         campaign: Mapping[str, Any],
         store_url: str,
+        more: Mapping[str, Mapping[str, Any]],
     ) -> None:
         (self.config / "campaigns").mkdir(parents=True)
         (self.config / "compliance").mkdir()
@@ -137,6 +141,7 @@ class Dialer:
             "media": {"rtp_ports": f"{first}-{last}"},
             "http": {"port": self.ports.http},
             "plugins": {"enabled": []},
+            **more,
         }
         (self.config / "dialer.toml").write_text(
             "".join(f"[{name}]\n{toml(its)}" for name, its in sections.items()), encoding="utf-8"
@@ -198,7 +203,7 @@ class Dialer:
         with suppress(httpx2.TransportError, AssertionError):
             status = self.status()
             kinds = {worker["id"].partition("-")[0] for worker in status["workers"] if worker["attached"]}
-            return bool(status["media_attached"]) and kinds == {"customers", "agents"}
+            return bool(status["media_attached"]) and kinds >= {"customers", "agents"}
         return False
 
     def until(self, predicate: Callable[[], T], timeout_s: float, what: str) -> T:

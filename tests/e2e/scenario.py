@@ -222,7 +222,7 @@ def _response(
     reliable: bool = False,
 ) -> str:
     head = [
-        f"SIP/2.0 {code} {phrase}", "[last_Via:]", "[last_From:]",
+        f"SIP/2.0 {code} {phrase}", "[last_Via:]", "[last_Record-Route:]", "[last_From:]",
         "[last_To:];tag=[call_number]" if tag else "[last_To:]", "[last_Call-ID:]", cseq,
         _CONTACT,
     ]  # fmt: skip

@@ -48,7 +48,9 @@ module_app ctrl_tcp.so
 class Softphone:
     """A running baresip, at `sip:NAME@127.0.0.1:PORT`."""
 
-    def __init__(self, folder: Path, ports: Ports, index: int, *, name: str, speaks: Path) -> None:
+    def __init__(
+        self, folder: Path, ports: Ports, index: int, *, name: str, speaks: Path, account: str = ""
+    ) -> None:
         self.name = name
         self.port = ports.softphone(index)
         self._control = ports.softphone_control(index)
@@ -58,7 +60,8 @@ class Softphone:
             sip=self.port, speaks=speaks, rtp=ports.softphone_rtp(index), folder=self._folder, control=self._control, modules=_MODULES
         )  # fmt: skip
         (self._folder / "config").write_text(config, encoding="ascii")
-        account = f"<sip:{name}@127.0.0.1:{self.port}>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1,PCMA/8000/1\n"
+        account = account or f"<sip:{name}@127.0.0.1:{self.port}>;regint=0"
+        account += ";answermode=auto;audio_codecs=PCMU/8000/1,PCMA/8000/1\n"
         (self._folder / "accounts").write_text(account, encoding="ascii")
         (self._folder / "contacts").touch()
         self._log = self._folder / "log"
