@@ -16,6 +16,7 @@ import structlog
 from dialer_core.agents.roster import Roster
 from dialer_core.agents.softphones import Softphones
 from dialer_core.agents.state import Agent
+from dialer_core.calls import forbidden
 from dialer_core.calls.adoption import Adoption
 from dialer_core.calls.attempt import RINGING_STATES, Attempt
 from dialer_core.calls.call_flow import CallFlow
@@ -54,12 +55,10 @@ from dialer_core.settings import Settings
 from dialer_core.store import agents as agent_rows
 from dialer_core.store import campaigns as campaign_rows
 from dialer_core.store import events as event_rows
-from dialer_core.store import restrictions
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     AgentId,
     AgentState,
-    AttemptId,
     CampaignId,
     CampaignState,
     LegId,
@@ -74,8 +73,6 @@ E = TypeVar("E", WorkerEvent, MediaEvent)
 
 STEP_INTERVAL_S = 0.1
 """Pacing looks at least so often; every change wakes it at once."""
-RESTRICTIONS_INTERVAL_S = 0.5
-"""How often ringing attempts are held against new restrictions: effective in under a second."""
 LEDGER_INTERVAL_S = 60.0
 """How often what is older than the ledger's window is taken out of it."""
 MEDIA_AWAY_LIMIT_S = 4.0
@@ -245,7 +242,7 @@ class CallLoop:
                 self._steps(),
                 self.watch.run(),
                 self._ledgers(),
-                self._restrictions(),
+                forbidden.watch(self.runtime, self.machine, self.flow),
                 self.lag.run(),
             )
         ]
@@ -268,31 +265,6 @@ class CallLoop:
             await asyncio.sleep(LEDGER_INTERVAL_S)
             if not self.runtime.journal.behind:
                 self.dialing.refresh_ledgers()
-
-    async def _restrictions(self) -> None:
-        while True:
-            await asyncio.sleep(RESTRICTIONS_INTERVAL_S)
-            if any(attempt.state in RINGING_STATES for attempt in self.machine.attempts.values()):
-                self._ask_for_forbidden()
-
-    def _ask_for_forbidden(self) -> None:
-        """Cancel what rings and may not ring any more."""
-        if self.runtime.journal.behind:
-            return  # questions must not pile up behind a store that is away
-
-        def found(done: asyncio.Future[list[AttemptId]]) -> None:
-            if done.cancelled() or done.exception() is not None:
-                return  # a store that is away is told elsewhere; asked again in a moment
-            for attempt_id in done.result():
-                attempt = self.machine.attempts.get(attempt_id)
-                if attempt is not None and attempt.state in RINGING_STATES:
-                    log.info("attempt_forbidden", attempt_id=attempt_id, campaign=attempt.campaign_id)
-                    self.flow.release(attempt, Outcome.CANCELLED)
-
-        now_utc, node = self.runtime.clock.utc(), self.runtime.node
-        self.runtime.journal.submit(
-            lambda tx: restrictions.forbidden_live_attempts(tx, now_utc, node)
-        ).add_done_callback(found)
 
     def wake(self) -> None:
         """Look again in this turn of the loop, once, however many changes ask for it."""

@@ -125,6 +125,7 @@ class Offer:
 
     leg_id: LegId
     kind: LegKind = LegKind.CUSTOMER
+    owner: str = ""
     media_host: str
     media_port: int
     codecs: tuple[str, ...] = ("PCMU", "PCMA")

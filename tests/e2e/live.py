@@ -240,7 +240,10 @@ class Dialer:
         """Stop it if it runs, end what is left of it, and fail if anything was."""
         try:
             if self.process is not None and self.process.poll() is None:
-                for patience_s in (10.0, STOP_LIMIT_S):  # asked twice, it ends the talks of a test that failed
+                for patience_s in (
+                    10.0,
+                    STOP_LIMIT_S,
+                ):  # asked twice, it ends the talks of a test that failed
                     self.terminate()
                     with suppress(subprocess.TimeoutExpired):
                         self.wait_end(patience_s)
