@@ -38,6 +38,7 @@ MODES = ("receive", "analysis", "pairs", "attempts20", "attempts50")
 RAMP_PER_S = 40.0
 AGENTS_PER_CALL = 10
 """Pacing in mode ratio places so many calls for an idle agent: that many fewer agents are needed to begin the calls."""
+CALLS_PER_SIPP = 200
 SETTLE_S = 4.0
 CAPTURE_LAG_S = 1.5
 """dumpcap writes in blocks: what it has is whole so long after."""
@@ -84,18 +85,19 @@ def hold(mode: str, calls: int, seconds: float, folder: Path) -> Result:
     answer = Answer(echo=True) if mode == "receive" else Answer(speech)
     agents = calls if pairs else -(-calls // AGENTS_PER_CALL)
     # Without agents the calls ring until the last of them has been placed: an answer must find nobody.
-    ring_ms = 500 if pairs else int(1000 * (ramp_s + 4 + agents / 50))
+    ring_ms = 500 if pairs else int(1000 * (2 * ramp_s + 10))
     with FullSize(
         customers=(Ring(ring_ms), answer, Stay(FOREVER_MS)),
         agents=agents,
         softphones=(answer, Stay(FOREVER_MS)),
         lines=calls,
         calls_per_second=RAMP_PER_S,
+        carriers=-(-calls // CALLS_PER_SIPP),
         campaign={
             "detection": "monitor" if mode == "analysis" else "off",
             "pacing": "progressive" if pairs else "ratio",
             "ratio": AGENTS_PER_CALL,
-            "ring_limit_s": max(20, ring_ms // 1000 + 20),
+            "ring_limit_s": max(20, ring_ms // 1000 + 30),
         },
     ) as floor:
         floor.import_leads(calls + calls // 5 + 1)  # some may fail on a busy machine; others take their place
@@ -104,14 +106,13 @@ def hold(mode: str, calls: int, seconds: float, folder: Path) -> Result:
         if not pairs:
             floor.log_out()
         state = "talking" if pairs else "waiting"
-        floor.wait(
-            lambda campaign: campaign[state] >= calls, ring_ms / 1000 + 2 * ramp_s + 30, "every call up"
-        )
+        floor.wait(lambda campaign: not campaign["dialing"], ring_ms / 1000 + ramp_s + 30, "every call up")
         time.sleep(min(SETTLE_S, seconds))
         found = observe(floor, seconds, lambda: floor.dialer.campaign()[state])
-        held = found.held
+        held = min(found.held_first, found.held)
         minutes = (found.after.at_ns - found.before.at_ns) / 60e9
         figures = found.common()
+        found.end()
         return Result(
             mode=mode,
             calls_held=held,
@@ -145,12 +146,11 @@ def attempt(mode: str, rate_hz: int, seconds: float, folder: Path) -> Result:
         floor.start()
         floor.wait(lambda campaign: campaign["attempts"] > 0, 30, "the first attempt")
         time.sleep(settle_s)
-        ended: Callable[[], int] = lambda: sum(floor.dialer.campaign()["outcomes"].values())  # noqa: E731
-        first = ended()
-        found = observe(floor, seconds, ended)
-        attempts = found.held - first
+        found = observe(floor, seconds, lambda: sum(floor.dialer.campaign()["outcomes"].values()))
+        attempts = found.held - found.held_first
         floor.wait(lambda campaign: sum(campaign["outcomes"].values()) >= leads, 60, "the list's end")
         figures = found.common()
+        found.end()
         outcomes = Counter(row.outcome for row in floor.dialer.attempts())
         if outcomes["caller_hung_up"] < 0.99 * leads:
             raise SystemExit(f"not what was to be measured: {dict(outcomes)}")
@@ -170,11 +170,13 @@ class Observation:
     """What was seen in the steady stretch, and, of loss, until the end of the calls."""
 
     floor: FullSize
+    held_first: int
     held: int
     before: Usage
     after: Usage
     packets: Packets
     lag_ms: float
+    media: tuple[Mapping[str, int], Mapping[str, int]]
 
     def cpu_s(self) -> float:
         """CPU seconds of all processes together."""
@@ -190,18 +192,23 @@ class Observation:
         return round(float(inside.sum()) / legs / seconds, 2) if legs else None
 
     def losses(self) -> dict[str, int]:
-        """Stop the dialer and add up what is missing: over all legs as the media plane tells at their end, and on the wire of a sample."""
+        """Return what was lost: over all legs as the media plane counts, and on the wire of a sample."""
+        return {
+            "rtp_lost": self.media[1]["rx_lost"] - self.media[0]["rx_lost"] + self.packets.lost(),
+            "kernel_drops": self.media[1]["rx_overrun"] - self.media[0]["rx_overrun"],
+        }
+
+    def end(self) -> None:
+        """End every call and stop the dialer; tell of the legs' whole lives."""
         self.floor.end_calls()
         self.floor.close_dialer()
         legs = self.floor.dialer.legs("customer") + self.floor.dialer.legs("agent")
         totals = [leg.statistics for leg in legs if leg.statistics]
+        worst_ms = max((one["jitter_ms"] for one in totals), default=0)
+        missing = sum(one["rx_lost"] for one in totals)
         say(
-            f"  {len(totals)} of {len(legs)} legs told their statistics; worst jitter {max((one['jitter_ms'] for one in totals), default=0):.1f} ms"
+            f"  {len(totals)} of {len(legs)} legs told their statistics; {missing} packets missing from begin to end, worst jitter {worst_ms:.1f} ms"
         )
-        return {
-            "rtp_lost": sum(one["rx_lost"] for one in totals) + self.packets.lost(),
-            "kernel_drops": sum(one["rx_overrun"] for one in totals),
-        }
 
     def common(self) -> dict[str, Any]:
         """The figures that every mode takes alike."""
@@ -220,6 +227,8 @@ def observe(floor: FullSize, seconds: float, held: Callable[[], int]) -> Observa
     with Capture(floor.folder / "wire.pcap", MEDIA_PORTS, one_in=SAMPLED) as capture:
         before, first = floor.usage(), Datagrams.read()
         deadline = time.monotonic() + seconds
+        begun_with = held()
+        media_before = media = floor.dialer.status()["media"]
         lag_ms = 0.0
         while (left := deadline - time.monotonic()) > 0:
             time.sleep(min(left, 5.0))
@@ -248,7 +257,7 @@ def observe(floor: FullSize, seconds: float, held: Callable[[], int]) -> Observa
     say(
         f"  load average {os.getloadavg()[0]:.1f}; far ends' drops {last.far_drops - first.far_drops}, ours {last.our_drops - first.our_drops}"
     )
-    return Observation(floor, count, before, after, packets, lag_ms)
+    return Observation(floor, begun_with, count, before, after, packets, lag_ms, (media_before, media))
 
 
 def command_to_wire_p95(floor: FullSize) -> float | None:
