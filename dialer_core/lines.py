@@ -33,7 +33,7 @@ from dialer_core.ipc.messages import (
     WorkerHello,
     WorkerState,
 )
-from dialer_core.liveness import LOOK_INTERVAL_S, Silence
+from dialer_core.liveness import HELLO_LIMIT_S, LOOK_INTERVAL_S, Silence
 from dialer_core.loop_lag import Latencies
 from dialer_core.sip.crew import AGENTS, CUSTOMERS, INBOUND
 from dialer_core.vocabulary import LegKind, WorkerId
@@ -283,7 +283,7 @@ class Attacher:
         self._pool = pool
         self._media = media
         self._links: dict[WorkerId, Link[WorkerCommand, WorkerEvent]] = {}
-        self._silence = Silence()
+        self._silence = Silence(first_limit_s=HELLO_LIMIT_S)
         self.on_scanned: Callable[[], None] = lambda: None
         """Called when everything there is has been attached for the first time."""
 

@@ -21,7 +21,9 @@ SILENT_LIMIT_S: Final = 5.0
 HOST_SILENT_LIMIT_S: Final = 15.0
 """The host runs plugins' coroutines, which may hold its loop by mistake: it is given longer, for nothing that is dialed waits for it."""
 START_LIMIT_S: Final = 60.0
-"""From a process' start to the first that is heard of it."""
+"""From a process' start to its first heartbeat."""
+HELLO_LIMIT_S: Final = 15.0
+"""From the attachment to a worker or the media plane to its hello: it listens only when it is ready to say it."""
 LOOK_INTERVAL_S: Final = 0.5
 BEAT_INTERVAL_S: Final = 0.5
 
@@ -35,10 +37,15 @@ class Silence:
     ----------
     limits_s
         Per peer; `SILENT_LIMIT_S` for those not named.
+    first_limit_s
+        For those of whom nothing at all has been heard yet.
     """
 
-    def __init__(self, limits_s: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self, limits_s: Mapping[str, float] | None = None, *, first_limit_s: float = START_LIMIT_S
+    ) -> None:
         self._limits_s = dict(limits_s or {})
+        self._first_limit_s = first_limit_s
         self._silent_s: dict[str, float] = {}
         self._counts: dict[str, int] = {}
         self._looked_s: float | None = None
@@ -63,7 +70,7 @@ class Silence:
                 self._silent_s[peer] = 0.0
                 continue
             self._silent_s[peer] = silent_s.get(peer, 0.0) + passed_s
-            limit_s = self._limits_s.get(peer, SILENT_LIMIT_S) if count else START_LIMIT_S
+            limit_s = self._limits_s.get(peer, SILENT_LIMIT_S) if count else self._first_limit_s
             if self._silent_s[peer] > limit_s:
                 self._silent_s[peer] = 0.0
                 overdue.append(peer)

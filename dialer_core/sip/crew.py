@@ -42,6 +42,8 @@ HELLO_LIMIT_S: Final = 15.0
 WATCH_INTERVAL_S: Final = 1.0
 RENEWED_AT_ONCE: Final = 0.1
 """Share of the workers that may be on their way out at once."""
+RENEWED_AFTER_S: Final = 600.0
+"""No worker is renewed earlier: where a limit is below what every worker needs, they must not replace each other for ever."""
 RESTART_FIRST_S: Final = 0.2
 RESTART_MAX_S: Final = 10.0
 STEADY_S: Final = 30.0
@@ -273,8 +275,9 @@ class Crew:
         sizes = {
             name: size
             for name, pid in self.forks.workers.items()
-            if name in self.members
-            and not self.members[name].leaving
+            if (member := self.members.get(name)) is not None
+            and not member.leaving
+            and self._now_s() - member.started_s >= RENEWED_AFTER_S
             and (size := resident_mb(pid)) > limit_mb
         }
         leaving = sum(member.leaving for member in self.members.values())

@@ -14,7 +14,7 @@ import pytest
 from dialer_core.ipc.messages import LegAnswered, LegEnded, WorkerHealth, WorkerHello
 from dialer_core.settings import AgentSettings, DialerSettings, Settings, TrunkSettings
 from dialer_core.sip import crew as crew_module
-from dialer_core.sip.crew import AGENTS, CUSTOMERS, Crew, Member, backoff_s, planned
+from dialer_core.sip.crew import AGENTS, CUSTOMERS, RENEWED_AFTER_S, Crew, Member, backoff_s, planned
 from dialer_core.sip.pool import ForkServer, worker_socket_path
 from dialer_core.vocabulary import AgentId, EndedBy, TrunkId, WorkerId
 from tests.polling import wait_until_async
@@ -258,6 +258,10 @@ async def test_only_what_is_over_the_limit_is_renewed_and_a_dead_one_is_replaced
     pids = dict(crew.forks.workers)
     large = pids[WorkerId("customers-1")]
     monkeypatch.setattr(crew_module, "resident_mb", lambda pid: 900.0 if pid == large else 50.0)
+    await crew._renew_large()
+    assert len(crew.members) == 3, "renewed although it has only just been started"
+    for member in crew.members.values():
+        member.started_s -= RENEWED_AFTER_S
     await crew._renew_large()
     await wait_until_async(lambda: "customers-1" not in crew.members, 10.0, "the large worker to leave")
     assert sorted(crew.members) == ["agents-0", "customers-0", "customers-2"]
