@@ -42,7 +42,7 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     campaign: str
     since_utc: dt.datetime | None
     people_lost: Share
-    """Of all people who answered, the share taken for machines."""
+    """Of the people who were connected or taken for machines, the share taken for machines; who was abandoned is in neither."""
     machines_passed: Share
     """Of all machines that answered, the share connected to an agent."""
     lost_calls: float | None
