@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from dialer_core.vocabulary import AccountId, AgentId, AttemptId, CampaignId
+from dialer_core.vocabulary import AccountId, AgentId, AttemptId, CampaignId, LegId
 
 COMMON_FIELDS = frozenset({"campaign_id", "account_id", "attempt_id", "at_mono_ns"})
 
@@ -335,6 +335,22 @@ class WorkerLost(Event, frozen=True, kw_only=True):
 
     worker: str
     legs: int
+
+
+@_event("leg.rtp_lost")
+class LegSoundLost(Event, frozen=True, kw_only=True):
+    """One-way sound: a far end that should send has sent nothing for `silent_s`. A bridged customer's leg, or an agent's (which is called anew)."""
+
+    leg_id: LegId
+    silent_s: float
+    agent_id: AgentId | None = None
+
+
+@_event("leg.rtp_back")
+class LegSoundBack(Event, frozen=True, kw_only=True):
+    """A customer of whom nothing was heard is heard again."""
+
+    leg_id: LegId
 
 
 @_event("media.lost")

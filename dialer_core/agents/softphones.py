@@ -14,6 +14,7 @@ import structlog
 
 from dialer_core.agents.roster import Roster
 from dialer_core.agents.state import Agent, AgentCue
+from dialer_core.events import LegSoundLost
 from dialer_core.ipc.messages import (
     Attend,
     CloseLeg,
@@ -187,6 +188,11 @@ class Softphones:
                         leg_id=event.leg_id,
                         silent_s=event.silent_s,
                     )
+                    self._runtime.journal.append(
+                        LegSoundLost(
+                            leg_id=event.leg_id, silent_s=event.silent_s, agent_id=line.agent.id, at_mono_ns=event.at_ns
+                        )
+                    )  # fmt: skip
                     self._lost(line.agent, hangup=True)
             case LegClosed():
                 log.error("leg_closed_unasked", agent_id=line.agent.id, leg_id=event.leg_id)

@@ -43,6 +43,8 @@ from dialer_core.ipc.messages import (
     LegOpened,
     LegProvisional,
     LegQuiet,
+    LegRtpBack,
+    LegRtpLost,
     LegsBridged,
     LegSent,
     LegVerdict,
@@ -282,6 +284,8 @@ class CallFlow:
                 self._answers.machines.beep(attempt, event)
             case LegQuiet():
                 self._answers.machines.quiet(attempt, event)
+            case LegRtpLost() | LegRtpBack():
+                self._records.sound_changed(attempt, event)
             case _:
                 pass
 

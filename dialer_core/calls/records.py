@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from dialer_core.calls.attempt import Attempt
-from dialer_core.events import Event
-from dialer_core.ipc.messages import Dialog, LegStatistics
+from dialer_core.calls.machine import event_of
+from dialer_core.events import Event, LegSoundBack, LegSoundLost
+from dialer_core.ipc.messages import Dialog, LegRtpBack, LegRtpLost, LegStatistics
 from dialer_core.runtime import Runtime
 from dialer_core.store import attempts as attempt_rows
 from dialer_core.store import legs as leg_rows
@@ -83,6 +84,16 @@ class CallRecords:
             leg_rows.update(tx, leg_id, dialog=row, codec=codec)
 
         self._runtime.store(write, event)
+
+    def sound_changed(self, attempt: Attempt, event: LegRtpLost | LegRtpBack) -> None:
+        """Tell that nothing is heard of a bridged customer, or that they are heard again."""
+        if isinstance(event, LegRtpLost):
+            told = event_of(
+                LegSoundLost, attempt, event.at_ns, leg_id=event.leg_id, silent_s=event.silent_s, agent_id=attempt.agent_id
+            )  # fmt: skip
+        else:
+            told = event_of(LegSoundBack, attempt, event.at_ns, leg_id=event.leg_id)
+        self._runtime.journal.append(told)
 
     def leg_statistics(self, leg_id: LegId, statistics: LegStatistics) -> None:
         """Store a closed leg's totals; one that no worker ever placed has no row, and needs none."""

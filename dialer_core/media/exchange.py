@@ -350,6 +350,8 @@ class Exchange:
             if leg.next_report_ns and now_ns >= leg.next_report_ns:
                 leg.send_report(now_ns, self._clock.utc().timestamp(), _CNAME)
                 leg.next_report_ns = now_ns + self._report_pause_ns()
+            if leg.shut_out_strangers():
+                _log.warning("strangers_shut_out", leg_id=leg.leg_id)
             since_ns = leg.expected_since_ns
             if since_ns is None or (leg.kind is LegKind.CUSTOMER and leg.partner is None):
                 leg.rtp_lost = False

@@ -16,7 +16,7 @@ from dialer_core.media import dtmf, rtcp, rtp
 from dialer_core.media.listener import Ear
 from dialer_core.media.prompts import SILENCE, Player
 from dialer_core.media.relay import Relay
-from dialer_core.media.sockets import PortPair
+from dialer_core.media.sockets import PortPair, release
 from dialer_core.media.waiting import Waiting
 from dialer_core.vocabulary import LegId, LegKind
 
@@ -25,6 +25,8 @@ _TRANSLATION: Final = {(rtp.PCMU, rtp.PCMA): PCMU_TO_PCMA, (rtp.PCMA, rtp.PCMU):
 _HELD_HOSTS: Final = ("", "0.0.0.0")
 _WE_SEND: Final = (1, 3)
 _THEY_SEND: Final = (2, 3)
+FLOOD_PACKETS: Final = 50
+"""Strangers' packets between two looks (100 ms) from which on the kernel is told to keep them out: they fill the far end's buffer."""
 _RTCP_TYPES: Final = range(192, 224)
 """Second bytes that mean RTCP on an RTP port (RFC 5761)."""
 
@@ -57,9 +59,11 @@ class Leg:
         "_event_pt",
         "_far",
         "_far_rtcp",
+        "_guarded",
         "_last_sender_report",
         "_latching",
         "_refused",
+        "_refused_before",
         "_rtp",
         "_sending",
         "_unusable",
@@ -120,6 +124,9 @@ class Leg:
         self._digits = dtmf.DigitReceiver()
         self._last_sender_report: tuple[int, int] | None = None
         self._refused = 0
+        self._refused_before = 0
+        self._guarded = False
+        """The kernel lets nobody but the far end through."""
         self._unusable = 0
         self.send_failed = 0
         """Packets that the kernel would not take."""
@@ -136,6 +143,7 @@ class Leg:
         if not held and (before is None or (before.host, before.port) != (command.host, command.port)):
             self._far = (command.host, command.port)
             self._latching = command.latch
+            self._shut_out(guard=self._guarded and not command.latch)
         if not held:
             self._far_rtcp = (command.rtcp_host or command.host, command.rtcp_port or command.port + 1)
         self._sending = not held and command.direction in _WE_SEND
@@ -151,6 +159,30 @@ class Leg:
         self._far = source
         if self.connected is not None and not self.connected.rtcp_port:
             self._far_rtcp = (source[0], source[1] + 1)
+
+    def shut_out_strangers(self) -> bool:
+        """Look at what strangers have sent since the last look; return True when the kernel has just been told to keep them out.
+
+        Until then they are counted, one by one: a far end that sends from another port than it named is found by that count.
+        """
+        come, self._refused_before = self._refused - self._refused_before, self._refused
+        if come < FLOOD_PACKETS or self._guarded or self._latching or self._far is None:
+            return False
+        self._shut_out(guard=True)
+        return self._guarded
+
+    def _shut_out(self, *, guard: bool) -> None:
+        """Take packets of the far end alone, by a connected socket, or of anybody."""
+        if not guard and not self._guarded:
+            return
+        try:
+            if guard and self._far is not None:
+                self._rtp.connect(self._far)
+            else:
+                release(self._rtp)
+        except OSError:
+            return  # no route just now: what is sent will tell
+        self._guarded = guard
 
     # --- what comes in -------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ Ports are taken round the range in turn, so that a late packet of an ended call 
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import socket
 import struct
@@ -15,6 +16,8 @@ from dialer_core.errors import StartError
 _RECEIVE_BUFFER_BYTES = 256 * 1024
 _EXPEDITED_FORWARDING = 0xB8
 """DSCP 46 in the TOS byte: voice, for networks that care (RFC 4594)."""
+_SOCKADDR_BYTES = 16
+_LIBC = ctypes.CDLL(None, use_errno=True)
 _SO_MEMINFO = 55
 _SK_MEMINFO_DROPS = 8
 _MEMINFO = struct.Struct("=9I")
@@ -40,6 +43,14 @@ class PortPair:
         """Free both ports."""
         self.rtp.close()
         self.rtcp.close()
+
+
+def release(one: socket.socket) -> None:
+    """Let a connected socket take packets of anybody again; its port stays its own. Raises OSError."""
+    # connect(2) to the family AF_UNSPEC, which Python's own does not offer; a port bound by bind stays bound
+    unspecified = ctypes.create_string_buffer(bytes(_SOCKADDR_BYTES))
+    if _LIBC.connect(one.fileno(), unspecified, _SOCKADDR_BYTES):
+        raise OSError(ctypes.get_errno(), "connect to nobody")
 
 
 class PortPool:

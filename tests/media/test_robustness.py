@@ -47,6 +47,37 @@ def test_strangers_are_counted_and_heard_by_nobody(plane: Plane) -> None:
     assert plane.close(customer).statistics.rx_refused == 30
 
 
+def test_a_flood_of_strangers_is_shut_out_and_the_talk_goes_on(plane: Plane) -> None:
+    """30,000 packets of a stranger at a bridged leg's port: after the first ones the kernel keeps them out, and the talk loses nothing.
+
+    A far end that then moves is still heard: the door is where the negotiation says.
+    """
+    customer, agent = plane.pair()
+    plane.bridge(customer, agent)
+    customer.far.speak()
+    agent.far.wait_for(10)
+    with socket.socket(type=socket.SOCK_DGRAM) as stranger:
+        for _ in range(30):
+            for _ in range(1000):
+                stranger.sendto(HEADER.pack(0x80, 0, 1, 1, 1) + b"\x55" * 160, ("127.0.0.1", customer.port))
+            agent.far.wait_for(2)
+    agent.far.wait_for(20)
+    assert not any(p.payload[0] == 0x55 for p in agent.far.packets)
+    customer.far.hush()
+    with socket.socket(type=socket.SOCK_DGRAM) as moved:
+        moved.bind(("127.0.0.1", 0))
+        host, port = moved.getsockname()
+        plane.engine.send(ConnectLeg(leg_id=customer.leg_id, host=host, port=port, codec="PCMU"))
+        plane.engine.dump()  # in order: the command has been done
+        for i in range(10):
+            moved.sendto(HEADER.pack(0x80, 0, i, i * 160, 77) + b"\x66" * 160, ("127.0.0.1", customer.port))
+        wait_until(
+            lambda: any(p.payload[0] == 0x66 for p in agent.far.packets), 5.0, "the moved far end to be heard"
+        )
+    statistics = plane.close(customer).statistics
+    assert 50 <= statistics.rx_refused < 25_000
+
+
 def test_latching_takes_the_first_source_and_keeps_it(plane: Plane) -> None:
     """With `latch` the first valid source becomes the far end, is answered there, and no later one replaces it."""
     leg_id = LegId(new_id())
