@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dialer_core.ipc.messages import LegEnded
+from dialer_core.ipc.messages import LegEnded, LegRtpBack, LegRtpLost
 from dialer_core.vocabulary import AgentId, AgentState, EndedBy, Outcome, Verdict
 from tests.engine.conftest import MakeFloor
 from tests.engine.readings import attempts, event_names, verified
@@ -374,3 +374,23 @@ def test_a_restarted_engine_ends_what_it_finds_as_interrupted(make_floor: MakeFl
     verified(floor)
     assert attempts(floor)[0].outcome == Outcome.INTERRUPTED
     assert "engine.restarted" in event_names(floor)
+
+
+def test_one_way_sound_is_told_as_events(make_floor: MakeFloor) -> None:
+    """Nothing is heard of a bridged customer, then they are heard again: an event each, and the talk goes on."""
+    floor = make_floor(leads=["01"], agents=1)
+
+    async def story() -> None:
+        agent = floor.engine.roster[A0]
+        await floor.until(lambda: agent.state is AgentState.TALKING)
+        (attempt,) = floor.engine.machine.attempts.values()
+        now_ns = floor.carrier.now_ns
+        floor.carrier.tell_media(LegRtpLost(at_ns=now_ns, leg_id=attempt.leg_id, silent_s=2.0))
+        floor.carrier.tell_media(LegRtpBack(at_ns=now_ns, leg_id=attempt.leg_id))
+        await floor.until(lambda: agent.state is not AgentState.TALKING)
+
+    run(floor, story)
+    assert event_names(floor).count("leg.rtp_lost") == 1
+    assert event_names(floor).count("leg.rtp_back") == 1
+    (attempt,) = attempts(floor)
+    assert attempt.outcome == Outcome.CONNECTED
