@@ -384,7 +384,7 @@ def test_one_way_sound_is_told_as_events(make_floor: MakeFloor) -> None:
         agent = floor.engine.roster[A0]
         await floor.until(lambda: agent.state is AgentState.TALKING)
         (attempt,) = floor.engine.machine.attempts.values()
-        now_ns = floor.carrier.now_ns
+        now_ns = floor.carrier.now_ns()
         floor.carrier.tell_media(LegRtpLost(at_ns=now_ns, leg_id=attempt.leg_id, silent_s=2.0))
         floor.carrier.tell_media(LegRtpBack(at_ns=now_ns, leg_id=attempt.leg_id))
         await floor.until(lambda: agent.state is not AgentState.TALKING)
