@@ -29,6 +29,7 @@ RESUME_LIMIT_S = 5.0
 MEDIA_GAP_LIMIT_S = 1.0
 OTHER_GAP_LIMIT_S = 0.25
 """A talk whose sound no dead process carried is not disturbed: less than a quarter of a second, whatever the machine does beside."""
+AGENT_PARTED_NS = 3_000_000_000
 TALKING_NS = 700_000_000
 """A talk counts as one when its bridge stood so long before the kill."""
 
@@ -141,11 +142,8 @@ def _talks(node: Node, kill: Kill, until_ns: int, kind: Kind, faults: list[str],
         if bridged_ns > kill.at_ns - TALKING_NS:
             continue
         agent = _agent_leg(node, agent_id, kill.at_ns)
-        if kill.process in (
-            flying.worker,
-            flying.agent_worker,
-        ):  # what it carried ends; that it ends in time is `_orphans`' business
-            continue
+        if kill.process in (flying.worker, flying.agent_worker) or _agent_died(kill, agent):
+            continue  # what it carried ends; that it ends in time is `_orphans`' business
         kind.talks += 1
         where = f"kill {kill.number} ({kill.wanted}): the talk of attempt {flying.id}"
         if call.bye_ns < until_ns and (call.bye_received or call.bye_reason != "talked"):
@@ -175,6 +173,15 @@ def _talks(node: Node, kill: Kill, until_ns: int, kind: Kind, faults: list[str],
             kind.gaps_s.append(missing_s)
             if missing_s > limit_s:
                 faults.append(f"{where}: the {ear} heard nothing for {missing_s:.2f} s")
+
+
+def _agent_died(kill: Kill, agent: WireCall | None) -> bool:
+    """Say whether the agent's own leg died with the agents' worker: their caller waits, and is bridged again."""
+    return (
+        agent is not None
+        and kill.process.startswith("agents")
+        and agent.over_by(kill.at_ns + AGENT_PARTED_NS)
+    )
 
 
 def _bridge_at(events: Sequence[Any], at_ns: int) -> tuple[int, str] | None:

@@ -154,7 +154,7 @@ class Soak:
         figures = {
             "seconds": self.seconds, "calls": len(self.node.wire.customers), "invites": self.invites, "flooded": self.flooded,
             "run_dir_files": [min(files), max(files)], "store_mb": round(self.files[-1][2], 1), "wal_mb_max": round(wal_mb, 1),
-            "processes": processes,
+            "workers_lost": sum(note["event"] == "worker_died" for note in self.node.notes), "processes": processes,
         }  # fmt: skip
         return figures, grown
 
