@@ -297,6 +297,9 @@ class Supervisor:
         await self._dismiss_spares()
         for task in self._tasks:
             task.cancel()
+        if self.settings.dialer.node.run_dir is None:
+            with contextlib.suppress(OSError):  # somebody else's file is in it
+                self.settings.run_dir.rmdir()
         log.info("dialer_stopped", code=self._exit_code)
 
     async def _dismiss_spares(self) -> None:
@@ -380,4 +383,8 @@ def check_start(settings: Settings) -> None:
 def run(settings: Settings) -> int:
     """Run a node in the foreground until it is drained; returns the exit code. Raises what `check_start` raises."""
     check_start(settings)
-    return asyncio.run(Supervisor(settings).run())
+    code = asyncio.run(Supervisor(settings).run())
+    signal.signal(
+        signal.SIGTERM, signal.SIG_IGN
+    )  # everything has ended in good order: nothing is left to hurry
+    return code

@@ -32,6 +32,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         assert not made.dialer_ended(), made.dialer_log.read_text()
         yield made
         assert made.drain() == 0
+        assert not made.settings.run_dir.exists()  # the default one, in the folder of temporary files
         made.stop_simulator()
         database = open_database(made.settings.store_url)
         report = verify_store(database, carrier_log=made.sim_log, logs=(made.dialer_log,))

@@ -94,7 +94,7 @@ class Run:
         """Add a shift."""
         for victim, its in found.kinds.items():
             kind = self.kinds[victim]
-            for name in ("kills", "talks", "survived", "lost", "repeated"):
+            for name in ("kills", "talks", "survived", "lost", "repeated", "unjudged"):
                 setattr(kind, name, getattr(kind, name) + getattr(its, name))
             for name in ("gaps_s", "orphan_bye_s", "resume_s"):
                 getattr(kind, name).extend(getattr(its, name))
@@ -172,6 +172,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for kind in done.kinds.values():
         if kind.kills:
             say(json.dumps(kind.line()))
+    unjudged = sum(kind.unjudged for kind in done.kinds.values())
+    if unjudged:
+        say(f"{unjudged} silences not judged: the far ends themselves stood still")
     missed = [str(cell) for cell in cells if not done.covered[cell]]
     if missed and given.kills >= len(cells):
         done.faults.append(f"cells never hit: {', '.join(missed)}")

@@ -63,6 +63,8 @@ class CarrierWatch:
         self.path = path
         self.calls: dict[str, WireCall] = {}
         self.errors: list[str] = []
+        self.lates: list[tuple[int, int]] = []
+        """From when to when the far ends themselves stood still."""
         self._offset = 0
         self._rest = b""
 
@@ -78,6 +80,10 @@ class CarrierWatch:
             self._take(line)
         return lines
 
+    def stood_still(self, from_ns: int, until_ns: int) -> bool:
+        """Say whether the far ends themselves stood still at any time in between."""
+        return any(begin_ns <= until_ns and end_ns >= from_ns for begin_ns, end_ns in self.lates)
+
     @property
     def customers(self) -> list[WireCall]:
         """The carrier's calls, in the order of their INVITEs."""
@@ -90,6 +96,8 @@ class CarrierWatch:
 
     def _take(self, line: dict[str, Any]) -> None:
         kind, at_ns = line["kind"], int(line["at_mono_ns"])
+        if kind == "sim.late":
+            self.lates.append((int(line["from_ns"]), at_ns))
         if kind == "sim.error":
             self.errors.append(str(line.get("error")))
         call_id = line.get("call_id")

@@ -20,7 +20,7 @@ from tests.kill.cells import A, E, Victim
 from tests.kill.ledger import Fault, faults_of
 from tests.kill.node import Node
 from tests.kill.rounds import Kill
-from tests.kill.sound_gap import gap_s
+from tests.kill.sound_gap import AFTER_NS, BEFORE_NS, gap_s
 
 L = models.Lead.__table__
 
@@ -48,6 +48,8 @@ class Kind:
     resume_s: list[float] = field(default_factory=list)
     lost: int = 0
     repeated: int = 0
+    unjudged: int = 0
+    """Silences in which the far ends themselves stood still."""
 
     def line(self) -> dict[str, Any]:
         """Return the keys of `benchmarks.recovery`."""
@@ -146,7 +148,7 @@ def _talks(node: Node, kill: Kill, until_ns: int, kind: Kind, faults: list[str],
             continue  # what it carried ends; that it ends in time is `_orphans`' business
         kind.talks += 1
         where = f"kill {kill.number} ({kill.wanted}): the talk of attempt {flying.id}"
-        if call.bye_ns < until_ns and (call.bye_received or call.bye_reason != "talked"):
+        if call.bye_ns < until_ns and (call.bye_received or call.bye_reason in {"patience", "no_ack"}):
             after_s = (call.bye_ns - kill.at_ns) / 1e9
             faults.append(f"{where} was cut after {after_s:.2f} s ({call.bye_reason or 'by our BYE'})")
             continue
@@ -169,7 +171,11 @@ def _talks(node: Node, kill: Kill, until_ns: int, kind: Kind, faults: list[str],
                     recordings, agent.call_id, call.tone_hz, kill.at_ns, begin_ns, min(call.bye_ns, until_ns)
                 )
                 gaps += [("agent", heard)] if heard is not None else []
+        still = node.wire.stood_still(kill.at_ns - BEFORE_NS, kill.at_ns + AFTER_NS)
         for ear, missing_s in gaps:
+            if still and missing_s > limit_s:
+                kind.unjudged += 1  # the far ends were not there to speak or to hear
+                continue
             kind.gaps_s.append(missing_s)
             if missing_s > limit_s:
                 faults.append(f"{where}: the {ear} heard nothing for {missing_s:.2f} s")

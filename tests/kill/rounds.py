@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import select
 
+from dialer_core.compliance.packs import load_packs
+from dialer_core.verify import verify_store
 from tests.kill.cells import A, Cell, Doing, G, InFlight, Victim, in_flight, waiting_for
 from tests.kill.node import TALK, TALKERS, Node
 from tests.polling import WaitedTooLongError
@@ -80,6 +82,9 @@ class Rounds:
         self.number = first_number
         self._last: dict[str, float] = {}
         self.covered: Counter[Cell] = Counter()
+        self._packs = load_packs(node.config / "compliance")
+        self._known: set[str] = set()
+        """Violations told already: a row that breaks an invariant goes on doing so."""
 
     def run(self, count: int, cells: Sequence[Cell], tell: Callable[[str], None]) -> None:
         """Kill `count` times or more: each cell until it is hit, then again; no process dies twice within `STEADY_S`, workers apart."""
@@ -178,7 +183,9 @@ class Rounds:
                 assert node.server.process is not None
                 return "database", node.server.process.pid
             case Victim.WORKER:
-                if target:
+                if (
+                    target and cell.doing is not Doing.COMMITTED
+                ):  # that one is in no worker yet, and will not wait
                     worker = self._worker_of(
                         target, agents=cell.doing in WITH_AGENT and self.random.random() < 0.4
                     )
@@ -272,6 +279,12 @@ class Rounds:
             if flying.doing is not None and mine:
                 kill.hit[flying.doing] += 1
         self.covered.update(Cell(doing, kill.wanted.victim) for doing in kill.hit)
+        # the wire is compared when everything is over: between a log and a store that both go on there is always something under way
+        trunks = {str(name): trunk for name, trunk in node.settings.trunks.items()}
+        report = verify_store(node.database, packs=self._packs, trunks=trunks)
+        broken = {str(violation) for violation in report.violations}
+        kill.faults += [f"verify: {text}" for text in sorted(broken - self._known)]
+        self._known |= broken
 
     @staticmethod
     def _line(kill: Kill) -> str:
