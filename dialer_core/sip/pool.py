@@ -293,6 +293,8 @@ class ForkServer:
 
     def _gone(self, worker_id: WorkerId, code: int | None) -> None:
         running = self._workers.pop(worker_id)
+        # one that was killed, or told to go before it listened to signals, has left it behind
+        worker_socket_path(self._run_dir, worker_id).unlink(missing_ok=True)
         if running.pidfd >= 0:
             asyncio.get_running_loop().remove_reader(running.pidfd)
             os.close(running.pidfd)

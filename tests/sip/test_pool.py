@@ -86,6 +86,7 @@ async def test_workers_are_forked_and_end_when_told(pool: _Pool) -> None:
     await wait_until_async(lambda: len(pool.gone) == 2, 10.0, "two workers to end")
     assert dict(pool.gone) == {"customers-0": -signal.SIGKILL, "customers-1": 0}
     assert list(pool.server.workers) == ["agents-0"]
+    assert [path.name for path in pool.folder.glob("*.sock")] == ["worker-agents-0.sock"]
     assert (await pool.spawn("customers-0")).state().legs == ()
 
 
