@@ -190,6 +190,8 @@ class Floor:
     def attach_media(self) -> None:
         """Say hello as a media plane."""
         self.media_up = True
+        if not self.life.alive:
+            return
         self.engine.media.link = _MediaPort(self.life, self.carrier)  # type: ignore[assignment]
         self.engine.media.receive(
             MediaHello(
