@@ -225,6 +225,7 @@ class CallLoop:
             self._on_media_attached(self.media.state)
         else:
             self._on_media_lost()
+            self._media_lost_ns -= self.recovery.down_ms * 1_000_000
         self.wake()
 
     def log_in_unasked(self) -> None:
@@ -467,10 +468,11 @@ class CallLoop:
             if not self._knows(leg_id):
                 self.media.send(CloseLeg(leg_id=leg_id))
         reopened = self.softphones.bring_in_line(held) + self.sound.bring_in_line(held)
-        if self._media_lost_ns:
+        if self._media_lost_ns or reopened:  # or it died while there was no engine
             now_ns = self.runtime.clock.mono_ns()
+            lost_ns = self._media_lost_ns or now_ns - self.recovery.down_ms * 1_000_000
             told = MediaRestored(
-                reopened=reopened, away_ms=(now_ns - self._media_lost_ns) // 1_000_000, at_mono_ns=now_ns
+                reopened=reopened, away_ms=(now_ns - lost_ns) // 1_000_000, at_mono_ns=now_ns
             )
             self._media_lost_ns = 0
             log.info("media_restored", **told.data())

@@ -108,6 +108,8 @@ class Recovery:
         self.pending = False
         """There is something to take over, and it has not been yet."""
         self.done = asyncio.Event()
+        self.down_ms = 0
+        """How long there was no engine, counted from the former one's last word in the log."""
 
     # --- what the journal says -----------------------------------------------------------------------------------------
 
@@ -140,10 +142,11 @@ class Recovery:
         window_ns = int(WINDOW_NS / min(1.0, slowest))
         found.sent = attempt_rows.sent_since(tx, node, boot_id, clock.mono_ns() - window_ns)
         found.last = event_rows.last(tx, node, "engine")
+        self._count_down()
         self.pending = bool(known or found.legs or found.intervals)
         if lost and not self.pending:
             tx.emit(
-                EngineRestarted(adopted=0, interrupted=len(lost), ended=0, agents=0, down_ms=self._down_ms)
+                EngineRestarted(adopted=0, interrupted=len(lost), ended=0, agents=0, down_ms=self.down_ms)
             )
 
     def _can_go_on(self, row: AttemptRow) -> bool:
@@ -154,14 +157,11 @@ class Recovery:
             and TrunkId(row.trunk) in trunks
         )
 
-    @property
-    def _down_ms(self) -> int:
-        """Since the former engine's last word in the log."""
+    def _count_down(self) -> None:
         last = self._journalled.last
-        if last is None:
-            return 0
-        down = self._runtime.clock.utc() - dt.datetime.fromisoformat(last.at_utc)
-        return max(0, int(down.total_seconds() * 1000))
+        if last is not None:
+            down = self._runtime.clock.utc() - dt.datetime.fromisoformat(last.at_utc)
+            self.down_ms = max(0, int(down.total_seconds() * 1000))
 
     # --- what the others say ---------------------------------------------------------------------------------------------
 
@@ -212,6 +212,7 @@ class Recovery:
 
     def _take_over(self) -> None:
         found = self._journalled
+        self._count_down()
         for trunk, sent_ns in found.sent:
             self._trunks[trunk].resume(sent_ns)
         agents = self._take_agents()
@@ -227,7 +228,7 @@ class Recovery:
             interrupted=lost + found.ended,
             ended=ended,
             agents=agents,
-            down_ms=self._down_ms,
+            down_ms=self.down_ms,
         )
         self._runtime.journal.append(told)
         log.info("recovered", **told.data())
@@ -243,7 +244,7 @@ class Recovery:
         """Agents are logged in as they were; their softphones' legs are where a worker has them."""
         found = self._journalled
         live = {leg.owner: (name, leg) for name, leg in self._legs(LegKind.AGENT)}
-        kept = bool(live) or self._down_ms < SESSION_LIMIT_S * 1000
+        kept = bool(live) or self.down_ms < SESSION_LIMIT_S * 1000
         gone: set[AgentId] = set()
         for interval in found.intervals:
             agent = self._roster.agents.get(AgentId(interval.agent_id))

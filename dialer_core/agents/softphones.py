@@ -26,6 +26,7 @@ from dialer_core.ipc.messages import (
     LegEnded,
     LegNegotiated,
     LegOpened,
+    LegProvisional,
     LegRtpLost,
     LegSent,
     LegSnapshot,
@@ -140,7 +141,8 @@ class Softphones:
         line.worker, line.media_port, line.negotiated = worker, leg.media_port, leg.negotiated
         if not stored:
             self._insert(line, leg.leg_id)
-        if leg.dialog is not None:
+        line.dialog = leg.dialog
+        if leg.answered_ns and leg.dialog is not None:
             self._up(agent, worker, leg.leg_id, leg.dialog)
 
     def bring_in_line(self, held: Mapping[LegId, MediaLegSnapshot]) -> int:
@@ -207,6 +209,11 @@ class Softphones:
             case LegSent():
                 leg_id, call_id = event.leg_id, event.call_id
                 self._runtime.store(lambda tx: leg_rows.update(tx, leg_id, call_id=call_id))
+            case LegProvisional():
+                if line.dialog is None and event.pending is not None:
+                    line.dialog, leg_id = event.pending, event.leg_id
+                    row = msgspec.to_builtins(event.pending)
+                    self._runtime.store(lambda tx: leg_rows.update(tx, leg_id, dialog=row))
             case LegNegotiated():
                 line.negotiated = event
                 self._media.send(connect_command(event))

@@ -312,6 +312,10 @@ class CallFlow:
 
     def _provisional(self, attempt: Attempt, event: LegProvisional) -> None:
         attempt.ringing_seen = attempt.ringing_seen or event.code == 180
+        if event.pending is not None and not attempt.answered_ns:
+            if attempt.dialog is None:
+                self._records.leg_pending(attempt, event.pending)
+            attempt.dialog = event.pending
         cue = Cue.EARLY_MEDIA if event.early_sdp else Cue.RINGING
         if not self._machine.feed(attempt, cue):
             return

@@ -68,6 +68,11 @@ class CallRecords:
 
         self._runtime.store(write, event)
 
+    def leg_pending(self, attempt: Attempt, pending: Dialog) -> None:
+        """Store what a CANCEL can be built from when the leg's worker is dead."""
+        leg_id, row = attempt.leg_id, msgspec.to_builtins(pending)
+        self._runtime.store(lambda tx: leg_rows.update(tx, leg_id, dialog=row))
+
     def answered(self, attempt: Attempt, dialog: Dialog, event: Event) -> None:
         """Store the answer and the dialog, from which a BYE can be built when its worker is dead."""
         attempt_id, leg_id, state, answered_ns = (

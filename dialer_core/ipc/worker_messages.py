@@ -131,12 +131,33 @@ class LegSent(SourcedEvent, frozen=True, kw_only=True, tag="leg_sent"):
     call_id: str
 
 
+class Dialog(msgspec.Struct, frozen=True, kw_only=True):
+    """What a BYE needs when the worker that held the dialog is dead, journalled at the answer; before it, what a CANCEL needs."""
+
+    call_id: str
+    local_uri: str
+    local_tag: str
+    remote_uri: str
+    remote_tag: str
+    remote_target: str
+    route_set: tuple[str, ...] = ()
+    local_cseq: int = 1
+    destination: str = ""
+    """`host:port` the last request went to."""
+    acknowledged: bool = True
+    """The 200 has had its ACK."""
+    via: str = ""
+    """Not answered yet: the INVITE's own Via, by which a CANCEL is known to be for it. `remote_target` is its Request-URI then."""
+
+
 class LegProvisional(SourcedEvent, frozen=True, kw_only=True, tag="leg_provisional"):
     """A 1xx above 100. `early_sdp`: sound may be on its way."""
 
     leg_id: LegId
     code: int
     early_sdp: bool = False
+    pending: Dialog | None = None
+    """What a CANCEL needs if this worker dies now."""
 
 
 class LegNegotiated(SourcedEvent, frozen=True, kw_only=True, tag="leg_negotiated"):
@@ -155,23 +176,6 @@ class LegNegotiated(SourcedEvent, frozen=True, kw_only=True, tag="leg_negotiated
     """0 inactive, 1 we only send, 2 we only receive, 3 both."""
     rtcp_host: str = ""
     rtcp_port: int = 0
-
-
-class Dialog(msgspec.Struct, frozen=True, kw_only=True):
-    """What a BYE needs when the worker that held the dialog is dead: journalled at the answer."""
-
-    call_id: str
-    local_uri: str
-    local_tag: str
-    remote_uri: str
-    remote_tag: str
-    remote_target: str
-    route_set: tuple[str, ...] = ()
-    local_cseq: int = 1
-    destination: str = ""
-    """`host:port` the last request went to."""
-    acknowledged: bool = True
-    """The 200 has had its ACK."""
 
 
 class LegAnswered(SourcedEvent, frozen=True, kw_only=True, tag="leg_answered"):

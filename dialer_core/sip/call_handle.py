@@ -101,7 +101,8 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
             self._notice_departure(pj.PJSIP_EVENT_RX_MSG)
         if info.state == pj.PJSIP_INV_STATE_EARLY and self.invite is None:
             early_sdp = received is not None and received.has_sdp
-            self.notices.append(Provisional(at_ns, int(info.lastStatusCode), early_sdp))
+            pending = _pending(received, source, self._order) if received is not None else None
+            self.notices.append(Provisional(at_ns, int(info.lastStatusCode), early_sdp, pending))
         elif info.state == pj.PJSIP_INV_STATE_CONNECTING:
             self._was_answered = True
             self._answer, self._answered_from = received, source
@@ -263,6 +264,28 @@ def _received(event: Any) -> tuple[SipText | None, str]:
     rdata = event.body.tsxState.src.rdata
     raw = rdata.wholeMsg
     return (SipText.parse(raw), rdata.srcAddress) if raw else (None, "")
+
+
+def _pending(received: SipText, source: str, order: Place) -> Dialog:
+    """Return what a CANCEL of another process would need, from a provisional answer to our INVITE."""
+    via = [
+        part
+        for part in received.first("via").split(";")
+        if not part.lstrip().startswith(("received=", "rport="))
+    ]
+    local, remote = received.first("from"), received.first("to")
+    return Dialog(
+        call_id=received.first("call-id"),
+        local_uri=uri_of(local),
+        local_tag=tag_of(local),
+        remote_uri=uri_of(remote),
+        remote_tag="",
+        remote_target=order.to_uri,
+        route_set=(f"<{order.identity.proxy}>",) if order.identity.proxy else (),
+        local_cseq=received.cseq[0],
+        destination=source,
+        via=";".join(via),
+    )
 
 
 def _dialog(answer: SipText | None, info: Any, destination: str) -> Dialog:

@@ -22,6 +22,7 @@ class Provisional:
     at_ns: int
     code: int
     early_sdp: bool
+    pending: Dialog | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Ending the dialogs of a dead worker: a BYE built from what was journalled at the answer (RFC 3261 section 12.2.1.1).
+"""Ending the calls of a dead worker: a BYE built from what was journalled at the answer (RFC 3261 section 12.2.1.1), a CANCEL before it (9.1).
 
 It owns that request (and the ACK before it that a dead worker still owed), its retransmissions and its answer, on a socket of its own. It
 needs no pjsua2 and no worker, so whoever notices the death can send it.
@@ -53,11 +53,11 @@ def build_request(
     sent_by
         `host:port` where the answer shall come to.
     branch
-        The transaction's id, without the magic cookie.
+        The transaction's id.
     """
     lines = [
         f"{method} {dialog.remote_target} SIP/2.0",
-        f"Via: SIP/2.0/{'TCP' if by_tcp else 'UDP'} {sent_by};rport;branch=z9hG4bK{branch}",
+        f"Via: SIP/2.0/{'TCP' if by_tcp else 'UDP'} {sent_by};rport;branch={branch}",
         "Max-Forwards: 70",
         f"From: <{dialog.local_uri}>;tag={dialog.local_tag}",
         f"To: <{dialog.remote_uri}>;tag={dialog.remote_tag}",
@@ -88,10 +88,32 @@ def dialog_of(answer: SipText, destination: str, *, acknowledged: bool = True) -
     )
 
 
-async def end_orphan(dialog: Dialog, *, limit_s: float = LIMIT_S) -> int:
-    """Send the BYE until it is answered; return the final code, 0 when none came within `limit_s`.
+def build_cancel(dialog: Dialog) -> bytes:
+    """Return the CANCEL of an INVITE that nobody has answered: by its Via the far end knows which.
 
-    481 is as good as 200: the far end has no such call (any more). A challenge (401, 407) is not met: no credentials are journalled.
+    The answer comes to where this is sent from, if the far end keeps to `rport` (RFC 3581); the INVITE's own 487 goes to the dead worker's
+    port, and nobody misses it.
+    """
+    lines = [
+        f"CANCEL {dialog.remote_target} SIP/2.0",
+        f"Via: {dialog.via};rport",
+        "Max-Forwards: 70",
+        f"From: <{dialog.local_uri}>;tag={dialog.local_tag}",
+        f"To: <{dialog.remote_uri}>",
+        f"Call-ID: {dialog.call_id}",
+        f"CSeq: {dialog.local_cseq} CANCEL",
+        *(f"Route: {route}" for route in dialog.route_set),
+        'Reason: SIP;cause=500;text="Worker lost"',
+        "Content-Length: 0",
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+async def end_orphan(dialog: Dialog, *, limit_s: float = LIMIT_S) -> int:
+    """Send the BYE, or the CANCEL, until it is answered; return the final code, 0 when none came within `limit_s`.
+
+    A 200 that crosses the CANCEL is ended by the worker that has the port by then. 481 is as good as 200: the far end has no such call
+    (any more). A challenge (401, 407) is not met: no credentials are journalled.
     """
     host, port, by_tcp = next_hop(dialog)
     try:
@@ -104,25 +126,30 @@ async def end_orphan(dialog: Dialog, *, limit_s: float = LIMIT_S) -> int:
         return 0
 
 
-def _requests(dialog: Dialog, *, sent_by: str, branch: str, by_tcp: bool) -> tuple[bytes, bytes]:
-    """Return what goes first and once (the ACK that is still owed, or nothing), and the BYE."""
-    bye = build_request(
-        "BYE", dialog.local_cseq + CSEQ_JUMP, dialog, sent_by=sent_by, branch=branch, by_tcp=by_tcp
-    )
+def _requests(dialog: Dialog, sent_by: str, *, by_tcp: bool) -> tuple[bytes, bytes, str]:
+    """Return what goes first and once (the ACK that is still owed, or nothing), the BYE or CANCEL, and the branch of its transaction."""
+    if dialog.via:
+        return b"", build_cancel(dialog), dialog.via.partition("branch=")[2].partition(";")[0]
+    branch = _new_branch()
+    cseq = dialog.local_cseq
+    bye = build_request("BYE", cseq + CSEQ_JUMP, dialog, sent_by=sent_by, branch=branch, by_tcp=by_tcp)
     if dialog.acknowledged:
-        return b"", bye
-    own = secrets.token_hex(8)
-    return build_request("ACK", dialog.local_cseq, dialog, sent_by=sent_by, branch=own, by_tcp=by_tcp), bye
+        return b"", bye, branch
+    ack = build_request("ACK", cseq, dialog, sent_by=sent_by, branch=_new_branch(), by_tcp=by_tcp)
+    return ack, bye, branch
+
+
+def _new_branch() -> str:
+    return f"z9hG4bK{secrets.token_hex(8)}"
 
 
 async def _by_udp(dialog: Dialog, host: str, port: int) -> int:
     loop = asyncio.get_running_loop()
-    branch = secrets.token_hex(8)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
         sender.connect((host, port))
         own_host, own_port = sender.getsockname()
-        first, request = _requests(dialog, sent_by=f"{own_host}:{own_port}", branch=branch, by_tcp=False)
+        first, request, branch = _requests(dialog, f"{own_host}:{own_port}", by_tcp=False)
         if first:
             await loop.sock_sendall(sender, first)
         wait_s = _FIRST_WAIT_S
@@ -137,11 +164,11 @@ async def _by_udp(dialog: Dialog, host: str, port: int) -> int:
 
 
 async def _by_tcp(dialog: Dialog, host: str, port: int) -> int:
-    branch = secrets.token_hex(8)
     reader, writer = await asyncio.open_connection(host, port)
     try:
         own_host, own_port = writer.get_extra_info("sockname")[:2]
-        writer.writelines(_requests(dialog, sent_by=f"{own_host}:{own_port}", branch=branch, by_tcp=True))
+        first, request, branch = _requests(dialog, f"{own_host}:{own_port}", by_tcp=True)
+        writer.writelines((first, request))
         while True:
             if code := _final(await reader.readuntil(b"\r\n\r\n"), branch):
                 return code
@@ -154,4 +181,4 @@ async def _by_tcp(dialog: Dialog, host: str, port: int) -> int:
 def _final(data: bytes, branch: str) -> int:
     """Return the code of a final response to our branch, else 0."""
     message = SipText.parse(data.decode(errors="replace"))
-    return message.status if message.status >= 200 and f"z9hG4bK{branch}" in message.first("via") else 0
+    return message.status if message.status >= 200 and branch in message.first("via") else 0

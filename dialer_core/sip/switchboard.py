@@ -268,8 +268,14 @@ class Switchboard:
                 if leg.apply(signal, at_ns) and signal is Signal.RINGING:
                     leg.ringing_ns, leg.ringing_code = leg.ringing_ns or at_ns, notice.code
                     leg.early_sdp = leg.early_sdp or notice.early_sdp
+                    if leg.phase is Phase.EARLY:
+                        leg.dialog = notice.pending
                     event = LegProvisional(
-                        at_ns=at_ns, leg_id=leg_id, code=notice.code, early_sdp=notice.early_sdp
+                        at_ns=at_ns,
+                        leg_id=leg_id,
+                        code=notice.code,
+                        early_sdp=notice.early_sdp,
+                        pending=notice.pending,
                     )
                     self._send(event)
             case Negotiated():

@@ -22,6 +22,7 @@ def rows(
     *columns: str,
     order_by: tuple[str, ...] = ("id",),
     only_with: str | None = None,
+    only: tuple[str, str] | None = None,
 ) -> Iterator[Row[Any]]:
     """Yield a table's rows in order, holding a few thousand at a time.
 
@@ -37,10 +38,14 @@ def rows(
         Columns.
     only_with
         Only rows in which this column is set.
+    only
+        Only rows in which this column has this value.
     """
     source = Base.metadata.tables[table]
     query = select(*(source.c[name] for name in columns) if columns else [source])
     query = query.order_by(*(source.c[name] for name in order_by))
     if only_with is not None:
         query = query.where(source.c[only_with].is_not(None))
+    if only is not None:
+        query = query.where(source.c[only[0]] == only[1])
     yield from tx.execute(query.execution_options(yield_per=_ROWS_AT_ONCE))

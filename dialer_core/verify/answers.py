@@ -57,7 +57,13 @@ def _in_time(subject: Subject, attempt: Row, reached_ns: int | None) -> Iterator
     if from_ns is None:
         return
     limit_ns = int(pack.abandonment.limit_s * 1e9) + TOLERANCE_NS
-    if reached_ns - from_ns > limit_ns:
+    # The log says so where there was no media plane: nobody could be spoken to, and the limit could not run.
+    silent_ns = sum(
+        max(0, min(to_ns, reached_ns) - max(since_ns, from_ns))
+        for boot_id, since_ns, to_ns in subject.silences
+        if boot_id == attempt.boot_id
+    )
+    if reached_ns - from_ns - silent_ns > limit_ns:
         what = (
             "an agent"
             if attempt.bridged_mono_ns

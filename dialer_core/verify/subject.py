@@ -119,6 +119,18 @@ class Subject:
         return frozenset((row.agent_id, row.attempt_id) for row in self.intervals if row.state == "talking")
 
     @cached_property
+    def silences(self) -> list[tuple[str, int, int]]:
+        """Return when there was no media plane: boot, from when, to when, by that boot's clock."""
+        columns = ("boot_id", "at_mono_ns", "data")
+        told = scan.rows(
+            self.tx, "event", *columns, order_by=("node", "source", "seq"), only=("name", "media.restored")
+        )
+        return [
+            (row.boot_id, row.at_mono_ns - int(row.data["away_ms"]) * 1_000_000, row.at_mono_ns)
+            for row in told
+        ]
+
+    @cached_property
     def legs(self) -> list[Row]:
         """Return every leg, by id."""
         columns = ("id", "kind", "attempt_id", "agent_id", "live", "call_id")

@@ -101,7 +101,7 @@ def test_a_dead_worker_takes_its_own_calls_and_no_others(desk: Desk) -> None:
 
 
 def test_a_call_that_rang_in_a_dead_worker_is_interrupted(desk: Desk) -> None:
-    """Not answered yet: the attempt ends as `interrupted` and its agent is offered the next."""
+    """Not answered yet: the INVITE is cancelled from the journal, the attempt ends as `interrupted` and its agent is offered the next."""
     desk.dialer.login("a0")
     (to,) = desk.call(RINGS)
     desk.dialer.until(lambda: desk.carrier.calls_to(to), 10.0, "the INVITE")
@@ -109,6 +109,9 @@ def test_a_call_that_rang_in_a_dead_worker_is_interrupted(desk: Desk) -> None:
     os.kill(_worker_pids(desk)[ringing.worker], signal.SIGKILL)
     (attempt,) = desk.dialer.ended(to)
     assert (attempt.outcome, attempt.ended_by) == ("interrupted", "worker")
+    desk.dialer.until(
+        lambda: "> CANCEL" in desk.carrier.story(to), 5.0, "the CANCEL of a dead worker's INVITE"
+    )
     (next_one,) = desk.call()
     desk.talking()
     assert desk.dialer.in_state(next_one, "bridged").agent_id == "a0"

@@ -12,7 +12,7 @@ import pytest
 
 from dialer_core.ipc.messages import Dialog, LegAnswered
 from dialer_core.sip.headers import SipText
-from dialer_core.sip.orphan import build_request, end_orphan, next_hop
+from dialer_core.sip.orphan import build_cancel, build_request, end_orphan, next_hop
 from tests.sip.harness import Worker, free_port, sipp
 from tests.skips import requires_program
 
@@ -40,6 +40,22 @@ def test_the_bye_is_a_request_within_the_dialog() -> None:
     assert (bye.first("from"), bye.first("to")) == ("<sip:+52@a>;tag=l", "<sip:b@c>;tag=r")
     assert bye.first("call-id") == "c1"
     assert bye.cseq > (7, "BYE")
+
+
+@pytest.mark.unit
+def test_the_cancel_is_for_the_invite() -> None:
+    """Request-URI, Via, CSeq number and Call-ID are the INVITE's, and To has no tag (RFC 3261 section 9.1)."""
+    pending = msgspec.structs.replace(
+        DIALOG,
+        remote_tag="",
+        route_set=("<sip:10.0.0.1;lr>",),
+        via="SIP/2.0/UDP 10.0.0.5:5060;branch=z9hG4bKx",
+    )
+    cancel = SipText.parse(build_cancel(pending).decode())
+    assert cancel.start_line == "CANCEL sip:b@10.0.0.9:5070;x=1 SIP/2.0"
+    assert cancel.values("via") == ["SIP/2.0/UDP 10.0.0.5:5060;branch=z9hG4bKx;rport"]
+    assert (cancel.cseq, cancel.first("call-id")) == ((7, "CANCEL"), "c1")
+    assert (cancel.first("to"), cancel.values("route")) == ("<sip:b@c>", ["<sip:10.0.0.1;lr>"])
 
 
 @pytest.mark.unit

@@ -116,6 +116,11 @@ def test_dump_state_tells_every_leg(worker: Worker, tmp_path: Path) -> None:
         answered = engine.expect(LegAnswered, talking)
         legs = {leg.leg_id: leg for leg in engine.state().legs}
         assert legs[early].state == "early"
+        pending = engine.of(LegProvisional, early)[-1].pending
+        assert legs[early].dialog == pending
+        assert pending is not None
+        assert pending.via.startswith("SIP/2.0/UDP")
+        assert "branch=z9hG4bK" in pending.via
         assert legs[talking].state == "confirmed"
         assert legs[talking].call_id == talking
         assert legs[talking].dialog == answered.dialog
