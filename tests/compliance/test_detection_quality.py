@@ -56,6 +56,19 @@ def test_the_estimate_is_what_it_says_by_hand() -> None:
 
 
 @pytest.mark.unit
+def test_in_mode_monitor_everybody_is_heard_and_counts_once() -> None:
+    """Nobody is hung up on: of 50 machine verdicts connected, 5 were people; of 100 human verdicts, 20 were machines."""
+    found = estimate(
+        "c", None,
+        [tally(5, bridged=True, disposition="promise"), tally(45, bridged=True, disposition="machine"),
+         tally(80, "human", bridged=True, disposition="refuses"), tally(20, "human", bridged=True, disposition="machine")],
+    )  # fmt: skip
+    assert found.people_lost.estimate == pytest.approx(5 / 85)
+    assert found.machines_passed.estimate == pytest.approx(20 / 65)
+    assert found.lost_calls == 0
+
+
+@pytest.mark.unit
 def test_nothing_heard_is_unknown_and_not_zero() -> None:
     """Without evidence there is no estimate, and the interval is everything."""
     found = estimate("c", None, [tally(500), tally(100, "human", bridged=True)])
