@@ -57,7 +57,7 @@ def test_a_worker_that_hangs_is_replaced(desk: Desk) -> None:
     _stop(desk, pids[first.worker], SILENT_LIMIT_S)
     assert [line["peer"] for line in desk.dialer.logged("peer_hangs")][-1] == first.worker
     (ended,) = desk.dialer.ended(numbers[0])
-    assert (ended.outcome, ended.ended_by) == ("connected", "worker")
+    assert (ended.outcome, ended.ended_by) == ("interrupted", "worker")
     assert "> BYE" in desk.carrier.story(numbers[0])
     assert desk.dialer.attempts(numbers[1])[0].state == "bridged"
     desk.dialer.until(
@@ -86,5 +86,6 @@ def test_a_host_that_hangs_is_replaced_and_no_call_notices(desk: Desk) -> None:
     (to,) = desk.call()
     desk.talking()
     _stop(desk, desk.dialer.pid("host"), HOST_SILENT_LIMIT_S)
-    desk.dialer.until(desk.dialer.is_up, 20.0, "the API to answer again")
-    assert desk.dialer.attempts(to)[0].state == "bridged"
+    desk.dialer.until(desk.dialer.is_up, 30.0, "the API to answer again")
+    (attempt,) = desk.dialer.attempts(to)  # they talk on, or their twenty seconds are over by now
+    assert attempt.state == "bridged" or (attempt.outcome, attempt.ended_by) == ("connected", "far")
