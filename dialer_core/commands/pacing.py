@@ -9,6 +9,10 @@ from dialer_core.commands.lazy_group import LazyGroup, Table
 
 TABLE: Table = {
     "explain": ("pacing_explain:explain", "Say in words why the dialer placed what it placed."),
+    "simulate": ("pacing_simulate:simulate", "Simulate shifts of a team under a pacing mode."),
+    "compare": ("pacing_simulate:compare", "Print a table of policies, ours and others'."),
+    "staff": ("pacing_staff:staff", "Answer how many agents and lines a list needs."),
+    "replay": ("pacing_replay:replay", "Pace a recorded day by another mode."),
 }
 """Command: where it is, and what `dialer pacing --help` says of it."""
 
