@@ -85,7 +85,7 @@ def hold(mode: str, calls: int, seconds: float, folder: Path) -> Result:
     answer = Answer(echo=True) if mode == "receive" else Answer(speech)
     agents = calls if pairs else -(-calls // AGENTS_PER_CALL)
     # Without agents the calls ring until the last of them has been placed: an answer must find nobody.
-    ring_ms = 500 if pairs else int(1000 * (2 * ramp_s + 10))
+    ring_ms = 500 if pairs else int(1000 * (3 * ramp_s + 15))
     with FullSize(
         customers=(Ring(ring_ms), answer, Stay(FOREVER_MS)),
         agents=agents,

@@ -125,7 +125,7 @@ class FullSize:
                     name: {"sip": f"sip:{10_000 + index}{SUFFIX:02}@127.0.0.1:{self.phones.port}"}
                     for index, name in enumerate(self.agents)
                 },
-                campaign=campaign,
+                campaign={**campaign, "start": False},
                 environment={
                     "MARCADOR_MEDIA__PROMPTS_DIR": str(prompts),
                     "MARCADOR_PLUGINS__ENABLED": "metrics",
@@ -146,9 +146,10 @@ class FullSize:
         self.dialer.import_numbers([number(SUFFIX, index) for index in range(count)])
 
     def start(self) -> None:
-        """Start the dialer, until its API says that every worker and every softphone is there."""
+        """Start the dialer, wait until its API says that every worker and every softphone is there, and let the campaign dial."""
         self.dialer.start()
         self.dialer.until(self._all_up, 60.0, "every worker attached and every softphone up")
+        self.dialer.post(f"/campaigns/{CAMPAIGN}/start", reason="benchmark")
 
     def _all_up(self) -> bool:
         status = self.dialer.status()
