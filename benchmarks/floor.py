@@ -37,6 +37,8 @@ FAR_RTP = 26_000
 PHONES = 9
 """The softphones' SIPp; the carriers' are those before it."""
 HURRY_S = 1.0
+START_LIMIT_S = 90.0
+"""Two hundred line workers, and the softphones."""
 PROMPT = "abandonment-es"
 PROMPT_S = 119.0
 """The message that holds the line in the modes without agents; prompts may be up to 120 s long."""
@@ -147,8 +149,8 @@ class FullSize:
 
     def start(self) -> None:
         """Start the dialer, wait until its API says that every worker and every softphone is there, and let the campaign dial."""
-        self.dialer.start()
-        self.dialer.until(self._all_up, 60.0, "every worker attached and every softphone up")
+        self.dialer.start(START_LIMIT_S)
+        self.dialer.until(self._all_up, START_LIMIT_S, "every worker attached and every softphone up")
         self.dialer.post(f"/campaigns/{CAMPAIGN}/start", reason="benchmark")
 
     def _all_up(self) -> bool:
@@ -190,7 +192,7 @@ class FullSize:
                 with redirect_stderr(io.StringIO()):  # it would show the whole log
                     self.dialer.close()
             except AssertionError as problem:
-                lines = str(problem).splitlines()
+                lines = str(problem).splitlines() or ["a process is left, or ended badly"]
                 sys.stderr.write(
                     f"  dialer verify, and the end of the processes: {len(lines)} findings, the first: {lines[0][:200]}\n"
                 )

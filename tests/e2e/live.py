@@ -182,14 +182,14 @@ class Dialer:
         )
         assert (report.accepted, report.rejected) == (len(rows), 0), report
 
-    def start(self) -> None:
+    def start(self, limit_s: float = START_LIMIT_S) -> None:
         """Run `dialer run`, until the API says that media plane and workers are there."""
         with self._log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [*DIALER, "run", "--config", str(self.config)],
                 cwd=ROOT, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
-        self.until(self.is_up, START_LIMIT_S, "the dialer to be up")
+        self.until(self.is_up, limit_s, "the dialer to be up")
 
     def is_up(self) -> bool:
         """Say whether the API answers and the engine has workers and media plane."""
