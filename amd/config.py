@@ -14,6 +14,8 @@ from amd.errors import AmdInputError
 
 MAX_S = 60.0
 """No threshold may be longer: a minute of listening serves nobody."""
+RESUMES_S = 0.35
+"""Mean pause between two phrases of a recorded greeting."""
 MAX_COST = 1e6
 """No cost may be higher; what counts are their ratios."""
 
@@ -22,9 +24,9 @@ class Preset(StrEnum):
     """Ready sets of thresholds, named after the campaign's detection mode."""
 
     FAST = "fast"
-    """Decide early: people are connected soonest, greetings that pause are passed at first and revised."""
+    """Connect soon: greetings that pause are passed at first and revised."""
     STRICT = "strict"
-    """Wait longer: a greeting must be longer to be a machine's, and the quiet after it longer to be a person's."""
+    """Wait longer: both a lost person and a passed machine cost more, against the same delay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +41,8 @@ class DetectorConfig:
         What a machine connected to an agent costs.
     cost_delay_s : float
         What a second of silence costs that a person hears after their greeting.
-    pause_s : float
-        Quiet after a greeting of up to 1 s that ends it: a person waits for an answer.
-    long_pause_s : float
-        The same after the longest greeting; in between, the pause needed grows linearly.
+    longest_pause_s : float
+        Quiet after a greeting from which it is a person's, whatever the odds: nobody is left in silence for longer.
     longest_greeting_s : float
         From its first to its last word, the length from which a greeting is a machine's.
     limit_s : float
@@ -53,39 +53,43 @@ class DetectorConfig:
     Raises
     ------
     AmdInputError
-        A threshold is not positive, or they contradict one another; the error names it.
+        A cost or a limit is not positive, or too high; the error names it.
 
     Examples
     --------
-    >>> DetectorConfig.preset("strict").pause_s > DetectorConfig.preset("fast").pause_s
+    >>> DetectorConfig.preset("strict").machine_log_odds > DetectorConfig.preset("fast").machine_log_odds
     True
     """
 
-    cost_lost_person: float = 50.0
+    cost_lost_person: float = 150.0
     cost_passed_machine: float = 1.0
-    cost_delay_s: float = 1.0
-    pause_s: float = 0.5
-    long_pause_s: float = 0.7
-    longest_greeting_s: float = 4.8
+    cost_delay_s: float = 0.85
+    longest_pause_s: float = 0.9
+    longest_greeting_s: float = 5.0
     limit_s: float = 6.5
     revise_s: float = 3.0
 
     def __post_init__(self) -> None:
-        """Refuse thresholds that are not positive or contradict one another."""
+        """Refuse costs and limits that cannot be."""
         for f in fields(self):
             value, cost = getattr(self, f.name), f.name.startswith("cost_")
             most, unit = (MAX_COST, "") if cost else (MAX_S, " s")
             if not 0.0 < value <= most:
                 raise AmdInputError(f.name, f"{value}{unit} is outside (0, {most:g}]")
-        if self.long_pause_s < self.pause_s:
-            raise AmdInputError(
-                "long_pause_s", f"{self.long_pause_s} s is shorter than pause_s ({self.pause_s} s)"
-            )
 
     @property
     def machine_log_odds(self) -> float:  # numpydoc ignore=RT01
         """Log odds of a machine from which hanging up costs less than connecting: odds times the machine's cost reach the person's."""
         return math.log(self.cost_lost_person / self.cost_passed_machine)
+
+    @property
+    def person_log_odds(self) -> float:  # numpydoc ignore=RT01
+        """Log odds of a machine up to which connecting costs less than waiting.
+
+        While it is quiet, a recording goes on within
+        `RESUMES_S` on average, so that a moment's wait saves the machine's cost that often and costs a person its delay.
+        """
+        return math.log(self.cost_delay_s * RESUMES_S / self.cost_passed_machine)
 
     @classmethod
     def preset(cls, name: str) -> Self:
@@ -109,5 +113,11 @@ class DetectorConfig:
         if name == Preset.FAST:
             return cls()
         if name == Preset.STRICT:
-            return cls(pause_s=0.7, long_pause_s=0.9, longest_greeting_s=5.8, limit_s=8.0)
+            return cls(
+                cost_lost_person=600.0,
+                cost_passed_machine=2.0,
+                longest_pause_s=1.2,
+                longest_greeting_s=6.2,
+                limit_s=8.0,
+            )
         raise AmdInputError("preset", f"{name!r} is not one of {', '.join(Preset)}")

@@ -22,14 +22,20 @@ from amd.rows import Field, Records
 
 LISTENING, PROVISIONAL, FINAL = 0, 1, 2
 
-SHORT_TICKS = 50
-"""Up to this greeting length the shorter pause ends it: 1 s."""
-RESUMED_TICKS = 45
-"""Speech that resumed after a phrase and goes on this long is a recording: 0.9 s."""
-RESUMED_SHORT_TICKS = 120
-"""The same after a short hello, since people say "hello? who is calling?" into a silence: 2.4 s."""
-PHRASE_TICKS = 55
-"""From this length on, the first utterance is a phrase and no short hello: 1.1 s."""
+PERSON_TICKS = 10
+"""Quiet after which a greeting may be over: 0.2 s. Shorter gaps are within words."""
+MACHINE_TICKS = 45
+"""Speech from which it may be a recording's: 0.9 s. Nobody can tell from less."""
+RESUMED_TICKS = 25
+"""Speech that resumed after a person's verdict is judged from this length on: 0.5 s."""
+PHRASE_TICKS = (50, 130)
+"""A greeting so long is a phrase as recordings begin with: 1 to 2.6 s. Shorter ones are a hello, longer ones a business's."""
+CONTINUED_TICKS, CONTINUED_GAP_TICKS = 150, 35
+"""A greeting that was taken for over and went on to 3 s, without a pause of over 0.7 s, is no hello."""
+RESUMED_AFTER_TICKS = (45, 125)
+"""Pauses after which a recording resumes: 0.9 to 2.5 s. After shorter ones people go on too, after longer ones they answer an agent."""
+REVISE_ODDS = np.float32(-1.5)
+"""Log odds that then suffice: an agent is told, nobody is hung up on. The classifier must not speak clearly for a person."""
 EARLY_SPEECH_TICKS = 60
 """Speech before the answer that makes an announcement: 1.2 s."""
 
@@ -40,9 +46,11 @@ FIELDS: list[Field] = [
     ("ringback", "?", False),  # reported
     ("last_tone", "i4", -1),  # last tick of any tone
     ("verdict_tick", "i4", -1),
+    ("log_odds", "f4", np.nan),  # of a machine, at the latest look of the classifier
+    ("machine_odds", "f4", 0.0),  # logarithms of the odds at which a verdict is given
+    ("person_odds", "f4", 0.0),
     ("greeting_ticks", "i4", 0),  # greeting length at a person's verdict
-    ("pause_ticks", "f4", 0.0),
-    ("long_pause_ticks", "f4", 0.0),
+    ("longest_pause_ticks", "i4", 0),
     ("longest_ticks", "i4", 0),
     ("limit_ticks", "i4", 0),
     ("revise_ticks", "i4", 0),
@@ -63,8 +71,9 @@ def thresholds(config: DetectorConfig) -> dict[str, object]:
         Fields of `FIELDS`, in ticks.
     """
     return {
-        "pause_ticks": config.pause_s / TICK_S,
-        "long_pause_ticks": config.long_pause_s / TICK_S,
+        "machine_odds": config.machine_log_odds,
+        "person_odds": config.person_log_odds,
+        "longest_pause_ticks": round(config.longest_pause_s / TICK_S),
         "longest_ticks": round(config.longest_greeting_s / TICK_S),
         "limit_ticks": round(config.limit_s / TICK_S),
         "revise_ticks": round(config.revise_s / TICK_S),
@@ -144,16 +153,25 @@ def update(records: Records, tick: NDArray[np.int32], heard: Heard) -> Outcome:
             label[where], reason[where] = to, why
 
     decide(heard.beep & (spoken | provisional) & ~early, Label.MACHINE, Reason.BEEP)
+    # the classifier has the word where it has looked; where it says nothing (NaN), no comparison is true
+    odds = records["log_odds"]
     run = last - records["segment_start"] + 1
-    enough = np.where(records["greeting_ticks"] >= PHRASE_TICKS, RESUMED_TICKS, RESUMED_SHORT_TICKS)
-    resumed = provisional & (records["segment_start"] > since)
-    decide(resumed & (run >= enough), Label.MACHINE, Reason.RESUMED_SPEECH)
-    longest = records["longest_ticks"]
-    decide(answered & (length >= longest), Label.MACHINE, Reason.LONG_GREETING)
-    # the pause that ends a greeting grows with its length, from 1 s to the longest a person's may be
-    grown = np.maximum(length - SHORT_TICKS, 0) / np.maximum(longest - SHORT_TICKS, 1)
-    pause = records["pause_ticks"] + grown * (records["long_pause_ticks"] - records["pause_ticks"])
-    decide(answered & spoken & (quiet >= pause), Label.HUMAN, Reason.SHORT_GREETING)
+    went_on = provisional & (last > since)
+    if went_on.any():
+        gap, phrase = records["gap_last"], records["greeting_ticks"]
+        recording = (gap >= RESUMED_AFTER_TICKS[0]) & (gap <= RESUMED_AFTER_TICKS[1]) & (odds >= REVISE_ODDS)
+        recording &= (phrase >= PHRASE_TICKS[0]) & (phrase <= PHRASE_TICKS[1])
+        resumed = (records["segment_start"] > since) & (run >= RESUMED_TICKS)
+        continued = (records["gap_longest"] <= CONTINUED_GAP_TICKS) & (length >= CONTINUED_TICKS)
+        revised = resumed & (recording | (odds >= records["machine_odds"]))
+        revised |= continued & (odds >= 0.0)
+        decide(went_on & revised, Label.MACHINE, Reason.RESUMED_SPEECH)
+    recorded = answered & (length >= MACHINE_TICKS) & (odds >= records["machine_odds"])
+    decide(recorded, Label.MACHINE, Reason.RECORDED_SPEECH)
+    decide(answered & (length >= records["longest_ticks"]), Label.MACHINE, Reason.LONG_GREETING)
+    over = (quiet >= PERSON_TICKS) & (odds <= records["person_odds"])
+    over |= quiet >= records["longest_pause_ticks"]
+    decide(answered & spoken & over, Label.HUMAN, Reason.SHORT_GREETING)
     limit = answered & (tick + 1 >= records["limit_ticks"])
     decide(limit & spoken, Label.UNKNOWN, Reason.LIMIT)
     decide(limit & ~spoken, Label.SILENCE, Reason.NO_VOICE)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from amd import bursts, cadence, decision, features, frames, progress, prosody, tones, voice
+from amd import bursts, cadence, decision, features, frames, model, progress, prosody, tones, voice
 from amd.config import DetectorConfig
 from amd.errors import AmdInputError
 from amd.frames import FrontEnd
 from amd.labels import Label, MarkKind, Reason
 from amd.marks import NO_MARKS, Evidence, Marks, join_marks
+from amd.model import Model
 from amd.rows import Field, Records, RowStore
 from amd.tonebank import FRAME
 
@@ -49,7 +50,6 @@ for _reason, _value in CONFIDENCE.items():
 _FIELDS: list[Field] = [
     ("tick", "i4", -1),
     ("sounded", "?", True),  # the tick before had information
-    ("machine_probability", "f4", np.nan),
     *frames.FIELDS,
     *decision.FIELDS,
     *cadence.FIELDS,
@@ -71,6 +71,8 @@ class Detector:
         Rows to reserve memory for, at least 1; more are added when needed.
     config : DetectorConfig, optional
         Thresholds of rows that join without their own.
+    classifier : Model, optional
+        The network to ask; the package's own when absent.
 
     Raises
     ------
@@ -97,8 +99,11 @@ class Detector:
     0
     """
 
-    def __init__(self, capacity: int, config: DetectorConfig | None = None) -> None:
+    def __init__(
+        self, capacity: int, config: DetectorConfig | None = None, *, classifier: Model | None = None
+    ) -> None:
         self._config = config or DetectorConfig()
+        self._model = classifier or model.packaged()
         self._rows = RowStore(capacity, _FIELDS)
         self._front_end = FrontEnd()
 
@@ -227,7 +232,8 @@ class Detector:
         records = self._rows.take(np.asarray(rows))
         floor = np.where(records["heard_ticks"] > 0, records["floor_dbfs"], np.float32(-np.inf))
         voice = records["voiced"] & (records["last_tone"] != records["tick"])
-        return Evidence(records["heard_dbfs"].copy(), floor, voice, records["machine_probability"].copy())
+        probability = 1.0 / (1.0 + np.exp(-records["log_odds"]))
+        return Evidence(records["heard_dbfs"].copy(), floor, voice, probability)
 
     def features(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return what the classifier would be shown of some rows after their latest tick.
@@ -281,7 +287,9 @@ class Detector:
         beep, calling = bursts.update(records, tick, level, speaking, speech_before)
         cadence.update(records, tick, speaking, heard.change_db)
         features.update(records)
-        prosody.update(records, tick, level, heard.tones, heard.short, speaking)
+        prosody.update(records, tick, level, heard.tones, heard.sound, speaking)
+
+        self._judge(records, tick)
 
         tone_label[calling], tone_reason[calling] = Label.FAX, Reason.FAX_CNG
         paced = (progress_label != Label.UNKNOWN) & (tone_label == Label.UNKNOWN)
@@ -291,6 +299,14 @@ class Detector:
         beep &= ~(_NO_BEEP[records["label"]] | records["early"])
         outcome = decision.update(records, tick, decision.Heard(tone_label, tone_reason, beep))
         return _collect(records, rows, tick, beep, outcome)
+
+    def _judge(self, records: Records, tick: NDArray[np.int32]) -> None:
+        asked = (tick % model.EVERY_TICKS == model.EVERY_TICKS - 1) & (records["onset"] >= 0)
+        (at,) = np.nonzero(asked & (records["state"] < decision.FINAL) & ~records["early"])
+        if at.size:
+            some, when = records.take(at), tick[at]
+            values = features.read(some, when, decision.quiet_ticks(some, when))
+            records["log_odds"][at] = self._model.log_odds(values)
 
 
 _THRESHOLDS = tuple(decision.thresholds(DetectorConfig()))

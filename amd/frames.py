@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from amd import tonebank
 from amd.progress import BAND_SHARE, PAIR_SHARE
-from amd.prosody import DECIMATION
 from amd.rows import Field, Records
-from amd.tonebank import FRAME, ToneFrames
+from amd.tonebank import BANDS, FRAME, ToneFrames
 from amd.tones import PURITY
 from amd.voice import FAINTEST_DBFS
 
@@ -33,7 +32,7 @@ HELD_TICKS = 3
 """Lost ticks in a row during which whatever sounded is taken to go on; beyond, they are quiet (a silence-suppressing phone)."""
 
 _FULL_SCALE_POWER = np.float32(FRAME * 32768.0**2)
-_MEASURES = ("hz", "purity", "band", "pair", "colour_db", "sharpness_db")
+_MEASURES = ("hz", "purity", "band", "pair")
 
 FIELDS: list[Field] = [
     ("lost_ticks", "i4", 0),  # lost in a row
@@ -60,8 +59,8 @@ class Frames:
         False where the level is at the line's noise floor.
     tones : ToneFrames
         Measures of the tone bank; all 0 where the frame is too faint to be asked.
-    short : numpy.ndarray of float32, shape (n, 40)
-        The samples at 2 kHz, each the sum of four.
+    sound : numpy.ndarray of float32, shape (n, 160)
+        The samples, in memory that the next tick uses again.
     """
 
     level_dbfs: NDArray[np.float32]
@@ -69,7 +68,7 @@ class Frames:
     change_db: NDArray[np.float32]
     sounding: NDArray[np.bool_]
     tones: ToneFrames
-    short: NDArray[np.float32]
+    sound: NDArray[np.float32]
 
 
 class FrontEnd:
@@ -115,8 +114,7 @@ class FrontEnd:
         for name in _MEASURES:
             records[f"heard_{name}"] = getattr(tones, name)
         sounding = level > np.maximum(floor + SOUND_RISE_DB, FAINTEST_DBFS)
-        short = np.add.reduce(sound.reshape(-1, FRAME // DECIMATION, DECIMATION), axis=2)
-        return Frames(level, informative, change, sounding, tones, short)
+        return Frames(level, informative, change, sounding, tones, sound)
 
     def _levels(
         self, pcm: NDArray[np.int16]
@@ -136,15 +134,18 @@ class FrontEnd:
 
 
 def _bank(sound: NDArray[np.float32], mean: NDArray[np.float32], audible: NDArray[np.bool_]) -> ToneFrames:
-    found = np.zeros((len(_MEASURES), mean.size), np.float32)
     (at,) = np.nonzero(audible)
+    found = np.zeros((len(_MEASURES), mean.size), np.float32)
+    bands = np.zeros((mean.size, BANDS), np.float32)
     if at.size:
         centred = sound[at]
         centred -= mean[at, None]
         some = tonebank.measure(centred)
         for row, name in enumerate(_MEASURES):
             found[row, at] = getattr(some, name)
-    return ToneFrames(*found)
+        bands[at] = some.bands_db
+    hz, purity, band, pair = found
+    return ToneFrames(hz, purity, band, pair, bands)
 
 
 def _conceal(

@@ -6,6 +6,7 @@ Owns the weights file and the forward pass. How it is trained is `amd.training`'
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 from typing import IO, Any, NamedTuple
 
@@ -69,13 +70,26 @@ class Model(NamedTuple):
         return np.asarray(np.clip(odds, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS), np.float32)
 
 
-def load(file: IO[bytes] | None = None) -> Model:
+@cache
+def packaged() -> Model:
+    """Return the model that comes with the package, read once.
+
+    Returns
+    -------
+    Model
+        The network of `FILE`.
+    """
+    with resources.files("amd").joinpath(FILE).open("rb") as file:
+        return load(file)
+
+
+def load(file: IO[bytes]) -> Model:
     """Read a model.
 
     Parameters
     ----------
-    file : binary file, optional
-        A file `save` wrote; the model of the package when absent.
+    file : binary file
+        A file `save` wrote.
 
     Returns
     -------
@@ -87,9 +101,6 @@ def load(file: IO[bytes] | None = None) -> Model:
     AmdInputError
         The file holds no model, or one of other features.
     """
-    if file is None:
-        with resources.files("amd").joinpath(FILE).open("rb") as packaged:
-            return load(packaged)
     try:
         with np.load(file, allow_pickle=False) as stored:
             names = [str(name) for name in stored["features"]]

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amd.rows import Field, Records
-from amd.tonebank import FRAME, SAMPLE_HZ, ToneFrames
+from amd.tonebank import BANDS, FRAME, SAMPLE_HZ, ToneFrames
 
-PITCH_EVERY = 2
+PITCH_EVERY = 4
 """Ticks from one measurement of pitch to the next."""
 DECIMATION = 4
 """Pitch is looked for at 2 kHz."""
@@ -21,14 +21,19 @@ VOICED_SHARE = 0.45
 """Least normalised autocorrelation of a frame whose pitch is believed."""
 SYLLABLE_DB = 4.0
 """A syllable rises from the dip before it by so much, and falls from its peak by so much."""
-RECENT, SLOW = np.float32(0.25), np.float32(0.06)
-"""Share of a new value in the recent and in the slow mean: over about 80 ms and 330 ms of speech."""
+RECENT = np.float32(0.25)
+"""Share of a new value in the recent mean: over about 80 ms of speech."""
+PITCH_RECENT, PITCH_SLOW = np.float32(0.7), np.float32(0.25)
+"""The same for pitch: over about 110 ms and 320 ms."""
 LEVEL, COLOUR, SHARPNESS, MOTION, COLOUR_MOTION = range(5)
-"""Measures of each tick: level in dB, 300-800 Hz against 800-2300 Hz in dB, those against the rest in dB, and how far level and colour
-moved since the tick before."""
+"""Measures of each tick, in dB: level, the lowest bands against the highest, the middle ones against what is outside the bands, and how
+far level and colour moved since the tick before."""
 MEASURES = 5
 LARGEST_MOTION_DB = 12.0
 
+_CONTRASTS = np.zeros((BANDS, 2), np.float32)
+_CONTRASTS[:3, 0], _CONTRASTS[5:10, 0] = 1 / 3, -1 / 5
+_CONTRASTS[2:7, 1], _CONTRASTS[10, 1] = 1 / 5, -1
 _RATE_HZ = SAMPLE_HZ / DECIMATION
 _SHORT = FRAME // DECIMATION
 _LAGS = np.arange(int(_RATE_HZ / HIGHEST_PITCH_HZ), int(_RATE_HZ / LOWEST_PITCH_HZ) + 2)
@@ -43,7 +48,7 @@ FIELDS: list[Field] = [
     ("prosody_square", f"({MEASURES},)f4", 0.0),
     ("prosody_recent", f"({MEASURES},)f4", 0.0),
     ("prosody_last", f"({MEASURES},)f4", 0.0),  # measures of the last tick of voice
-    ("short_sound", f"({_SHORT},)f4", 0.0),  # the tick before at 2 kHz
+    ("short_sound", f"({_SHORT},)f4", 0.0),  # the first of two ticks at 2 kHz
     ("pitch_tries", "f4", 0.0),
     ("pitch_n", "f4", 0.0),
     ("pitch_sum", "f4", 0.0),  # semitones
@@ -63,7 +68,7 @@ def update(
     tick: NDArray[np.int32],
     level_dbfs: NDArray[np.float32],
     tones: ToneFrames,
-    short: NDArray[np.float32],
+    sound: NDArray[np.float32],
     speaking: NDArray[np.bool_],
 ) -> None:
     """Advance the measures by one tick.
@@ -78,8 +83,8 @@ def update(
         Levels of this tick.
     tones : ToneFrames
         The bank's measures of this tick.
-    short : numpy.ndarray of float32, shape (n, 40)
-        The tick's samples at 2 kHz.
+    sound : numpy.ndarray of float32, shape (n, 160)
+        The tick's samples.
     speaking : numpy.ndarray of bool, shape (n,)
         True where the frame is voice and no tone.
 
@@ -96,11 +101,20 @@ def update(
     if at.size:
         _measure(records, at, level_dbfs, tones)
         _syllables(records, at, tick, level_dbfs)
-        (asked,) = np.nonzero(tick[at] % PITCH_EVERY == 0)
-        if asked.size:
-            rows = at[asked]
-            _pitch(records, rows, np.concatenate([records["short_sound"][rows], short[rows]], axis=1))
-    records["short_sound"] = short
+        phase = tick[at] % PITCH_EVERY
+        (first,) = np.nonzero(phase == PITCH_EVERY - 2)
+        (second,) = np.nonzero(phase == PITCH_EVERY - 1)
+        if first.size:
+            records["short_sound"][at[first]] = _decimated(sound[at[first]])
+        if second.size:
+            rows = at[second]
+            _pitch(
+                records, rows, np.concatenate([records["short_sound"][rows], _decimated(sound[rows])], axis=1)
+            )
+
+
+def _decimated(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+    return sound[:, ::4] + sound[:, 1::4] + sound[:, 2::4] + sound[:, 3::4]
 
 
 def _measure(
@@ -109,7 +123,7 @@ def _measure(
     now = np.empty((at.size, MEASURES), np.float32)
     last = records["prosody_last"][at]
     now[:, LEVEL] = level_dbfs[at]
-    now[:, COLOUR], now[:, SHARPNESS] = tones.colour_db[at], tones.sharpness_db[at]
+    now[:, COLOUR : SHARPNESS + 1] = tones.bands_db[at] @ _CONTRASTS
     begun = records["prosody_n"][at] > 0.0
     now[:, MOTION] = np.minimum(np.abs(now[:, LEVEL] - last[:, LEVEL]), LARGEST_MOTION_DB) * begun
     now[:, COLOUR_MOTION] = np.minimum(np.abs(now[:, COLOUR] - last[:, COLOUR]), LARGEST_MOTION_DB) * begun
@@ -168,6 +182,6 @@ def _pitch(records: Records, rows: NDArray[np.intp], sound: NDArray[np.float32])
     records["pitch_n"][rows] += 1.0
     records["pitch_sum"][rows] += value
     records["pitch_square"][rows] += value * value
-    for name, share_of_new in (("pitch_recent", np.float32(2.0) * RECENT), ("pitch_slow", 2.0 * SLOW)):
+    for name, share_of_new in (("pitch_recent", PITCH_RECENT), ("pitch_slow", PITCH_SLOW)):
         mean = records[name][rows]
         records[name][rows] = np.where(first, value, mean + share_of_new * (value - mean))

@@ -24,8 +24,9 @@ _BINS = np.arange(FIRST_BIN, LAST_BIN + 1)
 _PAIR_HZ = (480.0, 620.0)
 _BAND_BINS = slice(6 - FIRST_BIN, 13 - FIRST_BIN)  # 300 to 600 Hz: main lobes of 400 to 480 Hz
 
-_LOW_BINS = slice(6 - FIRST_BIN, 16 - FIRST_BIN)  # 300 to 800 Hz
-_LEAST_SHARE = np.float32(1e-4)
+BANDS = 11
+"""Ten bands of four bins between the bank's ends, and the rest."""
+_LEAST_SHARE, _LEAST_ENERGY = np.float32(1e-4), np.float32(1e-6)
 
 _SAMPLE = np.arange(FRAME)
 _WINDOW = np.sin(np.pi * (_SAMPLE + 0.5) / FRAME) ** 2
@@ -41,6 +42,11 @@ def _matrix() -> NDArray[np.float32]:
 
 _MATRIX = _matrix()
 _N_BINS, _N_COLUMNS = _BINS.size, _MATRIX.shape[1] // 2
+# what a product with the power of each column adds up: the bands (the last of them empty), and 300 to 600 Hz
+_POOLS = np.zeros((_N_COLUMNS, BANDS + 1), np.float32)
+for _band in range(BANDS - 1):
+    _POOLS[1 + 4 * _band : 5 + 4 * _band, _band] = 2.0 / FRAME
+_POOLS[_BAND_BINS, BANDS] = 2.0 / FRAME
 _WINDOW_POWER = np.ascontiguousarray(_WINDOW**2, dtype=np.float32)
 # a sinusoid of amplitude A has windowed energy A^2/2 sum(w^2) and, in its own column, power (A/2 sum(w))^2
 _PAIR_SCALE = np.float32(2.0 * (_WINDOW**2).sum() / _WINDOW.sum() ** 2)
@@ -62,18 +68,15 @@ class ToneFrames:
         Share between 300 and 600 Hz, where dial, ringing, busy and congestion tones of one or two frequencies lie.
     pair : numpy.ndarray of float32, shape (n,)
         Share in 480 and 620 Hz together, 0 where one of them is 10 dB under the other.
-    colour_db : numpy.ndarray of float32, shape (n,)
-        Energy of 300-800 Hz against 800-2300 Hz, in dB.
-    sharpness_db : numpy.ndarray of float32, shape (n,)
-        Energy of both together against the rest, in dB.
+    bands_db : numpy.ndarray of float32, shape (n, BANDS)
+        Energy in bands of 200 Hz from 300 Hz on, and of all that is outside of them, in dB of the samples' own scale.
     """
 
     hz: NDArray[np.float32]
     purity: NDArray[np.float32]
     band: NDArray[np.float32]
     pair: NDArray[np.float32]
-    colour_db: NDArray[np.float32]
-    sharpness_db: NDArray[np.float32]
+    bands_db: NDArray[np.float32]
 
 
 def measure(sound: NDArray[np.float32]) -> ToneFrames:
@@ -121,15 +124,14 @@ def measure(sound: NDArray[np.float32]) -> ToneFrames:
 
     low, high = power[:, _N_BINS] * (_PAIR_SCALE * share), power[:, _N_BINS + 1] * (_PAIR_SCALE * share)
     both = 10.0 * np.minimum(low, high) >= np.maximum(low, high)
-    lower = power[:, _LOW_BINS].sum(axis=1) * (_LOBE_SCALE * share)
-    whole = power[:, :_N_BINS].sum(axis=1) * (_LOBE_SCALE * share)
-    shares = np.maximum(np.stack([lower, whole - lower, whole, 1.0 - whole]), _LEAST_SHARE)
-    decibels = 10.0 * np.log10(shares)
+    pooled = power @ _POOLS
+    bands = pooled[:, :BANDS]
+    np.subtract(energy, bands.sum(axis=1), out=bands[:, BANDS - 1])
+    np.maximum(bands, energy[:, None] * _LEAST_SHARE + _LEAST_ENERGY, out=bands)
     return ToneFrames(
         hz=hz.astype(np.float32),
         purity=lobe * (_LOBE_SCALE * share),
-        band=power[:, _BAND_BINS].sum(axis=1) * (_LOBE_SCALE * share),
+        band=pooled[:, BANDS] * share,
         pair=np.where(both, low + high, 0.0),
-        colour_db=decibels[0] - decibels[1],
-        sharpness_db=decibels[2] - decibels[3],
+        bands_db=10.0 * np.log10(bands),
     )

@@ -39,9 +39,13 @@ VARIANTS = (
 )  # fmt: skip
 """Its variants that sound like people: no whispering, no robots."""
 LINES_OF_A_VOICE = {
-    "hello": 10, "who": 6, "business": 7, "more": 6, "voicemail": 9, "announcement": 2, "ivr": 2, "screening": 1,
+    "hello": 14, "who": 8, "business": 7, "more": 6, "voicemail": 16, "announcement": 3, "ivr": 3, "screening": 2,
 }  # fmt: skip
 """How many lines of each kind every voice reads."""
+
+
+PACES = {"hello": (120, 230), "who": (140, 240), "business": (180, 270), "more": (140, 250)}
+"""Least and most words a minute; receptionists say the same sentence all day."""
 
 
 def available() -> bool:
@@ -75,7 +79,10 @@ def read_scripts(seed: int, variants: Sequence[str] | None = None) -> Iterator[P
         rng = random.Random(f"{seed} {variant}")
         for kind, wanted in LINES_OF_A_VOICE.items():
             lines = [script for script in scripts() if script.kind == kind and script.split == split]
-            weights = [3 if script.language in {"es", "en"} else 1 for script in lines]
+            weights = [
+                (3 if script.language in {"es", "en"} else 1) * (3 if "[" in script.text else 1)
+                for script in lines
+            ]
             for script in rng.choices(lines, weights, k=wanted) if lines else ():
                 yield _read(script, variant, split, rng)
 

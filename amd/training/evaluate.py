@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amd import DetectorConfig, Label, Mark, MarkKind
+from amd.model import Model
 from amd.training import app_amd, observe
 from amd.training.calls import Call
 
@@ -54,12 +55,14 @@ class Outcome:
         return self.first in LIVE
 
 
-def outcomes(batches: Iterable[Sequence[Call]], config: DetectorConfig) -> list[Outcome]:
+def outcomes(
+    batches: Iterable[Sequence[Call]], config: DetectorConfig, classifier: Model | None = None
+) -> list[Outcome]:
     """Run calls through the detector and note what became of each."""
     found = []
     for calls in batches:
         asterisk = app_amd.app_amd(np.stack([call.frames for call in calls]))
-        said = observe.marks(calls, config)
+        said = observe.marks(calls, config, classifier)
         for call, marks, usual in zip(calls, said, asterisk.label, strict=True):
             found.append(_outcome(call, marks, usual))
     return found

@@ -14,8 +14,31 @@ from numpy.typing import NDArray
 
 from amd import Detector, DetectorConfig, Mark
 from amd.features import NAMES
-from amd.model import EVERY_TICKS
+from amd.model import EVERY_TICKS, Model
 from amd.training.calls import Call
+
+UNDECIDED = DetectorConfig(
+    cost_lost_person=1e6,
+    cost_delay_s=1e-6,
+    longest_pause_s=60.0,
+    longest_greeting_s=60.0,
+    limit_s=60.0,
+)
+"""Costs at which nothing but tones is ever decided."""
+
+
+UNLEARNED = Model(
+    mean=np.zeros(len(NAMES), np.float32),
+    scale=np.ones(len(NAMES), np.float32),
+    first=np.zeros((len(NAMES), 1), np.float32),
+    first_bias=np.zeros(1, np.float32),
+    second=np.zeros((1, 1), np.float32),
+    second_bias=np.zeros(1, np.float32),
+    last=np.zeros((1, 1), np.float32),
+    last_bias=np.zeros(1, np.float32),
+    calibration=np.array([1.0, 0.0], np.float32),
+)
+"""A classifier that knows nothing: to look at calls with, whatever the package's own is."""
 
 
 class Snapshots(NamedTuple):
@@ -38,7 +61,7 @@ class Snapshots(NamedTuple):
 
 def snapshots(calls: Sequence[Call], first_call: int = 0) -> Snapshots:
     """Return every look the classifier has at some calls, from their first speech on."""
-    detector = Detector(len(calls), DetectorConfig(limit_s=30.0))
+    detector = Detector(len(calls), UNDECIDED, classifier=UNLEARNED)
     rows = np.array([detector.join() for _ in calls])
     frames, arrived = _stacked(calls)
     features, call, ticks = [], [], []
@@ -57,9 +80,9 @@ def snapshots(calls: Sequence[Call], first_call: int = 0) -> Snapshots:
     )
 
 
-def marks(calls: Sequence[Call], config: DetectorConfig) -> list[list[Mark]]:
+def marks(calls: Sequence[Call], config: DetectorConfig, classifier: Model | None = None) -> list[list[Mark]]:
     """Return what the detector says of each call, as it would in a campaign."""
-    detector = Detector(len(calls), config)
+    detector = Detector(len(calls), config, classifier=classifier)
     rows = np.array([detector.join() for _ in calls])
     frames, arrived = _stacked(calls)
     said: list[list[Mark]] = [[] for _ in calls]

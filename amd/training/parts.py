@@ -93,13 +93,14 @@ def read_sound(path: Path) -> Sound:
     return np.asarray(mono if rate == 8000 else resample_poly(mono, 8000, rate), np.float32)
 
 
-def read_folder(folder: Path, *, split: str | None = None) -> list[Part]:
-    """Return the parts of a folder with a `manifest.csv`.
+def read_manifest(manifest: Path, *, split: str | None = None) -> list[Part]:
+    """Return the parts a manifest names; its files are beside it.
 
     Rows whose notes are ``kind:number:phrase`` are phrases of one line. `split` puts all of them there; without it, speakers are
     split by `HELD_OUT_SPEAKERS`.
     """
-    with (folder / "manifest.csv").open(encoding="utf-8", newline="") as file:
+    folder = manifest.parent
+    with manifest.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["label"] in KINDS]
     groups: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
     for row in rows:

@@ -18,7 +18,7 @@ from amd.training.parts import Part, Sound, trimmed
 SECONDS = 10.0
 """Length of a simulated call."""
 SAMPLE_HZ = 8000
-PEOPLE = {"hello": 0.46, "who": 0.16, "two phrases": 0.12, "business": 0.12, "repeated": 0.06, "late": 0.08}
+PEOPLE = {"hello": 0.56, "who": 0.12, "two phrases": 0.10, "business": 0.10, "repeated": 0.05, "late": 0.07}
 """How people answer, as shares."""
 MACHINES = {
     "greeting": 0.5,
@@ -149,10 +149,11 @@ def person(cast: Cast, rng: np.random.Generator, kind: str | None = None) -> Sce
         again = cast.utterance(speaker, "hello", rng)
         end = scene.put(first if again is None else again, end + rng.uniform(1.1, 2.4))
     if rng.random() < 0.5:
-        # somebody spoke to them, or nobody did: they answer, or ask
-        more = cast.utterance(speaker, str(rng.choice(["hello", "who", "more"], p=[0.3, 0.3, 0.4])), rng)
+        # nobody spoke to them yet and they ask, or an agent did and they answer
+        asks = rng.random() < 0.6
+        more = cast.utterance(speaker, str(rng.choice(["hello", "who"] if asks else ["who", "more"])), rng)
         if more is not None:
-            scene.put(more, end + rng.uniform(0.9, 4.0))
+            scene.put(more, end + (rng.uniform(0.9, 2.5) if asks else rng.uniform(1.8, 4.5)))
     return scene
 
 

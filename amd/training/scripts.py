@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import csv
 import random
+import re
 import zlib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+_ALTERNATIVES = re.compile(r"\[([^]]*)]")
 SPLITS = ("train", "dev", "test")
 
 
@@ -26,8 +28,8 @@ class Script:
 
     @property
     def split(self) -> str:
-        """The split the wording belongs to."""
-        return split_of(f"{self.kind}{self.text}")
+        """The split the wording belongs to; lines with alternatives, the stock phrases, are for training."""
+        return SPLITS[0] if "[" in self.text else split_of(f"{self.kind}{self.text}")
 
 
 def split_of(name: str) -> str:
@@ -50,8 +52,11 @@ def _fillers(slot: str, language: str) -> tuple[str, ...]:
 
 
 def spoken(script: Script, rng: random.Random) -> list[str]:
-    """Return the phrases of a line, its slots filled; between two phrases the speaker may pause."""
-    text = script.text
+    """Return the phrases of a line; between two of them the speaker may pause.
+
+    Of alternatives, written ``[one/another]``, one is taken, and slots such as ``{name}`` are filled.
+    """
+    text = _ALTERNATIVES.sub(lambda match: rng.choice(match[1].split("/")), script.text)
     for slot in ("name", "surname", "firm", "digits"):
         while f"{{{slot}}}" in text:
             text = text.replace(f"{{{slot}}}", rng.choice(_fillers(slot, script.language)), 1)

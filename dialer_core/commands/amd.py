@@ -18,6 +18,8 @@ TABLE: Table = {
         "Show how many people detection loses, and how many machines it passes.",
     ),
     "export": ("amd_export:export", "Decrypt the clips that campaigns kept, labelled with what they were."),
+    "train": ("amd_train:train", "Fit the detector's network anew on simulated calls."),
+    "evaluate": ("amd_train:evaluate", "Measure the detector on simulated calls made of a manifest's parts."),
     "explain": ("amd_explain:explain", "Draw a recording and why it was judged as it was."),
 }
 """Command: where it is, and what `dialer amd --help` says of it."""

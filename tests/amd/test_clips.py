@@ -1,7 +1,8 @@
 """Real voices: simulated calls made from the shared clips, through gain, noise and µ-law, and the share told right.
 
-The bars are what the cadence detector reaches with a margin for the sample (three standard errors); the goals of the design are
-the learned detector's. The clips are parts: people's are one short utterance each, machines' are prompts read in a studio.
+The bars are what the detector reaches with a margin for the sample (three standard errors). Most of these clips were in its
+training; what it reaches on others is in its model card. The clips are parts: people's are one short utterance each, machines'
+are prompts read in a studio.
 """
 
 import csv
@@ -66,7 +67,7 @@ def bar(share: float, n: int) -> float:
 
 @pytest.mark.parametrize(("noise_dbfs", "kept"), [(-65.0, 0.995), (-50.0, 0.995), (-40.0, 0.99)])
 def test_people_are_kept(shared_data: Path, noise_dbfs: float, kept: float) -> None:
-    """Almost no short utterance of a person ends as anything but a person, and the verdict comes half a second after it."""
+    """Almost no short utterance of a person ends as anything but a person, and the verdict comes within 0.4 s of it."""
     rng = np.random.default_rng(20)
     made = [
         call(sound, rng, noise_dbfs) for sound in clips(shared_data, lambda row: row["kind"] == "human", 6)
@@ -79,11 +80,11 @@ def test_people_are_kept(shared_data: Path, noise_dbfs: float, kept: float) -> N
         if first_verdict(marks).label is Label.HUMAN
     ]
     assert share >= bar(kept, len(made)), share
-    assert np.median(late_s) <= 0.6
+    assert np.median(late_s) <= 0.4
 
 
 @pytest.mark.parametrize(
-    ("noise_dbfs", "at_first", "finally_"), [(-65.0, 0.89, 0.99), (-50.0, 0.86, 0.98), (-40.0, 0.76, 0.90)]
+    ("noise_dbfs", "at_first", "finally_"), [(-65.0, 0.86, 0.95), (-50.0, 0.84, 0.91), (-40.0, 0.82, 0.88)]
 )
 def test_machines_are_caught(shared_data: Path, noise_dbfs: float, at_first: float, finally_: float) -> None:
     """Most recordings of 5.5 s and more are machines at the first verdict, and nearly all after revision."""

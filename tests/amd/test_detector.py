@@ -10,7 +10,7 @@ from tests.amd.sounds import cadenced, pcm, silence, speech, tone
 
 pytestmark = pytest.mark.unit
 
-QUICK = DetectorConfig(limit_s=0.6, longest_greeting_s=0.4, revise_s=0.3, pause_s=0.1, long_pause_s=0.2)
+QUICK = DetectorConfig(limit_s=0.6, longest_greeting_s=0.4, revise_s=0.3, longest_pause_s=0.2)
 NOTHING = np.zeros((1, 160), np.int16)
 
 
@@ -132,16 +132,16 @@ def test_an_answer_begins_again_at_tick_0() -> None:
 
 
 def test_every_row_has_its_own_thresholds() -> None:
-    """Two campaigns' calls side by side: the one with the longer pause decides later."""
+    """Two campaigns' calls side by side: the one to which delay costs next to nothing waits for its longest pause, the other does not."""
     sound = pcm(silence(0.4), speech(0.7, np.random.default_rng(8)), silence(3.0))
     detector = Detector(2, DetectorConfig.preset("fast"))
-    fast, strict = detector.join(), detector.join(config=DetectorConfig.preset("strict"))
+    fast, patient = detector.join(), detector.join(config=DetectorConfig(cost_delay_s=1e-5))
     ticks = {}
     for tick in range(sound.size // 160):
         frame = np.broadcast_to(sound[160 * tick : 160 * tick + 160], (2, 160))
-        for mark in detector.step(np.ascontiguousarray(frame), np.array([strict, fast])):
+        for mark in detector.step(np.ascontiguousarray(frame), np.array([patient, fast])):
             ticks.setdefault(mark.row, mark.tick)
-    assert ticks[strict] - ticks[fast] == 10
+    assert ticks[patient] - ticks[fast] >= 10
 
 
 def test_lost_packets_cost_time_and_nothing_else() -> None:
@@ -152,7 +152,7 @@ def test_lost_packets_cost_time_and_nothing_else() -> None:
         detector = Detector(1)
         verdict = listen(detector, detector.join(), sound, lost=range(first, first + 2))[0]
         assert verdict.label is Label.HUMAN
-        assert abs(verdict.tick - whole.tick) <= 1
+        assert abs(verdict.tick - whole.tick) <= 5  # one look of the classifier
     detector = Detector(1)
     (mark,) = listen(detector, detector.join(), np.resize(sound, 8000 * 8), lost=range(400))
     assert (mark.label, mark.reason, mark.tick) == (Label.SILENCE, Reason.NO_VOICE, 324)
@@ -205,11 +205,12 @@ def test_misuse_is_refused_and_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("pause_s", 0.0),
+        ("longest_pause_s", 0.0),
         ("limit_s", -1.0),
         ("revise_s", float("nan")),
         ("limit_s", 61.0),
-        ("long_pause_s", 0.1),
+        ("cost_lost_person", 0.0),
+        ("cost_delay_s", float("inf")),
     ],
 )
 def test_thresholds_that_cannot_be_are_refused_by_name(field: str, value: float) -> None:
