@@ -168,7 +168,8 @@ class Bank:
             seen, foreseen = np.where(jumped, 0.0, seen), np.where(jumped, 0.0, foreseen)
         self.surprise[rows], self.foreseen[rows] = seen, foreseen
         theta = self.theta[rows] * (shape + answered) / (shape + expected)
-        self.theta[rows] = np.maximum(theta, MIN_RATE / np.maximum(self.rate[rows], MIN_RATE))
+        rate = np.maximum(self.rate[rows], MIN_RATE)
+        self.theta[rows] = np.clip(theta, MIN_RATE / rate, MAX_RATE / rate)
         self.shape[rows] = np.maximum(shape + answered, 2.0)
         keep = np.exp(elapsed_s * (-1.0 / LIVE_MEMORY_S))
         self.live_hz[rows] = self.live_hz[rows] * keep + answered * (1.0 - keep) / np.maximum(elapsed_s, 1e-9)

@@ -105,7 +105,7 @@ class Issabel:
     Issabel call center, "Dialer logic".
     """
 
-    sure: float = 0.95
+    sure: float = 0.9
     _talk: list[float] = field(default_factory=list)
     _rings: list[float] = field(default_factory=list)
 

@@ -1,7 +1,7 @@
 """What goes into a pacer and what comes out: modes, configuration, snapshot, decision.
 
 Owns the public names other programs drive the pacer with, and their checks. It does not decide anything (`pacing.strategies`),
-learn anything (`pacing.observed`) or keep state between steps (`pacing.pacer`).
+learn anything (`pacing.learned`) or keep state between steps (`pacing.pacer`).
 """
 
 from __future__ import annotations

@@ -56,7 +56,9 @@ class LearnedState(TypedDict):
     ring_other: list[float]
     ring_released: list[float]
     talk: list[float]
+    talk_s: float
     wrapup: list[float]
+    wrapup_s: float
 
 
 @dataclass(slots=True)
@@ -118,6 +120,7 @@ class Learned:
         self._released = np.zeros(RING_BINS)
         self._talk = np.zeros(TALK_BINS)
         self._wrapup = np.zeros(WRAPUP_BINS)
+        self._attempts = self._talks = self._talk_s = self._wrapups = self._wrapup_s = 0.0
         if state is not None:
             self._restore(state)
         self._fresh = math.inf  # evidence since the tables were made; without end before the first
@@ -130,22 +133,67 @@ class Learned:
         events : numpy.ndarray of float, shape (n_events, 2)
             Rows of (`EventKind`, seconds), checked.
         """
-        kind, seconds = events[:, 0], events[:, 1]
-        for which, counts, bin_s, memory in (
-            (EventKind.LIVE_ANSWER, self._live, self.ring_bin_s, MEMORY_ATTEMPTS),
-            (EventKind.NOT_LIVE, self._other, self.ring_bin_s, MEMORY_ATTEMPTS),
-            (EventKind.RELEASED, self._released, self.ring_bin_s, MEMORY_ATTEMPTS),
-            (EventKind.TALK_ENDED, self._talk, TALK_BIN_S, MEMORY_CONVERSATIONS),
-            (EventKind.WRAPUP_ENDED, self._wrapup, WRAPUP_BIN_S, MEMORY_CONVERSATIONS),
-        ):
-            mine = seconds[kind == which]
-            if mine.size:
-                bins = np.minimum(mine / bin_s, counts.size - 1).astype(np.intp)
-                np.add.at(counts, bins, 1.0)
-                if which >= EventKind.TALK_ENDED and which != EventKind.RELEASED:
-                    _fade(memory, counts)
-        _fade(MEMORY_ATTEMPTS, self._live, self._other, self._released)
+        last_ring, last_talk, last_wrapup = RING_BINS - 1, TALK_BINS - 1, WRAPUP_BINS - 1
+        for kind, seconds in events.tolist():  # a few a step: plain numbers are faster than arrays
+            if kind == EventKind.TALK_ENDED:
+                self._talk[min(int(seconds / TALK_BIN_S), last_talk)] += 1.0
+                self._talk_s += seconds
+                self._talks += 1.0
+            elif kind == EventKind.WRAPUP_ENDED:
+                self._wrapup[min(int(seconds / WRAPUP_BIN_S), last_wrapup)] += 1.0
+                self._wrapup_s += seconds
+                self._wrapups += 1.0
+            else:
+                counts = self._live if kind == EventKind.LIVE_ANSWER else self._other
+                if kind == EventKind.RELEASED:
+                    counts = self._released
+                counts[min(int(seconds / self.ring_bin_s), last_ring)] += 1.0
+                self._attempts += 1.0
+        self._fade()
         self._fresh += len(events)
+
+    def _fade(self) -> None:
+        # older evidence fades once there is enough of it
+        if self._attempts > MEMORY_ATTEMPTS:
+            keep = 0.95
+            self._attempts *= keep
+            for counts in (self._live, self._other, self._released):
+                np.multiply(counts, keep, out=counts)
+        if self._talks > MEMORY_CONVERSATIONS:
+            keep = 0.95
+            self._talks, self._talk_s = self._talks * keep, self._talk_s * keep
+            self._talk *= keep
+        if self._wrapups > MEMORY_CONVERSATIONS:
+            keep = 0.95
+            self._wrapups, self._wrapup_s = self._wrapups * keep, self._wrapup_s * keep
+            self._wrapup *= keep
+
+    @property
+    def answer_rate(self) -> float:  # numpydoc ignore=RT01
+        """Live answers per attempt that was not released, in (0, 1); what is under way is left out."""
+        live, other = float(self._live.sum()), float(self._other.sum())
+        return (live + PRIOR_ATTEMPTS * PRIOR_ANSWER_RATE) / (live + other + PRIOR_ATTEMPTS)
+
+    def handling_s(self, talk_elapsed_s: FloatArray, wrapup_elapsed_s: FloatArray) -> float:
+        """Return the mean time an agent is busy with one call.
+
+        Parameters
+        ----------
+        talk_elapsed_s, wrapup_elapsed_s : numpy.ndarray of float
+            Seconds elapsed of those in progress (right-censored).
+
+        Returns
+        -------
+        float
+            Mean talk plus mean wrap-up in seconds, over 0: of exponential durations, the most likely. Leaving those in progress out
+            would favour the short ones.
+        """
+        weight = PRIOR_CONVERSATIONS
+        talk_s = (self._talk_s + float(talk_elapsed_s.sum()) + weight * PRIOR_TALK_S) / (self._talks + weight)
+        wrapup_s = (self._wrapup_s + float(wrapup_elapsed_s.sum()) + weight * PRIOR_WRAPUP_S) / (
+            self._wrapups + weight
+        )
+        return talk_s + wrapup_s
 
     @property
     def due(self) -> bool:  # numpydoc ignore=RT01
@@ -154,8 +202,7 @@ class Learned:
 
     @property
     def _evidence(self) -> float:
-        attempts = self._live.sum() + self._other.sum() + self._released.sum()
-        return float(attempts + self._talk.sum() + self._wrapup.sum())
+        return self._attempts + self._talks + self._wrapups
 
     def tables(
         self, wait_s: float, ring_age_s: FloatArray, talk_elapsed_s: FloatArray, wrapup_elapsed_s: FloatArray
@@ -219,12 +266,15 @@ class Learned:
             ring_other=self._other.tolist(),
             ring_released=self._released.tolist(),
             talk=self._talk.tolist(),
+            talk_s=self._talk_s,
             wrapup=self._wrapup.tolist(),
+            wrapup_s=self._wrapup_s,
         )
 
     def _restore(self, state: LearnedState) -> None:
         try:
             bin_s = float(state["ring_bin_s"])
+            self._talk_s, self._wrapup_s = float(state["talk_s"]), float(state["wrapup_s"])
             lists = {
                 name: np.asarray(state[name], dtype=np.float64)
                 for name in ("ring_live", "ring_other", "ring_released", "talk", "wrapup")
@@ -247,6 +297,10 @@ class Learned:
                 bins = np.minimum(middle / self.ring_bin_s, RING_BINS - 1).astype(np.intp)
                 given = np.asarray(np.bincount(bins, weights=given, minlength=RING_BINS), dtype=np.float64)
             counts[:] = given
+        if not (0.0 <= self._talk_s < math.inf and 0.0 <= self._wrapup_s < math.inf):
+            raise PacingInputError("state", "talk_s and wrapup_s must be seconds")
+        self._attempts = float(self._live.sum() + self._other.sum() + self._released.sum())
+        self._talks, self._wrapups = float(self._talk.sum()), float(self._wrapup.sum())
 
     def _ring_law(self, ring_age_s: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         # discrete hazards: ends in a bin over attempts that entered it; those under way for the part they have been through
@@ -306,13 +360,6 @@ class Learned:
                 before = after
             free[:TALK_BINS, column] = sum_
         return np.clip(free, 0.0, 1.0), talk_mean_s + wrapup_mean_s
-
-
-def _fade(memory: float, *counts: FloatArray) -> None:
-    total = sum(float(c.sum()) for c in counts)
-    if total > memory:
-        for column in counts:
-            np.multiply(column, memory / total, out=column)
 
 
 def _binned(values_s: FloatArray, bin_s: float, bins: int) -> tuple[FloatArray, FloatArray]:

@@ -1,7 +1,7 @@
 """The pacer of one agent pool: a snapshot in, a decision out, with what must be remembered in between.
 
 Owns the order of the limits and the state between steps. The rules of the modes are in `pacing.strategies`, what is learned in
-`pacing.observed`.
+`pacing.learned`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from pacing.bank import Bank
 from pacing.errors import PacingInputError
 from pacing.interface import Binding, Decision, EventKind, Mode, PacerConfig, Snapshot
 from pacing.learned import Learned, LearnedState
-from pacing.observed import Observed
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 RESTART_SHAPE = 12.0
 """What an answer rate learned earlier is worth at a start, in live answers, at most: the day may have changed (a deviation of 29 %)."""
 
@@ -29,7 +28,6 @@ class PacerState(TypedDict):
     """What `Pacer.export_state` returns: plain numbers, fit for JSON."""
 
     version: int
-    observed: dict[str, float]
     learned: LearnedState
     answer_scalar: float
     answer_shape: float
@@ -74,12 +72,11 @@ class Pacer:
         if state is not None and state.get("version") != STATE_VERSION:
             raise PacingInputError("state", f"not a pacer state of version {STATE_VERSION}")
         self._config = config
-        self._observed = Observed(state.get("observed") if state is not None else None)
-        self._learned = Learned(config.ring_timeout_s, state.get("learned") if state is not None else None)
+        self._learned = Learned(config.ring_timeout_s, _learned(state) if state is not None else None)
         self._bank, self._row = Bank([config]), 0
         self._scored = False
         self._live_total: int | None = None
-        if state is not None and "answer_shape" in state:
+        if state is not None:
             self._bank.theta[0] = _positive(state, "answer_scalar")
             self._bank.shape[0] = min(_positive(state, "answer_shape"), RESTART_SHAPE)
         # neither survives a restart: clocks differ between boots, and an open-loop rate owes nothing for the time it was off
@@ -121,7 +118,6 @@ class Pacer:
         self._last_s = snapshot.now_s
         events = np.asarray(snapshot.events)
         if events.size:
-            self._observed.take(events)
             self._learned.take(events)
         if self._config.mode is Mode.PREDICTIVE and self._learned.due:
             self._scored = self._scored or snapshot.ring_propensity is not None
@@ -164,7 +160,6 @@ class Pacer:
         """
         return PacerState(
             version=STATE_VERSION,
-            observed=self._observed.export(),
             learned=self._learned.export(),
             answer_scalar=float(self._bank.theta[self._row]),
             answer_shape=float(self._bank.shape[self._row]),
@@ -182,11 +177,11 @@ class Pacer:
                 return self._owed(snapshot, elapsed_s), Binding.ERLANG_C
 
     def _owed(self, snapshot: Snapshot, elapsed_s: float) -> int:
-        handling_s = self._observed.handling_s(
+        handling_s = self._learned.handling_s(
             np.asarray(snapshot.talk_elapsed_s), np.asarray(snapshot.wrapup_elapsed_s)
         )
         rate_hz = strategies.erlang_c_dial_rate(
-            snapshot.agents, handling_s, self._observed.answer_rate, self._config
+            snapshot.agents, handling_s, self._learned.answer_rate, self._config
         )
         self._credit = min(self._credit + rate_hz * elapsed_s, 1.0 + rate_hz * strategies.CREDIT_S)
         return math.floor(self._credit)
@@ -258,6 +253,13 @@ def _together(pacers: Sequence[Pacer]) -> tuple[Bank, NDArray[np.intp]]:
         for row, pacer in enumerate(pacers):
             pacer._bank, pacer._row = bank, row
     return bank, np.array([pacer._row for pacer in pacers], dtype=np.intp)
+
+
+def _learned(state: PacerState) -> LearnedState:
+    learned = state.get("learned")
+    if not isinstance(learned, dict):
+        raise PacingInputError("state", "lacks what was learned")
+    return learned
 
 
 def _positive(state: PacerState, name: str) -> float:

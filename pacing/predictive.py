@@ -10,6 +10,7 @@ of which the mean is taken), and a little ahead, which is asked of attempts that
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -106,7 +107,7 @@ def decide(bank: Bank, rows: Counts, snapshots: Sequence[Snapshot]) -> Verdicts:
     )
     floor.at_least = idle - waiting + floor.busy
     reachable = floor.at_least > 0
-    few = floor.number <= EXACT_ITEMS
+    few = (floor.number <= EXACT_ITEMS) & (idle + floor.busy <= 2 * EXACT_ITEMS)
     for chosen, judge in ((few & reachable, _exactly), (~few & reachable, _normally)):
         if chosen.any():
             judge(floor, np.flatnonzero(chosen), verdicts)
@@ -198,6 +199,8 @@ class _Floor:
         # chances of chosen pools side by side, filled up with zeros to one length: agents, then calls under analysis, then ringing
         everyone = pools.size == self.rows.size
         agents, ring = self.agent_chances(), self.ring_chances()
+        member = np.zeros(self.rows.size, dtype=np.bool_)
+        member[pools] = True
         deep = int(self.number[pools].max())
         filled = np.zeros((deep, self.rows.size, COLUMNS))
         here = np.arange(self.rows.size)
@@ -215,7 +218,7 @@ class _Floor:
             owner = np.repeat(here, lengths)
             values = np.repeat(self.bank.listening[self.rows], lengths)[:, None] if block is None else block
             if not everyone:
-                fits = self.number[owner] <= EXACT_ITEMS
+                fits = member[owner]
                 slot, owner, values = slot[fits], owner[fits], values[fits]
             filled[slot, owner] = values
             top = top + lengths
@@ -305,39 +308,75 @@ def _normally(floor: _Floor, pools: Counts, verdicts: Verdicts) -> None:
             )
     mean, variance, third = moments[:, 0, :AHEAD], moments[:, 1, :AHEAD], moments[:, 2, :AHEAD]
     # the answer rate is not known for certain: its deviation moves all calls together
-    doubt = 1.0 / bank.shape[rows][:, None]
-    factor = bank.theta[rows][:, None] * bank.new[rows]
-    deviation = np.sqrt(variance + ringing * ringing * doubt)
+    doubt = 1.0 / bank.shape[rows]
+    unsure = variance + ringing * ringing * doubt[:, None]
+    risk = normal_tail(at[:, None], mean, unsure, third).mean(axis=1)
+    deviation = np.sqrt(np.maximum(unsure, 1e-9))
     z = (mean - at[:, None]) / deviation
     beyond = deviation * (np.exp(-0.5 * z * z) * 0.3989422804014327 + z * special.ndtr(z))
     verdicts.overflow[pools] = beyond.mean(axis=1)
+    verdicts.p_marginal[pools] = risk
     alpha = verdicts.alpha[pools]
-    going = np.arange(pools.size)
-    sums = np.zeros((pools.size, 3))
-    placed, more = 0, 12
-    while going.size and placed < MOST_AT_ONCE:
-        base = np.array([floor.fresh(int(pools[k]), placed, more) for k in going])
-        powers = sums[going, :, None] + np.cumsum(np.stack((base, base**2, base**3), axis=1), axis=2)
-        # (going, more + 1, columns): with none of these calls, with one, with two ...
-        powers = np.concatenate((sums[going, :, None], powers), axis=2)
-        f = factor[going][:, None, :]
-        one, two, three = (powers[:, p, :, None] * f ** (p + 1) for p in range(3))
-        calls = ringing[going][:, None, :] + one
-        tail = normal_tail(
-            at[going][:, None, None],
-            mean[going][:, None, :] + one,
-            variance[going][:, None, :] + one - two + calls * calls * doubt[going][:, None, :],
-            third[going][:, None, :] + one - 3.0 * two + 2.0 * three,
-        ).mean(axis=2)
-        over = tail > alpha[going][:, None]
-        stops = over.any(axis=1)
-        step = np.where(stops, over.argmax(axis=1), more)
-        verdicts.place[pools[going]] = placed + step
-        verdicts.p_marginal[pools[going]] = tail[np.arange(going.size), step]
-        sums[going] = powers[:, :, -1]
-        going = going[~stops]
-        placed += more
-        more = min(4 * more, 1024)
+    for k in np.flatnonzero(risk <= alpha):
+        pool = int(pools[k])
+        factors = (bank.theta[rows[k]] * bank.new[rows[k]]).tolist()
+        sums = np.stack((mean[k], variance[k], third[k], ringing[k]), axis=1).tolist()
+        place, last = _place(floor, pool, float(at[k]), sums, factors, float(doubt[k]), float(alpha[k]))
+        verdicts.place[pool], verdicts.p_marginal[pool] = place, last
+
+
+def _place(
+    floor: _Floor,
+    pool: int,
+    at: float,
+    sums: list[list[float]],
+    factors: list[float],
+    doubt: float,
+    alpha: float,
+) -> tuple[int, float]:
+    # how many calls until the risk of one more is over alpha, and that risk; few numbers: plain floats are faster than arrays
+    given = floor.snapshots[pool].next_propensity
+    if given is not None and len(given):
+        listed = np.minimum(np.outer(np.asarray(given), factors), MAX_RATE)
+        listed = np.concatenate((listed, np.repeat(listed.mean(axis=0)[None], MOST_AT_ONCE, axis=0)))
+        variances = listed * (1.0 - listed)
+        running = np.cumsum(np.stack((listed, variances, variances * (1.0 - 2.0 * listed)), axis=2), axis=0)
+
+        def added(calls: int, column: int) -> list[float]:
+            return running[calls - 1, column].tolist() if calls else [0.0, 0.0, 0.0]
+    else:
+        rate = float(floor.bank.rate[floor.rows[pool]])
+        each = [min(rate * factor, MAX_RATE) for factor in factors]
+
+        def added(calls: int, column: int) -> list[float]:
+            chance = each[column]
+            variance = chance * (1.0 - chance)
+            return [calls * chance, calls * variance, calls * variance * (1.0 - 2.0 * chance)]
+
+    def risk(calls: int) -> float:
+        total = 0.0
+        for column, (mean, variance, third, ringing) in enumerate(sums):
+            more = added(calls, column)
+            alike = ringing + more[0]
+            total += _tail(at, mean + more[0], variance + more[1] + alike * alike * doubt, third + more[2])
+        return total / len(sums)
+
+    low, high = 0, 1
+    while high < MOST_AT_ONCE and risk(high) <= alpha:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if risk(middle) <= alpha else (low, middle)
+    return high, risk(high)
+
+
+def _tail(at: float, mean: float, variance: float, third: float) -> float:
+    # pacing.overflow.normal_tail, of one number
+    deviation = math.sqrt(max(variance, 1e-9))
+    z = (at - 0.5 - mean) / deviation
+    skew = min(max(third / deviation**3, -0.3), 1.0)
+    term = skew / 6.0 * (max(z, 0.0) ** 2 - 1.0) * math.exp(-0.5 * z * z) * 0.3989422804014327
+    return min(max(0.5 * math.erfc(z * 0.7071067811865476) + term, 0.0), 1.0)
 
 
 def _release_normally(floor: _Floor, pool: int, at: float, moments: Floats, limit: float) -> int:

@@ -24,6 +24,7 @@ from pacing import (
 pytestmark = pytest.mark.unit
 
 PLENTY = 10_000
+GOOD_STATE = Pacer(PacerConfig()).export_state()
 
 
 def pool(**fields: object) -> Snapshot:
@@ -91,7 +92,7 @@ def test_erlang_c_learns_answer_rate_and_handling_time() -> None:
     rate_hz = float(erlang.largest_arrival_rate(50, 100.0, 2.0, 0.97)) / 0.1
     assert placed == pytest.approx(
         600.0 * rate_hz, rel=0.03
-    )  # 30 prior attempts of 6,030, 5 conversations of 3,005
+    )  # 40 prior attempts of 6,040, 12 conversations of 3,012
 
 
 def test_conversations_under_way_count_towards_the_mean() -> None:
@@ -194,19 +195,14 @@ def test_state_survives_json_and_a_new_clock() -> None:
     "state",
     [
         {},
-        {"version": 99, "observed": {}},
-        {"version": 1, "observed": {}},
-        {"version": 1, "observed": {"attempts": "many"}},
-        {
-            "version": 1,
-            "observed": dict.fromkeys(
-                ("attempts", "live", "talks", "talk_s", "wrapups", "wrapup_s"), float("nan")
-            ),
-        },
-        {
-            "version": 1,
-            "observed": {"attempts": 1, "live": 2, "talks": 1, "talk_s": 1, "wrapups": 1, "wrapup_s": 1},
-        },
+        {"version": 99},
+        {"version": 2},
+        {"version": 2, "learned": {"ring_bin_s": "many"}, "answer_scalar": 1.0, "answer_shape": 5.0},
+        GOOD_STATE | {"answer_scalar": -1.0},
+        GOOD_STATE | {"answer_shape": float("nan")},
+        GOOD_STATE | {"learned": GOOD_STATE["learned"] | {"talk": [1.0]}},
+        GOOD_STATE | {"learned": GOOD_STATE["learned"] | {"ring_live": [-1.0] * 64}},
+        GOOD_STATE | {"learned": GOOD_STATE["learned"] | {"talk_s": float("inf")}},
     ],
 )
 def test_a_state_that_is_none_is_refused(state: dict) -> None:
