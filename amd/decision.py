@@ -34,6 +34,8 @@ CONTINUED_TICKS, CONTINUED_GAP_TICKS = 150, 35
 """A greeting that was taken for over and went on to 3 s, without a pause of over 0.7 s, is no hello."""
 RESUMED_AFTER_TICKS = (45, 125)
 """Pauses after which a recording resumes: 0.9 to 2.5 s. After shorter ones people go on too, after longer ones they answer an agent."""
+CONTINUED_ODDS = np.float32(2.0)
+"""Log odds asked for then: a business's greeting may pause and go on too."""
 REVISE_ODDS = np.float32(-1.5)
 """Log odds that then suffice: an agent is told, nobody is hung up on. The classifier must not speak clearly for a person."""
 EARLY_SPEECH_TICKS = 60
@@ -164,7 +166,7 @@ def update(records: Records, tick: NDArray[np.int32], heard: Heard) -> Outcome:
         resumed = (records["segment_start"] > since) & (run >= RESUMED_TICKS)
         continued = (records["gap_longest"] <= CONTINUED_GAP_TICKS) & (length >= CONTINUED_TICKS)
         revised = resumed & (recording | (odds >= records["machine_odds"]))
-        revised |= continued & (odds >= 0.0)
+        revised |= continued & (odds >= CONTINUED_ODDS)
         decide(went_on & revised, Label.MACHINE, Reason.RESUMED_SPEECH)
     recorded = answered & (length >= MACHINE_TICKS) & (odds >= records["machine_odds"])
     decide(recorded, Label.MACHINE, Reason.RECORDED_SPEECH)

@@ -145,14 +145,14 @@ def test_every_row_has_its_own_thresholds() -> None:
 
 
 def test_lost_packets_cost_time_and_nothing_else() -> None:
-    """Losses within a word leave the verdict where it was; a row that hears nothing at all meets its limit."""
+    """Losses within a word move a person's verdict by 0.3 s at most; a row that hears nothing at all meets its limit."""
     sound = pcm(silence(0.4), speech(0.9, np.random.default_rng(9)), silence(3.0))
     whole = detect(sound)[0]
     for first in (24, 30, 40, 50):
         detector = Detector(1)
         verdict = listen(detector, detector.join(), sound, lost=range(first, first + 2))[0]
         assert verdict.label is Label.HUMAN
-        assert abs(verdict.tick - whole.tick) <= 5  # one look of the classifier
+        assert abs(verdict.tick - whole.tick) <= 15
     detector = Detector(1)
     (mark,) = listen(detector, detector.join(), np.resize(sound, 8000 * 8), lost=range(400))
     assert (mark.label, mark.reason, mark.tick) == (Label.SILENCE, Reason.NO_VOICE, 324)
