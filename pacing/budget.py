@@ -14,7 +14,7 @@ Counts = NDArray[np.intp]
 GAIN = 0.6
 """How fast the allowed risk grows with the balance: a factor of e for 1 / GAIN calls."""
 CENTRE = 1.0
-"""Balance, in calls, at which the allowed risk is `BASE` times the ceiling."""
+"""Balance, in steps, at which the allowed risk is `BASE` times the ceiling."""
 BASE = 0.9
 SCALE = 4.6
 """The balance is counted in so many calls times the root of live answers per second, at least one: where teams are large, callers are
@@ -46,12 +46,12 @@ def allowed_risk(ceiling: Floats, live: Counts, abandoned: Counts, live_hz: Floa
 
     Notes
     -----
-    The balance is ``ceiling x live - abandoned``, in calls. Under one call, one more abandoned call would break the ceiling: alpha
-    falls to 0 with it.
+    The balance is ``ceiling x live - abandoned``, in calls. Under one step, the next spell of abandoned calls would break the ceiling: alpha
+    falls to its floor with it.
     """
     scale = np.maximum(1.0, SCALE * np.sqrt(live_hz))
     loan = LOAN_CALLS * np.maximum(0.0, 1.0 - live / LOAN_LIVE)
     balance = ceiling * live - abandoned + loan
-    alpha = ceiling * BASE * np.exp(np.minimum(GAIN * (balance - CENTRE) / scale, 50.0))
-    alpha *= np.where(balance < 1.0, 0.5 * np.maximum(balance, 0.0), 1.0)
+    alpha = ceiling * BASE * np.exp(np.minimum(GAIN * (balance / scale - CENTRE), 50.0))
+    alpha *= np.where(balance < scale, 0.5 * np.maximum(balance, 0.0) / scale, 1.0)
     return np.clip(alpha, LEAST * ceiling, np.minimum(MOST * ceiling, 0.5))
