@@ -11,6 +11,7 @@ import gc
 import signal
 import socket
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 
 import structlog
@@ -139,7 +140,7 @@ async def serve(settings: Settings, heartbeat: int | None = None) -> int:
         trunks=len(settings.trunks),
     )
     try:
-        await engine.run()
+        await run_attached(engine.run(), attaching)
         await asyncio.sleep(0.3)  # the agents' BYEs leave before the workers are told to go
     finally:
         attaching.cancel()
@@ -154,6 +155,20 @@ async def serve(settings: Settings, heartbeat: int | None = None) -> int:
             beating.cancel()
     log.info("engine_stopped")
     return 0
+
+
+async def run_attached(work: Coroutine[None, None, None], attaching: asyncio.Task[None]) -> None:
+    """Do the work while the attaching goes on; raise what ended the attaching: an engine that attaches to nobody any more is replaced."""
+    working = asyncio.create_task(work)
+    try:
+        await asyncio.wait({working, attaching}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            attaching.result()
+    finally:
+        if not working.done():
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+    working.result()
 
 
 async def _end_orphan(dialog: Dialog) -> None:

@@ -329,8 +329,15 @@ class Attacher:
                     self._run_dir / MEDIA_SOCKET, MediaEvent, self._media.receive, self._media.closed
                 )
 
+    def _worker_sockets(self) -> list[Path]:
+        try:
+            return list(self._run_dir.glob(WORKER_SOCKETS))
+        except OSError as error:  # no descriptor is left for looking: looked again in a moment
+            log.error("workers_not_looked_for", error=error.strerror)  # noqa: TRY400 - the text says it all
+            return []
+
     async def _attach_workers(self) -> None:
-        for path in self._run_dir.glob(WORKER_SOCKETS):
+        for path in self._worker_sockets():
             name = WorkerId(path.stem.removeprefix("worker-"))
             if name in self._links:
                 continue

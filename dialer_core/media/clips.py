@@ -156,14 +156,20 @@ class ClipWriter:
             return
         self._thread.join(timeout_s)
 
+    def _purge(self, now_s: float) -> None:
+        try:
+            if gone := purge(self._folder, self._keep_s, now_s):
+                _log.info("clips_purged", count=gone)
+        except OSError as error:  # the folder cannot be listed just now: looked at again in an hour
+            _log.error("clips_not_purged", problem=error.strerror)
+
     def _run(self) -> None:
         purged_s = float("-inf")
         while True:
             now_s = self._clock.utc().timestamp()
             if now_s - purged_s >= PURGE_INTERVAL_S:
                 purged_s = now_s
-                if gone := purge(self._folder, self._keep_s, now_s):
-                    _log.info("clips_purged", count=gone)
+                self._purge(now_s)
             try:
                 clip = self._waiting.get(timeout=60.0)
             except queue.Empty:

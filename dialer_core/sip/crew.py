@@ -167,11 +167,7 @@ class Crew:
         """
         member = self.members[name]
         fresh = self._enlist(member.kind)
-        try:
-            await self._spawn(fresh)
-        except StartError:
-            del self.members[fresh.id]
-            raise
+        await self._spawn_new(fresh)
         self._let_go(member)
         log.info("worker_renewed", worker=name, by=fresh.id)
 
@@ -191,7 +187,7 @@ class Crew:
         for kind in kinds:
             if self.stopping:
                 return
-            await self._spawn(self._enlist(kind))
+            await self._spawn_new(self._enlist(kind))
             due_s = max(
                 due_s + gap_s, self._now_s() - 1.0
             )  # what was late is caught up with, for a second's worth
@@ -207,6 +203,14 @@ class Crew:
         member = Member(WorkerId(f"{kind}-{number}"), kind, port)
         self.members[member.id] = member
         return member
+
+    async def _spawn_new(self, member: Member) -> None:
+        """Start one that has just been enlisted; where that fails it is struck off: nobody would ever start it again."""
+        try:
+            await self._spawn(member)
+        except (StartError, OSError):
+            del self.members[member.id]
+            raise
 
     async def _spawn(self, member: Member, *, successor: bool = False) -> None:
         dialer = self.settings.dialer
@@ -259,7 +263,10 @@ class Crew:
                 break
             try:
                 await self._spawn(member, successor=True)
-            except StartError as error:
+            except (
+                StartError,
+                OSError,
+            ) as error:  # an OSError: no descriptor or process for a new fork server
                 member.short_lives += 1
                 log.error("worker_not_replaced", worker=member.id, error=str(error))  # noqa: TRY400 - the text says it all
             else:

@@ -11,6 +11,7 @@ import pytest
 from dialer_core.clock import SystemClock
 from dialer_core.errors import ConfigError, SoundFileError
 from dialer_core.ipc.messages import Listen
+from dialer_core.media import clips
 from dialer_core.media.clips import Clip, ClipWriter, parse_key, purge, read_clip, write_clip
 from dialer_core.media.listener import Listener
 from dialer_core.media.rtp import FRAME_NS, NEWEST, PCMA, RESTARTED
@@ -78,6 +79,21 @@ def test_the_writer_writes_and_purges_by_itself(tmp_path: Path) -> None:
     writer.close()
     assert read_clip(tmp_path / f"{CLIP.clip_id}.clip", KEY) == CLIP
     assert writer.left_out == 0
+
+
+def test_a_folder_that_cannot_be_listed_does_not_end_the_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No descriptor is left when old clips are looked for: what is kept afterwards is written all the same."""
+
+    def no_descriptor(*_all: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(clips, "purge", no_descriptor)
+    writer = ClipWriter(tmp_path, KEY, 30.0, SystemClock())
+    writer.keep(CLIP)
+    writer.close()
+    assert read_clip(tmp_path / f"{CLIP.clip_id}.clip", KEY) == CLIP
 
 
 def test_the_listener_keeps_the_first_seconds_of_whoever_asked(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dialer_core.errors import StartError
 from dialer_core.ipc.messages import LegAnswered, LegEnded, WorkerHealth, WorkerHello
 from dialer_core.settings import AgentSettings, DialerSettings, Settings, TrunkSettings
 from dialer_core.sip import crew as crew_module
@@ -199,6 +200,58 @@ async def test_a_worker_that_is_being_replaced_is_no_reason_to_grow(
         await crew._fit(60.0)
         assert len(crew.members) == 10
         forks.workers[gone] = pid
+
+    await in_virtual_time(story, monkeypatch)
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("failure", [StartError("no process"), OSError(24, "Too many open files")])
+async def test_a_worker_that_could_not_be_started_is_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    """Growing fails once: nothing is left of it that blocks the next growth for ever, or that counts as a worker when some are let go."""
+    crew, forks = fake_crew(tmp_path, capacity=4, lines=32, agents=0)
+    spawn = forks.spawn
+
+    async def refuse(_worker_id: WorkerId, **_more: Any) -> int:
+        raise failure
+
+    async def story() -> None:
+        await crew.start()
+        crew.wanted = 1
+        await crew._fit(0.0)
+        forks.spawn = refuse  # type: ignore[method-assign]
+        with pytest.raises(type(failure)):
+            await crew._fit(3.5)
+        assert crew.members.keys() == forks.workers.keys()
+        forks.spawn = spawn  # type: ignore[method-assign]
+        await crew._fit(4.0)
+        await crew._fit(8.0)
+        assert len(forks.workers) == 11
+
+    await in_virtual_time(story, monkeypatch)
+
+
+@pytest.mark.unit
+async def test_a_worker_is_replaced_however_its_start_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing could be forked, then there was no descriptor for a new fork server: tried again, until it runs."""
+    crew, forks = fake_crew(tmp_path, capacity=4, lines=32, agents=0)
+    failures = [StartError("no process"), OSError(24, "Too many open files")]
+    spawn = forks.spawn
+
+    async def sometimes(worker_id: WorkerId, **more: Any) -> int:
+        if failures:
+            raise failures.pop()
+        return await spawn(worker_id, **more)
+
+    async def story() -> None:
+        await crew.start()
+        gone, _ = forks.workers.popitem()
+        forks.spawn = sometimes  # type: ignore[method-assign]
+        await crew._replace(crew.members[gone])
+        assert gone in forks.workers
 
     await in_virtual_time(story, monkeypatch)
 

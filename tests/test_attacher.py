@@ -1,0 +1,84 @@
+"""Attaching: it goes on for as long as the engine lives, or the engine does not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dialer_core.engine import run_attached
+from dialer_core.ipc.channel import listen_unix
+from dialer_core.lines import Attacher, MediaLink, WorkerPool
+from dialer_core.vocabulary import WorkerId
+from tests.polling import wait_until_async
+
+pytestmark = pytest.mark.unit
+
+
+@contextlib.contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Leave this process without a single free descriptor."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.open(os.devnull, os.O_RDONLY)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 20, before[1]))
+    with contextlib.suppress(OSError):
+        while True:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+    try:
+        yield
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_an_engine_without_descriptors_attaches_when_it_has_some_again(tmp_path: Path) -> None:
+    """Workers cannot even be looked for meanwhile; afterwards one that has appeared is attached."""
+    pool = WorkerPool(lambda _name, _event: None, lambda _name: None, lambda: None)
+    media = MediaLink(lambda _event: None, lambda _state: None, lambda: None)
+    attacher = Attacher(tmp_path, pool, media)
+    looked: list[int] = []
+    listener = listen_unix(tmp_path / "worker-customers-0.sock")
+    find = attacher._worker_sockets
+
+    def look() -> list[Path]:
+        looked.append(1)
+        return find()
+
+    attacher._worker_sockets = look  # type: ignore[method-assign]
+    with no_descriptors():
+        attaching = asyncio.create_task(attacher.run())
+        await wait_until_async(lambda: len(looked) > 1 or attaching.done(), 5.0, "two looks")
+        assert not pool.workers
+    await wait_until_async(lambda: bool(pool.workers) or attaching.done(), 5.0, "the worker to be attached")
+    assert list(pool.workers) == [WorkerId("customers-0")]
+    attaching.cancel()
+    attacher.close()
+    listener.close()
+
+
+async def test_an_engine_that_attaches_to_nobody_any_more_ends() -> None:
+    """What ended the attaching ends the engine, so that another is started; work that ends by itself is the engine's end in good order."""
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def fails() -> None:
+        raise RuntimeError("not foreseen")
+
+    with pytest.raises(RuntimeError, match="not foreseen"):
+        await run_attached(work(), asyncio.create_task(fails()))
+    assert ended.is_set()
+    attaching = asyncio.create_task(work())
+    await run_attached(asyncio.sleep(0), attaching)
+    assert not attaching.done()
+    attaching.cancel()
