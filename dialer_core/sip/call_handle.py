@@ -99,9 +99,9 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
         received, source = _received(prm.e)
         if received is not None:
             self._notice_departure(pj.PJSIP_EVENT_RX_MSG)
-        if info.state == pj.PJSIP_INV_STATE_EARLY and self.invite is None:
+        if info.state == pj.PJSIP_INV_STATE_EARLY and isinstance(self.order, Place):
             early_sdp = received is not None and received.has_sdp
-            pending = _pending(received, source, self._order) if received is not None else None
+            pending = _pending(received, source, self.order) if received is not None else None
             self.notices.append(Provisional(at_ns, int(info.lastStatusCode), early_sdp, pending))
         elif info.state == pj.PJSIP_INV_STATE_CONNECTING:
             self._was_answered = True
