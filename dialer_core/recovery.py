@@ -220,6 +220,8 @@ class Recovery:
         for attempt, what in taken:
             self._catch_up(attempt, what)
         self._settle_agents()
+        for attempt, what in taken:
+            self._adoption.settle(attempt, what)
         lost = sum(what.leg is None for _, what in taken)
         ended = sum(what.leg is not None and what.leg.ended is not None for _, what in taken)
         self._end_orphans({what.leg_row.id for _, what in taken if what.leg_row is not None})

@@ -20,12 +20,13 @@ from dialer_core.agents.state import Agent
 from dialer_core.calls.attempt import Attempt, Cue
 from dialer_core.calls.call_flow import CallFlow
 from dialer_core.calls.live_answers import ACTING_MODES, LiveAnswers
-from dialer_core.calls.machine import AttemptMachine
+from dialer_core.calls.machine import AttemptMachine, event_of
 from dialer_core.calls.machines import MESSAGE_PLAY_ID, SCREENING_PLAY_ID
 from dialer_core.calls.outcome import outcome_of_verdict
 from dialer_core.calls.records import CallRecords
 from dialer_core.calls.trunks import Trunks
 from dialer_core.campaigns.run import CampaignRun
+from dialer_core.events import AttemptUnbridged
 from dialer_core.ipc.messages import (
     Dialog,
     FallbackStarted,
@@ -45,6 +46,7 @@ from dialer_core.vocabulary import (
     LIVE_VERDICTS,
     AccountId,
     AgentId,
+    AgentState,
     AttemptId,
     AttemptState,
     CampaignId,
@@ -164,6 +166,26 @@ class Adoption:
             self._flow.on_worker(found.worker, ended)
         elif attempt.state is S.RELEASING:
             self._workers.send(found.worker, Hangup(leg_id=attempt.leg_id))
+
+    def settle(self, attempt: Attempt, found: Found) -> None:
+        """Part a talk from an agent who is not in it any more: nobody is left talking to silence, or to somebody who has gone on."""
+        if attempt.state is not S.BRIDGED:
+            return
+        agent = self._roster.agents.get(attempt.agent_id) if attempt.agent_id else None
+        if agent is None or agent.state is AgentState.LOGGED_OUT:  # gone from the file, or away for too long
+            if (
+                agent is None and found.row.agent_id
+            ):  # nobody the roster knows: what parting tells is told here
+                now_ns = self._runtime.clock.mono_ns()
+                attempt.talk_ns += max(0, now_ns - attempt.bridged_ns)
+                told = event_of(AttemptUnbridged, attempt, now_ns, agent_id=found.row.agent_id)
+                self._runtime.journal.append(told)
+            self._machine.feed(attempt, Cue.AGENT_LOST)
+        elif agent.attempt_id != attempt.id or agent.state not in (AgentState.RESERVED, AgentState.TALKING):
+            # It was being ended: the agent's change was written down, and the attempt's own, one unit later, was not.
+            if agent.attempt_id != attempt.id:
+                attempt.agent_id = None
+            self._flow.release(attempt, Outcome.CONNECTED)
 
     def _signalling(self, attempt: Attempt, found: Found, worker: WorkerId, leg: LegSnapshot) -> None:
         row, flow = found.row, self._flow

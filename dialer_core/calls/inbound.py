@@ -30,6 +30,7 @@ from dialer_core.ipc.messages import (
     ExpectedLeg,
     Hangup,
     LegAnswered,
+    LegClosed,
     LegEnded,
     LegIncoming,
     LegNegotiated,
@@ -273,6 +274,12 @@ class InboundCalls:
                 log.warning("bridge_refused", leg_id=event.leg_id, reason=event.reason)
                 self._part(call)
                 self._tell_message(call)
+            case LegClosed():  # by no word of ours: there is no sound for it any more
+                log.error("leg_closed_unasked", leg_id=event.leg_id)
+                if (silenced := self._calls.get(event.leg_id)) is not None:
+                    self._end(silenced, by_us=True)
+                else:
+                    self._forget_expected({event.leg_id})
             case PromptFinished(play_id=play_id, leg_id=leg_id) if play_id == MESSAGE_PLAY_ID:
                 self._end(self._calls[leg_id], by_us=True)
             case _:

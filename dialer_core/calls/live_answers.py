@@ -227,7 +227,8 @@ class LiveAnswers:
         """Take over a bridge that a former engine asked for and did not write down."""
         if agent.state is AgentState.READY:
             self._roster.apply(agent, AgentCue.RESERVE, attempt=attempt.id, campaign=attempt.campaign_id)
-        mine = agent.state is AgentState.RESERVED and agent.attempt_id == attempt.id
+        # talking already: the agent's change was written down, and the attempt's own, one unit later, was not
+        mine = agent.state in (AgentState.RESERVED, AgentState.TALKING) and agent.attempt_id == attempt.id
         if not mine or agent.leg_id is None or not self._machine.feed(attempt, Cue.AGENT_RESERVED):
             return
         attempt.agent_id = agent.id
