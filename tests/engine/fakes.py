@@ -110,6 +110,10 @@ class FakeCarrier:
             call.timers.append(handle)
         return handle
 
+    def behave(self) -> Behaviour:
+        """Return what a number without a behaviour of its own does."""
+        return self.default
+
     # --- worker side -----------------------------------------------------------------------------------------------
 
     def to_worker(self, worker: WorkerId, command: object) -> None:
@@ -206,7 +210,7 @@ class FakeCarrier:
             return
         self.placed.append(place)
         user, _, host = place.to_uri.removeprefix("sip:").partition("@")
-        behaviour = self.by_suffix.get(user[-2:], self.default)
+        behaviour = self.by_suffix.get(user[-2:]) or self.behave()
         if place.kind is LegKind.AGENT:
             behaviour = Behaviour(progress_s=None, final_s=0.05)
         code = self.trunk_codes.get(host.partition(":")[0], 0)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from dialer_core.agents.state import AgentCue
 from dialer_core.events import PacingDecided
 from dialer_core.pacing_words import BOUND_BY, decision_words
 from dialer_core.store import events as event_rows
 from dialer_core.store import pacing_state
-from pacing import Binding
+from dialer_core.vocabulary import INBOUND_CALL, AgentId, AttemptId, CampaignId
+from pacing import Binding, Snapshot
 from tests.engine.conftest import MakeFloor
 from tests.engine.readings import verified
-from tests.engine.virtual import Behaviour
+from tests.engine.virtual import Behaviour, Floor
 
 pytestmark = pytest.mark.unit
+
+A0 = AgentId("a0")
 
 
 def test_a_predictive_shift_teaches_its_pacer_and_keeps_to_the_invariants(make_floor: MakeFloor) -> None:
@@ -29,11 +33,8 @@ def test_a_predictive_shift_teaches_its_pacer_and_keeps_to_the_invariants(make_f
 
     floor.loop.run_until_complete(shift())
     verified(floor)
+    told = decisions(floor)
     with floor.database.read() as tx:
-        told = [
-            msgspec.convert(event.data, PacingDecided)
-            for event in event_rows.tail(tx, {}, ("pacing.decided",), 10_000)
-        ]
         learned = pacing_state.best(tx, "demo", "", floor.clock.utc())
     assert any(decision.place for decision in told if decision.idle == 0), "it never dialed ahead of an agent"
     assert all(decision.alpha is not None for decision in told)
@@ -54,3 +55,44 @@ def test_every_binding_has_its_words(binding: Binding) -> None:
     )
     assert "ceiling 3 % leaves 5.4 of 412; placing 9, releasing 1; bound by" in words
     assert BOUND_BY[binding] in words
+
+
+def pool_now(floor: Floor) -> Snapshot:
+    """What the pool's pacer would see now."""
+    (pool,) = floor.engine.dialing.pools
+    running = list(floor.engine.dialing.campaigns.values())
+    return pool._snapshot(running[0], running, 10, floor.clock.mono_ns(), brake=False)
+
+
+def test_an_agent_with_a_caller_comes_back_until_they_ask_to_pause(make_floor: MakeFloor) -> None:
+    """Who talks to somebody who called in is busy and comes back, with their age; "pause after this call" counts at once, and so does its recall."""
+    floor = make_floor(leads=1, agents=2, campaign={"start": False})
+
+    async def story() -> None:
+        await floor.start()
+        roster = floor.engine.roster
+        await floor.until(lambda: all(agent.offered for agent in roster.all()))
+        for cue in (AgentCue.RESERVE, AgentCue.BRIDGED):  # as `calls.inbound` does: no attempt of ours
+            roster.apply(roster[A0], cue, attempt=AttemptId(INBOUND_CALL), campaign=CampaignId("demo"))
+        await floor.pass_s(7.0)
+        seen = pool_now(floor)
+        assert (seen.idle, seen.agents) == (1, 2)
+        assert seen.talk_elapsed_s == pytest.approx([7.0], abs=0.1)
+        roster.pause(A0, "lunch")
+        assert (pool_now(floor).idle, pool_now(floor).agents) == (1, 1)
+        roster.ready(A0)
+        assert pool_now(floor).agents == 2
+        roster.pause(AgentId("a1"), "lunch")
+        assert (pool_now(floor).idle, pool_now(floor).agents) == (0, 1)
+        roster.apply(roster[A0], AgentCue.CALL_ENDED)
+        assert len(pool_now(floor).wrapup_elapsed_s) == 1
+        await floor.stop()
+
+    floor.loop.run_until_complete(story())
+
+
+def decisions(floor: Floor) -> list[PacingDecided]:
+    """What the pacer said, in order."""
+    with floor.database.read() as tx:
+        events = event_rows.tail(tx, {}, ("pacing.decided",), 10_000)
+    return [msgspec.convert(event.data, PacingDecided) for event in events]
