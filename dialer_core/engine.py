@@ -27,12 +27,13 @@ from dialer_core.errors import ConfigError, DialerError
 from dialer_core.events import HostLost
 from dialer_core.ipc.channel import ENGINE_SOCKET, Link, listen_unix
 from dialer_core.ipc.messages import (
+    AllowSources,
     Dialog,
     EngineToHost,
     EventsCommitted,
     HostCommand,
 )
-from dialer_core.lines import Attacher
+from dialer_core.lines import Attacher, WorkerPool
 from dialer_core.liveness import beat
 from dialer_core.log_setup import configure_logging
 from dialer_core.runtime import Runtime
@@ -47,23 +48,40 @@ JOURNAL_LIMIT_S = 20.0
 """How long an engine that stops waits for a database that is away; the next one ends what is missing as `interrupted`."""
 
 
-def known_sources(settings: Settings) -> tuple[str, ...]:
-    """Return the IPv4 addresses SIP may come from: trunks, their proxies, softphones, and this machine."""
+SOURCES_WAIT_S = 1.0
+"""How long a start waits for names to be looked up: calls wait for the engine."""
+SOURCES_RETRY_S = 5.0
+
+
+def known_sources(settings: Settings) -> AllowSources:
+    """Return the IPv4 addresses SIP may come from: trunks, their proxies, softphones, and this machine. Looks names up: it may block for long."""
     if settings.dialer.edge.enabled:
-        return (INNER_HOST,)  # everybody else is the edge's to know
+        return AllowSources(addresses=(INNER_HOST,))  # everybody else is the edge's to know
     hosts = {"127.0.0.1", settings.dialer.sip.bind}
     for trunk in settings.trunks.values():
         hosts |= {trunk.host, *([trunk.proxy.partition(":")[0]] if trunk.proxy else [])}
     hosts |= {
         agent.sip.rpartition("@")[2].partition(";")[0].partition(":")[0] for agent in settings.agents.values()
     }
-    addresses = set()
+    addresses, complete = set(), True
     for host in hosts:
         try:
             addresses |= {str(info[4][0]) for info in socket.getaddrinfo(host, None, socket.AF_INET)}
         except OSError as error:
+            complete = False
             log.error("host_not_resolved", host=host, error=error.strerror)  # noqa: TRY400 - the text says it all
-    return tuple(sorted(addresses))
+    return AllowSources(addresses=tuple(sorted(addresses)), complete=complete)
+
+
+async def allow_sources(settings: Settings, workers: WorkerPool) -> None:
+    """Tell the workers whom SIP may come from, again until every name could be looked up."""
+    complete = False
+    while not complete:
+        sources = await asyncio.to_thread(known_sources, settings)
+        workers.allow(sources)
+        complete = sources.complete
+        if not complete:
+            await asyncio.sleep(SOURCES_RETRY_S)
 
 
 async def serve(settings: Settings, heartbeat: int | None = None) -> int:
@@ -84,7 +102,8 @@ async def serve(settings: Settings, heartbeat: int | None = None) -> int:
         passwords,
     )
     beating = asyncio.create_task(beat(heartbeat, engine.workers_wanted)) if heartbeat is not None else None
-    engine.workers.sources = known_sources(settings)
+    allowing = asyncio.create_task(allow_sources(settings, engine.workers))
+    await asyncio.wait({allowing}, timeout=SOURCES_WAIT_S)
     orphans: set[asyncio.Task[None]] = set()
 
     def end_soon(dialog: Dialog) -> None:
@@ -143,6 +162,7 @@ async def serve(settings: Settings, heartbeat: int | None = None) -> int:
         await run_attached(engine.run(), attaching)
         await asyncio.sleep(0.3)  # the agents' BYEs leave before the workers are told to go
     finally:
+        allowing.cancel()
         attaching.cancel()
         attacher.close()
         server.close()

@@ -116,7 +116,7 @@ class WorkerPool:
         on_capacity: Callable[[], None],
     ) -> None:
         self.workers: dict[WorkerId, Worker] = {}
-        self.sources: tuple[str, ...] = ()
+        self._sources: AllowSources | None = None
         self.command_to_wire = Latencies(TIMED_COMMANDS)
         """From the engine's `Place` to the INVITE's departure, customers' calls."""
         self._choices = 0
@@ -128,6 +128,13 @@ class WorkerPool:
     def on_state(self, callback: Callable[[WorkerId, WorkerState], None]) -> None:
         """Set what is told everything a worker holds, each time it is attached."""
         self._on_state = callback
+
+    def allow(self, sources: AllowSources) -> None:
+        """Tell every worker, present and to come, whom SIP may come from."""
+        self._sources = sources
+        for worker in self.workers.values():
+            if worker.ready:
+                worker.port.send(sources)
 
     def add(self, name: WorkerId, port: WorkerPort) -> None:
         """Take a worker in; it counts once it has said hello."""
@@ -190,8 +197,8 @@ class WorkerPool:
         match event:
             case WorkerHello():
                 worker.capacity, worker.boot, worker.ready = event.capacity, event.boot, True
-                if self.sources:
-                    worker.port.send(AllowSources(addresses=self.sources))
+                if self._sources is not None:
+                    worker.port.send(self._sources)
                 worker.port.send(DumpState())
                 log.info("worker_attached", worker=name, capacity=event.capacity, pid=event.pid)
                 self._on_capacity()

@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import os
 import resource
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dialer_core import engine
 from dialer_core.engine import run_attached
 from dialer_core.ipc.channel import listen_unix
+from dialer_core.ipc.messages import AllowSources, WorkerHello
 from dialer_core.lines import Attacher, MediaLink, WorkerPool
 from dialer_core.vocabulary import WorkerId
 from tests.polling import wait_until_async
@@ -82,3 +85,42 @@ async def test_an_engine_that_attaches_to_nobody_any_more_ends() -> None:
     await run_attached(asyncio.sleep(0), attaching)
     assert not attaching.done()
     attaching.cancel()
+
+
+async def test_a_name_that_cannot_be_looked_up_shuts_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers keep whom they knew, are told more at once, and are told all when every name is found; looking up holds up no call."""
+    answers = [
+        AllowSources(addresses=("127.0.0.1",), complete=False),
+        AllowSources(addresses=("127.0.0.1", "192.0.2.9")),
+    ]
+    threads: list[int] = []
+
+    def look_up(_settings: object) -> AllowSources:
+        threads.append(threading.get_ident())
+        return answers[len(threads) - 1]
+
+    monkeypatch.setattr(engine, "known_sources", look_up)
+    monkeypatch.setattr(engine, "SOURCES_RETRY_S", 0.0)
+    pool = WorkerPool(lambda _name, _event: None, lambda _name: None, lambda: None)
+    told: list[object] = []
+
+    class Port:
+        over_mark = False
+
+        def send(self, message: object) -> None:
+            told.append(message)
+
+        def close(self) -> None:
+            pass
+
+    name = WorkerId("customers-0")
+    pool.add(name, Port())
+    hello = WorkerHello(at_ns=0, worker=name, pid=1, capacity=4, boot="b", sip_host="127.0.0.1", sip_port=1)
+    pool.receive(name, hello)
+    told.clear()
+    await engine.allow_sources(None, pool)  # type: ignore[arg-type]
+    assert told == answers
+    assert threading.get_ident() not in threads
+    told.clear()
+    pool.receive(name, hello)
+    assert told[0] == answers[-1]

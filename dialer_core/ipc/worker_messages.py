@@ -95,6 +95,8 @@ class AllowSources(Message, frozen=True, kw_only=True, tag="allow_sources"):
     """Accept SIP only from these IPv4 addresses; everything else is discarded by the kernel before pjsua2 sees it."""
 
     addresses: tuple[str, ...]
+    complete: bool = True
+    """False: some names could not be looked up, so whoever was allowed before stays allowed."""
 
 
 WorkerCommand = Place | Expect | Answer | Attend | Hangup | Probe | AllowSources | Drain | DumpState

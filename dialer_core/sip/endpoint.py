@@ -330,14 +330,16 @@ class SipEndpoint:
             self._library.set_log_level(_WATCH_LEVEL if self._watching else _QUIET_LEVEL)
         return self._writer.options_call_id
 
-    def allow_sources(self, sources: tuple[str, ...]) -> None:
-        """Accept SIP from these alone.
+    def allow_sources(self, sources: tuple[str, ...], *, keep_earlier: bool = False) -> None:
+        """Accept SIP from these alone, or from these too.
 
         Raises
         ------
         ValueError
             One is not an IPv4 address or network; the earlier filter stays.
         """
+        if keep_earlier:
+            sources = tuple(dict.fromkeys((*self._sources, *sources)))
         source_filter.build_program(sources)
         self._sources = sources
         self._filter_sockets(discard=False)

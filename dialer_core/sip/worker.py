@@ -207,7 +207,7 @@ class LineWorker:
                 self._probe(command)
             case AllowSources():
                 try:
-                    self._endpoint.allow_sources(command.addresses)
+                    self._endpoint.allow_sources(command.addresses, keep_earlier=not command.complete)
                 except ValueError as error:
                     _log.error("sip_sources_refused", worker=self._config.worker_id, error=str(error))
             case Drain():

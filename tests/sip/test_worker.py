@@ -386,6 +386,9 @@ def test_strangers_are_discarded_by_the_kernel(worker: Worker) -> None:
     worker.engine.state()
     assert not _answers(worker, "127.0.0.2", 0.3)
     assert _answers(worker, "127.0.0.1", 2.0)
+    worker.engine.send(AllowSources(addresses=("127.0.0.1",), complete=False))
+    worker.engine.state()
+    assert _answers(worker, "127.1.2.3", 2.0), "a list that is not complete has shut somebody out"
 
 
 def test_a_second_worker_on_a_taken_port_says_so(worker: Worker) -> None:
