@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from dialer_core.edge_settings import INNER_HOST, EdgeSettings, Port
 from dialer_core.errors import ConfigError
 from dialer_core.toml_files import explain, read_secret, read_toml, section_table, with_environment
-from dialer_core.vocabulary import AgentId, CampaignId, DetectionMode, Outcome, PacingMode, TrunkId
+from dialer_core.vocabulary import AgentId, CampaignId, DetectionMode, Outcome, PacingMode, SrtpUse, TrunkId
 
 
 def _check_e164(number: str) -> str:
@@ -183,6 +183,8 @@ class TrunkSettings(_Section):
     """Outbound proxy `host[:port]`, where there is one."""
     codecs: tuple[Codec, ...] = ("PCMU", "PCMA")
     """Codecs offered, the favourite first."""
+    srtp: SrtpUse = SrtpUse.OFF
+    """Encrypted sound: off, optional (in the clear where the trunk does not take it), required. The keys travel by SIP: use `tls`."""
     lines: Annotated[int, Field(ge=1, le=10_000)] = 30
     """Simultaneous calls at most."""
     calls_per_second: Annotated[float, Field(gt=0, le=1000)] = 5.0
@@ -219,6 +221,8 @@ class AgentSettings(_Section):
     """Environment variable that holds the password by which the softphone registers at the edge."""
     password_file: Path | None = None
     """Or a file that holds it."""
+    srtp: SrtpUse = SrtpUse.OFF
+    """Encrypted sound to the softphone: off, optional, required."""
     name: str = ""
     """Shown on screens."""
     campaigns: tuple[str, ...] = ()

@@ -358,6 +358,17 @@ class PacingMode(enum.StrEnum):
     """The residual-time rule under the ceiling; not available yet."""
 
 
+class SrtpUse(enum.StrEnum):
+    """Whether a leg's sound is encrypted (SRTP, keys by RFC 4568)."""
+
+    OFF = "off"
+    """Never."""
+    OPTIONAL = "optional"
+    """Offered beside sound in the clear (RFC 8643); the far end chooses."""
+    REQUIRED = "required"
+    """Encrypted, or no call: `media_failed`."""
+
+
 class Disposition(enum.StrEnum):
     """What an agent says a conversation was; a campaign may name more."""
 

@@ -273,6 +273,7 @@ class Softphones:
             identity=SipIdentity(from_uri=f"sip:marcador@{self._sip_host}", display_name="Marcador"),
             media_host=opened.host,
             media_port=opened.port,
+            srtp=agent.settings.srtp,
             ring_limit_s=RING_LIMIT_S,
             unattended_limit_s=RING_LIMIT_S,
         )
@@ -358,4 +359,5 @@ def connect_command(event: LegNegotiated) -> ConnectLeg:
         direction=event.direction,
         rtcp_host=event.rtcp_host,
         rtcp_port=event.rtcp_port,
+        srtp=event.srtp,
     )

@@ -48,11 +48,20 @@ from dialer_core.runtime import Runtime
 from dialer_core.settings import TrunkSettings
 from dialer_core.store import legs as leg_rows
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import INBOUND_CALL, CampaignId, LegId, LegKind, TrunkId, WorkerId, new_id
+from dialer_core.vocabulary import (
+    INBOUND_CALL,
+    CampaignId,
+    LegId,
+    LegKind,
+    SrtpUse,
+    TrunkId,
+    WorkerId,
+    new_id,
+)
 
 log = structlog.get_logger(__name__)
 
-NOT_FOUND, UNAVAILABLE = 404, 480
+NOT_FOUND, UNAVAILABLE, NOT_ACCEPTABLE = 404, 480, 488
 MESSAGE_PLAY_ID: Final = "inbound"
 
 
@@ -146,6 +155,10 @@ class InboundCalls:
         self._media = media
         self._roster = roster
         self._free = free
+        self._must_encrypt = {name for name, trunk in trunks.items() if trunk.srtp is SrtpUse.REQUIRED}
+        off = all(trunk.srtp is SrtpUse.OFF for trunk in trunks.values())
+        self._srtp = SrtpUse.OFF if off else SrtpUse.OPTIONAL
+        """Of every leg kept ready: by which trunk a call comes is known only when it is there."""
         self._calls: dict[LegId, InboundCall] = {}
         self._expected: dict[LegId, tuple[WorkerId, ExpectedLeg | None]] = {}
         """Legs kept ready for the next calls, and the worker they are meant for; None while the media plane makes room."""
@@ -196,7 +209,9 @@ class InboundCalls:
         if worker is None or not opened.port:
             self._expected.pop(opened.leg_id, None)
             return
-        leg = ExpectedLeg(leg_id=opened.leg_id, media_host=opened.host, media_port=opened.port)
+        leg = ExpectedLeg(
+            leg_id=opened.leg_id, media_host=opened.host, media_port=opened.port, srtp=self._srtp
+        )
         self._expected[leg.leg_id] = (worker, leg)
         self._tell_expected(worker)
 
@@ -217,8 +232,9 @@ class InboundCalls:
         """A worker offers a call: take it or refuse it."""
         _, expected = self._expected.pop(event.leg_id, (None, None))
         campaign_id = self._campaign_of.get(_digits(event.number))
-        if campaign_id is None or expected is None:
-            code = NOT_FOUND if campaign_id is None else UNAVAILABLE
+        clear = event.trunk in self._must_encrypt and not event.encrypted
+        if campaign_id is None or expected is None or clear:
+            code = NOT_FOUND if campaign_id is None else NOT_ACCEPTABLE if clear else UNAVAILABLE
             if expected is not None:
                 self._media.send(CloseLeg(leg_id=event.leg_id))
             log.info("inbound_refused", leg_id=event.leg_id, trunk=event.trunk, code=code)

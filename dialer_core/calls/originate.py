@@ -88,6 +88,7 @@ class Originator:
                 media_host=self._media_host,
                 media_port=attempt.media_port,
                 codecs=trunk.codecs,
+                srtp=trunk.srtp,
                 headers={ATTEMPT_HEADER: attempt.id, **trunk.headers},
                 progress_limit_s=PROGRESS_LIMIT_S,
                 ring_limit_s=campaign.ring_limit_s,

@@ -28,7 +28,7 @@ from dialer_core.open_files import files_allowed, files_needed
 from dialer_core.plugin_host import PluginState, list_plugins
 from dialer_core.settings import Settings, TrunkSettings
 from dialer_core.store.database import open_database
-from dialer_core.vocabulary import TrunkId
+from dialer_core.vocabulary import SrtpUse, TrunkId
 
 LONGEST_SOCKET_PATH_BYTES = 100
 """What `ipc.channel.listen_unix` accepts."""
@@ -223,6 +223,12 @@ def check_trunks(settings: Settings) -> Iterator[Finding]:
     """Each trunk's secret, and its answer to OPTIONS."""
     for name, trunk in settings.trunks.items():
         yield from _check_trunk(settings, name, trunk)
+        if trunk.srtp is not SrtpUse.OFF and trunk.transport != "tls":
+            yield warn(
+                f"trunk {name}",
+                f"srtp = {trunk.srtp}, and its keys travel in the clear by {trunk.transport}",
+                'transport = "tls" (by the edge), or whoever reads the SIP can hear the calls',
+            )
     if not settings.trunks:
         yield fail("trunks", "there is none in trunks.toml", "add a [trunks.NAME] table")
 

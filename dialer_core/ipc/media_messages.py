@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from dialer_core.ipc.base import DumpState, Message, SourcedEvent
+from dialer_core.ipc.base import DumpState, Message, SourcedEvent, SrtpKeys
 from dialer_core.vocabulary import DetectionMode, LegId, LegKind, Verdict
 
 
@@ -30,6 +30,8 @@ class ConnectLeg(Message, frozen=True, kw_only=True, tag="connect_leg"):
     rtcp_port: int = 0
     latch: bool = False
     """Take the first valid source instead of the negotiated one (NAT)."""
+    srtp: SrtpKeys | None = None
+    """Encrypt by these, and take nothing else; None: sound in the clear."""
 
 
 class Listen(Message, frozen=True, kw_only=True, tag="listen"):

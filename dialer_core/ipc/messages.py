@@ -14,6 +14,7 @@ from dialer_core.ipc.base import (
     DumpState,
     Message,
     SourcedEvent,
+    SrtpKeys,
 )
 from dialer_core.ipc.host_messages import (
     EngineToHost,
@@ -135,6 +136,7 @@ __all__ = [
     "PromptFinished",
     "SipIdentity",
     "SourcedEvent",
+    "SrtpKeys",
     "StrayAnswered",
     "Unbridge",
     "VerdictRevised",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from dialer_core.ipc.base import Drain, DumpState, Message, SourcedEvent
-from dialer_core.vocabulary import EndedBy, LegId, LegKind
+from dialer_core.ipc.base import Drain, DumpState, Message, SourcedEvent, SrtpKeys
+from dialer_core.vocabulary import EndedBy, LegId, LegKind, SrtpUse
 
 
 class SipIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +37,7 @@ class Place(Message, frozen=True, kw_only=True, tag="place"):
     """What our SDP names: the media plane's socket for this leg."""
     media_port: int
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
+    srtp: SrtpUse = SrtpUse.OFF
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     progress_limit_s: float = 8.0
     """No 1xx at all: end with 408 by LIMIT."""
@@ -64,6 +65,7 @@ class ExpectedLeg(msgspec.Struct, frozen=True, kw_only=True):
     leg_id: LegId
     media_host: str
     media_port: int
+    srtp: SrtpUse = SrtpUse.OFF
 
 
 class Expect(Message, frozen=True, kw_only=True, tag="expect"):
@@ -124,6 +126,8 @@ class LegIncoming(SourcedEvent, frozen=True, kw_only=True, tag="leg_incoming"):
     """The user part of its Request-URI: who was called. Never in a log."""
     trunk: str = ""
     """By whom it came, as the edge knows it."""
+    encrypted: bool = False
+    """Its description has keys for encrypted sound."""
 
 
 class LegSent(SourcedEvent, frozen=True, kw_only=True, tag="leg_sent"):
@@ -178,6 +182,8 @@ class LegNegotiated(SourcedEvent, frozen=True, kw_only=True, tag="leg_negotiated
     """0 inactive, 1 we only send, 2 we only receive, 3 both."""
     rtcp_host: str = ""
     rtcp_port: int = 0
+    srtp: SrtpKeys | None = None
+    """None: sound in the clear."""
 
 
 class LegAnswered(SourcedEvent, frozen=True, kw_only=True, tag="leg_answered"):

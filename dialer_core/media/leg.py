@@ -17,6 +17,7 @@ from dialer_core.media.listener import Ear
 from dialer_core.media.prompts import SILENCE, Player
 from dialer_core.media.relay import Relay
 from dialer_core.media.sockets import PortPair, release
+from dialer_core.media.srtp import Srtp, is_usable
 from dialer_core.media.waiting import Waiting
 from dialer_core.vocabulary import LegId, LegKind
 
@@ -29,12 +30,13 @@ FLOOD_PACKETS: Final = 50
 """Strangers' packets between two looks (100 ms) from which on the kernel is told to keep them out: they fill the far end's buffer."""
 _RTCP_TYPES: Final = range(192, 224)
 """Second bytes that mean RTCP on an RTP port (RFC 5761)."""
+_RTCP_SECOND_BYTES: Final = frozenset(bytes([kind]) for kind in _RTCP_TYPES)
 
 Address = tuple[str, int]
 
 
 def is_reachable(command: ConnectLeg) -> bool:
-    """Return whether a far end can be sent to as described (or is on hold): IPv4 addresses, real ports, a codec we have.
+    """Return whether a far end can be sent to as described (or is on hold): IPv4 addresses, real ports, a codec and keys we can use.
 
     A host name is refused: looking it up would stop the sound of every call.
     """
@@ -48,6 +50,7 @@ def is_reachable(command: ConnectLeg) -> bool:
         and 0 <= command.port <= 65534
         and 0 <= command.rtcp_port <= 65535
         and -1 <= command.dtmf_pt <= 127
+        and (command.srtp is None or is_usable(command.srtp))
     )
 
 
@@ -55,6 +58,7 @@ class Leg:
     """One leg of a call, from `OpenLeg` to `CloseLeg`."""
 
     __slots__ = (
+        "_cipher",
         "_digits",
         "_event_pt",
         "_far",
@@ -66,6 +70,7 @@ class Leg:
         "_refused_before",
         "_rtp",
         "_sending",
+        "_srtp",
         "_unusable",
         "bridged_ns",
         "codec",
@@ -119,6 +124,10 @@ class Leg:
         self._far: Address | None = None
         self._far_rtcp: Address | None = None
         self._sending = False
+        self._srtp: Srtp | None = None
+        """Set: nothing goes out in the clear, nothing in the clear is taken."""
+        self._cipher: Srtp | None = None
+        """The same, kept while sound goes in the clear: no number may be used twice under one key."""
         self._latching = False
         self._event_pt = -1
         self._digits = dtmf.DigitReceiver()
@@ -139,6 +148,7 @@ class Leg:
         self.connected = command
         self.codec = PAYLOAD_TYPES[command.codec]
         self._event_pt = command.dtmf_pt
+        self._take_keys(command)
         held = command.host in _HELD_HOSTS or command.port == 0
         if not held and (before is None or (before.host, before.port) != (command.host, command.port)):
             self._far = (command.host, command.port)
@@ -152,6 +162,15 @@ class Leg:
             self.expected_since_ns = None
         elif self.expected_since_ns is None:
             self.expected_since_ns = now_ns
+
+    def _take_keys(self, command: ConnectLeg) -> None:
+        if command.srtp is None:
+            self._srtp = None
+        elif self._cipher is None:
+            self._srtp = self._cipher = Srtp(command.srtp)
+        else:
+            self._cipher.change(command.srtp)
+            self._srtp = self._cipher
 
     def _latch(self, source: Address) -> None:
         """Take the first valid source as the far end, for both directions (the negotiated address is behind a NAT)."""
@@ -191,7 +210,7 @@ class Leg:
         if source != self._far and not self._latching:
             self._refused += 1
             return None
-        packet = rtp.parse(data)
+        packet = rtp.parse(data) if self._srtp is None else self._parse_encrypted(data, now_ns)
         if packet is None:
             self._unusable += 1
             return None
@@ -230,11 +249,24 @@ class Leg:
             self._digits.restart()
         return self._digits.receive(timestamp, payload)
 
+    def _parse_encrypted(self, data: bytes, now_ns: int) -> tuple[int, int, int, int, bytes] | None:
+        """As `rtp.parse`, of what authenticates. RTCP is let through as it is: `receive_report` decrypts it its own way."""
+        if self._srtp is None or data[1:2] in _RTCP_SECOND_BYTES:
+            return rtp.parse(data)
+        plain = self._srtp.unprotect(data, now_ns)
+        return rtp.parse(plain) if plain is not None else None
+
     def receive_report(self, data: bytes, source: Address, now_ns: int) -> None:
         """Take one RTCP datagram; only the far end's own reports are looked at."""
         if self._far_rtcp is None or source[0] != self._far_rtcp[0]:
             self._refused += 1
             return
+        if self._srtp is not None:
+            plain = self._srtp.unprotect_rtcp(data)
+            if plain is None:
+                self._unusable += 1
+                return
+            data = plain
         for part in rtcp.parse(data):
             if isinstance(part, rtcp.Report) and part.ntp is not None:
                 self._last_sender_report = (part.middle_of_ntp, now_ns)
@@ -300,6 +332,12 @@ class Leg:
                 self._send(packet)
 
     def _send(self, packet: bytes) -> None:
+        if self._srtp is not None:
+            encrypted = self._srtp.protect(packet)
+            if encrypted is None:
+                self.send_failed += 1
+                return
+            packet = encrypted
         try:
             self._rtp.sendto(packet, self._far)  # type: ignore[arg-type]
         except OSError:
@@ -355,8 +393,14 @@ class Leg:
             packets=stream.packets,
             octets=stream.octets,
         )
+        packet: bytes | None = rtcp.build(report, cname, bye=bye)
+        if self._srtp is not None and packet is not None:
+            packet = self._srtp.protect_rtcp(packet)
+        if packet is None:
+            self.send_failed += 1
+            return
         try:
-            self.sockets.rtcp.sendto(rtcp.build(report, cname, bye=bye), self._far_rtcp)
+            self.sockets.rtcp.sendto(packet, self._far_rtcp)
         except OSError:
             self.send_failed += 1
 

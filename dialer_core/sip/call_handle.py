@@ -6,6 +6,7 @@ and drops the object in the turn that reported the disconnect (a later `~Call` w
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 import time
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dialer_core.ipc.messages import Dialog, Place
-from dialer_core.sip import sdp
+from dialer_core.sip import sdes, sdp
 from dialer_core.sip.headers import SipText, q850_cause, retry_after_s, split_list, tag_of, uri_of
 from dialer_core.sip.leg import Offer
 from dialer_core.sip.notices import (
@@ -28,6 +29,7 @@ from dialer_core.sip.notices import (
 )
 from dialer_core.sip.orphan import dialog_of
 from dialer_core.sip.pjsua import pj
+from dialer_core.vocabulary import SrtpUse
 
 _LONG_NUMBER = re.compile(r"\+?\d[\d .-]{4,}\d")
 _NO_MEDIA = 488
@@ -88,6 +90,34 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
         self._answer: SipText | None = None
         self._answered_from = ""
         self._remote_audio: sdp.AudioDescription | None = None
+        self._our_keys: tuple[sdes.Crypto, ...] = ()
+        self._their_keys: tuple[sdes.Crypto, ...] = ()
+        self._we_answered = False
+
+    def take_notices(self) -> list[CallNotice]:
+        """Return what the callbacks have left since the last time, in order.
+
+        Media is told with its keys, which only now are all known: pjsua2 reports media before it shows the answer that brought it.
+        """
+        notices, self.notices = self.notices, []
+        if self.order.srtp is SrtpUse.OFF:
+            return notices
+        return [self._with_keys(notice) if isinstance(notice, Negotiated) else notice for notice in notices]
+
+    def _with_keys(self, notice: Negotiated) -> Negotiated | Fault:
+        """Return media with its keys. Without keys that must be there it is no media: nobody may be spoken to in the clear."""
+        try:
+            keys = sdes.agreed(ours=self._our_keys, theirs=self._their_keys, we_answered=self._we_answered)
+        except ValueError as error:
+            return Fault(notice.at_ns, "srtp", str(error))
+        if keys is None and self.order.srtp is SrtpUse.REQUIRED:
+            return Fault(notice.at_ns, "srtp", "required, and the far end speaks in the clear")
+        return dataclasses.replace(notice, srtp=keys)
+
+    def _hear_answer(self, message: SipText | None) -> None:
+        """Take the keys of an answer to an offer of ours."""
+        if message is not None and message.has_sdp and self.order.srtp is not SrtpUse.OFF:
+            self._their_keys, self._we_answered = sdes.read_crypto(message.body), False
 
     # --- callbacks; the names are pjsua2's
 
@@ -99,6 +129,7 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
         received, source = _received(prm.e)
         if received is not None:
             self._notice_departure(pj.PJSIP_EVENT_RX_MSG)
+            self._hear_answer(received)
         if info.state == pj.PJSIP_INV_STATE_EARLY and isinstance(self.order, Place):
             early_sdp = received is not None and received.has_sdp
             pending = _pending(received, source, self.order) if received is not None else None
@@ -121,6 +152,8 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
     def onCallTsxState(self, prm: Any) -> None:  # noqa: N802
         """Notice the INVITE's departure and its 100, of which `onCallState` says nothing."""
         state = prm.e.body.tsxState
+        if state.tsx.role == pj.PJSIP_ROLE_UAC and state.type == pj.PJSIP_EVENT_RX_MSG:
+            self._hear_answer(_received(prm.e)[0])
         if state.tsx.method != "INVITE" or state.tsx.role != pj.PJSIP_ROLE_UAC:
             return
         self._notice_departure(state.type)
@@ -165,7 +198,9 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
             codecs=self.order.codecs,
         )
         remote = prm.remSdp.wholeSdp
+        self._our_keys = sdes.read_crypto(prm.sdp.wholeSdp)
         if remote:
+            self._their_keys, self._we_answered = sdes.read_crypto(remote), True
             self._remote_audio = sdp.read_audio(remote)
 
     @_reported

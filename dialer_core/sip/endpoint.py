@@ -17,7 +17,7 @@ import structlog
 
 from dialer_core.errors import StartError
 from dialer_core.ipc.messages import Place, Probe, SipIdentity
-from dialer_core.sip import source_filter
+from dialer_core.sip import sdes, source_filter
 from dialer_core.sip.call_handle import CallHandle, clean_phrase, uses_tcp
 from dialer_core.sip.headers import SipText, is_header, q850_cause
 from dialer_core.sip.leg import Offer
@@ -25,6 +25,7 @@ from dialer_core.sip.notices import FinalSeen, ProbeAnswered
 from dialer_core.sip.orphan import dialog_of
 from dialer_core.sip.pjsua import PjLibrary, pj
 from dialer_core.sip.worker_config import WorkerConfig
+from dialer_core.vocabulary import SrtpUse
 
 _log = structlog.get_logger(__name__)
 
@@ -37,6 +38,13 @@ _SPARE_BRIDGE_PORTS = 8
 _WORD = re.compile(r"[A-Za-z0-9.+-]{8,128}")
 _SOURCE = re.compile(r" from \w+ ([\d.]+:\d+)")
 _WATCH_LEVEL, _QUIET_LEVEL = 4, 1
+_SRTP = {
+    SrtpUse.OFF: pj.PJMEDIA_SRTP_DISABLED,
+    SrtpUse.OPTIONAL: pj.PJMEDIA_SRTP_OPTIONAL,
+    SrtpUse.REQUIRED: pj.PJMEDIA_SRTP_MANDATORY,
+}
+_Key = tuple[str, str, str, SrtpUse]
+"""What makes accounts differ: user, password, proxy, encryption."""
 
 
 class PlaceRefusedError(Exception):
@@ -89,7 +97,7 @@ class _Account(pj.Account):  # type: ignore[misc]
         super().__init__()
         self._expected = expected
         self._offered = offered
-        self.key: tuple[str, str, str] = ("", "", "")
+        self.key: _Key = ("", "", "", SrtpUse.OFF)
         self.calls = 0
         self.used_ns = 0
         self._refused = refused
@@ -259,7 +267,7 @@ class SipEndpoint:
         if bad is not None:
             raise PlaceRefusedError("a header's name or value cannot go into a message")
         identity = order.identity
-        account = self._account_for(identity)
+        account = self._account_for(identity, order.srtp)
         by_tcp = uses_tcp(order.to_uri, self._config.outbound_proxy or identity.proxy)
         if by_tcp:
             self._need_tcp()
@@ -278,6 +286,15 @@ class SipEndpoint:
             raise PlaceRefusedError(clean_phrase(error.reason)) from error
         account.calls += 1
         return call
+
+    def expect(self, offers: list[Offer]) -> None:
+        """Take calls that come in by these legs from now on; all of them encrypt alike."""
+        self.expected[:] = offers
+        first = self._accounts[0]  # whoever calls in meets it
+        key = ("", "", "", offers[0].srtp) if offers else first.key
+        if key != first.key:
+            first.modify(self._account_config(key))
+            first.key = key
 
     def answer(self, call: CallHandle) -> None:
         """Answer a call that came in."""
@@ -362,8 +379,8 @@ class SipEndpoint:
             self._filter_sockets(discard=False)
             self.sip_sockets_changed = True
 
-    def _account_for(self, identity: SipIdentity) -> _Account:
-        key = (identity.auth_user, identity.password, identity.proxy)
+    def _account_for(self, identity: SipIdentity, srtp: SrtpUse = SrtpUse.OFF) -> _Account:
+        key = (identity.auth_user, identity.password, identity.proxy, srtp)
         account = next((known for known in self._accounts if known.key == key), None)
         if account is None:
             settings = self._account_config(key)
@@ -381,8 +398,8 @@ class SipEndpoint:
         account.used_ns = time.monotonic_ns()
         return account
 
-    def _account_config(self, key: tuple[str, str, str]) -> Any:
-        user, password, proxy = key
+    def _account_config(self, key: _Key) -> Any:
+        user, password, proxy, srtp = key
         settings = pj.AccountConfig()
         settings.idUri = f"sip:dialer@{self._advertised}"
         if user:
@@ -395,6 +412,13 @@ class SipEndpoint:
         settings.natConfig.sipOutboundUse = 0
         media = settings.mediaConfig
         media.useLoopMedTp, media.lockCodecEnabled = True, False
+        # pjsip makes the keys and agrees on them; the edge's TLS, which it cannot see, is what may protect them on their way
+        media.srtpUse, media.srtpSecureSignaling = _SRTP[srtp], 0
+        for suite in sdes.SUITES:
+            crypto = pj.SrtpCrypto()
+            crypto.name = suite
+            media.srtpOpt.cryptos.append(crypto)
+        media.srtpOpt.keyings.append(pj.PJMEDIA_SRTP_KEYING_SDES)
         # nothing is bound: the loop transport names these in descriptions that no call object rewrites
         media.transportConfig.boundAddress = self._config.media_host
         media.transportConfig.port, media.transportConfig.portRange = 28_000, 100

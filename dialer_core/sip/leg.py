@@ -10,7 +10,7 @@ import enum
 from dataclasses import dataclass
 
 from dialer_core.ipc.messages import Dialog, LegEnded, LegNegotiated, LegSnapshot, Place
-from dialer_core.vocabulary import EndedBy, LegId, LegKind
+from dialer_core.vocabulary import EndedBy, LegId, LegKind, SrtpUse
 
 RELEASE_LIMIT_S = 2.0
 """How long a CANCEL may wait for the final answer of its INVITE before the leg is reported as over."""
@@ -129,6 +129,7 @@ class Offer:
     media_host: str
     media_port: int
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
+    srtp: SrtpUse = SrtpUse.OFF
     progress_limit_s: float = OFFER_LIMIT_S
     ring_limit_s: float = OFFER_LIMIT_S
     unattended_limit_s: float = OFFER_UNATTENDED_LIMIT_S

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dialer_core.ipc.messages import Dialog
+from dialer_core.ipc.messages import Dialog, SrtpKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Negotiated:
     direction: int
     rtcp_host: str
     rtcp_port: int
+    srtp: SrtpKeys | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,8 @@ from dialer_core.sip.notices import (
     Provisional,
     Sent,
 )
-from dialer_core.vocabulary import EndedBy, LegId
+from dialer_core.sip.sdes import read_crypto
+from dialer_core.vocabulary import EndedBy, LegId, SrtpUse
 
 _log = structlog.get_logger(__name__)
 
@@ -56,6 +57,7 @@ LIMIT_CODES = {
     Signal.UNATTENDED_LIMIT: 200,
 }
 """The code with which a leg ends at each of its limits."""
+_NO_MEDIA_CODES = frozenset({406, 415, 488, 606})
 _RECENT_ENDS = 256
 """Legs that ended are told again to a new engine: more than end in the seconds in which there is none."""
 TRUNK_HEADER = "x-marcador-trunk"
@@ -125,11 +127,12 @@ class Switchboard:
     def expect(self, order: Expect) -> None:
         """Take calls by these legs from now on, and by no others."""
         used = self._legs.keys() | {ended.leg_id for ended in self._recent_ends}
-        self._endpoint.expected[:] = [
-            Offer(leg_id=leg.leg_id, media_host=leg.media_host, media_port=leg.media_port)
+        offers = [
+            Offer(leg_id=leg.leg_id, media_host=leg.media_host, media_port=leg.media_port, srtp=leg.srtp)
             for leg in order.legs
             if leg.leg_id not in used  # it has come in while this was on its way
         ]
+        self._endpoint.expect(offers)
 
     def answer(self, order: Answer) -> None:
         """Answer a call that came in; nothing if it is over."""
@@ -166,8 +169,7 @@ class Switchboard:
         while offered:
             self._offer(offered.pop(0))
         for leg_id, call in list(self._calls.items()):
-            notices, call.notices = call.notices, []
-            for notice in notices:
+            for notice in call.take_notices():
                 if (leg := self._legs.get(leg_id)) is not None:
                     self._take(leg, notice)
             if call.dead:
@@ -254,7 +256,14 @@ class Switchboard:
         number = user_of(invite.start_line.split(" ")[1])
         trunk = invite.first(TRUNK_HEADER)
         self._send(
-            LegIncoming(at_ns=now_ns, leg_id=offer.leg_id, call_id=call_id, number=number, trunk=trunk)
+            LegIncoming(
+                at_ns=now_ns,
+                leg_id=offer.leg_id,
+                call_id=call_id,
+                number=number,
+                trunk=trunk,
+                encrypted=any(line.key for line in read_crypto(invite.body)),
+            )
         )
 
     def _take(self, leg: Leg, notice: CallNotice) -> None:
@@ -283,6 +292,8 @@ class Switchboard:
             case Answered():
                 if leg.apply(Signal.ANSWERED, at_ns):
                     leg.dialog = notice.dialog
+                    if self._must_stay_silent(leg):
+                        return
                     self._send(LegAnswered(at_ns=at_ns, leg_id=leg_id, dialog=notice.dialog))
             case Digit():
                 self._send(LegInfoDigit(at_ns=at_ns, leg_id=leg_id, digit=notice.digit))
@@ -292,6 +303,16 @@ class Switchboard:
                 _log.error("sip_callback_failed", leg_id=leg_id, callback=notice.where, error=notice.error)
             case _:
                 assert_never(notice)
+
+    def _must_stay_silent(self, leg: Leg) -> bool:
+        """Whether encrypted sound was required and the answer has brought none: nobody may be spoken to. Ends the leg as one without media."""
+        if leg.order.srtp is not SrtpUse.REQUIRED or leg.incoming or leg.negotiated is not None:
+            return False
+        call = self._calls.get(leg.order.leg_id)
+        if call is not None and not call.dead:  # pjsua2 has not given it up itself, which it would tell next
+            signal = Signal.MEDIA_LIMIT
+            self._give_up(leg, signal, code=LIMIT_CODES[signal], by=EndedBy.LIMIT)
+        return True
 
     def _take_media(self, leg: Leg, notice: Negotiated) -> None:
         if leg.phase is Phase.RELEASING:
@@ -307,6 +328,7 @@ class Switchboard:
             direction=notice.direction,
             rtcp_host=notice.rtcp_host,
             rtcp_port=notice.rtcp_port,
+            srtp=notice.srtp,
         )
         self._send(leg.negotiated)
 
@@ -338,6 +360,8 @@ class Switchboard:
         crossed: bool = False,
     ) -> None:
         leg = self._legs.pop(leg_id, None)
+        if leg is not None and leg.order.srtp is SrtpUse.REQUIRED and code in _NO_MEDIA_CODES:
+            reason = f"encrypted sound required: {reason}"
         ended = LegEnded(
             at_ns=time.monotonic_ns(),
             leg_id=leg_id,

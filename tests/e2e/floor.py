@@ -42,11 +42,13 @@ class Floor:
         self.carriers.append(carrier)
         return carrier
 
-    def softphone(self, name: str = "") -> Softphone:
+    def softphone(self, name: str = "", *, encryption: str = "") -> Softphone:
         """Start the next softphone: of agent `a0`, `a1` …, or of a name given, each with a tone of their own."""
         index = len(self.softphones)
         speaks = self.sounds.agent(AGENT_HZ[index])
-        softphone = Softphone(self.folder, self.ports, index, name=name or f"a{index}", speaks=speaks)
+        softphone = Softphone(
+            self.folder, self.ports, index, name=name or f"a{index}", speaks=speaks, encryption=encryption
+        )
         self._far_ends.callback(softphone.stop)
         self.softphones.append(softphone)
         return softphone

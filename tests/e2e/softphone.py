@@ -38,6 +38,7 @@ module_path {modules}
 module g711.so
 module aufile.so
 module sndfile.so
+module srtp.so
 module_tmp uuid.so
 module_tmp account.so
 module_app menu.so
@@ -49,7 +50,15 @@ class Softphone:
     """A running baresip, at `sip:NAME@127.0.0.1:PORT`."""
 
     def __init__(
-        self, folder: Path, ports: Ports, index: int, *, name: str, speaks: Path, account: str = ""
+        self,
+        folder: Path,
+        ports: Ports,
+        index: int,
+        *,
+        name: str,
+        speaks: Path,
+        account: str = "",
+        encryption: str = "",
     ) -> None:
         self.name = name
         self.port = ports.softphone(index)
@@ -61,7 +70,8 @@ class Softphone:
         )  # fmt: skip
         (self._folder / "config").write_text(config, encoding="ascii")
         account = account or f"<sip:{name}@127.0.0.1:{self.port}>;regint=0"
-        account += ";answermode=auto;audio_codecs=PCMU/8000/1,PCMA/8000/1\n"
+        account += ";answermode=auto;audio_codecs=PCMU/8000/1,PCMA/8000/1"
+        account += f";mediaenc={encryption}\n" if encryption else "\n"
         (self._folder / "accounts").write_text(account, encoding="ascii")
         (self._folder / "contacts").touch()
         self._log = self._folder / "log"
