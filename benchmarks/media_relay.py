@@ -1,6 +1,6 @@
 """What a relayed packet costs the media plane, and what it adds in time: real processes, real UDP on loopback.
 
-    python -m benchmarks.media_relay [--pairs 200] [--seconds 10] [--idle | --listen]
+    python -m benchmarks.media_relay [--pairs 200] [--seconds 10] [--idle | --listen] [--srtp]
 
 The far ends are one process of plain sockets, apart from the plane; each leg sends a packet every 20 ms, the phases spread evenly.
 CPU is the plane's own, user and system, from /proc. The delay is from just before the far end's send to just after its receive, so it
@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import soundfile
+from pylibsrtp import Error, Policy, Session
 
 from amd.g711 import encode_pcmu
 from dialer_core.ipc.channel import FrameBuffer, encode_frame
@@ -42,16 +43,22 @@ from dialer_core.ipc.messages import (
     Message,
     OpenLeg,
     SourcedEvent,
+    SrtpKeys,
 )
 from dialer_core.vocabulary import DetectionMode, LegId, LegKind
 
 HEADER = struct.Struct("!BBHIIq")
 FRAME_NS = 20_000_000
+KEY = bytes(range(30))
+"""Of every direction: what tells streams apart under one key is their SSRC."""
+KEYS = SrtpKeys(suite="AES_CM_128_HMAC_SHA1_80", send=KEY, receive=KEY)
 E = TypeVar("E", bound=SourcedEvent)
 
 
-def far_ends(ports: list[int], pipe: Connection) -> None:
+def far_ends(ports: list[int], pipe: Connection, srtp: bool) -> None:  # noqa: FBT001
     """Bind a socket per leg, tell their ports, then talk to `ports` until told to stop; report delays in microseconds."""
+    voice = Session(Policy(key=KEY, ssrc_type=Policy.SSRC_ANY_OUTBOUND))
+    ear = Session(Policy(key=KEY, ssrc_type=Policy.SSRC_ANY_INBOUND))
     sockets = [socket.socket(type=socket.SOCK_DGRAM) for _ in ports]
     poll = select.epoll()
     for one in sockets:
@@ -76,10 +83,15 @@ def far_ends(ports: list[int], pipe: Connection) -> None:
                 HEADER.pack(0x80, 0, n & 0xFFFF, n * 160, i, time.monotonic_ns())
                 + frames[(n + 7 * i) % len(frames)]
             )
-            sockets[i].sendto(data, targets[i])
+            sockets[i].sendto(voice.protect(data) if srtp else data, targets[i])
             sent += 1
         for fd, _ in poll.poll(0.001):
             data = by_fd[fd].recv(2048)
+            if srtp:
+                try:
+                    data = ear.unprotect(data)
+                except Error:
+                    continue  # an RTCP report to a neighbour
             stamp = HEADER.unpack_from(data)[5]
             received += 1
             if stamp != -1 and data[1] & 0x7F == 0:  # neither silence nor an RTCP report to a neighbour
@@ -129,6 +141,7 @@ def main() -> None:
         action="store_true",
         help="legs without a bridge, each heard by the detector, speech all the time",
     )
+    parser.add_argument("--srtp", action="store_true", help="every leg encrypted, in both directions")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mr") as folder:
         path = Path(folder) / "m"
@@ -189,10 +202,18 @@ def set_up(engine: Engine, options: argparse.Namespace) -> tuple[int, Process, C
     ports = {event.leg_id: event.port for event in engine.wait(LegOpened, len(legs))}
     ours, theirs = multiprocessing.Pipe()
     context = multiprocessing.get_context("spawn")
-    talkers = context.Process(target=far_ends, args=([ports[leg] for leg in legs], theirs))
+    talkers = context.Process(target=far_ends, args=([ports[leg] for leg in legs], theirs, options.srtp))
     talkers.start()
     for leg, port in zip(legs, ours.recv(), strict=True):
-        engine.send(ConnectLeg(leg_id=leg, host="127.0.0.1", port=port, codec="PCMU"))
+        engine.send(
+            ConnectLeg(
+                leg_id=leg,
+                host="127.0.0.1",
+                port=port,
+                codec="PCMU",
+                srtp=KEYS if options.srtp else None,
+            )
+        )
     if options.listen:
         for leg in legs:
             engine.send(Listen(leg_id=leg, mode=DetectionMode.MONITOR, limit_s=60))
@@ -228,6 +249,8 @@ def run(pid: int, path: Path, options: argparse.Namespace) -> None:
     elif options.listen:
         what = f"{max(report.listening for report in health)} listened to"
     lag_ms = max(report.tick_lag_ms for report in health)
+    if options.srtp:
+        what += " by SRTP"
     print(f"{legs} legs, {what}, {packets_s} packets/s; load average {os.getloadavg()[0]:.1f}")
     print(
         f"CPU {share:.3f} of a core: {share / packets_s * 1e6:.1f} us a packet; worst tick lag {lag_ms:.1f} ms"

@@ -51,10 +51,10 @@ def test_an_encrypted_agent_and_a_customer_in_the_clear(tmp_path: Path, sounds: 
             agents={"a0": {"srtp": "required"}},
             campaign={"detection": "off", "wrap_up_s": 0.2},
         )
-        dialer.start()
         capture = Capture(tmp_path, floor.ports)
         to = number(1, 0)
         try:
+            dialer.start()
             dialer.login("a0")
             dialer.import_numbers([to])
             row = dialer.in_state(to, "bridged")
@@ -76,7 +76,8 @@ def test_an_encrypted_agent_and_a_customer_in_the_clear(tmp_path: Path, sounds: 
     wire = capture.read()
     to_agent = [p for p in wire.rtp if p.source == ports["agent"]]
     to_customer = [p for p in wire.rtp if p.source == ports["customer"]]
-    assert {len(p.payload) for p in to_agent} == {170}, "not encrypted, or not by the suite of 80 bits"
+    assert len(to_agent) > 100
+    assert {p.payload for p in to_agent} == {b""}, "tshark, to which SRTP is no payload, can read it"
     assert {len(p.payload) for p in to_customer} == {160}
     assert len({p.ssrc for p in to_agent}) == 2, "each media plane has a stream of its own"
     for ssrc in {p.ssrc for p in to_customer}:
