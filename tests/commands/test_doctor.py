@@ -129,7 +129,7 @@ def test_each_fault_is_found_with_advice(config: Path) -> None:
     trunks.write_text(
         trunks.read_text()
         .replace("port = 5060", f"port = {free_port()}")
-        .replace('# user = "account-1"', 'user = "u"\npassword_env = "NO_SUCH_SECRET"')
+        .replace('# user = "account-1"', 'user = "u"\npassword_env = "NO_SUCH_SECRET"\nsrtp = "required"')
     )
     campaign = config / "campaigns" / "cobranza.toml"
     campaign.write_text(campaign.read_text().replace('"mx"', '"nowhere"'))
@@ -143,6 +143,7 @@ def test_each_fault_is_found_with_advice(config: Path) -> None:
     for told in (
         "fail trunk carrier",
         "NO_SUCH_SECRET is not set",
+        "srtp = required, and its keys travel in the clear by udp",
         "Connection refused",
         "fail API port",
         "set http.port in dialer.toml",
