@@ -77,11 +77,15 @@ class Pool:
         self._asked = False
         self._binding = ""
         self._quiet = 0
+        self._answered = False
+        """A person has answered since this engine began."""
+        self._first_placed_ns = 0
 
     # --- what is learned --------------------------------------------------------------------------------------------------------
 
     def learn(self, kind: EventKind, seconds: float) -> None:
         """Keep what happened for the pacer's next step."""
+        self._answered |= kind is EventKind.LIVE_ANSWER
         self.events.append((int(kind), max(0.0, seconds)))
 
     def recall(self) -> None:
@@ -147,11 +151,29 @@ class Pool:
         """
         pacer = self._pacer_for(running)
         speaks = self._speaking(running)
+        brake = brake or self._untried(running, now_ns)
         snapshot = self._snapshot(speaks, running, lines_free, now_ns, brake=bool(brake))
         self.events.clear()
         decision = pacer.step(snapshot)
+        if decision.place and not self._first_placed_ns:
+            self._first_placed_ns = now_ns
         self._tell(speaks, running, snapshot, decision, brake, now_ns)
         return decision
+
+    def _untried(self, running: list[CampaignRun], now_ns: int) -> str:
+        """Say why what earlier shifts learned is not dialed by yet; empty once it may be.
+
+        A restart finds every agent idle at once, the worst moment for an answer rate of another day: one call per agent, until a person
+        has answered or the first calls have rung to their end.
+        """
+        rung_s = (now_ns - self._first_placed_ns) / 1e9 if self._first_placed_ns else 0.0
+        if (
+            self._learned is None
+            or self._answered
+            or rung_s > max(one.settings.ring_limit_s for one in running)
+        ):
+            return ""
+        return "restarted: what was learned before has not been borne out yet"
 
     def veto(
         self, running: list[CampaignRun], room: Mapping[CampaignId, int], place: int

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 import pytest
 
@@ -10,7 +12,7 @@ from dialer_core.events import PacingDecided
 from dialer_core.pacing_words import BOUND_BY, decision_words
 from dialer_core.store import events as event_rows
 from dialer_core.store import pacing_state
-from dialer_core.vocabulary import INBOUND_CALL, AgentId, AttemptId, CampaignId
+from dialer_core.vocabulary import INBOUND_CALL, AgentId, AttemptId, CampaignId, LegKind
 from pacing import Binding, Snapshot
 from tests.engine.conftest import MakeFloor
 from tests.engine.readings import verified
@@ -89,6 +91,46 @@ def test_an_agent_with_a_caller_comes_back_until_they_ask_to_pause(make_floor: M
         await floor.stop()
 
     floor.loop.run_until_complete(story())
+
+
+def test_a_restart_resumes_what_was_learned_and_begins_with_one_call_an_agent(make_floor: MakeFloor) -> None:
+    """The second engine's pacer starts from the stored state; whatever was learned, all agents idle at once get one call each at first."""
+    floor = make_floor(leads=400, agents=5, campaign={"pacing": "predictive", "wrap_up_s": 5.0})
+    floor.carrier.default = Behaviour(final_s=6.0, talk_s=40.0)
+    for suffix in range(100):  # one in five answers: an eager start would be many calls an agent
+        if suffix % 5:
+            floor.carrier.by_suffix[f"{suffix:02}"] = Behaviour(final_s=None)
+
+    async def story() -> tuple[int, Mapping[str, object], Mapping[str, object]]:
+        await floor.start()
+        await floor.pass_s(300)
+        (before,) = floor.engine.dialing.pools
+        await floor.stop()
+        assert before._pacer is not None
+        learned = before._pacer.export_state()
+        placed = customers(floor)
+        await floor.start()
+        await floor.until(lambda: customers(floor) > placed)
+        first = customers(floor) - placed
+        await floor.pass_s(0.5)
+        (after,) = floor.engine.dialing.pools
+        assert after._pacer is not None
+        resumed = after._pacer.export_state()
+        at_once = max(first, customers(floor) - placed)
+        await floor.pass_s(60.0)
+        assert any(told.reason.startswith("restarted") for told in decisions(floor))
+        await floor.stop()
+        return at_once, learned, resumed
+
+    at_once, learned, resumed = floor.loop.run_until_complete(story())
+    assert 1 <= at_once <= 5
+    assert resumed["learned"] == learned["learned"]
+    verified(floor)
+
+
+def customers(floor: Floor) -> int:
+    """Calls placed to customers so far."""
+    return sum(place.kind is LegKind.CUSTOMER for place in floor.carrier.placed)
 
 
 def decisions(floor: Floor) -> list[PacingDecided]:
