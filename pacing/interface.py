@@ -74,6 +74,10 @@ class EventKind(IntEnum):
     """The pacer had the attempt released while it rang; seconds rung, the outcome unknown (censored)."""
 
 
+_LEAST_KIND, _LAST_KIND = int(min(EventKind)), int(max(EventKind))
+_NO_EVENTS: FloatArray = np.empty((0, 2))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PacerConfig:
     """Settings of one pool's pacer.
@@ -317,19 +321,19 @@ def _probabilities(name: str, values: FloatArray | Sequence[float]) -> FloatArra
 
 
 def _event_rows(values: FloatArray | Sequence[Sequence[float]]) -> FloatArray:
+    if isinstance(values, tuple) and not values:
+        return _NO_EVENTS
     try:
         rows = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         raise PacingInputError("events", "not an array of numbers") from None
     if rows.size == 0:
-        return np.empty((0, 2))
+        return _NO_EVENTS
     if rows.ndim != 2 or rows.shape[1] != 2:
         raise PacingInputError("events", f"needs rows of (kind, seconds), has shape {rows.shape}")
     kinds = rows[:, 0]
-    if not (
-        kinds.min() >= min(EventKind) and kinds.max() <= max(EventKind) and (kinds == np.rint(kinds)).all()
-    ):
-        raise PacingInputError("events", f"kinds are {min(EventKind)} to {max(EventKind)}")
+    if not (kinds.min() >= _LEAST_KIND and kinds.max() <= _LAST_KIND and (kinds == np.rint(kinds)).all()):
+        raise PacingInputError("events", f"kinds are {_LEAST_KIND} to {_LAST_KIND}")
     if not (rows[:, 1].min() >= 0.0 and math.isfinite(rows[:, 1].sum())):
         raise PacingInputError("events", "holds a negative or NaN duration")
     return rows

@@ -121,6 +121,7 @@ class Learned:
         self._talk = np.zeros(TALK_BINS)
         self._wrapup = np.zeros(WRAPUP_BINS)
         self._attempts = self._talks = self._talk_s = self._wrapups = self._wrapup_s = 0.0
+        self._prior_live, self._prior_other = _ring_prior(self.ring_bin_s, ring_timeout_s)
         if state is not None:
             self._restore(state)
         self._fresh = math.inf  # evidence since the tables were made; without end before the first
@@ -305,16 +306,7 @@ class Learned:
     def _ring_law(self, ring_age_s: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         # discrete hazards: ends in a bin over attempts that entered it; those under way for the part they have been through
         ringing, part = _binned(ring_age_s, self.ring_bin_s, RING_BINS)
-        edges = self.ring_bin_s * np.arange(RING_BINS + 1, dtype=np.float64)
-        live = np.diff(_lognormal(edges, PRIOR_RING_S, PRIOR_RING_CV))
-        fails = np.diff(1.0 - np.exp(-edges / 2.0))
-        out = np.zeros(RING_BINS)
-        out[min(int(self._timeout_s / self.ring_bin_s), RING_BINS - 1)] = 1.0
-        before = edges[:-1] < self._timeout_s
-        live, fails = live * before, fails * before
-        rest = 1.0 - PRIOR_ANSWER_RATE
-        prior_live = PRIOR_ANSWER_RATE * live / live.sum()
-        prior_other = rest * (0.3 * live / live.sum() + 0.15 * fails / fails.sum() + 0.55 * out)
+        prior_live, prior_other = self._prior_live, self._prior_other
         ended = self._live + self._other + PRIOR_ATTEMPTS * (prior_live + prior_other)
         at_risk = _from_here(ended + self._released + ringing) - 0.5 * self._released - (ringing - part)
         at_risk = np.maximum(at_risk, 1e-9)
@@ -336,30 +328,34 @@ class Learned:
         # the tail keeps its last hazard
         wrapup_log = np.concatenate(([0.0], np.cumsum(wrapup)))
         talk_log = np.concatenate(([0.0], np.cumsum(talk)))
-        wrapup_at, talk_at = (
-            np.arange(WRAPUP_BINS, dtype=np.float64) + 0.5,
-            np.arange(TALK_BINS, dtype=np.float64) + 0.5,
-        )
+        wrapup_now, talk_now = _ahead(wrapup_log, np.zeros(1)), _ahead(talk_log, np.zeros(1))
         free = np.empty((TALK_BINS + WRAPUP_BINS, within_s.size))
+        wrapup_then = _ahead(wrapup_log, within_s / WRAPUP_BIN_S)
+        free[TALK_BINS:] = -np.expm1(wrapup_now - wrapup_then).T
         for column, within in enumerate(within_s):
-            bins = within / WRAPUP_BIN_S
-            free[TALK_BINS:, column] = -np.expm1(
-                _level(wrapup_log, wrapup_at) - _level(wrapup_log, wrapup_at + bins)
-            )
             # P(talk ends in u, wrap-up takes no more than the rest), in slices of a bin
             slices = max(1, math.ceil(within / TALK_BIN_S))
-            width_s = within / slices
-            start = _level(talk_log, talk_at)
-            before, sum_ = np.ones(TALK_BINS), np.zeros(TALK_BINS)
-            for slice_ in range(slices):
-                after = np.exp(start - _level(talk_log, talk_at + (slice_ + 1) * width_s / TALK_BIN_S))
-                left_s = within - (slice_ + 0.5) * width_s
-                sum_ += (before - after) * -np.expm1(
-                    -float(_level(wrapup_log, np.array([left_s / WRAPUP_BIN_S]))[0])
-                )
-                before = after
-            free[:TALK_BINS, column] = sum_
+            end_s = np.arange(slices + 1) * (within / slices)
+            still = np.exp(talk_now - _ahead(talk_log, end_s / TALK_BIN_S))
+            left_s = within - 0.5 * (end_s[1:] + end_s[:-1])
+            soon = -np.expm1(-_level(wrapup_log, left_s / WRAPUP_BIN_S))
+            free[:TALK_BINS, column] = soon @ (still[:-1] - still[1:])
         return np.clip(free, 0.0, 1.0), talk_mean_s + wrapup_mean_s
+
+
+def _ring_prior(bin_s: float, timeout_s: float) -> tuple[FloatArray, FloatArray]:
+    # shares of attempts that are answered live, and that end otherwise, in each bin
+    edges = bin_s * np.arange(RING_BINS + 1, dtype=np.float64)
+    live = np.diff(_lognormal(edges, PRIOR_RING_S, PRIOR_RING_CV))
+    fails = np.diff(1.0 - np.exp(-edges / 2.0))
+    out = np.zeros(RING_BINS)
+    out[min(int(timeout_s / bin_s), RING_BINS - 1)] = 1.0
+    before = edges[:-1] < timeout_s
+    live, fails = live * before, fails * before
+    rest = 1.0 - PRIOR_ANSWER_RATE
+    prior_live = PRIOR_ANSWER_RATE * live / live.sum()
+    prior_other = rest * (0.3 * live / live.sum() + 0.15 * fails / fails.sum() + 0.55 * out)
+    return prior_live, prior_other
 
 
 def _binned(values_s: FloatArray, bin_s: float, bins: int) -> tuple[FloatArray, FloatArray]:
@@ -424,3 +420,16 @@ def _level(cumulative: FloatArray, at_bin: FloatArray) -> FloatArray:
     return np.asarray(
         inside + np.maximum(at_bin - last, 0.0) * (cumulative[last] - cumulative[last - 1]), dtype=np.float64
     )
+
+
+def _ahead(cumulative: FloatArray, by_bins: FloatArray) -> FloatArray:
+    # cumulative hazard so many bins after each bin's middle, a row for each
+    at = by_bins + 0.5
+    whole = at.astype(np.intp)
+    part = (at - whole)[:, None]
+    longer = int(whole.max()) + 1
+    more = cumulative[-1] + (cumulative[-1] - cumulative[-2]) * np.arange(1, longer + 1)
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.concatenate((cumulative, more)), cumulative.size - 1
+    )
+    return np.asarray((1.0 - part) * windows[whole] + part * windows[whole + 1])

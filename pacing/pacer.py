@@ -116,9 +116,8 @@ class Pacer:
 
     def _learn(self, snapshot: Snapshot) -> None:
         self._last_s = snapshot.now_s
-        events = np.asarray(snapshot.events)
-        if events.size:
-            self._learned.take(events)
+        if len(snapshot.events):
+            self._learned.take(np.asarray(snapshot.events))
         if self._config.mode is Mode.PREDICTIVE and self._learned.due:
             self._scored = self._scored or snapshot.ring_propensity is not None
             tables = self._learned.tables(
@@ -131,8 +130,9 @@ class Pacer:
 
     def _answered(self, snapshot: Snapshot) -> int:
         # live answers since the last step: as told by events, or by the ledger where it knows of more
-        events = np.asarray(snapshot.events)
-        told = int(np.count_nonzero(events[:, 0] == EventKind.LIVE_ANSWER)) if events.size else 0
+        told = 0
+        if len(snapshot.events):
+            told = int(np.count_nonzero(np.asarray(snapshot.events)[:, 0] == EventKind.LIVE_ANSWER))
         before, self._live_total = self._live_total, snapshot.live_total
         return told if before is None else max(told, snapshot.live_total - before)
 

@@ -39,6 +39,8 @@ COLD_DEVIATIONS = 2.5
 """So many deviations above its estimate the answer rate is taken to be by Erlang's cap."""
 CAP_FACTOR, CAP_DEVIATIONS = 1.25, 2.0
 """Erlang's cap over the open-loop load, as a factor and in deviations of a Poisson number: in a settled pool it lies above the rule."""
+LOST_LEFT_S = 0.1
+"""A waiting caller with less time than this left is taken to be abandoned: no agent is told and connected sooner."""
 COLUMNS = 3
 AHEAD = 2
 """The column that looks a little ahead."""
@@ -96,6 +98,10 @@ def decide(bank: Bank, rows: Counts, snapshots: Sequence[Snapshot]) -> Verdicts:
     ).T  # fmt: skip
     floor = _Floor(bank, rows, snapshots, counts)
     idle, waiting, live, abandoned = counts[4:]
+    if any(s.waiting_left_s is not None for s in snapshots):
+        # who cannot be saved by an agent freeing later will be abandoned: on the ledger already, and in nobody's way
+        lost = np.array([_lost(s) for s in snapshots], dtype=np.intp)
+        waiting, abandoned = waiting - lost, abandoned + lost
     alpha = budget.allowed_risk(bank.ceiling[rows], live, abandoned, bank.live_hz[rows])
     verdicts = Verdicts(
         place=np.zeros(rows.size, dtype=np.intp),
@@ -113,9 +119,20 @@ def decide(bank: Bank, rows: Counts, snapshots: Sequence[Snapshot]) -> Verdicts:
             judge(floor, np.flatnonzero(chosen), verdicts)
     if (~reachable).any():
         # more callers wait than agents there are: whatever has rung long goes
-        verdicts.release[~reachable] = floor.old[~reachable]
+        none = np.flatnonzero(~reachable)
+        verdicts.release[none] = floor.old[none]
+        mean = floor.moments(none)[0][:, 0, :AHEAD].mean(axis=1)
+        verdicts.overflow[none] = mean - floor.at_least[none]
     _cap(floor, np.maximum(idle - waiting, 0), idle + floor.busy, verdicts)
     return verdicts
+
+
+def _lost(snapshot: Snapshot) -> int:
+    # callers beyond the idle agents who have next to no time left
+    if snapshot.waiting_left_s is None or snapshot.waiting <= snapshot.idle:
+        return 0
+    late = int(np.count_nonzero(np.asarray(snapshot.waiting_left_s) < LOST_LEFT_S))
+    return min(late, snapshot.waiting - snapshot.idle)
 
 
 class _Floor:
@@ -190,10 +207,15 @@ class _Floor:
         # chances of the leads from `at` on to be answered live; beyond those listed, their mean
         row = self.rows[pool]
         given = self.snapshots[pool].next_propensity
-        if given is None or len(given) == 0:
+        if given is None or not self.gives(pool):
             return np.full(more, self.bank.rate[row])
         listed = np.asarray(given)[at : at + more]
         return np.concatenate((listed, np.full(more - listed.size, np.mean(given))))
+
+    def gives(self, pool: int) -> bool:
+        # whether the pool lists the chances of its next leads
+        given = self.snapshots[pool].next_propensity
+        return given is not None and len(given) > 0
 
     def filled(self, pools: Counts) -> Floats:
         # chances of chosen pools side by side, filled up with zeros to one length: agents, then calls under analysis, then ringing
@@ -268,16 +290,23 @@ def _exactly(floor: _Floor, pools: Counts, verdicts: Verdicts) -> None:
     two = tails[:, :, :AHEAD]
     alpha = verdicts.alpha[pools]
     risk = two[at, here].mean(axis=1)
-    verdicts.overflow[pools] = risk
-    going, placed = risk <= alpha, 0
-    while going.any() and placed < MOST_AT_ONCE:
-        base = np.array([floor.fresh(int(pool), placed, 1)[0] for pool in pools])
-        chance = np.minimum((base * bank.theta[rows])[:, None] * bank.new[rows], MAX_RATE)
-        add_one(two, chance * going[:, None])
+    # E[(S - m)+] = E[S] - m + the sum of P(S < k) for k = 1 to m
+    short = np.cumsum(1.0 - two, axis=0)[at, here]
+    verdicts.overflow[pools] = (filled[:, :, :AHEAD].sum(axis=0) - at[:, None] + short).mean(axis=1)
+    going, placed = np.flatnonzero(risk <= alpha), 0
+    scored = [int(pool) for pool in pools[going] if floor.gives(int(pool))]
+    while going.size and placed < MOST_AT_ONCE:
+        mine = rows[going]
+        base = bank.rate[mine]
+        if scored:
+            base = np.array([floor.fresh(int(pool), placed, 1)[0] for pool in pools[going]])
+        placing = two[:, going]
+        add_one(placing, np.minimum((base * bank.theta[mine])[:, None] * bank.new[mine], MAX_RATE))
+        two[:, going] = placing
         placed += 1
         verdicts.place[pools[going]] = placed
-        risk = two[at, here].mean(axis=1)
-        going &= risk <= alpha
+        risk[going] = placing[at[going], np.arange(going.size)].mean(axis=1)
+        going = going[risk[going] <= alpha[going]]
     verdicts.p_marginal[pools] = risk
 
 

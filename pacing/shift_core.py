@@ -259,8 +259,20 @@ def _ring_end(core: Core, rng: Rng, call: int, now: float) -> None:
 
 
 @njit(cache=True)
-def _until(core: Core, at: float) -> None:
-    # agents' seconds are counted to the end of dialing, not through the last calls' draining
+def pass_time(core: Core, at: float) -> None:
+    """Let time pass in which nothing happens.
+
+    Parameters
+    ----------
+    core : Core
+        The shift; changed in place.
+    at : float
+        New time; not before the present one, and before all that is to come.
+
+    Notes
+    -----
+    Agents' seconds are counted to the end of dialing, not through the last calls' draining.
+    """
     step_s = min(at, core.clock[END]) - min(core.clock[NOW], core.clock[END])
     core.clock[IDLE_S] += step_s * core.counter[N_IDLE]
     core.clock[TALK_S] += step_s * core.counter[N_TALK]
@@ -285,7 +297,7 @@ def advance(core: Core, rng: Rng, until_s: float) -> None:
     while core.counter[HEAP] > 0 and core.heap_at[0] <= until_s:
         at, kind, ref, serial = pop(core)
         core.counter[HEAP_EVENTS] += 1
-        _until(core, at)
+        pass_time(core, at)
         if kind == RING_END:
             if core.serial[ref] == serial:
                 _ring_end(core, rng, ref, at)
@@ -322,7 +334,7 @@ def advance(core: Core, rng: Rng, until_s: float) -> None:
             _idle(core, rng, ref, at)
         else:
             _roster(core, rng, ref, at)
-    _until(core, until_s)
+    pass_time(core, until_s)
 
 
 @njit(cache=True)

@@ -8,6 +8,7 @@ compare with in `pacing.baselines`. Everything random comes from the seed.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from pacing import shift_core
 from pacing import shift_state as core_of
 from pacing.interface import Decision, Snapshot
+from pacing.pacer import Pacer, step_many
 from pacing.scenario import Law, Scenario
 from pacing.shift_state import Core
 
@@ -123,11 +125,15 @@ class Shift:
         core, count, now_s = self.core, self.core.counter, self.now_s
         ringing = core.ring_ids[: count[core_of.RING]]
         waiting = core.wait_ids[: count[core_of.WAIT]]
-        stays = core.leaves == 0
-        told = count[core_of.EVENTS]
-        events: Floats = np.empty((told, 2))
-        events[:, 0], events[:, 1] = core.event_kind[:told], core.event_s[:told]
-        count[core_of.EVENTS] = 0
+        talking, wrapping = core.agent == core_of.TALKING, core.agent == core_of.WRAPPING
+        if core.leaves.any():
+            stays = core.leaves == 0
+            talking, wrapping = talking & stays, wrapping & stays
+        told = int(count[core_of.EVENTS])
+        events: Floats | tuple[()] = ()
+        if told:
+            events = np.column_stack((core.event_kind[:told], core.event_s[:told]))
+            count[core_of.EVENTS] = 0
         scored = self.scenario.score_spread > 0.0
         ring_propensity = next_propensity = None
         if scored:
@@ -139,8 +145,8 @@ class Shift:
             now_s=now_s,
             idle=int(count[core_of.N_IDLE]),
             waiting=int(count[core_of.WAIT]),
-            talk_elapsed_s=now_s - core.agent_since[(core.agent == core_of.TALKING) & stays],
-            wrapup_elapsed_s=now_s - core.agent_since[(core.agent == core_of.WRAPPING) & stays],
+            talk_elapsed_s=now_s - core.agent_since[talking],
+            wrapup_elapsed_s=now_s - core.agent_since[wrapping],
             ring_age_s=now_s - core.place_at[ringing],
             listening_age_s=now_s - core.since[core.listen_ids[: count[core_of.LISTEN]]],
             lines_free=self.lines_free,
@@ -155,12 +161,13 @@ class Shift:
     @property
     def lines_free(self) -> int:  # numpydoc ignore=RT01
         """Number of lines a call could be placed on: every call in flight and every conversation holds one."""
-        core, count = self.core, self.core.counter
-        conversations = int((core.agent == core_of.TALKING).sum())
-        used = int(count[core_of.RING] + count[core_of.LISTEN] + count[core_of.WAIT]) + conversations
-        lines = self.scenario.lines
+        count, lines = self.core.counter, self.scenario.lines
         free = int(count[core_of.FREE_IDS])
-        return free if lines is None else max(0, min(free, lines - used))
+        if lines is None:
+            return free
+        conversations = int((self.core.agent == core_of.TALKING).sum())
+        used = int(count[core_of.RING] + count[core_of.LISTEN] + count[core_of.WAIT]) + conversations
+        return max(0, min(free, lines - used))
 
     def carry_out(self, decision: Decision, min_ring_s: float) -> None:
         """Place and release what was decided.
@@ -185,7 +192,11 @@ class Shift:
         until_s : float
             Seconds since the shift began.
         """
-        shift_core.advance(self.core, self.rng, until_s)
+        core = self.core
+        if core.counter[core_of.HEAP] and core.heap_at[0] <= until_s:
+            shift_core.advance(core, self.rng, until_s)
+        else:  # handing a shift to compiled code costs more than such a step
+            shift_core.pass_time.py_func(core, until_s)
 
 
 def simulate(scenario: Scenario, policy: Policy, seed: int, *, min_ring_s: float = 15.0) -> ShiftResult:
@@ -215,15 +226,48 @@ def simulate(scenario: Scenario, policy: Policy, seed: int, *, min_ring_s: float
     >>> result.abandoned
     0.0
     """
-    shift = Shift(scenario, seed)
-    steps = math.ceil(scenario.seconds / scenario.step_s)
-    course = _Course(scenario)
-    for step in range(steps):
-        shift.carry_out(policy.step(shift.snapshot()), min_ring_s)
-        shift.advance(min((step + 1) * scenario.step_s, scenario.seconds))
-        course.look(shift)
-    shift.advance(scenario.seconds + DRAIN_S)
-    return result(shift, course)
+    (played,) = simulate_many(scenario, [policy], [seed], min_ring_s=min_ring_s)
+    return played
+
+
+def simulate_many(
+    scenario: Scenario, policies: Sequence[Policy], seeds: Sequence[int], *, min_ring_s: float = 15.0
+) -> list[ShiftResult]:
+    """Play shifts side by side, look by look.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What to play.
+    policies : sequence of Policy
+        Who decides, one for each shift. Those that are pacers step all at once, which takes a fraction of the time.
+    seeds : sequence of int
+        Everything random in a shift comes from its seed.
+    min_ring_s : float
+        Seconds an attempt must have rung to be released.
+
+    Returns
+    -------
+    list of ShiftResult
+        What came of each, as `simulate` would return it.
+    """
+    shifts = [Shift(scenario, seed) for seed in seeds]
+    courses = [_Course(scenario) for _ in seeds]
+    pacers = [policy for policy in policies if isinstance(policy, Pacer)]
+    for step in range(math.ceil(scenario.seconds / scenario.step_s)):
+        snapshots = [shift.snapshot() for shift in shifts]
+        if len(pacers) == len(policies):
+            decisions = step_many(pacers, snapshots)
+        else:
+            decisions = [policy.step(seen) for policy, seen in zip(policies, snapshots, strict=True)]
+        until_s = min((step + 1) * scenario.step_s, scenario.seconds)
+        for shift, course, decision in zip(shifts, courses, decisions, strict=True):
+            shift.carry_out(decision, min_ring_s)
+            shift.advance(until_s)
+            course.look(shift)
+    for shift in shifts:
+        shift.advance(scenario.seconds + DRAIN_S)
+    return [result(shift, course) for shift, course in zip(shifts, courses, strict=True)]
 
 
 class _Course:
