@@ -20,7 +20,7 @@ import numpy as np
 
 from pacing.baselines import policies, policy
 from pacing.scenario import Scenario, named, names
-from pacing.simulator import ShiftResult, simulate
+from pacing.simulator import ShiftResult, simulate_many
 
 FIRST_SEED = 10_000
 """Seeds from here on report; those under it are for tuning."""
@@ -52,7 +52,7 @@ def play(
     name: str, scenario: Scenario, ceiling: float, seeds: range, level: float | None = None
 ) -> list[ShiftResult]:
     """Play a policy over shifts."""
-    return [simulate(scenario, policy(name, scenario, ceiling, level=level), seed) for seed in seeds]
+    return simulate_many(scenario, [policy(name, scenario, ceiling, level=level) for _ in seeds], seeds)
 
 
 def best_level(name: str, scenario: Scenario, ceiling: float) -> float:

@@ -33,8 +33,12 @@ COLD_RATE, COLD_S = 0.45, 8.0
 """A start takes attempts to be answered live at least at this rate, in a mixture that fades with this time constant: the first answers
 tell how fast phones are picked up before they tell how many."""
 
+COLUMNS = 3
+"""Moments the rule looks at: two quantiles of the answer law, and a little ahead for the release."""
+
 NAMES = (
-    "ring", "free", "chance", "new", "rate", "theta", "tuned", "shape", "expected_hz", "surprise", "foreseen", "live_hz", "cold",
+    "ring", "free", "chance", "ring_sums", "busy_sums", "new", "rate", "theta", "tuned", "shape", "expected_hz",
+    "surprise", "foreseen", "live_hz", "cold",
     "ring_per_s", "listening", "handling_s", "reach_s", "ceiling", "min_ring_s", "wait_s",
 )  # fmt: skip
 
@@ -54,6 +58,8 @@ class Bank:
     chance : numpy.ndarray, shape (pools, RING_BINS, 4)
         Chance, by age, that a ringing attempt is answered live by the first and second horizon, by the release's, and per second; with
         the scalar in.
+    ring_sums, busy_sums : numpy.ndarray, shape (pools, bins, 9)
+        `cumulants` of the chances of a live answer, and of an agent not being free.
     new : numpy.ndarray, shape (pools, 2)
         Share of the answer rate a call placed now will have given by each horizon.
     rate, theta, shape : numpy.ndarray of float64, shape (pools,)
@@ -67,6 +73,8 @@ class Bank:
     ring: Floats
     free: Floats
     chance: Floats
+    ring_sums: Floats
+    busy_sums: Floats
     new: Floats
     rate: Floats
     theta: Floats
@@ -89,6 +97,7 @@ class Bank:
         pools = len(configs)
         shapes = {
             "ring": (pools, RING_BINS, 6), "free": (pools, TALK_BINS + WRAPUP_BINS, 3), "chance": (pools, RING_BINS, 4), "new": (pools, 2),
+            "ring_sums": (pools, RING_BINS, 3 * COLUMNS), "busy_sums": (pools, TALK_BINS + WRAPUP_BINS, 3 * COLUMNS),
         }  # fmt: skip
         for name in NAMES:
             setattr(self, name, np.zeros(shapes.get(name, (pools,))))
@@ -133,6 +142,7 @@ class Bank:
         if not scored and self.rate[row] > 0.0:
             self.theta[row] *= self.rate[row] / tables.rate
         self.ring[row], self.free[row], self.new[row] = tables.ring, tables.free, tables.new
+        self.busy_sums[row] = cumulants(1.0 - tables.free)
         self.rate[row], self.listening[row], self.handling_s[row] = (
             tables.rate,
             tables.listening,
@@ -191,7 +201,25 @@ class Bank:
             self.chance[mine] = chances(
                 self.ring[mine], self.rate[mine, None], (self.rate[mine] * theta[moved])[:, None]
             )
+            self.ring_sums[mine] = cumulants(self.chance[mine, :, :COLUMNS])
             self.tuned[mine] = theta[moved]
+
+
+def cumulants(chance: Floats) -> Floats:
+    """Return mean, variance and third central moment of Bernoulli variables, side by side.
+
+    Parameters
+    ----------
+    chance : numpy.ndarray, shape (..., n)
+        Probability of each.
+
+    Returns
+    -------
+    numpy.ndarray, shape (..., 3 n)
+        The means of all, their variances, their third central moments.
+    """
+    variance = chance * (1.0 - chance)
+    return np.concatenate((chance, variance, variance * (1.0 - 2.0 * chance)), axis=-1)
 
 
 def chances(table: Floats, table_rate: Floats, rate: Floats) -> Floats:

@@ -23,8 +23,11 @@ MOST = 8.0
 """The allowed risk never exceeds so many times the ceiling, nor one half, whatever has been saved up."""
 LEAST = 0.03
 """The allowed risk never falls below this share of the ceiling: it pays the debt back, and large teams go on dialing ahead."""
-LOAN_CALLS, LOAN_LIVE = 1.0, 100.0
-"""An empty ledger allows nothing until 1 / ceiling people have answered: so it is lent a call, paid back by as many live answers."""
+RESERVE_CALLS = 1.0
+"""Kept back: a shift may end at any time, and an abandoned call cannot be undone. With less than that in the balance the next one would
+end it over the ceiling."""
+LOAN_CALLS, LOAN_LIVE = 2.0, 120.0
+"""An empty ledger allows nothing until 1 / ceiling people have answered: so it is lent calls, paid back by as many live answers."""
 
 
 def allowed_risk(ceiling: Floats, live: Counts, abandoned: Counts, live_hz: Floats) -> Floats:
@@ -46,12 +49,12 @@ def allowed_risk(ceiling: Floats, live: Counts, abandoned: Counts, live_hz: Floa
 
     Notes
     -----
-    The balance is ``ceiling x live - abandoned``, in calls. Under one step, the next spell of abandoned calls would break the ceiling: alpha
-    falls to its floor with it.
+    The balance is ``ceiling x live - abandoned``, in calls, less the reserve. Under one step, the next spell of abandoned calls would break
+    the ceiling: alpha falls to its floor with it.
     """
     scale = np.maximum(1.0, SCALE * np.sqrt(live_hz))
     loan = LOAN_CALLS * np.maximum(0.0, 1.0 - live / LOAN_LIVE)
-    balance = ceiling * live - abandoned + loan
+    balance = ceiling * live - abandoned + loan - RESERVE_CALLS
     alpha = ceiling * BASE * np.exp(np.minimum(GAIN * (balance / scale - CENTRE), 50.0))
     alpha *= np.where(balance < scale, 0.5 * np.maximum(balance, 0.0) / scale, 1.0)
     return np.clip(alpha, LEAST * ceiling, np.minimum(MOST * ceiling, 0.5))

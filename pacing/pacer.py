@@ -118,7 +118,7 @@ class Pacer:
         self._last_s = snapshot.now_s
         if len(snapshot.events):
             self._learned.take(np.asarray(snapshot.events))
-        if self._config.mode is Mode.PREDICTIVE and self._learned.due:
+        if self._learned.due and self._config.mode is Mode.PREDICTIVE:
             self._scored = self._scored or snapshot.ring_propensity is not None
             tables = self._learned.tables(
                 self._config.agent_wait_s,
@@ -136,12 +136,13 @@ class Pacer:
         before, self._live_total = self._live_total, snapshot.live_total
         return told if before is None else max(told, snapshot.live_total - before)
 
-    def _limited(self, snapshot: Snapshot, place: int, binding: Binding) -> tuple[int, Binding]:
-        safe = strategies.one_to_one(snapshot)
-        if self._config.mode in _ABANDONING and not self._has_room(snapshot) and place > safe:
-            place, binding = safe, Binding.CEILING
-        if (snapshot.brake or snapshot.waiting > snapshot.live_total) and place > safe:
-            place, binding = safe, Binding.BRAKE
+    def _limited(self, snapshot: Snapshot, place: int, binding: Binding, safe: int) -> tuple[int, Binding]:
+        # `safe` is one call per idle agent
+        if place > safe:
+            if self._config.mode in _ABANDONING and not self._has_room(snapshot):
+                place, binding = safe, Binding.CEILING
+            if (snapshot.brake or snapshot.waiting > snapshot.live_total) and place > safe:
+                place, binding = safe, Binding.BRAKE
         if place > snapshot.lines_free:
             place, binding = snapshot.lines_free, Binding.LINES
         if snapshot.stop:
@@ -228,19 +229,21 @@ def step_many(pacers: Sequence[Pacer], snapshots: Sequence[Snapshot]) -> list[De
         since = np.array([elapsed_s[k] for k in ahead])
         bank.follow(rows, since, np.array([pacers[k]._answered(snapshots[k]) for k in ahead]))
         verdicts = predictive.decide(bank, rows, theirs)
-        for j, k in enumerate(ahead):
-            bound = Binding.ERLANG_C if verdicts.capped[j] else Binding.ALPHA
+        for k, snapshot, wanted, release, alpha, p_marginal, overflow, capped, live_hz in zip(
+            ahead, theirs, verdicts.place.tolist(), verdicts.release.tolist(), verdicts.alpha.tolist(),
+            verdicts.p_marginal.tolist(), verdicts.overflow.tolist(), verdicts.capped.tolist(),
+            bank.expected_hz[rows].tolist(), strict=True,
+        ):  # fmt: skip
+            bound = Binding.ERLANG_C if capped else Binding.ALPHA
             # one call per idle agent abandons nobody, whatever the estimates say
-            wanted = max(int(verdicts.place[j]), strategies.one_to_one(snapshots[k]))
-            place, binding = pacers[k]._limited(snapshots[k], wanted, bound)
-            decisions[k] = Decision(
-                place=place, release=int(verdicts.release[j]), binding=binding, alpha=float(verdicts.alpha[j]),
-                p_marginal=float(verdicts.p_marginal[j]), overflow=float(verdicts.overflow[j]),
-                expected_live_hz=float(bank.expected_hz[rows[j]]),
-            )  # fmt: skip
+            safe = strategies.one_to_one(snapshot)
+            place, binding = pacers[k]._limited(snapshot, max(wanted, safe), bound, safe)
+            decisions[k] = Decision(place, release, binding, alpha, p_marginal, overflow, live_hz)
     for k, (pacer, snapshot) in enumerate(zip(pacers, snapshots, strict=True)):
         if decisions[k] is None:
-            place, binding = pacer._limited(snapshot, *pacer._wanted(snapshot, elapsed_s[k]))
+            place, binding = pacer._limited(
+                snapshot, *pacer._wanted(snapshot, elapsed_s[k]), strategies.one_to_one(snapshot)
+            )
             decisions[k] = Decision(place=place, release=0, binding=binding)
     return [decision for decision in decisions if decision is not None]
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from pacing import budget
-from pacing.bank import COLD_RATE, MAX_RATE, Bank, chances
+from pacing.bank import COLD_RATE, COLUMNS, MAX_RATE, Bank, chances, cumulants
 from pacing.interface import Snapshot
 from pacing.learned import RING_BINS, TALK_BIN_S, TALK_BINS, WRAPUP_BIN_S, WRAPUP_BINS
 from pacing.overflow import add_one, exact_tails, normal_tail
@@ -41,7 +41,6 @@ CAP_FACTOR, CAP_DEVIATIONS = 1.25, 2.0
 """Erlang's cap over the open-loop load, as a factor and in deviations of a Poisson number: in a settled pool it lies above the rule."""
 LOST_LEFT_S = 0.1
 """A waiting caller with less time than this left is taken to be abandoned: no agent is told and connected sooner."""
-COLUMNS = 3
 AHEAD = 2
 """The column that looks a little ahead."""
 
@@ -250,29 +249,25 @@ class _Floor:
         # mean, variance and third central moment of "one more" in each column, and the part of the mean that is calls ringing
         if self.rows.size == 1:
             row = self.rows[0]
-            if self.chance is None:
-                ring = self.histogram @ _cumulants(self.bank.chance[row, :, :COLUMNS])
-            else:
-                ring = _cumulants(self.chance[:, :COLUMNS]).sum(axis=0)
-            free = self.bank.free[row]
-            if self.busy[0] > 256:
-                seen = np.bincount(self.talk_bins, minlength=TALK_BINS + WRAPUP_BINS)
-                seen += np.bincount(self.wrapup_bins, minlength=TALK_BINS + WRAPUP_BINS)
-                agents = seen @ _cumulants(1.0 - free)
-            else:
-                agents = _cumulants(1.0 - free[np.concatenate((self.talk_bins, self.wrapup_bins))]).sum(
-                    axis=0
-                )
+            histogram, each = self.histogram, self.chance
+            ring = (
+                histogram @ self.bank.ring_sums[row]
+                if each is None
+                else cumulants(each[:, :COLUMNS]).sum(axis=0)
+            )
+            seen = np.bincount(self.talk_bins, minlength=TALK_BINS + WRAPUP_BINS)
+            seen += np.bincount(self.wrapup_bins, minlength=TALK_BINS + WRAPUP_BINS)
+            agents = seen @ self.bank.busy_sums[row]
             ring, agents = ring[None, :], agents[None, :]
         else:
-            ring = _sums(_cumulants(self.ring_chances()), self.rings)
-            each = _cumulants(self.agent_chances())
+            ring = _sums(cumulants(self.ring_chances()), self.rings)
+            each = cumulants(self.agent_chances())
             talks = int(self.talks.sum())
             agents = _sums(each[:talks], self.talks) + _sums(each[talks:], self.wrapups)
         total = ring + agents
         if self.listens.any():
             person = np.repeat(self.bank.listening[self.rows][:, None], COLUMNS, axis=1)
-            total = total + self.listens[:, None] * _cumulants(person)
+            total = total + self.listens[:, None] * cumulants(person)
         return total[pools].reshape(pools.size, 3, COLUMNS), ring[pools, : COLUMNS - 1]
 
 
@@ -390,22 +385,40 @@ def _place(
             total += _tail(at, mean + more[0], variance + more[1] + alike * alike * doubt, third + more[2])
         return total / len(sums)
 
-    low, high = 0, 1
-    while high < MOST_AT_ONCE and risk(high) <= alpha:
-        low, high = high, 2 * high
+    # the risk's logarithm is nearly straight in the calls: the line through the ends finds where it crosses alpha, and halving
+    # helps where it does not; at the end `low` calls may be placed and one more is the first that may not
+    low, at_low = 0, math.log(max(risk(0), 1e-300))
+    aim = math.log(alpha)
+    high, at_high = MOST_AT_ONCE, math.inf
+    guess, tries = max(1, math.ceil(math.sqrt(sums[0][1]) / 4.0)), 0
     while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if risk(middle) <= alpha else (low, middle)
+        at_guess = math.log(max(risk(guess), 1e-300))
+        if at_guess <= aim:
+            step = guess - low
+            low, at_low = guess, at_guess
+            guess = low + 4 * step
+        else:
+            high, at_high = guess, at_guess
+        tries += 1
+        if tries % 4 == 0 and at_high < math.inf:
+            guess = (low + high) // 2
+        elif at_high < math.inf:
+            guess = low + round((high - low) * (aim - at_low) / max(at_high - at_low, 1e-12))
+        guess = min(max(guess, low + 1), high - 1)
     return high, risk(high)
 
 
 def _tail(at: float, mean: float, variance: float, third: float) -> float:
     # pacing.overflow.normal_tail, of one number
-    deviation = math.sqrt(max(variance, 1e-9))
+    variance = max(variance, 1e-9)
+    deviation = math.sqrt(variance)
     z = (at - 0.5 - mean) / deviation
-    skew = min(max(third / deviation**3, -0.3), 1.0)
-    term = skew / 6.0 * (max(z, 0.0) ** 2 - 1.0) * math.exp(-0.5 * z * z) * 0.3989422804014327
-    return min(max(0.5 * math.erfc(z * 0.7071067811865476) + term, 0.0), 1.0)
+    skew = third / (deviation * variance)
+    skew = -0.3 if skew < -0.3 else min(skew, 1.0)
+    above = z * z if z > 0.0 else 0.0
+    term = skew / 6.0 * (above - 1.0) * math.exp(-0.5 * z * z) * 0.3989422804014327
+    tail = 0.5 * math.erfc(z * 0.7071067811865476) + term
+    return 0.0 if tail < 0.0 else min(tail, 1.0)
 
 
 def _release_normally(floor: _Floor, pool: int, at: float, moments: Floats, limit: float) -> int:
@@ -413,7 +426,7 @@ def _release_normally(floor: _Floor, pool: int, at: float, moments: Floats, limi
     first = int(floor.rings[:pool].sum())
     mine = slice(first, first + int(floor.rings[pool]))
     oldest = np.argsort(-floor.ages[mine], kind="stable")[:old]
-    gone = np.cumsum(_cumulants(floor.ring_chances()[mine][oldest, AHEAD : AHEAD + 1]), axis=0)
+    gone = np.cumsum(cumulants(floor.ring_chances()[mine][oldest, AHEAD : AHEAD + 1]), axis=0)
     left = moments - gone
     risk = normal_tail(np.array(at), left[:, 0], left[:, 1], left[:, 2])
     enough = np.flatnonzero(risk <= limit)
@@ -460,9 +473,3 @@ def _sums(values: Floats, lengths: Counts) -> Floats:
     np.cumsum(values, axis=0, out=running[1:])
     ends = np.cumsum(lengths)
     return np.asarray(running[ends] - running[ends - lengths])
-
-
-def _cumulants(chance: Floats) -> Floats:
-    # mean, variance and third central moment of Bernoulli variables, side by side
-    variance = chance * (1.0 - chance)
-    return np.concatenate((chance, variance, variance * (1.0 - 2.0 * chance)), axis=-1)

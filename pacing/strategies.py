@@ -31,7 +31,8 @@ def one_to_one(snapshot: Snapshot) -> int:
     int
         Calls to place, at least 0. Nobody can be abandoned for want of an agent, unless agents leave.
     """
-    return max(0, snapshot.idle - snapshot.in_flight)
+    idle = snapshot.idle
+    return max(0, idle - snapshot.in_flight) if idle else 0
 
 
 def by_ratio(snapshot: Snapshot, ratio: float) -> int:

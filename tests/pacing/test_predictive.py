@@ -134,6 +134,64 @@ def test_a_call_answered_moves_from_ringing_to_talking_without_a_gap() -> None:
     assert waiting <= talking
 
 
+def test_agents_about_to_be_free_and_calls_placed_for_them_balance() -> None:
+    """Calls already placed for agents who finish are taken off what those agents allow: asked again at once, nothing more is placed."""
+    state = {"idle": 2, "talk_elapsed_s": [170.0] * 20, "wrapup_elapsed_s": [40.0] * 6}
+    first = decide(pool(**state)).place
+    assert first > 2
+    assert decide(pool(ring_age_s=[0.0] * first, **state)).place == 0
+
+
+def test_agents_who_come_back_and_calls_in_transit_are_not_subtracted_twice() -> None:
+    """A call that has found its agent is in transit no longer: it holds that agent, and leaves the others their calls."""
+    before = decide(pool(idle=6, ring_age_s=[12.0] * 4)).place
+    after = decide(pool(idle=2, talk_elapsed_s=[0.5] * 4)).place
+    assert after >= decide(pool(idle=2, ring_age_s=[12.0] * 4)).place
+    assert before >= after >= 2
+
+
+def expected_beyond(chances: list[float], agents: int) -> float:
+    """Return by brute force how many of those who may come find no agent on average."""
+    total = 0.0
+    for outcome in itertools.product((0, 1), repeat=len(chances)):
+        likely = math.prod(p if hit else 1.0 - p for p, hit in zip(chances, outcome, strict=True))
+        total += likely * max(sum(outcome) - agents, 0)
+    return total
+
+
+@pytest.mark.parametrize(("ringing", "idle", "waiting"), [(6, 1, 0), (6, 4, 0), (4, 0, 2), (0, 0, 3)])
+def test_overflow_is_the_expected_number_of_callers_without_an_agent(
+    ringing: int, idle: int, waiting: int
+) -> None:
+    """Few calls: the number told is that of going through every outcome at both moments; callers who wait count whole."""
+    pacer = Pacer(CONFIG)
+    snapshot = pool(ring_age_s=[9.0] * ringing, idle=idle, waiting=waiting, live_total=400)
+    told = pacer.step(snapshot).overflow
+    bank, age_bin = pacer._bank, int(9.0 * pacer._bank.ring_per_s[0])
+    each = bank.chance[0, age_bin, :2]
+    expected = [expected_beyond([float(p)] * ringing + [1.0] * waiting, idle) for p in each]
+    assert told == pytest.approx(sum(expected) / 2)
+
+
+def test_callers_past_saving_are_abandoned_already() -> None:
+    """A caller with no time left holds no agent who frees later, and costs the ledger a call; with time left it is the other way round."""
+    busy = {"talk_elapsed_s": [60.0] * 12, "ring_age_s": [8.0] * 4, "live_total": 500, "abandoned_total": 10}
+    saved = decide(pool(waiting=1, waiting_left_s=[1.5], **busy))
+    lost = decide(pool(waiting=1, waiting_left_s=[-0.2], **busy))
+    gone = decide(pool(**(busy | {"abandoned_total": 11})))
+    assert lost.p_marginal == pytest.approx(gone.p_marginal)
+    assert lost.alpha == gone.alpha < saved.alpha
+    assert lost.p_marginal < saved.p_marginal
+
+
+def test_the_last_call_of_the_ledger_is_kept_back() -> None:
+    """With room for less than two more abandoned calls the next is hardly risked, since a shift may end at any time."""
+    near = decide(pool(idle=2, talk_elapsed_s=[60.0] * 3, live_total=600, abandoned_total=17)).alpha
+    room = decide(pool(idle=2, talk_elapsed_s=[60.0] * 3, live_total=600, abandoned_total=15)).alpha
+    assert near <= 0.05 * 0.03
+    assert room > 0.5 * 0.03
+
+
 def test_with_all_agents_gone_nothing_is_placed_and_long_ringing_goes() -> None:
     """No agents: no call, and what has rung for the legal minimum is hung up, not what rings shorter."""
     decision = decide(pool(ring_age_s=[3.0, 16.0, 20.0]))

@@ -10,7 +10,7 @@ import simpy
 from pacing import Binding, Decision, Pacer, PacerConfig, PacingInputError, Snapshot, erlang
 from pacing.baselines import clairvoyant_bound, policies, policy
 from pacing.scenario import Law, Scenario, named, names
-from pacing.simulator import simulate
+from pacing.simulator import simulate, simulate_many
 
 pytestmark = pytest.mark.sim
 
@@ -91,6 +91,22 @@ def test_one_call_at_a_time_is_what_simpy_makes_of_it() -> None:
     error = 4.0 * math.sqrt(2.0) * 0.19 / math.sqrt(60 * 25)
     assert ours.abandoned_total == 0
     assert ours.occupancy == pytest.approx(theirs - 4 * 0.25 / 280.0, abs=error)
+
+
+@pytest.mark.parametrize("name", ["predictive", "progressive"])
+def test_shifts_side_by_side_are_the_shifts_alone(name: str) -> None:
+    """Three shifts played look by look come out as each alone does: not a call more, not one abandoned more."""
+    scenario = named("drift", agents=4, hours=0.1, step_s=1.0)
+    together = simulate_many(scenario, [policy(name, scenario, 0.03) for _ in range(3)], [1, 2, 3])
+    alone = [simulate(scenario, policy(name, scenario, 0.03), seed) for seed in (1, 2, 3)]
+    for one, other in zip(together, alone, strict=True):
+        assert (one.placed, one.live_total, one.abandoned_total) == (
+            other.placed,
+            other.live_total,
+            other.abandoned_total,
+        )
+        assert one.occupancy == pytest.approx(other.occupancy)
+    assert len({one.placed for one in together}) > 1
 
 
 def test_a_seed_says_everything() -> None:
