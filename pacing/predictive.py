@@ -249,10 +249,9 @@ class _Floor:
         # mean, variance and third central moment of "one more" in each column, and the part of the mean that is calls ringing
         if self.rows.size == 1:
             row = self.rows[0]
-            histogram, each = self.histogram, self.chance
             ring = (
-                histogram @ self.bank.ring_sums[row]
-                if each is None
+                self.histogram @ self.bank.ring_sums[row]
+                if (each := self.chance) is None
                 else cumulants(each[:, :COLUMNS]).sum(axis=0)
             )
             seen = np.bincount(self.talk_bins, minlength=TALK_BINS + WRAPUP_BINS)
