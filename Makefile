@@ -30,6 +30,7 @@ demo: install ## a simulated carrier, five softphones and a campaign of 200 lead
 test: install lint types contracts ## everything: lint, types, import contracts, tests
 	@$(BIN)/python -m pytest $(PYTEST)
 
+# amd/training is no kernel: it reads files, runs programs and knows classes of libraries, and keeps to ruff's docstring rules
 lint: install ## ruff, formatting, docstrings of the kernels
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

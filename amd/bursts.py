@@ -17,12 +17,16 @@ PURITY, NOISE_WEIGHT = 0.97, 1.2
 white noise 10 dB lower have 0.91. Vowels that are steady for 100 ms reach 0.93."""
 FLOOR_BIAS_DB = 2.0
 """The noise is this much above its floor, which is a minimum."""
+LONG_TICKS, LONG_PURITY = 12.0, 0.88
+"""Nothing spoken is as steady for 240 ms: a burst that long may be less pure, as one that was clipped or went through a codec is."""
 LOWEST_HZ, HIGHEST_HZ = 350.0, 2050.0
 """Where beeps are looked for; seen 400 to 1500 Hz."""
 MIN_TICKS, MAX_TICKS = 4.4, 90.0
 """Length in ticks, parts of ticks at both ends included: 88 ms to 1.8 s."""
-FALL_DB = 8.0
-"""Before and after a burst the level is lower by this much."""
+RISE_DB = 8.0
+"""Before a burst the level is lower by this much."""
+FALL_DB = 4.0
+"""After it the level is lower by this much: a room's echo falls by no more in 60 ms."""
 AFTER_TICKS = 3
 """Ticks of quiet after which a burst is believed: 60 ms."""
 BEFORE_TICKS = 15
@@ -108,11 +112,12 @@ def _run_ends(
     calling = (np.abs(hz - CNG_HZ) <= CNG_TOLERANCE_HZ) & (ticks >= CNG_MIN_TICKS) & (ticks <= CNG_MAX_TICKS)
     band = (hz >= BAND_HZ[0]) & (hz <= BAND_HZ[1])
     noise = 10.0 ** ((ended["floor_dbfs"] + FLOOR_BIAS_DB - dbfs) / 10.0)
+    least = np.where(ticks >= LONG_TICKS, LONG_PURITY, PURITY)
     burst = (
         (ticks >= MIN_TICKS)
         & (ticks <= MAX_TICKS)
-        & (ended["ended_purity"] >= PURITY - NOISE_WEIGHT * noise)
-        & (ended["ended_before_dbfs"] < dbfs - FALL_DB)
+        & (ended["ended_purity"] >= least - NOISE_WEIGHT * noise)
+        & (ended["ended_before_dbfs"] < dbfs - RISE_DB)
         & (hz >= LOWEST_HZ)
         & (hz <= HIGHEST_HZ)
         & (speech_before[at] | calling | (~band & (ended["run_quiet"] >= BEFORE_TICKS)))

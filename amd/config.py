@@ -61,11 +61,11 @@ class DetectorConfig:
     True
     """
 
-    cost_lost_person: float = 150.0
+    cost_lost_person: float = 250.0
     cost_passed_machine: float = 1.0
-    cost_delay_s: float = 0.85
-    longest_pause_s: float = 0.9
-    longest_greeting_s: float = 5.0
+    cost_delay_s: float = 0.58
+    longest_pause_s: float = 0.86
+    longest_greeting_s: float = 5.2
     limit_s: float = 6.5
     revise_s: float = 3.0
 

@@ -42,10 +42,14 @@ CONFIDENCE = {
     Reason.STEADY_MUSIC: 0.9,
     Reason.FINGERPRINT: 0.99,
 }
-"""Confidence given with each reason. Round figures, not yet calibrated ones: those come with the learned detector."""
+"""Confidence given with each reason. Of those in `_BY_ODDS` it is that of the odds, and this one only where the classifier has not looked."""
 _CONFIDENCE = np.zeros(max(Reason) + 1, np.float32)
 for _reason, _value in CONFIDENCE.items():
     _CONFIDENCE[_reason] = _value
+_BY_ODDS = np.zeros(max(Reason) + 1, np.bool_)
+_BY_ODDS[
+    [Reason.SHORT_GREETING, Reason.LONG_GREETING, Reason.RESUMED_SPEECH, Reason.RECORDED_SPEECH, Reason.LIMIT]
+] = True
 
 _FIELDS: list[Field] = [
     ("tick", "i4", -1),
@@ -348,9 +352,17 @@ def _marks(
         kind=what.kind,
         label=what.label,
         reason=what.reason,
-        confidence=_CONFIDENCE[what.reason],
+        confidence=_confidence(what, records.take(at)),
         provisional=what.provisional,
         tick=tick,
         greeting_end_tick=records["last_speech"][at],
         beep_end_tick=records["beep_end"][at],
     )
+
+
+def _confidence(what: decision.Outcome, records: Records) -> NDArray[np.float32]:
+    # the probability of the label that is told; of a verdict at the limit, of its being routed rightly, as a person
+    odds = records["log_odds"]
+    odds = np.where(what.label == Label.MACHINE, odds, -odds)
+    known = _BY_ODDS[what.reason] & ~np.isnan(odds)
+    return np.where(known, 1.0 / (1.0 + np.exp(-odds)), _CONFIDENCE[what.reason]).astype(np.float32)

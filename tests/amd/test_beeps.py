@@ -66,11 +66,8 @@ def test_a_beep_is_marked_long_after_the_verdict() -> None:
         silence(0.4), speech(12.0, np.random.default_rng(3)), silence(0.6), tone(850.0, 0.4), silence(0.5)
     )
     verdict, beep = detect(sound)
-    assert (verdict.kind, verdict.label, verdict.reason) == (
-        MarkKind.VERDICT,
-        Label.MACHINE,
-        Reason.LONG_GREETING,
-    )
+    assert (verdict.kind, verdict.label) == (MarkKind.VERDICT, Label.MACHINE)
+    assert verdict.reason in {Reason.LONG_GREETING, Reason.RECORDED_SPEECH}
     assert (beep.kind, beep.label) == (MarkKind.BEEP, Label.MACHINE)
 
 

@@ -58,7 +58,12 @@ def test_a_batch_hears_what_single_calls_hear() -> None:
         if frames:
             for mark in detector.step(np.stack(frames), np.array([row for row, _ in live])):
                 together[joined[mark.row]].append(mark._replace(row=0))
-    assert together == alone
+    # a product of matrices adds in another order when there are more rows
+    certain, alike = (
+        [[mark._replace(confidence=round(mark.confidence, 4)) for mark in marks] for marks in said]
+        for said in (together, alone)
+    )
+    assert certain == alike
 
 
 def test_rows_that_are_not_named_stand_still() -> None:
