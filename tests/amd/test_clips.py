@@ -65,9 +65,11 @@ def bar(share: float, n: int) -> float:
     return share - 3.0 * np.sqrt(share * (1.0 - share) / n)
 
 
-@pytest.mark.parametrize(("noise_dbfs", "kept"), [(-65.0, 0.995), (-50.0, 0.995), (-40.0, 0.99)])
-def test_people_are_kept(shared_data: Path, noise_dbfs: float, kept: float) -> None:
-    """Almost no short utterance of a person ends as anything but a person, and the verdict comes within 0.4 s of it."""
+@pytest.mark.parametrize(
+    ("noise_dbfs", "kept", "wait_s"), [(-65.0, 0.995, 0.4), (-50.0, 0.995, 0.4), (-40.0, 0.99, 0.47)]
+)
+def test_people_are_kept(shared_data: Path, noise_dbfs: float, kept: float, wait_s: float) -> None:
+    """Almost no short utterance of a person ends as anything but a person, and half the verdicts come within 0.4 s, in loud noise 0.47."""
     rng = np.random.default_rng(20)
     made = [
         call(sound, rng, noise_dbfs) for sound in clips(shared_data, lambda row: row["kind"] == "human", 6)
@@ -80,7 +82,7 @@ def test_people_are_kept(shared_data: Path, noise_dbfs: float, kept: float) -> N
         if first_verdict(marks).label is Label.HUMAN
     ]
     assert share >= bar(kept, len(made)), share
-    assert np.median(late_s) <= 0.4
+    assert np.median(late_s) <= wait_s
 
 
 @pytest.mark.parametrize(
