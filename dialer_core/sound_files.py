@@ -94,9 +94,9 @@ def read_sound(path: Path, *, channel: int | None = None, first_s: float | None 
             f"{path}: holds samples that are no numbers (NaN or infinite), the first at {at_s:.3f} s"
         )
     mono = sound.mean(axis=1) if channel is None else sound[:, channel - 1]
-    pcm: NDArray[np.int16] = np.clip(np.rint(resampled(mono, rate_hz) * 32768.0), -32768, 32767).astype(
-        np.int16
-    )
+    pcm: NDArray[np.int16] = np.clip(
+        np.rint(np.clip(resampled(mono, rate_hz), -1.0, 1.0) * 32768.0), -32768, 32767
+    ).astype(np.int16)
     return pcm
 
 
