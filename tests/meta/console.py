@@ -159,9 +159,15 @@ def _run_shell(script: str, folder: Path, path: str, timeout_s: float) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    with suppress(subprocess.TimeoutExpired):
-        shell.wait(timeout_s)
-    # The group is the shell's own session: what it started in the background, and nothing else.
+    try:
+        with suppress(subprocess.TimeoutExpired):
+            shell.wait(timeout_s)
+    finally:  # a test that is ended by its own time limit leaves nothing behind either
+        _end_group(shell)
+
+
+def _end_group(shell: subprocess.Popen[bytes]) -> None:
+    """End the shell's own session: what it started in the background, and nothing else."""
     for ending, patience_s in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
         try:
             os.killpg(shell.pid, ending)
