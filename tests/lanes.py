@@ -10,6 +10,7 @@ LINE_KINDS = frozenset({"sip", "browser", "bench", "soak", "meta"})
 """Kinds that share the machine's ports, its clock or the checkout itself, and therefore never run beside each other."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put every test of LINE_KINDS into the one group `line`; the others go wherever a process is free."""
     for item in items:
