@@ -67,6 +67,8 @@ def read_sound(path: Path, *, channel: int | None = None, first_s: float | None 
         recording has.
     """
     try:
+        if path.is_file() and not path.stat().st_size:
+            raise SoundFileError(f"{path}: is empty: 0 bytes")
         with soundfile.SoundFile(path) as file:
             rate_hz, channels = int(file.samplerate), int(file.channels)
             if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from amd import Detector, DetectorConfig, Mark, detect_all
 from amd.tonebank import FRAME
 from dialer_core.commands.amd_recordings import CHANNEL, MODE, as_heard, judgement, sentence
-from dialer_core.commands.invocation import Invocation, example, printing
+from dialer_core.commands.invocation import Invocation, PictureFile, example, printing
 
 AFTER_TICKS, SOUND_AFTER_TICKS = 50, 150
 """Drawn beyond the last mark, and beyond it as long as there is sound: 1 s and 3 s."""
@@ -37,7 +37,7 @@ class Course(NamedTuple):
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PictureFile(),
     metavar="PNG",
     help="The picture; by default in the working folder, named after the recording.",
 )

@@ -18,6 +18,7 @@ import numpy as np
 import soundfile
 
 from amd import g711
+from dialer_core.commands.amd_quality import asked_for
 from dialer_core.commands.invocation import Invocation, example, invocation
 from dialer_core.compliance.detection_quality import heard_as_person
 from dialer_core.errors import DialerError, SoundFileError
@@ -79,6 +80,8 @@ def export(
         database = open_database(settings.store_url, node=settings.dialer.node.name)
         try:
             database.require_current()
+            with database.read() as tx:
+                asked_for(tx, campaign, settings.campaigns)
             for found in _labelled(database, settings.clips_dir, key, campaign, only_heard=only_heard):
                 if isinstance(found, str):
                     failed.append(found)

@@ -43,5 +43,5 @@ def learn_announcement(call: Invocation, name: str, files: tuple[Path, ...], cha
     save_announcements(file, known)
     call.give({"file": str(file), "announcements": list(known.names)})
     call.say(
-        f"learned {name} from {len(files)} recording(s); {len(known)} are known. A running dialer knows it after its next start"
+        f"learned {name} from {len(files)} recording(s); recordings known now: {len(known)}. A running dialer knows it after its next start"
     )

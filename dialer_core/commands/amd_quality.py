@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 
 import click
 
@@ -12,6 +13,7 @@ from dialer_core.compliance.detection_quality import quality as estimated
 from dialer_core.errors import CommandRefusedError
 from dialer_core.store import campaigns
 from dialer_core.store.database import open_database
+from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import CampaignId
 
 COLUMNS = (
@@ -48,16 +50,20 @@ def quality(call: Invocation, campaign: str | None, days: float | None) -> None:
     try:
         database.require_current()
         with database.read() as tx:
-            known = sorted({*campaigns.states(tx), *settings.campaigns})
-            if campaign is not None and campaign not in known:
-                raise CommandRefusedError(
-                    f"no campaign {campaign!r}; known are: {', '.join(known) or 'none'}"
-                )
-            found = [estimated(tx, CampaignId(name), since) for name in ([campaign] if campaign else known)]
+            names = asked_for(tx, campaign, settings.campaigns)
+            found = [estimated(tx, CampaignId(name), since) for name in names]
     finally:
         database.dispose()
     call.give(found)
     call.table(COLUMNS, [_row(one) for one in found])
+
+
+def asked_for(tx: Tx, campaign: str | None, configured: Iterable[str]) -> list[str]:
+    """Return the campaign of a command line, or all that are known; CommandRefusedError where nobody knows it."""
+    known = sorted({*campaigns.states(tx), *configured})
+    if campaign is not None and campaign not in known:
+        raise CommandRefusedError(f"no campaign {campaign!r}; known are: {', '.join(known) or 'none'}")
+    return known if campaign is None else [campaign]
 
 
 def _row(one: Quality) -> list[object]:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import zoneinfo
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
@@ -174,7 +175,14 @@ def runs_already(settings: Settings) -> bool:
 
 
 def check_database(settings: Settings) -> Iterator[Finding]:
-    """The store: reachable, and at this program's revision."""
+    """The store: reachable, and at this program's revision. A file that is not there is not made."""
+    kind, _, file = settings.store_url.partition(":///")
+    if kind == "sqlite" and file and _can_be_made(Path(file)):
+        yield warn(
+            "database", f"{settings.store_url} is not there yet",
+            "nothing to do: 'dialer run' and 'dialer leads import' make it",
+        )  # fmt: skip
+        return
     database = open_database(settings.store_url, node=settings.dialer.node.name)
     try:
         database.require_current()
@@ -193,6 +201,12 @@ def check_database(settings: Settings) -> Iterator[Finding]:
         yield ok("database", f"{database.place}: reachable and current")
     finally:
         database.dispose()
+
+
+def _can_be_made(file: Path) -> bool:
+    """Say whether a file is absent, and the first of its folders that is there can be written to."""
+    there = next(folder for folder in file.absolute().parents if folder.exists())
+    return not file.exists() and there.is_dir() and os.access(there, os.W_OK)
 
 
 def check_campaigns(settings: Settings) -> Iterator[Finding]:

@@ -1,11 +1,12 @@
 """What every command shares: `--config`, `--json`, the settings, and printing for people or for programs.
 
-It owns those two options and the shapes of what is printed. It owns no command.
+It owns those two options, how a picture to write is named, and the shapes of what is printed. It owns no command.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -21,6 +22,22 @@ from dialer_core.settings import Settings, load_settings
 
 WIDE = 160
 """Columns where the output is no terminal: a table in a pipe is not cut to 80."""
+
+
+class PictureFile(click.Path):
+    """A picture to write: PNG, and named so, because that is what will be in it."""
+
+    name = "picture"
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, dir_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; a usage error where its ending names another kind of picture."""
+        path = super().convert(value, param, ctx)
+        if Path(os.fsdecode(path)).suffix.lower() != ".png":
+            self.fail(f"{value}: pictures are PNG; name a file that ends in .png", param, ctx)
+        return path
 
 
 class Invocation:

@@ -52,7 +52,7 @@ def draw(out: Path, summary: Summary) -> None:
     try:
         figure.savefig(out, dpi=110)
     except OSError as error:
-        raise DialerError(f"{out} cannot be written: {error.strerror}") from None
+        raise DialerError(f"{out}: the picture cannot be written: {error.strerror}") from None
 
 
 def _smooth(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dialer_core.commands.invocation import Invocation, example, printing
+from dialer_core.commands.invocation import Invocation, PictureFile, example, printing
 from dialer_core.commands.pacing_shifts import make_scenario, play, scenario_options
 from pacing.baselines import policies
 
@@ -37,7 +37,7 @@ STANDARD = ("progressive", "ratio", "erlang_c", "vicidial_tapered", "issabel", "
 @scenario_options
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PictureFile(),
     metavar="PNG",
     help="Draw occupancy and abandonment here.",
 )

@@ -29,8 +29,13 @@ def load_announcements(file: Path) -> FingerprintIndex:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return FingerprintIndex.from_arrays(dict(arrays))
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AmdInputError) as error:
-        raise SoundFileError(f"{file}: is no index of announcements: {error}; learn them anew") from error
+    except OSError as error:
+        raise SoundFileError(f"{file}: cannot be read: {os.strerror(error.errno or 0)}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile, AmdInputError) as error:
+        # numpy's own words are of pickles, which tell nobody anything
+        raise SoundFileError(
+            f"{file}: is no index of announcements; name the one that 'dialer amd learn-announcement' writes, or delete it and learn them anew"
+        ) from error
 
 
 def save_announcements(file: Path, index: FingerprintIndex) -> None:

@@ -178,8 +178,8 @@ def bad_files(folder: Path) -> dict[str, Path]:
     (folder / "rate.wav").write_bytes(rate)
     (folder / "none").mkdir()
     return {
-        "is not a readable WAV or FLAC file": empty,
-        "not a readable": text,
+        "is empty: 0 bytes": empty,
+        "is not a readable WAV or FLAC file": text,
         "no numbers (NaN or infinite), the first at 0.050 s": write(folder / "nan.wav", nan, subtype="FLOAT"),
         "its length is 0": write(folder / "nothing.wav", np.zeros(0)),
         "unknown error in flac decoder": cut,
@@ -228,7 +228,7 @@ def test_explain_draws(tmp_path: Path) -> None:
 
 
 def test_explain_refuses_in_one_line(tmp_path: Path) -> None:
-    """No such recording, and no such folder for the picture, are told without a trace."""
+    """No such recording, no such folder for the picture, and a picture that would not be a PNG, are told without a trace."""
     missing = invoke("explain", tmp_path / "missing.wav")
     assert missing.exit_code == 1
     assert missing.stderr.count("\n") == 1
@@ -236,6 +236,10 @@ def test_explain_refuses_in_one_line(tmp_path: Path) -> None:
     unwritable = invoke("explain", write(tmp_path / "a.wav", hello()), "--out", tmp_path / "none" / "a.png")
     assert unwritable.exit_code == 1
     assert "cannot be written" in unwritable.stderr
+    misnamed = invoke("explain", tmp_path / "a.wav", "--out", tmp_path / "call.jpg")
+    assert misnamed.exit_code == 2
+    assert "pictures are PNG" in misnamed.stderr
+    assert not (tmp_path / "call.jpg").exists()
 
 
 def test_quality_is_shown_for_each_campaign_and_for_one(tmp_path: Path) -> None:
@@ -313,6 +317,7 @@ def test_a_learned_announcement_is_recognised(tmp_path: Path) -> None:
     broken = invoke("classify", call, "--announcements", index)
     assert broken.exit_code == 1
     assert "is no index of announcements" in broken.stderr
+    assert "pickle" not in broken.stderr
 
 
 def test_clips_are_exported_with_what_was_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,6 +344,7 @@ def test_clips_are_exported_with_what_was_heard(tmp_path: Path, monkeypatch: pyt
     for law, one in zip(("PCMU", "PCMA"), ids, strict=True):
         write_clip(configured.clips_dir, key, Clip(clip_id=one, law=law, octets=octets))
     write_clip(configured.clips_dir, key, Clip(clip_id=new_id(), law="PCMU", octets=octets))
+    assert "no campaign 'nobody'" in invoke("export", "nobody", "--out", out, "--config", config).stderr
     result = invoke("export", "--out", out, "--config", config, "--json")
     assert result.exit_code == 0, result.output
     found = {one["file"]: (one["label"], one["heard"]) for one in json.loads(result.stdout)["exported"]}
