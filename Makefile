@@ -10,8 +10,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := cli.py dialer_core amd pacing plugins
-# What pytest is given; `make test PYTEST='-m unit'` runs a part.
-PYTEST ?= -m 'not soak'
 KILLS ?= 1000
 SLACK ?= 2
 SOAK_SECONDS ?= 3600
@@ -27,8 +25,12 @@ help: ## this list
 demo: install ## a simulated carrier, five softphones and a campaign of 200 leads, in about a minute
 	@$(BIN)/dialer demo
 
-test: install lint types contracts ## everything: lint, types, import contracts, tests
+test: install lint types contracts ## everything: lint, types, import contracts, tests (PYTEST='-m unit' runs a part of these)
+ifdef PYTEST
 	@$(BIN)/python -m pytest $(PYTEST)
+else
+	@$(BIN)/python -m tests.lanes
+endif
 
 # amd/training is no kernel: it reads files, runs programs and knows classes of libraries, and keeps to ruff's docstring rules
 lint: install ## ruff, formatting, docstrings of the kernels
