@@ -21,7 +21,7 @@ from dialer_core.media.clips import read_clip
 from dialer_core.sound_files import read_sound
 from tests.e2e.floor import Floor
 from tests.e2e.live import Dialer, number
-from tests.e2e.scenario import Answer, AwaitBye, Behaviour, Ring, Stay
+from tests.e2e.scenario import Answer, Behaviour, Ring, Stay
 from tests.e2e.sounds import RATE_HZ, Samples, Sounds, silence, tone
 from tests.skips import requires_program
 
@@ -42,10 +42,12 @@ SAID = {
     1: ("es-419", "¿Bueno?", "PCMU"),
     2: ("es-419+f2", "Sí, ¿quién habla?", "PCMA"),
     4: ("es", "Ferretería López, buenas tardes, ¿en qué le ayudo?", "PCMU"),
-    11: ("es-419+f3", "Hola. En este momento no puedo atender su llamada. Deje su nombre y su teléfono después del tono. Gracias.", "PCMU"),
-    12: ("en-us+m3", "Hi. I can't come to the phone right now. Please leave your name and a short message after the tone.", "PCMA"),
+    11: ("es-419+f3", "Este es el buzón de voz del número que usted marcó y en este momento no podemos atender su llamada por favor deje su nombre y su teléfono después del tono", "PCMU"),
+    12: ("en-us+m3", "You have reached the voice mailbox of the person that you are calling and nobody can come to the phone at the moment so please leave your name and a short message after the tone", "PCMA"),
 }  # fmt: skip
 MACHINES = (11, 12)
+"""They read without a pause for longer than any greeting that is left undecided, so that their first verdict does not hang on the odds:
+`made` checks it."""
 LEAD_S, BEEP_S, PAUSE_S = 0.4, 0.4, 0.6
 
 
@@ -72,6 +74,7 @@ def made(folder: Path) -> dict[int, Call]:
         speech = spoken(folder, voice, words)
         parts = [silence(LEAD_S), speech]
         if suffix in MACHINES:
+            assert speech.size / RATE_HZ >= DetectorConfig.preset("fast").longest_greeting_s + 0.5
             parts += [silence(PAUSE_S), tone(1000, BEEP_S) * 0.6]
         sound = np.concatenate([*parts, silence(14.0)])
         sound += np.random.default_rng(suffix).standard_normal(sound.size) * 10 ** (-62 / 20)
@@ -99,7 +102,8 @@ def played(tmp_path_factory: pytest.TempPathFactory, sounds: Sounds) -> tuple[Di
         suffix: (
             Ring(100),
             Answer(call.file, law=call.law),
-            AwaitBye(30000) if suffix in MACHINES else Stay(4000 + 2500 * (suffix == 4)),
+            # a machine that nobody hangs up on ends the call by itself, as recordings do
+            Stay(20000 if suffix in MACHINES else 4000 + 2500 * (suffix == 4)),
         )
         for suffix, call in sorted(calls.items(), reverse=True)
     }
