@@ -37,13 +37,21 @@ CLIP_KEY = bytes(range(32))
 MESSAGE = "connect"
 """A prompt of a tenth of a second, so that the test does not wait."""
 PROMPTS = Path(prompts.__file__).parent / "prompts"
+MAILBOX_ES = (
+    "Este es el buzón de voz del número que usted marcó y en este momento no podemos atender su llamada "
+    "por favor deje su nombre y su teléfono después del tono"
+)
+MAILBOX_EN = (
+    "You have reached the voice mailbox of the person that you are calling and nobody can come to the phone at the moment "
+    "so please leave your name and a short message after the tone"
+)
 SAID = {
     # number: voice, words, law, and what follows them
     1: ("es-419", "¿Bueno?", "PCMU"),
     2: ("es-419+f2", "Sí, ¿quién habla?", "PCMA"),
     4: ("es", "Ferretería López, buenas tardes, ¿en qué le ayudo?", "PCMU"),
-    11: ("es-419+f3", "Este es el buzón de voz del número que usted marcó y en este momento no podemos atender su llamada por favor deje su nombre y su teléfono después del tono", "PCMU"),
-    12: ("en-us+m3", "You have reached the voice mailbox of the person that you are calling and nobody can come to the phone at the moment so please leave your name and a short message after the tone", "PCMA"),
+    11: ("es-419+f3", MAILBOX_ES, "PCMU"),
+    12: ("en-us+m3", MAILBOX_EN, "PCMA"),
 }  # fmt: skip
 MACHINES = (11, 12)
 """They read without a pause for longer than any greeting that is left undecided, so that their first verdict does not hang on the odds:
