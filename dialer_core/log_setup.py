@@ -28,7 +28,7 @@ SENSITIVE_KEYS = frozenset(
         *("number", "e164", "phone", "msisdn", "caller_id", "callee", "called", "dialed", "address"),
         *("to", "from", "to_uri", "from_uri", "sip_uri", "contact", "identity"),
         *("name", "display_name", "person_name", "external_id", "email", "rfc", "curp"),
-        *("balance", "balance_cents", "amount", "amount_cents"),
+        *("balance", "balance_minor", "amount", "amount_minor", "total_minor", "paid_minor"),
         *("text", "body", "message", "note", "notes", "row", "sdp", "headers"),
         *("password", "secret", "token", "authorization", "credential", "credentials"),
     }

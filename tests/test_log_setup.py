@@ -95,7 +95,7 @@ def test_every_way_into_the_log_is_masked(log_format: str) -> None:
 
 def test_known_keys_are_masked_whatever_they_hold() -> None:
     """A key that is personal or secret shows that something was there, not what."""
-    for key in ("password", "token", "name", "balance_cents", "number", "Authorization"):
+    for key in ("password", "token", "name", "balance_minor", "number", "Authorization"):
         assert mask_value(key, "abc") == MASKED
         assert mask_value(key, 12) == MASKED
     assert mask_value("token", "") == ""

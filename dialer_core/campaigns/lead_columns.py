@@ -343,7 +343,7 @@ def _currency(text: str) -> str:
 
 
 _ACCOUNT_VALUES: dict[str, tuple[str, Any]] = {
-    "balance": ("balance_cents", _cents),
+    "balance": ("balance_minor", _cents),
     "currency": ("currency", _currency),
     "days_past_due": ("days_past_due", _whole),
     "due_date": ("due_date", _date),

@@ -250,7 +250,7 @@ def _new_phone(row: LeadRow, cell: PhoneCell, person_id: PersonId) -> PhoneRow:
 def _new_account(
     row: LeadRow, account_id: AccountId, person_id: PersonId, now: dt.datetime
 ) -> dict[str, Any]:
-    empty = dict.fromkeys(("product", "currency", "balance_cents", "days_past_due", "due_date"))
+    empty = dict.fromkeys(("product", "currency", "balance_minor", "days_past_due", "due_date"))
     return (
         empty
         | {"creditor": ""}

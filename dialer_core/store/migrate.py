@@ -93,8 +93,8 @@ def _write_revision() -> None:
     with create_engine(arguments.url).begin() as connection:
         config = _config(connection)
         command.upgrade(config, "head")
-        count = len(list(ScriptDirectory.from_config(config).walk_revisions()))
-        command.revision(config, arguments.name, autogenerate=True, rev_id=f"{count + 1:04d}")
+        last = int(_scripts().get_current_head() or 0)
+        command.revision(config, arguments.name, autogenerate=True, rev_id=f"{last + 1:04d}")
 
 
 if __name__ == "__main__":

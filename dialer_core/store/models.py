@@ -7,97 +7,32 @@ and are never compared across boots. Outside the store a row is a detached recor
 from __future__ import annotations
 
 import datetime as dt
-import re
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
-    DateTime,
     Double,
     Float,
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     String,
     Text,
-    TypeDecorator,
-    Uuid,
     text,
 )
-from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-
-class UtcDateTime(TypeDecorator[dt.datetime]):
-    """Aware UTC in and out, on databases that keep zones and on SQLite, which does not."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
-        """Refuse naive times; SQLite stores UTC without a zone."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            msg = "a naive time was given to the store; use UTC with tzinfo"
-            raise ValueError(msg)
-        value = value.astimezone(dt.UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
-        """Give every time its zone back."""
-        del dialect
-        if value is None:
-            return None
-        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
-
-
-class Id(TypeDecorator[str]):
-    """A UUID as text. Refuses anything else on the way in, as PostgreSQL does; SQLite would fail when reading."""
-
-    impl = Uuid(as_uuid=False)
-    cache_ok = True
-    _FORM = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}", re.IGNORECASE)
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Refuse what is not an id, without quoting it."""
-        del dialect
-        if value is not None and not self._FORM.fullmatch(value):
-            msg = "this is not an id; ids are UUIDs in text"
-            raise ValueError(msg)
-        return value
-
-
-_ID = Id()
-
-
-class Base(DeclarativeBase):
-    """Declarative base: names every constraint, so that migrations can name them too."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map: ClassVar[dict[type | Any, type]] = {
-        dt.datetime: UtcDateTime,
-        dict[str, Any]: JSON,
-        str: Text,
-    }
+from dialer_core.store import portfolio_models  # noqa: F401 - its tables are of the same metadata
+from dialer_core.store.columns import ID, Base
 
 
 class Person(Base):
     """Somebody who may be spoken to. One person has several accounts and phones."""
 
     __tablename__ = "person"
-    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
     external_id: Mapped[str | None] = mapped_column(String(128), unique=True)
     name: Mapped[str] = mapped_column(default="")
     language: Mapped[str] = mapped_column(String(8), default="es")
@@ -111,8 +46,8 @@ class Phone(Base):
 
     __tablename__ = "phone"
     __table_args__ = (Index("uq_phone_person_id_e164", "person_id", "e164", unique=True),)
-    id: Mapped[str] = mapped_column(_ID, primary_key=True)
-    person_id: Mapped[str] = mapped_column(_ID, ForeignKey("person.id"))
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    person_id: Mapped[str] = mapped_column(ID, ForeignKey("person.id"))
     e164: Mapped[str] = mapped_column(String(20), index=True)
     kind: Mapped[str] = mapped_column(String(16), default="unknown")
     rank: Mapped[int] = mapped_column(Integer, default=0)
@@ -122,6 +57,13 @@ class Phone(Base):
     failures: Mapped[int] = mapped_column(Integer, default=0)
     """Successive outcomes that speak against the number (invalid, fax, sit)."""
     last_outcome: Mapped[str | None] = mapped_column(String(24))
+    tries: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    """Attempts that reached the network at this number."""
+    answers: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    """Those at which a person spoke."""
+    last_answer_utc: Mapped[dt.datetime | None]
+    hours: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """By the number's local hour: `{"18": [tries, answers]}`."""
 
 
 class Account(Base):
@@ -129,18 +71,21 @@ class Account(Base):
 
     __tablename__ = "account"
     __table_args__ = (Index("uq_account_portfolio_external_id", "portfolio", "external_id", unique=True),)
-    id: Mapped[str] = mapped_column(_ID, primary_key=True)
-    person_id: Mapped[str] = mapped_column(_ID, ForeignKey("person.id"), index=True)
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    person_id: Mapped[str] = mapped_column(ID, ForeignKey("person.id"), index=True)
     portfolio: Mapped[str] = mapped_column(String(64), default="default")
     external_id: Mapped[str] = mapped_column(String(128))
     creditor: Mapped[str] = mapped_column(default="")
     product: Mapped[str | None] = mapped_column(String(64))
     currency: Mapped[str | None] = mapped_column(String(3))
-    balance_cents: Mapped[int | None] = mapped_column(BigInteger)
+    balance_minor: Mapped[int | None] = mapped_column(BigInteger)
+    """In the currency's minor unit: cents of a peso."""
     days_past_due: Mapped[int | None] = mapped_column(Integer)
     due_date: Mapped[str | None] = mapped_column(String(10))
     attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Free ones; which are sensitive says `attribute_mark`."""
     created_at_utc: Mapped[dt.datetime]
+    status: Mapped[str] = mapped_column(String(16), default="open", server_default="open")
 
 
 class Campaign(Base):
@@ -161,10 +106,10 @@ class Lead(Base):
         Index("uq_lead_campaign_id_account_id", "campaign_id", "account_id", unique=True),
         # ix_lead_hopper stands after the class: it needs a column in descending order
     )
-    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
     campaign_id: Mapped[str] = mapped_column(String(64), ForeignKey("campaign.id"))
-    account_id: Mapped[str] = mapped_column(_ID, ForeignKey("account.id"))
-    person_id: Mapped[str] = mapped_column(_ID, ForeignKey("person.id"), index=True)
+    account_id: Mapped[str] = mapped_column(ID, ForeignKey("account.id"))
+    person_id: Mapped[str] = mapped_column(ID, ForeignKey("person.id"), index=True)
     state: Mapped[str] = mapped_column(String(16))
     priority: Mapped[float] = mapped_column(Float, default=0.0)
     """Higher first."""
@@ -214,17 +159,17 @@ class Attempt(Base):
         Index("ix_attempt_campaign_id_committed_at_utc", "campaign_id", "committed_at_utc"),
         Index("ix_attempt_lead_id", "lead_id"),
     )
-    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
     node: Mapped[str] = mapped_column(String(64))
     boot_id: Mapped[str] = mapped_column(String(64))
     campaign_id: Mapped[str] = mapped_column(String(64), ForeignKey("campaign.id"))
-    lead_id: Mapped[str] = mapped_column(_ID, ForeignKey("lead.id"))
-    account_id: Mapped[str] = mapped_column(_ID, ForeignKey("account.id"))
-    person_id: Mapped[str] = mapped_column(_ID, ForeignKey("person.id"))
-    phone_id: Mapped[str] = mapped_column(_ID, ForeignKey("phone.id"))
+    lead_id: Mapped[str] = mapped_column(ID, ForeignKey("lead.id"))
+    account_id: Mapped[str] = mapped_column(ID, ForeignKey("account.id"))
+    person_id: Mapped[str] = mapped_column(ID, ForeignKey("person.id"))
+    phone_id: Mapped[str] = mapped_column(ID, ForeignKey("phone.id"))
     number: Mapped[str] = mapped_column(String(20))
     trunk: Mapped[str] = mapped_column(String(64))
-    retry_of: Mapped[str | None] = mapped_column(_ID, ForeignKey("attempt.id"))
+    retry_of: Mapped[str | None] = mapped_column(ID, ForeignKey("attempt.id"))
     live: Mapped[bool] = mapped_column(Boolean)
     """True from the commit to the outcome; a lead, a number and a person have one live at most (I3)."""
     state: Mapped[str] = mapped_column(String(16))
@@ -258,15 +203,17 @@ class Attempt(Base):
     """First bridge."""
     abandoned_mono_ns: Mapped[int | None] = mapped_column(BigInteger)
     ended_mono_ns: Mapped[int | None] = mapped_column(BigInteger)
+    reason: Mapped[str | None] = mapped_column(String(32))
+    """Why they do not pay, as the agent understood it."""
 
 
 class Leg(Base):
     """One SIP dialog of ours: a customer's or an agent's. The journal from which an orphan can be ended."""
 
     __tablename__ = "leg"
-    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))
-    attempt_id: Mapped[str | None] = mapped_column(_ID, ForeignKey("attempt.id"), index=True)
+    attempt_id: Mapped[str | None] = mapped_column(ID, ForeignKey("attempt.id"), index=True)
     agent_id: Mapped[str | None] = mapped_column(String(64))
     node: Mapped[str] = mapped_column(String(64))
     worker: Mapped[str] = mapped_column(String(64))
@@ -292,14 +239,14 @@ class EventRow(Base):
     node: Mapped[str] = mapped_column(String(64), primary_key=True)
     source: Mapped[str] = mapped_column(String(16), primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    id: Mapped[str] = mapped_column(_ID)
+    id: Mapped[str] = mapped_column(ID)
     boot_id: Mapped[str] = mapped_column(String(64))
     at_utc: Mapped[dt.datetime]
     at_mono_ns: Mapped[int] = mapped_column(BigInteger)
     name: Mapped[str] = mapped_column(String(48))
     campaign_id: Mapped[str | None] = mapped_column(String(64))
-    account_id: Mapped[str | None] = mapped_column(_ID)
-    attempt_id: Mapped[str | None] = mapped_column(_ID)
+    account_id: Mapped[str | None] = mapped_column(ID)
+    attempt_id: Mapped[str | None] = mapped_column(ID)
     data: Mapped[dict[str, Any]]
 
 
@@ -311,11 +258,18 @@ class Contact(Base):
         Index("ix_contact_person_id_at_utc", "person_id", "at_utc"),
         Index("ix_contact_account_id_at_utc", "account_id", "at_utc"),
         Index("ix_contact_address_at_utc", "address", "at_utc"),
+        Index(
+            "uq_contact_external_id",
+            "external_id",
+            unique=True,
+            sqlite_where=text("external_id IS NOT NULL"),
+            postgresql_where=text("external_id IS NOT NULL"),
+        ),
     )
-    id: Mapped[str] = mapped_column(_ID, primary_key=True)
-    person_id: Mapped[str] = mapped_column(_ID, ForeignKey("person.id"))
-    account_id: Mapped[str | None] = mapped_column(_ID, ForeignKey("account.id"))
-    attempt_id: Mapped[str | None] = mapped_column(_ID, ForeignKey("attempt.id"), index=True)
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    person_id: Mapped[str] = mapped_column(ID, ForeignKey("person.id"))
+    account_id: Mapped[str | None] = mapped_column(ID, ForeignKey("account.id"))
+    attempt_id: Mapped[str | None] = mapped_column(ID, ForeignKey("attempt.id"), index=True)
     campaign_id: Mapped[str | None] = mapped_column(String(64))
     channel: Mapped[str] = mapped_column(String(16))
     address: Mapped[str] = mapped_column(String(128))
@@ -327,6 +281,8 @@ class Contact(Base):
     """They and an agent spoke: the seven days after a conversation run from here."""
     prior: Mapped[bool] = mapped_column(Boolean, default=False)
     """Imported: it happened before this system did the dialing."""
+    external_id: Mapped[str | None] = mapped_column(String(128))
+    """An imported one's own number, so that it counts once."""
 
 
 class Restriction(Base):
@@ -334,7 +290,7 @@ class Restriction(Base):
 
     __tablename__ = "restriction"
     __table_args__ = (Index("ix_restriction_scope_scope_value", "scope", "scope_value"),)
-    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
     kind: Mapped[str] = mapped_column(String(24))
     scope: Mapped[str] = mapped_column(String(16))
     scope_value: Mapped[str] = mapped_column(String(64))
@@ -370,13 +326,13 @@ class AgentInterval(Base):
         ),
         Index("ix_agent_interval_agent_id_from_utc", "agent_id", "from_utc"),
     )
-    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
     agent_id: Mapped[str] = mapped_column(String(64), ForeignKey("agent.id"))
-    session_id: Mapped[str] = mapped_column(_ID, index=True)
+    session_id: Mapped[str] = mapped_column(ID, index=True)
     """One log-in."""
     state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str] = mapped_column(String(48), default="")
-    attempt_id: Mapped[str | None] = mapped_column(_ID, ForeignKey("attempt.id"))
+    attempt_id: Mapped[str | None] = mapped_column(ID, ForeignKey("attempt.id"))
     boot_id: Mapped[str] = mapped_column(String(64))
     from_utc: Mapped[dt.datetime]
     to_utc: Mapped[dt.datetime | None]
@@ -394,7 +350,7 @@ class DetectionSample(Base):
 
     __tablename__ = "detection_sample"
     __table_args__ = (Index("ix_detection_sample_campaign_id_at_utc", "campaign_id", "at_utc"),)
-    attempt_id: Mapped[str] = mapped_column(_ID, ForeignKey("attempt.id"), primary_key=True)
+    attempt_id: Mapped[str] = mapped_column(ID, ForeignKey("attempt.id"), primary_key=True)
     campaign_id: Mapped[str] = mapped_column(String(64), ForeignKey("campaign.id"))
     label: Mapped[str] = mapped_column(String(16))
     share: Mapped[float] = mapped_column(Double)
@@ -408,7 +364,7 @@ class ImportRun(Base):
     """One import of one file, so that the same file again changes nothing and rejects can be found."""
 
     __tablename__ = "import_run"
-    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))
     campaign_id: Mapped[str | None] = mapped_column(String(64))
     file_sha256: Mapped[str] = mapped_column(String(64), index=True)
@@ -427,3 +383,23 @@ class PacingState(Base):
     hour_utc: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     state: Mapped[dict[str, Any]] = mapped_column(JSON)
     at_utc: Mapped[dt.datetime]
+
+
+__all__ = [
+    "Account",
+    "Agent",
+    "AgentInterval",
+    "Attempt",
+    "Base",
+    "Campaign",
+    "Contact",
+    "DetectionSample",
+    "EventRow",
+    "ImportRun",
+    "Lead",
+    "Leg",
+    "PacingState",
+    "Person",
+    "Phone",
+    "Restriction",
+]

@@ -96,7 +96,7 @@ def test_a_clean_file(database: Database, tmp_path: Path) -> None:
         leads = rows(tx, "lead")
         [event] = events.tail(tx, {}, ["lead.imported"])
         [run] = rows(tx, "import_run")
-    assert accounts["A1"]["balance_cents"] == 150050
+    assert accounts["A1"]["balance_minor"] == 150050
     assert accounts["A2"]["days_past_due"] == 61
     assert people[accounts["A2"]["person_id"]]["name"] == "Beto Núñez"
     found = {row["e164"]: (row["rank"], row["zones"]) for row in phones}
@@ -210,7 +210,7 @@ def test_a_newer_file_updates(database: Database, tmp_path: Path) -> None:
         person = next(row for row in rows(tx, "person") if row["id"] == account["person_id"])
         phones = [row["e164"] for row in rows(tx, "phone") if row["person_id"] == person["id"]]
         lead_row = next(row for row in rows(tx, "lead") if row["account_id"] == account["id"])
-    assert (account["balance_cents"], account["days_past_due"], account["creditor"]) == (90000, 45, "Banco")
+    assert (account["balance_minor"], account["days_past_due"], account["creditor"]) == (90000, 45, "Banco")
     assert person["name"] == "Ana López"
     assert sorted(phones) == ["+525512345678", "+525599998888"]
     assert (lead_row["attempts"], lead_row["next_at_utc"]) == (3, NOON + dt.timedelta(days=1))

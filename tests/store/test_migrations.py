@@ -10,6 +10,7 @@ from sqlalchemy import Engine, create_engine, inspect, text
 from dialer_core.errors import StoreError
 from dialer_core.store.database import open_database
 from dialer_core.store.models import Base
+from dialer_core.vocabulary import new_id
 
 pytestmark = pytest.mark.db
 
@@ -112,4 +113,42 @@ def test_require_current(database_url: str) -> None:
         database.require_current()
     with pytest.raises(StoreError, match="revision 9999"):
         database.migrate()
+    database.dispose()
+
+
+def test_rows_survive_up_and_down(database_url: str) -> None:
+    """Rows of the revision before are the same after going up and back, and the new columns have their defaults."""
+    database = open_database(database_url)
+    database.migrate()
+    database.downgrade("0005")
+    engine = create_engine(database_url)
+    person, account, phone = (new_id().replace("-", "") for _ in range(3))
+    at = "2026-03-02 18:00:00.000000"
+    with engine.begin() as connection:
+        for table, row in {
+            "person": {"id": person, "name": "Ana", "language": "es", "created_at_utc": at},
+            "phone": {"id": phone, "person_id": person, "e164": "+525511110000", "kind": "mobile", "rank": 0,
+                      "zones": "America/Mexico_City", "failures": 1},
+            "account": {"id": account, "person_id": person, "portfolio": "default", "external_id": "A1", "creditor": "Banco",
+                        "balance_cents": 150050, "attributes": "{}", "created_at_utc": at},
+        }.items():  # fmt: skip
+            names = ", ".join(row)
+            connection.execute(text(f"INSERT INTO {table} ({names}) VALUES (:{', :'.join(row)})"), row)  # noqa: S608
+    database.migrate()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT balance_minor, status FROM account")).one() == (150050, "open")
+        found = connection.execute(
+            text("SELECT failures, tries, answers, last_answer_utc, hours FROM phone")
+        ).one()
+        assert found == (1, 0, 0, None, None)
+    database.downgrade("0005")
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT balance_cents, external_id FROM account")).one() == (
+            150050,
+            "A1",
+        )
+        assert connection.scalar(text("SELECT failures FROM phone")) == 1
+    engine.dispose()
+    database.migrate()
+    database.require_current()
     database.dispose()

@@ -5,7 +5,8 @@ from typing import Any, Literal
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
 
-from dialer_core.store.models import Base, Id, UtcDateTime
+from dialer_core.store.columns import Id, UtcDateTime
+from dialer_core.store.models import Base
 
 
 def _render(kind: str, item: Any, _autogen: AutogenContext) -> str | Literal[False]:
