@@ -134,7 +134,7 @@ class CallLoop:
         ending = Ending(runtime, campaigns, self.trunks, on_retry=self._on_retry)
         self.dialing = Dialing(
             runtime, campaigns, self.roster, self.trunks, self.workers,
-            live=self.machine.attempts.values, begin=lambda attempt, delay_s: self.flow.begin(attempt, delay_s),  # noqa: PLW0108 - made below
+            live=self.machine.attempts.values, begin=lambda attempt: self.flow.begin(attempt),  # noqa: PLW0108 - made below
             release=lambda attempt, outcome: self.flow.release(attempt, outcome),  # noqa: PLW0108 - made below
             brake=self.lag.brake, held=self._held,
         )  # fmt: skip
@@ -360,8 +360,8 @@ class CallLoop:
     def _on_logged_out(self, agent: Agent) -> None:
         self.softphones.hang_up(agent)
 
-    def _on_retry(self, claimed: hopper.ClaimedAttempt, failed: Attempt, reserved_ns: int) -> None:
-        self.dialing.adopt(claimed, failed.pool, reserved_ns)
+    def _on_retry(self, claimed: hopper.ClaimedAttempt, failed: Attempt) -> None:
+        self.dialing.adopt(claimed, failed.pool)
 
     def on_orphan(self, end: Callable[[Dialog], None]) -> None:
         """Set what ends the dialogs of a dead worker."""

@@ -51,8 +51,6 @@ EMPTY_RETRY_S = 2.0
 CLAIM_FAILED_RETRY_S = 1.0
 SAVE_INTERVAL_S = 60.0
 """How often what the pacers learned is stored."""
-LONGEST_DELAY_S = 5.0
-"""A claim that came so late that its trunk has no room for its INVITE before this is given up."""
 QUALITY_INTERVAL_S = 300.0
 """How often a campaign's detection is estimated anew: it changes slowly, and all its calls are counted."""
 
@@ -65,7 +63,7 @@ class Dialing:
     live
         The live attempts, as `CallFlow` keeps them.
     begin, release
-        `CallFlow`'s: take a committed attempt, to leave after so many seconds; end a long-ringing one.
+        `CallFlow`'s: take a committed attempt; end a long-ringing one.
     brake
         Says why the independent brake is on (loop lag); empty while it is not.
     held
@@ -81,7 +79,7 @@ class Dialing:
         workers: WorkerPool,
         *,
         live: Callable[[], Iterable[Attempt]],
-        begin: Callable[[Attempt, float], None],
+        begin: Callable[[Attempt], None],
         release: Callable[[Attempt, Outcome], None],
         brake: Callable[[], str],
         held: Callable[[], str],
@@ -313,14 +311,13 @@ class Dialing:
                 node=self._runtime.node, boot_id=self._runtime.boot_id, now=clock.utc(),
             )
         )  # fmt: skip
-        future.add_done_callback(lambda done: self._claimed(pool, campaign, trunks, now_ns, done))
+        future.add_done_callback(lambda done: self._claimed(pool, campaign, trunks, done))
 
     def _claimed(
         self,
         pool: Pool,
         campaign: CampaignRun,
         trunks: list[TrunkId],
-        reserved_ns: int,
         done: asyncio.Future[hopper.Claim],
     ) -> None:
         campaign.claiming -= len(trunks)
@@ -333,16 +330,16 @@ class Dialing:
         else:
             claim = done.result()
         for trunk in trunks[len(claim.attempts) :]:
-            self._trunks[trunk].give_back()
+            self._trunks[trunk].give_back(unsent=True)
         for claimed in claim.attempts:
-            self.adopt(claimed, pool.key, reserved_ns)
+            self.adopt(claimed, pool.key)
         if claim.empty is not None:
             self._empty(campaign, claim.empty)
         else:
             campaign.empty_said = ""
 
-    def adopt(self, claimed: hopper.ClaimedAttempt, pool: str, reserved_ns: int) -> None:
-        """Take a committed attempt whose trunk line is held since `reserved_ns`; unless it must not be dialed any more, it begins."""
+    def adopt(self, claimed: hopper.ClaimedAttempt, pool: str) -> None:
+        """Take a committed attempt, for which a trunk's line and token are held; unless it must not be dialed any more, it begins."""
         campaign = self.campaigns[claimed.campaign_id]
         attempt = Attempt(
             id=AttemptId(claimed.attempt_id), campaign_id=campaign.id, lead_id=claimed.lead_id, account_id=claimed.account_id,
@@ -350,12 +347,10 @@ class Dialing:
             leg_id=LegId(claimed.attempt_id), retry_of=claimed.retry_of, language=claimed.language,
         )  # fmt: skip
         campaign.attempts += 1
-        now_ns = self._runtime.clock.mono_ns()
-        delay_s = (self._trunks[claimed.trunk].renew(reserved_ns, now_ns) - now_ns) / 1e9
-        self._begin(attempt, delay_s)
+        self._begin(attempt)
         if (
-            not campaign.dialing or self.draining or not self.media_ready or delay_s > LONGEST_DELAY_S
-        ):  # paused, stopped or drained between claim and now, or too late
+            not campaign.dialing or self.draining or not self.media_ready
+        ):  # paused, stopped or drained meanwhile
             self._release(attempt, Outcome.CANCELLED)
 
     def _empty(self, campaign: CampaignRun, why: EmptyReport) -> None:

@@ -135,7 +135,7 @@ class Adoption:
         if attempt.state is S.BRIDGED and agent is not None:
             attempt.agent_id = attempt.last_agent_id = agent.id
             attempt.bridge_began_ns = (sound.bridged_ns if sound else 0) or attempt.bridged_ns
-        self._trunks[attempt.trunk].lines_used += 1
+        self._trunks[attempt.trunk].take_over(unsent=not attempt.sent_ns)
         campaign.attempts += 1
         campaign.live_answers += attempt.live
         campaign.abandoned += attempt.abandoned

@@ -126,17 +126,9 @@ class CallFlow:
         elif state is S.ENDED and cue is not Cue.LEG_ENDED:
             self._end(attempt, 0, 0, EndedBy.US)
 
-    def begin(self, attempt: Attempt, delay_s: float) -> None:
-        """Take a committed attempt: ask the media plane for its socket, now or when its trunk takes the INVITE that follows."""
+    def begin(self, attempt: Attempt) -> None:
+        """Take a committed attempt: ask the media plane for its socket; the INVITE follows."""
         self._machine.add(attempt)
-        if delay_s:
-            self._runtime.later(delay_s, lambda: self._open(attempt))
-        else:
-            self._open(attempt)
-
-    def _open(self, attempt: Attempt) -> None:
-        if attempt.state is not S.COMMITTED:
-            return  # released while it waited
         if self._media.attached:
             self._media.send(OpenLeg(leg_id=attempt.leg_id, kind=LegKind.CUSTOMER))
         else:
@@ -176,6 +168,8 @@ class CallFlow:
             return
         match event:
             case LegSent():
+                if not attempt.sent_ns:
+                    self._trunks[attempt.trunk].sent(event.at_ns)
                 attempt.call_id, attempt.sent_ns = event.call_id, event.at_ns
                 self._machine.feed(attempt, Cue.SENT)
                 wire_ms = (event.at_ns - attempt.placed_ns) / 1e6
@@ -349,7 +343,10 @@ class CallFlow:
         self._media.send(CloseLeg(leg_id=attempt.leg_id))
         if attempt.placements:
             self._closing.add(attempt.leg_id)
-        self._trunks[attempt.trunk].give_back()
+        trunk = self._trunks[attempt.trunk]
+        if attempt.placements and not attempt.sent_ns:
+            trunk.sent(self._runtime.clock.mono_ns())  # its worker may have died before it told us
+        trunk.give_back(unsent=not attempt.placements)
         outcome = outcome_of(attempt, code, q850, by)
         self._originator.note_ending(attempt, outcome, by, code, retry_after_s)
         self._observer.attempt_ended(attempt, outcome)

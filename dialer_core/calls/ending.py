@@ -71,7 +71,7 @@ class Ending:
         campaigns: dict[CampaignId, CampaignRun],
         trunks: Trunks,
         *,
-        on_retry: Callable[[hopper.ClaimedAttempt, Attempt, int], None],
+        on_retry: Callable[[hopper.ClaimedAttempt, Attempt], None],
     ) -> None:
         self._runtime = runtime
         self._campaigns = campaigns
@@ -158,9 +158,9 @@ class Ending:
                 self._runtime.store(end, *events)
             if retry_trunk is not None:
                 if claimed is None:
-                    self._trunks[retry_trunk].give_back()
+                    self._trunks[retry_trunk].give_back(unsent=True)
                 else:
-                    self._on_retry(claimed, attempt, now_ns)
+                    self._on_retry(claimed, attempt)
 
         self._runtime.journal.submit(write, *events).add_done_callback(stored)
         log.info(

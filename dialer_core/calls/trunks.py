@@ -1,7 +1,9 @@
 """Trunks: lines in use, calls per second, up or down, and which one takes the next attempt.
 
 It owns the run-time state of trunks. It sends nothing: `call_flow.py` places, `engine.py` probes. A line is taken from the reservation until
-the attempt has ended; a token is taken at the reservation, so that an INVITE can leave at any moment after it (I7).
+the attempt has ended. A token is taken at the reservation and stays taken until a second after the worker's stamp of the INVITE's departure, so
+that an INVITE may leave at any moment after it, however long a busy machine keeps it back: of the INVITEs of any second, when the token of the
+last was given, each other was still under way or had left in that second, and was counted (I7).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from dialer_core.vocabulary import TrunkId, TrunkState
 
 SECOND_NS = 1_000_000_000
 WINDOW_NS = 1_050_000_000
-"""The rate is kept in any window a little longer than a second, so that jitter between the token and the wire cannot break a second's limit."""
+"""The rate is kept in any window a little longer than a second, so that jitter of the network on the way to the trunk cannot break a second's limit."""
 FAILURES_TO_DOWN = 3
 """Successive attempts without any SIP answer after which a trunk is down, without waiting for its next OPTIONS."""
 PROBE_BACKOFF_MAX_S = 30.0
@@ -44,7 +46,10 @@ class Trunk:
     """Nothing is placed before; from then on one attempt at a time, until one is not refused."""
     next_probe_ns: int = 0
     probe_backoff_s: float = 1.0
-    _tokens: deque[int] = field(default_factory=deque)
+    _unsent: int = 0
+    """INVITEs that may leave at any moment: reserved, and not known to have left."""
+    _sent_ns: deque[int] = field(default_factory=deque)
+    """When the INVITEs of the last window left, in order."""
 
     @property
     def lines_free(self) -> int:
@@ -53,7 +58,7 @@ class Trunk:
 
     @property
     def _window_ns(self) -> int:
-        """The stretch that a token stays taken: a second, or longer for a rate below one."""
+        """The stretch that a token stays taken after its INVITE has left: a second, or longer for a rate below one."""
         return int(WINDOW_NS / min(1.0, self.settings.calls_per_second))
 
     @property
@@ -63,38 +68,35 @@ class Trunk:
 
     def tokens_free(self, now_ns: int) -> int:
         """INVITEs that may leave now without breaking the limit in any second."""
-        while self._tokens and self._tokens[0] <= now_ns - self._window_ns:
-            self._tokens.popleft()
-        return max(0, self._rate - len(self._tokens))
+        while self._sent_ns and self._sent_ns[0] <= now_ns - self._window_ns:
+            self._sent_ns.popleft()
+        return max(0, self._rate - len(self._sent_ns) - self._unsent)
 
     def take(self, now_ns: int) -> None:
         """Take a line and a token."""
         self.lines_used += 1
         if self.held:
             self.held_until_ns = now_ns + int(TRIAL_S * SECOND_NS)
-        bisect.insort(self._tokens, now_ns)
+        self._unsent += 1
 
-    def renew(self, taken_ns: int, now_ns: int) -> int:
-        """Change a token taken earlier for the first moment from now on at which one more INVITE may leave; return that moment.
-
-        The writer may have held a claim up for seconds: its INVITE must not leave together with those of later seconds.
-        """
-        self.tokens_free(now_ns)
-        if taken_ns in self._tokens:
-            self._tokens.remove(taken_ns)
-        at_ns = max(now_ns, self._tokens[-1]) if self._tokens else now_ns
-        if len(self._tokens) >= self._rate:
-            at_ns = max(at_ns, self._tokens[-self._rate] + self._window_ns)
-        self._tokens.append(at_ns)
-        return at_ns
+    def take_over(self, *, unsent: bool) -> None:
+        """Take the line of a former engine's attempt, with a token where its INVITE is not known to have left."""
+        self.lines_used += 1
+        self._unsent += unsent
 
     def resume(self, sent_ns: int) -> None:
         """Count an INVITE that a former engine sent."""
-        bisect.insort(self._tokens, sent_ns)
+        bisect.insort(self._sent_ns, sent_ns)
 
-    def give_back(self) -> None:
-        """Return a line."""
+    def sent(self, at_ns: int) -> None:
+        """An INVITE has left: a second from then on its token is free again."""
+        self._unsent -= 1
+        bisect.insort(self._sent_ns, at_ns)
+
+    def give_back(self, *, unsent: bool = False) -> None:
+        """Return a line, and with it the token of an INVITE that has not left and will not."""
         self.lines_used -= 1
+        self._unsent -= unsent
 
     @property
     def held(self) -> bool:

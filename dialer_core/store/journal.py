@@ -7,9 +7,9 @@ may leave (`calls/`).
 
 What a unit may rely on, and what it must keep:
 
-- Units take effect in the order of their submission, each in a savepoint of its own: one that raises fails
-  alone, its events with it.
-- A unit may run more than once, when the database goes away in the middle: it must touch nothing but its
+- Units take effect in the order of their submission, and one that raises fails alone, its events with it: its group is
+  undone and run again, each unit in a savepoint of its own (which costs two statements, and most groups do not need).
+- A unit may run more than once, then and when the database goes away in the middle: it must touch nothing but its
   transaction.
 - While the database is away, units wait in order and nothing is dropped; `healthy` is False, and `backlog`
   and `oldest_wait_s` grow.
@@ -42,6 +42,10 @@ T = TypeVar("T")
 GROUP_WINDOW_NS = 5_000_000
 """A transaction takes in new units for so long at most; it is committed as soon as none is waiting."""
 GROUP_MAX_UNITS = 500
+GROUP_EVERY_S = 0.01
+"""Shortest time between the beginnings of two transactions: what comes in sooner is committed together. A unit after a pause does not wait."""
+GROUP_FULL_UNITS = 20
+"""So many waiting units are worth a transaction at once."""
 RETRY_FIRST_S = 0.02
 RETRY_MAX_S = 1.0
 BEHIND_S = 1.0
@@ -187,9 +191,14 @@ class Journal:
     # ---------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        begun_s = 0.0
         while (first := self._queue.get()) is not None:
             group = [first]
             self._oldest_ns = first.submitted_ns
+            early_s = begun_s + GROUP_EVERY_S - time.monotonic()
+            if early_s > 0 and not self._closing and self._queue.qsize() < GROUP_FULL_UNITS:
+                time.sleep(early_s)
+            begun_s = time.monotonic()
             if not self._commit_until_done(group):
                 self._refuse(group)
                 return
@@ -236,25 +245,32 @@ class Journal:
             Nothing of the group is in the database; all of it may be tried again.
         """
         try:
-            self._transact(group, growing=self._thread is not None, events_apart=False)
+            self._transact(group, growing=self._thread is not None, apart=False)
         except DatabaseAwayError:
             raise
-        except Exception as error:  # noqa: BLE001 - a unit's events spoil it at its end: find whose
-            _log.warning("journal_group_retried", node=self._stamp.node, units=len(group), error=str(error))
+        except Exception as error:  # noqa: BLE001 - a unit's, or its events': find whose
+            _log.info(
+                "journal_group_retried", node=self._stamp.node, units=len(group), error=type(error).__name__
+            )
             try:
-                self._transact(group, growing=False, events_apart=True)
+                self._transact(group, growing=False, apart=True)
             except DatabaseAwayError:
                 raise
             except Exception as last_error:  # noqa: BLE001 - handed to the futures; the thread lives on
                 for unit in group:
                     unit.error = last_error
 
-    def _transact(self, group: list[_Unit], *, growing: bool, events_apart: bool) -> None:
+    def _transact(self, group: list[_Unit], *, growing: bool, apart: bool) -> None:
         with self._database.transaction(self._stamp) as tx:
             # from here: what came in while we waited to begin belongs to this group
             deadline_ns = time.monotonic_ns() + GROUP_WINDOW_NS
             for unit in group:  # the list grows under the loop
-                self._run_unit(tx, unit, events_apart=events_apart)
+                if apart:
+                    self._run_apart(tx, unit)
+                else:
+                    unit.error = None
+                    unit.result = unit.work(tx)
+                    tx.emit(*unit.events)
                 if (
                     growing
                     and unit is group[-1]
@@ -276,14 +292,13 @@ class Journal:
         else:
             group.append(unit)
 
-    def _run_unit(self, tx: Tx, unit: _Unit, *, events_apart: bool) -> None:
+    def _run_apart(self, tx: Tx, unit: _Unit) -> None:
         unit.error = None
         try:
             with tx.savepoint():
                 unit.result = unit.work(tx)
                 tx.emit(*unit.events)
-                if events_apart:
-                    event_log.insert_pending(tx)
+                event_log.insert_pending(tx)
         except DatabaseAwayError:
             raise
         except SQLAlchemyError as error:
