@@ -18,7 +18,7 @@ from dialer_core.vocabulary import TrunkId, TrunkState
 
 SECOND_NS = 1_000_000_000
 WINDOW_NS = 1_050_000_000
-"""The rate is kept in any window a little longer than a second, so that jitter of the network on the way to the trunk cannot break a second's limit."""
+"""The rate is kept in any window a little longer than a second, so that jitter on the way to the trunk cannot break a second's limit."""
 FAILURES_TO_DOWN = 3
 """Successive attempts without any SIP answer after which a trunk is down, without waiting for its next OPTIONS."""
 PROBE_BACKOFF_MAX_S = 30.0
@@ -89,7 +89,7 @@ class Trunk:
         bisect.insort(self._sent_ns, sent_ns)
 
     def sent(self, at_ns: int) -> None:
-        """An INVITE has left: a second from then on its token is free again."""
+        """Count an INVITE that has left: a second from then on its token is free again."""
         self._unsent -= 1
         bisect.insort(self._sent_ns, at_ns)
 

@@ -31,7 +31,9 @@ def make_trunks(lines: int = 3, rate: float = 5.0) -> Trunks:
 def test_no_second_sees_more_invites_than_allowed(asked: list[tuple[int, int]], rate: int) -> None:
     """In any second of the wire a trunk gets at most its calls per second, however the asking falls and however late each INVITE leaves (I7)."""
     trunks = make_trunks(lines=10_000, rate=rate)
-    now_ns, under_way, left_ns = 10 * SECOND_NS, [], []
+    now_ns = 10 * SECOND_NS
+    under_way: list[int] = []
+    left_ns: list[int] = []
     for gap_ns, late_ns in asked:
         now_ns += gap_ns
         for at_ns in sorted(at_ns for at_ns in under_way if at_ns <= now_ns):
