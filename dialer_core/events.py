@@ -416,6 +416,35 @@ class LeadFinished(Event, frozen=True, kw_only=True):
     reason: str
 
 
+@_event("promise.made")
+class PromiseMade(Event, frozen=True, kw_only=True):
+    """Somebody promised to pay; calls about the account stop until the promise is kept or broken."""
+
+    promise_id: str
+    kind: str
+
+
+@_event("promise.kept")
+class PromiseKept(Event, frozen=True, kw_only=True):
+    """Every instalment of a promise was paid."""
+
+    promise_id: str
+
+
+@_event("promise.broken")
+class PromiseBroken(Event, frozen=True, kw_only=True):
+    """An instalment of a promise was not paid by its day and grace."""
+
+    promise_id: str
+
+
+@_event("payment.received")
+class PaymentReceived(Event, frozen=True, kw_only=True):
+    """A payment of an account is known for the first time."""
+
+    payment_id: str
+
+
 @_event("restriction.added")
 class RestrictionAdded(Event, frozen=True, kw_only=True):
     """Somebody may no longer be contacted."""

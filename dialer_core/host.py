@@ -38,6 +38,7 @@ from dialer_core.liveness import beat
 from dialer_core.log_setup import configure_logging
 from dialer_core.plugin_api import EngineHandle
 from dialer_core.plugin_host import Plugin, PluginHost, installed, load
+from dialer_core.portfolio import upkeep
 from dialer_core.settings import Settings, load_settings
 from dialer_core.store.database import Database, open_database
 
@@ -252,6 +253,7 @@ async def _serve(
         )
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
         tracking = asyncio.create_task(plugins.track(tail, dialer.node.name), name="plugin-events")
+        keeping = asyncio.create_task(upkeep.watch(database), name="portfolio-upkeep")
         stopping = asyncio.create_task(stop.wait())
         log.info(
             "host_started",
@@ -260,14 +262,15 @@ async def _serve(
             plugins=[p.name for p in plugins.plugins],
         )
         done, _ = await asyncio.wait(
-            {serving, tracking, stopping, attaching}, return_when=asyncio.FIRST_COMPLETED
+            {serving, tracking, keeping, stopping, attaching}, return_when=asyncio.FIRST_COMPLETED
         )
         parts.stopping.set()
         server.should_exit = True
         await serving
         tracking.cancel()
+        keeping.cancel()
         stopping.cancel()
-        await asyncio.gather(tracking, stopping, return_exceptions=True)
+        await asyncio.gather(tracking, keeping, stopping, return_exceptions=True)
         for task in done - {stopping}:
             task.result()  # one that ended by itself failed: its error ends the host, and the supervisor starts another
     finally:

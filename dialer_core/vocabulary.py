@@ -394,3 +394,51 @@ class Disposition(enum.StrEnum):
     """Asked not to be called again."""
     OTHER = "other"
     """Anything else."""
+
+
+class AccountStatus(enum.StrEnum):
+    """Whether a debt is still to be collected."""
+
+    OPEN = "open"
+    """It is owed."""
+    PAID = "paid"
+    """Paid, or settled by a promise that was kept."""
+    WITHDRAWN = "withdrawn"
+    """The creditor has taken it back."""
+
+
+class PromiseKind(enum.StrEnum):
+    """What was agreed."""
+
+    AGREEMENT = "agreement"
+    """To pay some or all of what is owed by a day."""
+    SETTLEMENT = "settlement"
+    """To pay less than is owed, which settles the rest."""
+    RESTRUCTURING = "restructuring"
+    """To pay what is owed by another plan."""
+
+
+class PromiseState(enum.StrEnum):
+    """What has become of a promise."""
+
+    OPEN = "open"
+    """Not due, or due and within its grace."""
+    KEPT = "kept"
+    """Every instalment was paid."""
+    BROKEN = "broken"
+    """An instalment was not paid by its day and grace."""
+    REPLACED = "replaced"
+    """Another was made of the same account."""
+    CANCELLED = "cancelled"
+    """Taken back, by whoever made it."""
+
+
+class CallbackState(enum.StrEnum):
+    """What has become of a call-back."""
+
+    OPEN = "open"
+    """To be made."""
+    MADE = "made"
+    """Somebody was called because of it."""
+    CANCELLED = "cancelled"
+    """Replaced by another, or the lead is finished."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from dialer_core.campaigns import number_health
 from dialer_core.errors import CommandRefusedError
 from dialer_core.events import AttemptDispositioned
-from dialer_core.store import attempts, claims, leads, people, restrictions
+from dialer_core.portfolio.promises import WAITS as PROMISE
+from dialer_core.store import attempts, claims, leads, people, promises, restrictions
 from dialer_core.store.claims import Tried
 from dialer_core.store.models import Lead
 from dialer_core.store.tx import Tx
@@ -135,7 +136,17 @@ def place(
     now: dt.datetime,
     callback_at: dt.datetime | None,
 ) -> LeadState:
-    """Put a lead where a disposition sends it."""
+    """Put a lead where a disposition sends it; one whose account has an open promise waits for that (I12)."""
+    if disposition == Disposition.PROMISE and promises.open_of(tx, [attempt.account_id]):
+        leads.update_lead(
+            tx,
+            LeadId(lead.id),
+            state=LeadState.WAITING.value,
+            waiting_for=PROMISE,
+            finished_reason=None,
+            next_at_utc=leads.READY_UTC,
+        )
+        return LeadState.WAITING
     reason: str | None = None
     if effect.again_after is None:
         reason = disposition

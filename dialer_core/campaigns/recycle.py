@@ -14,7 +14,7 @@ from dialer_core.campaigns import dispositions, number_health
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import StoreError
 from dialer_core.settings import CampaignSettings, RecycleRule
-from dialer_core.store import claims, contacts, leads, people, restrictions
+from dialer_core.store import claims, contacts, leads, people, promises, restrictions
 from dialer_core.store.claims import Tried
 from dialer_core.store.models import Lead
 from dialer_core.store.people import PhoneRow
@@ -149,12 +149,15 @@ def settle(
     if lead.state != LeadState.IN_ATTEMPT:  # finished meanwhile, by a payment or a restriction
         leads.update_lead(tx, LeadId(lead.id), last_outcome=outcome.value)
         return LeadState(lead.state)
-    if attempt.disposition is not None:  # said during the conversation
-        effect = dispositions.effect_of(attempt.disposition)
-        asked_for = attempt.disposition == Disposition.CALLBACK and lead.next_at_utc > now
+    said = attempt.disposition
+    if said is None and talked and promises.open_of(tx, [attempt.account_id]):
+        said = Disposition.PROMISE.value  # written down during the conversation, which is word enough
+    if said is not None:  # said during the conversation
+        effect = dispositions.effect_of(said)
+        asked_for = said == Disposition.CALLBACK and lead.next_at_utc > now
         callback_at = lead.next_at_utc if asked_for else None
         leads.update_lead(tx, LeadId(lead.id), last_outcome=outcome.value)
-        return dispositions.place(tx, attempt, lead, effect, attempt.disposition, now, callback_at)
+        return dispositions.place(tx, attempt, lead, effect, said, now, callback_at)
     return _recycle(tx, attempt, lead, outcome, phones, settings, max(filter(None, (now, locked_until))), now)
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
 
 from dialer_core.clock import Clock, SystemClock, read_boot_id
 from dialer_core.errors import StoreError
-from dialer_core.store import events, migrate
+from dialer_core.store import audit, events, migrate
 from dialer_core.store.errors import DatabaseAwayError, as_store_error, is_busy
 from dialer_core.store.tx import Stamp, Tx
 
@@ -99,6 +99,7 @@ class Database:
         with self._translated(), self._writer.connect() as connection, connection.begin():
             tx = Tx(connection, stamp)
             yield tx
+            audit.insert_pending(tx)
             events.insert_pending(tx)
 
     def dispose(self) -> None:

@@ -37,11 +37,13 @@ def add(
     rejected: int,
     at_utc: dt.datetime,
 ) -> None:
-    """Write that an import ended."""
+    """Write that an import ended, and account for it."""
+    run_id = new_id()
+    tx.audit("import.ended", f"import_run {run_id}", kind=kind, file_sha256=file_sha256, accepted=accepted)
     tx.execute(
         insert(_TABLE),
         {
-            "id": new_id(),
+            "id": run_id,
             "kind": kind,
             "campaign_id": campaign_id,
             "file_sha256": file_sha256,

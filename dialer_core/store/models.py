@@ -103,7 +103,7 @@ class Lead(Base):
 
     __tablename__ = "lead"
     __table_args__ = (
-        Index("uq_lead_campaign_id_account_id", "campaign_id", "account_id", unique=True),
+        Index("uq_lead_account_id_campaign_id", "account_id", "campaign_id", unique=True),
         # ix_lead_hopper stands after the class: it needs a column in descending order
     )
     id: Mapped[str] = mapped_column(ID, primary_key=True)

@@ -112,6 +112,17 @@ def accounts_by_external_id(
     return {row["external_id"]: dict(row) for row in tx.execute(query).mappings()}
 
 
+def accounts(tx: Tx, account_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return accounts, every column of them, by id."""
+    query = select(_ACCOUNT).where(_ACCOUNT.c.id.in_(list(account_ids)))
+    return {row["id"]: dict(row) for row in tx.execute(query).mappings()}
+
+
+def account(tx: Tx, account_id: AccountId) -> dict[str, Any] | None:
+    """Return an account, every column of it, or None."""
+    return accounts(tx, [account_id]).get(account_id)
+
+
 def insert_persons(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write new people."""
     _insert(tx, _PERSON, rows)

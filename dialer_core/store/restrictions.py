@@ -13,12 +13,13 @@ import msgspec
 from sqlalchemy import ColumnElement, Table, and_, insert, or_, select, true
 
 from dialer_core.events import RestrictionAdded
-from dialer_core.store.models import Attempt, Restriction
+from dialer_core.store.models import Attempt, Lead, Restriction
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import AttemptId, Channel, RestrictionKind, RestrictionScope, new_id
+from dialer_core.vocabulary import AttemptId, Channel, LeadState, RestrictionKind, RestrictionScope, new_id
 
 _TABLE: Table = Restriction.__table__  # type: ignore[assignment]
 _ATTEMPT: Table = Attempt.__table__  # type: ignore[assignment]
+_LEAD: Table = Lead.__table__  # type: ignore[assignment]
 
 Scoped = Mapping[RestrictionScope, Collection[str]]
 """Values to look up, by scope."""
@@ -71,6 +72,7 @@ def add(
     row = _row(kind, scope, scope_value, source, from_utc, until_utc, channel)
     tx.execute(insert(_TABLE), row)
     tx.emit(RestrictionAdded(kind=kind.value, scope=scope.value))
+    tx.audit("restriction.added", f"restriction {row['id']}", kind=kind.value, scope=scope.value)
     return str(row["id"])
 
 
@@ -101,19 +103,26 @@ def add_missing(
     if rows:
         tx.execute(insert(_TABLE), rows)
         tx.emit(RestrictionAdded(kind=kind.value, scope=scope.value, count=len(rows)))
+        first = f"restriction {rows[0]['id']}"
+        tx.audit("restriction.added", first, kind=kind.value, scope=scope.value, count=len(rows))
     return len(rows)
 
 
 def forbidden_live_attempts(tx: Tx, at_utc: dt.datetime, node: str | None = None) -> list[AttemptId]:
-    """Return live, unanswered attempts that a restriction in force now forbids: they are to be cancelled (I12)."""
+    """Return live, unanswered attempts that a restriction in force now forbids, or whose lead was taken away: to be cancelled (I12).
+
+    A payment takes a lead away from its attempt: it is finished, or waits.
+    """
     columns = (
         _ATTEMPT.c.id,
         _ATTEMPT.c.number,
         _ATTEMPT.c.person_id,
         _ATTEMPT.c.account_id,
         _ATTEMPT.c.phone_id,
+        _LEAD.c.state,
     )
-    query = select(*columns).where(_ATTEMPT.c.live == true(), _ATTEMPT.c.answered_mono_ns.is_(None))
+    query = select(*columns).join(_LEAD, _LEAD.c.id == _ATTEMPT.c.lead_id)
+    query = query.where(_ATTEMPT.c.live == true(), _ATTEMPT.c.answered_mono_ns.is_(None))
     if node is not None:
         query = query.where(_ATTEMPT.c.node == node)
     attempts = tx.execute(query).all()
@@ -131,7 +140,8 @@ def forbidden_live_attempts(tx: Tx, at_utc: dt.datetime, node: str | None = None
     return [
         AttemptId(row.id)
         for row in attempts
-        if found
+        if row.state != LeadState.IN_ATTEMPT
+        or found
         & {
             (RestrictionScope.NUMBER, row.number),
             (RestrictionScope.PERSON, row.person_id),

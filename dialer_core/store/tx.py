@@ -1,8 +1,8 @@
 """One transaction as the owner modules see it.
 
-It owns the connection of one transaction and the events waiting to be written with it. It owns neither commit
-nor rollback (the `Database` and the `Journal` do) nor the event table (`store/events.py` gives the pending
-events their numbers, just before the commit).
+It owns the connection of one transaction and the events and audit entries waiting to be written with it. It owns neither
+commit nor rollback (the `Database` and the `Journal` do) nor their tables (`store/events.py` and `store/audit.py` give them their numbers,
+just before the commit).
 """
 
 from __future__ import annotations
@@ -43,6 +43,16 @@ class PendingEvent:
     at_mono_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class PendingAudit:
+    """Something to be accounted for that waits for its place in the chain."""
+
+    action: str
+    subject: str
+    actor: str
+    data: Mapping[str, Any]
+
+
 class Tx:
     """A transaction: statements and events that are committed together or not at all.
 
@@ -54,7 +64,7 @@ class Tx:
         Whose events this writes; None in a read transaction, which may not emit.
     """
 
-    __slots__ = ("_depth", "connection", "dialect", "last_seq", "pending", "stamp")
+    __slots__ = ("_depth", "audited", "connection", "dialect", "last_seq", "pending", "stamp")
 
     def __init__(self, connection: Connection, stamp: Stamp | None) -> None:
         self.connection = connection
@@ -62,6 +72,7 @@ class Tx:
         self.dialect = connection.dialect.name
         """`sqlite` or `postgresql`."""
         self.pending: list[PendingEvent] = []
+        self.audited: list[PendingAudit] = []
         self._depth = 0
         self.last_seq = 0
         """Number of the last event written in this transaction; 0 while there is none."""
@@ -97,6 +108,28 @@ class Tx:
             age = dt.timedelta(microseconds=(now_mono_ns - at_mono_ns) / 1000)
             self.pending.append(PendingEvent(event, now_utc - age, at_mono_ns))
 
+    def audit(self, action: str, subject: str, *, actor: str = "", **data: Any) -> None:
+        """Account for something with this transaction (`store/audit.py`).
+
+        Parameters
+        ----------
+        action
+            What was done: `restriction.added`.
+        subject
+            The row it was done to: `person ID`. Ids only, nothing personal.
+        actor
+            Who did it: `agent ana`; by default the part of ours that writes.
+        **data
+            Ids and numbers, as JSON holds them.
+
+        Raises
+        ------
+        StoreError
+            This is a read transaction.
+        """
+        self._writing_stamp()
+        self.audited.append(PendingAudit(action, subject, actor, data))
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo what was done inside, events too, if the block raises; the transaction itself goes on.
@@ -106,13 +139,14 @@ class Tx:
         """
         # Plain statements: the library's own savepoints are compiled anew each time, at five times the cost.
         name = f"unit_{self._depth}"
-        mark = len(self.pending)
+        mark, audit_mark = len(self.pending), len(self.audited)
         self.connection.exec_driver_sql(f"SAVEPOINT {name}")
         self._depth += 1
         try:
             yield
         except BaseException:
             del self.pending[mark:]
+            del self.audited[audit_mark:]
             try:
                 self.connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {name}")
                 self.connection.exec_driver_sql(f"RELEASE SAVEPOINT {name}")

@@ -14,7 +14,7 @@ from pathlib import Path
 from dialer_core.compliance.rules import RulePack
 from dialer_core.settings import TrunkSettings
 from dialer_core.store.database import Database
-from dialer_core.verify import answers, calls, law, leads, limits, log, people, timing
+from dialer_core.verify import answers, audit, calls, law, leads, limits, log, people, timing
 from dialer_core.verify.carrier import read_carrier_log
 from dialer_core.verify.report import Check, Invariant, Report, Violation
 from dialer_core.verify.subject import Subject
@@ -28,6 +28,7 @@ CHECKS: tuple[Check, ...] = (
     *people.CHECKS,
     *leads.CHECKS,
     *log.CHECKS,
+    *audit.CHECKS,
 )
 
 _NEEDS = {

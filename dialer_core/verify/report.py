@@ -48,7 +48,7 @@ class Invariant(enum.StrEnum):
     I12 = "I12"
     """A restriction stops the next contact, one already ringing included."""
     I17 = "I17"
-    """No phone number or name in the event log or in a log line."""
+    """No phone number or name in the event log or in a log line; the audit log is an unbroken chain."""
     I18 = "I18"
     """Lead states partition the list."""
     LOG = "log"

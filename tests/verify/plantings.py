@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import delete, insert, update
 
+from dialer_core.store import audit
 from dialer_core.store.tx import Tx
 from tests.store.rows import TABLES
 from tests.verify.world import PACK, ZONE, World, id_at, mono, utc
@@ -159,6 +160,30 @@ def agent_without_end(tx: Tx, world: World) -> None:
     table = TABLES["agent_interval"]
     tx.execute(delete(table).where(table.c.agent_id == "ana", table.c.from_mono_ns > mono(74.025)))
     interval("ana", 74.025, to_utc=None, to_mono_ns=None)(tx, world)
+
+
+def audited(change: Callable[[Tx], None]) -> Plant:
+    """Return a planting of three audit entries, of which something is changed afterwards."""
+
+    def plant(tx: Tx, _world: World) -> None:
+        for number in range(3):
+            tx.audit("restriction.added", f"restriction {number}", count=number)
+        audit.insert_pending(tx)
+        change(tx)
+
+    return plant
+
+
+def entry_changed(tx: Tx) -> None:
+    """Plant another actor in an entry."""
+    table = TABLES["audit"]
+    tx.execute(update(table).where(table.c.seq == 2).values(actor="somebody else"))
+
+
+def entry_gone(tx: Tx) -> None:
+    """Plant the loss of an entry."""
+    table = TABLES["audit"]
+    tx.execute(delete(table).where(table.c.seq == 2))
 
 
 def both(*plants: Plant) -> Plant:
@@ -327,6 +352,8 @@ PLANTINGS: dict[str, tuple[Plant, str, str, str | None]] = {
         add_event("campaign.paused", 50, reason="55-1000-0003 complained"), "I17", "holds a phone number", None),
     "a name in the log": (
         add_event("campaign.paused", 50, reason="ALMA PEREZ  LOPEZ asked"), "I17", "holds a name", None),
+    "an audit entry changed": (audited(entry_changed), "I17", "was changed", None),
+    "an audit entry removed": (audited(entry_gone), "I17", "is missing", None),
     "a number in evidence": (
         evidence("busy", note=["+525510000004"]), "I17", "its evidence holds a phone number", "busy"),
     "a lead that waits for nothing named": (

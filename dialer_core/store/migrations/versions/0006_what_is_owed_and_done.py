@@ -183,6 +183,10 @@ def upgrade() -> None:
     op.execute("ALTER TABLE account RENAME COLUMN balance_cents TO balance_minor")
     op.add_column("account", sa.Column("status", sa.String(length=16), server_default="open", nullable=False))
 
+    # the same two columns the other way round: payments and promises ask for an account's leads on every list
+    op.drop_index("uq_lead_campaign_id_account_id", "lead")
+    op.create_index("uq_lead_account_id_campaign_id", "lead", ["account_id", "campaign_id"], unique=True)
+
     op.add_column("attempt", sa.Column("reason", sa.String(length=32), nullable=True))
 
     op.add_column("contact", sa.Column("external_id", sa.String(length=128), nullable=True))
@@ -212,6 +216,9 @@ def downgrade() -> None:
     op.drop_column("contact", "external_id")
 
     op.drop_column("attempt", "reason")
+
+    op.drop_index("uq_lead_account_id_campaign_id", "lead")
+    op.create_index("uq_lead_campaign_id_account_id", "lead", ["campaign_id", "account_id"], unique=True)
 
     op.drop_column("account", "status")
     op.execute("ALTER TABLE account RENAME COLUMN balance_minor TO balance_cents")

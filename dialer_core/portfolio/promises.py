@@ -1,0 +1,156 @@
+"""Promises to pay: made in a conversation, kept or broken by what is paid, and what that does to the account's leads.
+
+An account with an open promise is not called until the promise is kept or broken (I12). It owns those rules. The rows are
+`store/promises.py`'s, payments come by `portfolio/payments.py`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from dialer_core.errors import CommandRefusedError
+from dialer_core.events import PromiseBroken, PromiseKept, PromiseMade
+from dialer_core.store import account_leads, people, promises
+from dialer_core.store.promises import Instalment, PromiseRow
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import (
+    AccountId,
+    AccountStatus,
+    AgentId,
+    AttemptId,
+    CampaignId,
+    PersonId,
+    PromiseKind,
+    PromiseState,
+    new_id,
+)
+
+WAITS = "promise"
+"""What a lead waits for whose account has an open promise."""
+MOST_INSTALMENTS = 120
+_AT_ONCE = 500
+
+
+def make(
+    tx: Tx,
+    *,
+    account_id: AccountId,
+    instalments: Sequence[tuple[dt.date, int]],
+    kind: PromiseKind,
+    now: dt.datetime,
+    grace_days: int = 1,
+    settles_minor: int | None = None,
+    agent_id: AgentId | None = None,
+    campaign_id: CampaignId | None = None,
+    attempt_id: AttemptId | None = None,
+) -> PromiseRow:
+    """Write a promise of an account, in place of an open one, and stop its calls until it is kept or broken.
+
+    Parameters
+    ----------
+    tx
+        A write transaction.
+    account_id, kind
+        Of which debt, and what was agreed.
+    instalments
+        Day and amount in minor units of each payment, in order.
+    now
+        When it is made.
+    grace_days
+        Days after each due day before the promise is broken.
+    settles_minor
+        What of the balance is settled when it is kept; empty: all of it for a settlement, what was paid for the others.
+    agent_id, campaign_id, attempt_id
+        To whom and in which conversation it was made.
+
+    Raises
+    ------
+    CommandRefusedError
+        There is no such account, or the instalments make no sense.
+    """
+    account = people.account(tx, account_id)
+    if account is None:
+        raise CommandRefusedError(f"there is no account {account_id}", "unknown")
+    if not 0 < len(instalments) <= MOST_INSTALMENTS or any(amount <= 0 for _, amount in instalments):
+        raise CommandRefusedError(f"a promise has 1 to {MOST_INSTALMENTS} instalments, each above zero")
+    days = [day for day, _ in instalments]
+    if days != sorted(days) or days[0] < now.date() - dt.timedelta(days=1):
+        raise CommandRefusedError("a promise's instalments are in order of their days, none of them past")
+    for old in promises.open_of(tx, [account_id]).values():
+        promises.set_state(tx, old.id, PromiseState.REPLACED, now)
+    promise = PromiseRow(
+        id=new_id(),
+        account_id=account_id,
+        person_id=PersonId(account["person_id"]),
+        campaign_id=campaign_id,
+        attempt_id=attempt_id,
+        agent_id=agent_id,
+        kind=kind,
+        state=PromiseState.OPEN,
+        currency=account["currency"] or "MXN",
+        total_minor=sum(amount for _, amount in instalments),
+        settles_minor=settles_minor,
+        grace_days=grace_days,
+        made_at_utc=now,
+        instalments=tuple(Instalment(day.isoformat(), amount) for day, amount in instalments),
+    )
+    promises.add(tx, promise)
+    account_leads.wait(tx, account_id, WAITS)
+    tx.emit(
+        PromiseMade(
+            campaign_id=campaign_id,
+            account_id=account_id,
+            attempt_id=attempt_id,
+            promise_id=promise.id,
+            kind=kind.value,
+        )
+    )
+    tx.audit(
+        "promise.made",
+        f"promise {promise.id}",
+        actor=f"agent {agent_id}" if agent_id else "",
+        kind=kind.value,
+    )
+    return promise
+
+
+def cancel(tx: Tx, promise: PromiseRow, now: dt.datetime, *, actor: str = "") -> None:
+    """Take a promise back; the account's leads are dialable again."""
+    promises.set_state(tx, promise.id, PromiseState.CANCELLED, now)
+    account_leads.reopen(tx, promise.account_id, waiting_for=WAITS)
+    tx.audit("promise.cancelled", f"promise {promise.id}", actor=actor)
+
+
+def keep(tx: Tx, promise: PromiseRow, now: dt.datetime) -> None:
+    """Say that a promise was kept: a settlement settles its account, others leave what is still owed to be collected."""
+    promises.set_state(tx, promise.id, PromiseState.KEPT, now)
+    tx.emit(
+        PromiseKept(campaign_id=promise.campaign_id, account_id=promise.account_id, promise_id=promise.id)
+    )
+    if promise.kind is PromiseKind.SETTLEMENT:
+        account = people.account(tx, promise.account_id)
+        owed = (account or {}).get("balance_minor") or 0
+        left = (
+            0 if promise.settles_minor is None else max(0, owed + promise.total_minor - promise.settles_minor)
+        )
+        people.update_account(tx, promise.account_id, {"balance_minor": left})
+        if not left:
+            people.update_account(tx, promise.account_id, {"status": AccountStatus.PAID.value})
+            account_leads.finish(tx, promise.account_id, AccountStatus.PAID.value)
+            return
+    account_leads.reopen(tx, promise.account_id, waiting_for=WAITS)
+
+
+def break_overdue(tx: Tx, today: dt.date, now: dt.datetime) -> int:
+    """Break promises that were not kept by their day and grace, at most a few hundred; return how many. Their leads are dialable again."""
+    broken = promises.overdue(tx, today.isoformat(), _AT_ONCE)
+    for promise in broken:
+        promises.set_state(tx, promise.id, PromiseState.BROKEN, now)
+        tx.emit(
+            PromiseBroken(
+                campaign_id=promise.campaign_id, account_id=promise.account_id, promise_id=promise.id
+            )
+        )
+        account_leads.reopen(tx, promise.account_id, waiting_for=WAITS)
+    return len(broken)

@@ -1,0 +1,94 @@
+"""What happens to one account on every campaign's list at once: its leads wait, are dialable again, or are finished.
+
+It owns these writes of the lead table, whose other questions are `store/leads.py`'s. An attempt whose lead is taken out of it here is
+cancelled by the engine while nobody has answered (`store.restrictions.forbidden_live_attempts`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sqlalchemy import Table, select, update
+
+from dialer_core.store import callbacks, leads
+from dialer_core.store.leads import READY_UTC
+from dialer_core.store.models import Campaign, Lead
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import AccountId, LeadId, LeadState
+
+_LEAD: Table = Lead.__table__  # type: ignore[assignment]
+_CAMPAIGN: Table = Campaign.__table__  # type: ignore[assignment]
+_AT_ONCE = 500
+
+
+def wait(
+    tx: Tx,
+    account_id: AccountId,
+    what: str,
+    *,
+    until_utc: dt.datetime | None = None,
+    also_in_attempt: bool = False,
+) -> None:
+    """Let an account's leads wait for something named, until it is over (`reopen`) or a time (`reopen_due`).
+
+    Leads with a live attempt stay with it, unless they are to be taken out of it.
+    """
+    states = [LeadState.DIALABLE.value, LeadState.WAITING.value]
+    if also_in_attempt:
+        states.append(LeadState.IN_ATTEMPT.value)
+    tx.execute(
+        update(_LEAD)
+        .where(_LEAD.c.account_id == account_id, _LEAD.c.state.in_(states))
+        .values(state=LeadState.WAITING.value, waiting_for=what, next_at_utc=until_utc or READY_UTC)
+    )
+
+
+def reopen(
+    tx: Tx, account_id: AccountId, *, waiting_for: str | None = None, finished_reason: str | None = None
+) -> None:
+    """Make those of an account's leads dialable that wait for this, or were finished because of that."""
+    query = update(_LEAD).where(_LEAD.c.account_id == account_id)
+    if waiting_for is not None:
+        query = query.where(_LEAD.c.state == LeadState.WAITING.value, _LEAD.c.waiting_for == waiting_for)
+    else:
+        query = query.where(
+            _LEAD.c.state == LeadState.FINISHED.value, _LEAD.c.finished_reason == finished_reason
+        )
+    tx.execute(
+        query.values(
+            state=LeadState.DIALABLE.value, waiting_for=None, finished_reason=None, next_at_utc=READY_UTC
+        )
+    )
+
+
+def reopen_due(tx: Tx, waiting_for: str, now: dt.datetime) -> int:
+    """Make leads dialable whose wait for this has run out, a few hundred at most; return how many."""
+    due = (
+        select(_LEAD.c.id)
+        .where(
+            _LEAD.c.campaign_id.in_(select(_CAMPAIGN.c.id)),
+            _LEAD.c.state == LeadState.WAITING.value,
+            _LEAD.c.next_at_utc > READY_UTC,
+            _LEAD.c.next_at_utc <= now,
+            _LEAD.c.waiting_for == waiting_for,
+        )
+        .limit(_AT_ONCE)
+    )
+    ids = list(tx.scalars(due))
+    if ids:
+        tx.execute(
+            update(_LEAD)
+            .where(_LEAD.c.id.in_(ids), _LEAD.c.state == LeadState.WAITING.value)
+            .values(state=LeadState.DIALABLE.value, waiting_for=None, next_at_utc=READY_UTC)
+        )
+    return len(ids)
+
+
+def finish(tx: Tx, account_id: AccountId, reason: str) -> int:
+    """Finish every unfinished lead of an account, with its call-back; return how many."""
+    query = select(_LEAD).where(_LEAD.c.account_id == account_id, _LEAD.c.state != LeadState.FINISHED.value)
+    found = [Lead(**row) for row in tx.execute(query).mappings()]
+    for lead in found:
+        leads.finish(tx, lead, reason)
+        callbacks.cancel(tx, LeadId(lead.id))
+    return len(found)

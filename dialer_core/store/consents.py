@@ -1,0 +1,64 @@
+"""The consent table: what people said about being contacted, every word of it kept; the latest counts.
+
+It owns the rows. What needs consent is the rule pack's (`compliance/`); a voice consent about one number is on its phone too, which the
+claim reads.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+
+from sqlalchemy import Table, insert, select
+
+from dialer_core.store import people
+from dialer_core.store.portfolio_models import Consent
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import Channel, PersonId, PhoneId, new_id
+
+_TABLE: Table = Consent.__table__  # type: ignore[assignment]
+
+
+def record(
+    tx: Tx,
+    person_id: PersonId,
+    channel: Channel,
+    *,
+    granted: bool,
+    source: str,
+    at_utc: dt.datetime,
+    phone_id: PhoneId | None = None,
+    purpose: str = "collection",
+) -> str:
+    """Write what a person said: about one of their numbers, or about a channel altogether; return its id."""
+    row = {
+        "id": new_id(),
+        "person_id": person_id,
+        "phone_id": phone_id,
+        "channel": channel.value,
+        "purpose": purpose,
+        "granted": granted,
+        "source": source[:128],
+        "at_utc": at_utc,
+    }
+    tx.execute(insert(_TABLE), row)
+    if channel is Channel.VOICE and phone_id is not None:
+        people.update_phone(tx, phone_id, {"consent": granted})
+    tx.audit("consent.recorded", f"consent {row['id']}", channel=channel.value, granted=granted)
+    return str(row["id"])
+
+
+def current(
+    tx: Tx, person_ids: Collection[str], channel: Channel, purpose: str = "collection"
+) -> dict[tuple[PersonId, PhoneId | None], bool]:
+    """Return the latest word of these people about a channel, by person and number (None: about all of them)."""
+    query = (
+        select(_TABLE.c.person_id, _TABLE.c.phone_id, _TABLE.c.granted)
+        .where(
+            _TABLE.c.person_id.in_(list(person_ids)),
+            _TABLE.c.channel == channel.value,
+            _TABLE.c.purpose == purpose,
+        )
+        .order_by(_TABLE.c.at_utc, _TABLE.c.id)
+    )
+    return {(row.person_id, row.phone_id): row.granted for row in tx.execute(query)}
