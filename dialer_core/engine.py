@@ -34,7 +34,7 @@ from dialer_core.ipc.messages import (
     HostCommand,
 )
 from dialer_core.lines import Attacher, WorkerPool
-from dialer_core.liveness import beat
+from dialer_core.liveness import Heart, beat
 from dialer_core.log_setup import configure_logging
 from dialer_core.runtime import Runtime
 from dialer_core.settings import Settings, load_settings
@@ -84,8 +84,8 @@ async def allow_sources(settings: Settings, workers: WorkerPool) -> None:
             await asyncio.sleep(SOURCES_RETRY_S)
 
 
-async def serve(settings: Settings, heartbeat: int | None = None) -> int:
-    """Run a real engine until it is drained; `heartbeat` is the descriptor on which its supervisor hears that it lives."""
+async def serve(settings: Settings, heart: Heart) -> int:
+    """Run a real engine until it is drained; `heart` is what its supervisor hears."""
     packs = load_packs(settings.directory / "compliance")
     if problems := readiness.check(settings, packs):
         raise ConfigError("\n".join(problems))
@@ -101,7 +101,7 @@ async def serve(settings: Settings, heartbeat: int | None = None) -> int:
         packs,
         passwords,
     )
-    beating = asyncio.create_task(beat(heartbeat, engine.workers_wanted)) if heartbeat is not None else None
+    beating = asyncio.create_task(beat(heart, engine.workers_wanted))
     allowing = asyncio.create_task(allow_sources(settings, engine.workers))
     await asyncio.wait({allowing}, timeout=SOURCES_WAIT_S)
     orphans: set[asyncio.Task[None]] = set()
@@ -171,8 +171,7 @@ async def serve(settings: Settings, heartbeat: int | None = None) -> int:
             journal.close, JOURNAL_LIMIT_S
         )  # the loop goes on: the supervisor must hear us
         database.dispose()
-        if beating is not None:
-            beating.cancel()
+        beating.cancel()
     log.info("engine_stopped")
     return 0
 
@@ -205,14 +204,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--heartbeat", type=int, help="descriptor of the supervisor's pipe")
     parser.add_argument(spare.OPTION, action="store_true", help="wait for a byte of standard input first")
     options = parser.parse_args(arguments)
-    if options.spare and not spare.wait_for_the_word():
+    heart = Heart(options.heartbeat)
+    if options.spare and not spare.wait_for_the_word(heart):
         return 0
     try:
         settings = load_settings(options.config)
         configure_logging(
             level=settings.dialer.log.level, log_format=settings.dialer.log.format, process="engine"
         )
-        return asyncio.run(serve(settings, options.heartbeat))
+        return asyncio.run(serve(settings, heart))
     except DialerError as error:
         sys.stderr.write(f"{error}\n")
         return 2 if isinstance(error, ConfigError) else 1

@@ -34,7 +34,7 @@ from dialer_core.http.app import create_app
 from dialer_core.http.tokens import Tokens, ensure_token
 from dialer_core.ipc.channel import ENGINE_SOCKET, Link
 from dialer_core.ipc.messages import EngineToHost, EventsCommitted, HostCommand, HostReply, HostToEngine
-from dialer_core.liveness import beat
+from dialer_core.liveness import Heart, beat
 from dialer_core.log_setup import configure_logging
 from dialer_core.plugin_api import EngineHandle
 from dialer_core.plugin_host import Plugin, PluginHost, installed, load
@@ -285,15 +285,14 @@ def _write_event(database: Database, event: Event) -> None:
         tx.emit(event)
 
 
-async def _run(settings: Settings, heartbeat: int | None) -> None:
-    beating = asyncio.create_task(beat(heartbeat)) if heartbeat is not None else None
+async def _run(settings: Settings, heart: Heart) -> None:
+    beating = asyncio.create_task(beat(heart))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
     await serve(settings, stop)
-    if beating is not None:
-        beating.cancel()
+    beating.cancel()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -309,7 +308,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         configure_logging(
             level=settings.dialer.log.level, log_format=settings.dialer.log.format, process="host"
         )
-        asyncio.run(_run(settings, arguments.heartbeat))
+        asyncio.run(_run(settings, Heart(arguments.heartbeat)))
     except DialerError as error:
         print(f"host: {error}", file=sys.stderr)  # noqa: T201 - the one line for whoever started it
         return 2 if isinstance(error, ConfigError) else 1

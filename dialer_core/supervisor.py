@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
-import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,56 +17,26 @@ from typing import Any, Final
 import structlog
 
 from dialer_core.campaigns import readiness
+from dialer_core.children import Child, Started
 from dialer_core.compliance.packs import load_packs
 from dialer_core.errors import ConfigError, StartError
 from dialer_core.lines import MEDIA_SOCKET
-from dialer_core.liveness import HOST_SILENT_LIMIT_S, LOOK_INTERVAL_S, Silence
+from dialer_core.liveness import BEGIN_LIMIT_S, HOST_SILENT_LIMIT_S, LOOK_INTERVAL_S, Silence
 from dialer_core.open_files import allow_files
 from dialer_core.settings import Settings
 from dialer_core.sip.crew import STEADY_S, Crew, backoff_s
 from dialer_core.sip.pool import ForkServer, ForkServerSettings
-from dialer_core.spare import OPTION as SPARE_OPTION
-from dialer_core.spare import WORD
 from dialer_core.store.database import open_database
 
 log = structlog.get_logger(__name__)
 
-HEARD_BY_US: Final = ("engine", "host")
-"""Children that send us heartbeats; workers and media plane are heard by the engine."""
-SPARED: Final = ("media", "engine")
-"""Children of which a second one waits, imported, to take over: what stands still while they are away is counted in seconds."""
 SPARE_AFTER_S: Final = 3.0
 """A child has begun its own work by then."""
-_PR_SET_PDEATHSIG: Final = 1
-"""From `linux/prctl.h`."""
+SPARE_AGAIN_S: Final = 10.0
+"""From a spare's own death to the next one."""
 STOP_LIMIT_S: Final = 8.0
 GAVE_UP_STARTS: Final = 3
 """The engine failing so often before it ever ran steadily means that it cannot start: the supervisor ends with its error."""
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A process, and our end of the pipe of its heartbeats where it sends them."""
-
-    process: asyncio.subprocess.Process
-    heartbeats: int | None
-
-
-@dataclass(slots=True)
-class Child:
-    """One process that is kept running."""
-
-    name: str
-    arguments: list[str]
-    process: asyncio.subprocess.Process | None = None
-    started_s: float = 0.0
-    short_lives: int = 0
-    was_steady: bool = False
-    stopping: bool = False
-    beats: int = 0
-    """Bytes of its heartbeat; not counted for the media plane, which the engine watches."""
-    spare: Started | None = None
-    """Waits to take over."""
 
 
 @dataclass(slots=True)
@@ -113,7 +80,8 @@ class Supervisor:
         if dialer.media.prompts_dir is not None:
             media += ["--prompts", str(self.settings.directory.parent / dialer.media.prompts_dir)]
         try:
-            await self._start(Child("media", media))
+            self._spawn(self._kill_silent())
+            await self._start(Child("media", media, spared=True))
             forks = await ForkServer.start(
                 run_dir,
                 on_exit=lambda name, code: crew.exited(name, code),  # noqa: PLW0108 - made below
@@ -127,14 +95,19 @@ class Supervisor:
             crew = self._crew = Crew(self.settings, forks)
             await crew.start()
             if not self._draining:
-                await self._start(Child("engine", ["-m", "dialer_core.engine", "--config", config]))
+                engine = Child(
+                    "engine",
+                    ["-m", "dialer_core.engine", "--config", config],
+                    spared=True,
+                    on_beat=lambda wanted: setattr(crew, "wanted", wanted),
+                )
+                await self._start(engine)
                 await self._start(Child("host", ["-m", "dialer_core.host", "--config", config]))
                 log.info(
                     "dialer_running",
                     workers=len(crew.members),
                     api=f"http://{dialer.http.bind}:{dialer.http.port}/api/v1",
                 )
-                self._spawn(self._kill_silent())
                 self._spawn(crew.watch())
                 await self._done.wait()
         finally:
@@ -145,106 +118,54 @@ class Supervisor:
 
     async def _start(self, child: Child) -> None:
         self._children[child.name] = child
-        child.started_s = asyncio.get_running_loop().time()
-        child.beats = 0
-        spare, child.spare = child.spare, None
-        waiting = spare is not None and spare.process.returncode is None
-        if spare is not None and waiting:
-            started = spare
-            assert started.process.stdin is not None  # noqa: S101 - asked for a pipe
-            started.process.stdin.write(WORD)
-            started.process.stdin.close()
-        else:
-            if spare is not None and spare.heartbeats is not None:
-                os.close(spare.heartbeats)
-            started = await self._create(child)
-        child.process = started.process
-        if started.heartbeats is not None:
-            self._listen(child, started.heartbeats)
-        log.info("process_started", process=child.name, pid=child.process.pid, spare=waiting)
-        self._spawn(self._watch(child))
-        if child.name in SPARED:
-            self._spawn(self._make_spare(child))
+        started = await child.start()
+        log.info("process_started", process=child.name, pid=started.process.pid, spare=child.from_spare)
+        self._spawn(self._watch(child, started))
+        if child.spared:
+            self._spawn(self._make_spare(child, SPARE_AFTER_S))
 
-    async def _create(self, child: Child, *, spare: bool = False) -> Started:
-        arguments, ends = child.arguments, tuple[int, ...]()
-        if child.name in HEARD_BY_US:
-            ends = os.pipe()
-            arguments = [*arguments, "--heartbeat", str(ends[1])]
-        try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *arguments,
-                *([SPARE_OPTION] if spare else []),
-                stdin=asyncio.subprocess.PIPE if spare else asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-                pass_fds=ends[1:],
-                preexec_fn=end_with_parent,
-            )  # a session of its own: a Ctrl-C in the terminal is the supervisor's to act on
-        except OSError:
-            for end in ends:
-                os.close(end)
-            raise
-        for end in ends[1:]:
-            os.close(end)
-        return Started(process, ends[0] if ends else None)
-
-    async def _make_spare(self, child: Child) -> None:
+    async def _make_spare(self, child: Child, after_s: float) -> None:
         """Have another one ready once this one has begun its work."""
-        await asyncio.sleep(SPARE_AFTER_S)
-        if child.spare is None and not child.stopping and not self._done.is_set():
-            try:
-                child.spare = await self._create(child, spare=True)
-            except OSError as error:  # it will be started when it is needed
-                log.warning("spare_not_made", process=child.name, error=error.strerror)
-
-    def _listen(self, child: Child, descriptor: int) -> None:
-        """Count the beats of a child until it has closed its end."""
-        loop = asyncio.get_running_loop()
-        os.set_blocking(descriptor, False)
-
-        def read() -> None:
-            beats = os.read(descriptor, 4096)
-            if beats:
-                child.beats += len(beats)
-                if child.name == "engine" and self._crew is not None:
-                    self._crew.wanted = beats[-1]
-            else:
-                loop.remove_reader(descriptor)
-                os.close(descriptor)
-
-        loop.add_reader(descriptor, read)
+        await asyncio.sleep(after_s)
+        if child.stopping or self._done.is_set():
+            return
+        try:
+            await child.make_spare()
+        except OSError as error:  # it will be started when it is needed
+            log.warning("spare_not_made", process=child.name, error=error.strerror)
 
     async def _kill_silent(self) -> None:
-        """End what hangs among our own children; from there on it has died, and is started again."""
+        """End what hangs among our own children and their spares; from there on it has died, and is started again."""
         loop = asyncio.get_running_loop()
         silence = Silence({"host": HOST_SILENT_LIMIT_S})
         while True:
             await asyncio.sleep(LOOK_INTERVAL_S)
-            beats = {
-                name: child.beats
-                for name, child in self._children.items()
-                if name in HEARD_BY_US
-                and child.process is not None
-                and child.process.returncode is None
-                and not child.stopping
-            }
-            for name in silence.look(loop.time(), beats):
-                process = self._children[name].process
-                log.error("process_hangs", process=name)
-                if process is not None:
-                    with contextlib.suppress(ProcessLookupError):
-                        process.kill()
+            heard: dict[str, Started] = {}
+            for name, child in self._children.items():
+                if child.current is not None and child.alive and not child.stopping:
+                    heard[name] = child.current
+                if child.spare is not None:
+                    heard[f"{name}, spare"] = child.spare
+            begun = {name: BEGIN_LIMIT_S for name, child in self._children.items() if child.from_spare}
+            overdue = silence.look(loop.time(), {name: its.beats for name, its in heard.items()}, begun)
+            for name in overdue:
+                log.error("process_hangs", process=name, pid=heard[name].process.pid)
+                with contextlib.suppress(ProcessLookupError):
+                    heard[name].process.kill()
+            for child in self._children.values():
+                if child.spare is not None and not child.spare.alive:
+                    child.spare.dismiss()
+                    child.spare = None
+                    self._spawn(self._make_spare(child, SPARE_AGAIN_S))
 
-    async def _watch(self, child: Child) -> None:
-        assert child.process is not None  # noqa: S101 - started just before
-        code = await child.process.wait()
+    async def _watch(self, child: Child, started: Started) -> None:
+        code = await started.process.wait()
         lived_s = asyncio.get_running_loop().time() - child.started_s
         if child.stopping or self._done.is_set():
             return
         if child.name == "engine" and (self._draining or code == 0):
-            # an engine ends by itself only when drained
-            self._exit_code = 0 if code == 0 else 1
+            # an engine ends by itself only when drained; by our SIGTERM where it had not begun to listen to it, or had ended listening
+            self._exit_code = 0 if code in (0, -signal.SIGTERM) else 1
             self._done.set()
             return
         log.error("process_died", process=child.name, code=code, lived_s=round(lived_s, 1))
@@ -278,12 +199,12 @@ class Supervisor:
         if self._crew is not None:
             self._crew.stopping = True  # what leaves now is not replaced
         engine = self._children.get("engine")
-        if engine is None or engine.process is None or engine.process.returncode is not None:
+        if engine is None or engine.current is None or not engine.alive:
             self._done.set()
             return
         log.info("draining")
         with contextlib.suppress(ProcessLookupError):
-            engine.process.send_signal(signal.SIGTERM)
+            engine.current.process.send_signal(signal.SIGTERM)
 
     async def _stop_all(self) -> None:
         """Host first, the engine if it still lives, then workers and media plane: nobody is left talking to a dead part."""
@@ -305,41 +226,30 @@ class Supervisor:
     async def _dismiss_spares(self) -> None:
         for child in self._children.values():
             spare, child.spare = child.spare, None
-            if spare is None:
-                continue
-            if spare.process.returncode is None:
-                spare.process.kill()  # it holds nothing
+            if spare is not None:
+                spare.dismiss()
                 await spare.process.wait()
-            if spare.heartbeats is not None:
-                os.close(spare.heartbeats)
 
     async def _stop(self, name: str) -> None:
         child = self._children.get(name)
-        if child is None or child.process is None or child.process.returncode is not None:
+        if child is None or child.current is None or not child.alive:
             return
         child.stopping = True
+        process = child.current.process
         with contextlib.suppress(ProcessLookupError):
-            child.process.terminate()
+            process.terminate()
         try:
-            await asyncio.wait_for(child.process.wait(), STOP_LIMIT_S)
+            await asyncio.wait_for(process.wait(), STOP_LIMIT_S)
         except TimeoutError:
             log.error("process_killed", process=name)  # noqa: TRY400 - a time-out has no trace worth reading
             with contextlib.suppress(ProcessLookupError):
-                child.process.kill()
+                process.kill()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         discard: Callable[[asyncio.Task[None]], None] = self._tasks.discard
         task.add_done_callback(discard)
-
-
-def end_with_parent() -> None:
-    """Run in the child before its program: a parent that is killed takes its processes along, as by SIGTERM.
-
-    They could go on without it, but nobody would start again what dies, and the next `dialer run` would find them in its way.
-    """
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def check_start(settings: Settings) -> None:
@@ -383,8 +293,11 @@ def check_start(settings: Settings) -> None:
 def run(settings: Settings) -> int:
     """Run a node in the foreground until it is drained; returns the exit code. Raises what `check_start` raises."""
     check_start(settings)
-    code = asyncio.run(Supervisor(settings).run())
-    signal.signal(
-        signal.SIGTERM, signal.SIG_IGN
-    )  # everything has ended in good order: nothing is left to hurry
+    return asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> int:
+    code = await Supervisor(settings).run()
+    # Everything has ended in good order: nothing is left to hurry, and the loop's handlers are about to go.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     return code

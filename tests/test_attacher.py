@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import resource
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,26 +14,10 @@ from dialer_core.ipc.channel import listen_unix
 from dialer_core.ipc.messages import AllowSources, WorkerHello
 from dialer_core.lines import Attacher, MediaLink, WorkerPool
 from dialer_core.vocabulary import WorkerId
+from tests.descriptors import no_descriptors
 from tests.polling import wait_until_async
 
 pytestmark = pytest.mark.unit
-
-
-@contextlib.contextmanager
-def no_descriptors() -> Iterator[None]:
-    """Leave this process without a single free descriptor."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    taken = [os.open(os.devnull, os.O_RDONLY)]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 20, before[1]))
-    with contextlib.suppress(OSError):
-        while True:
-            taken.append(os.open(os.devnull, os.O_RDONLY))
-    try:
-        yield
-    finally:
-        for descriptor in taken:
-            os.close(descriptor)
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 async def test_an_engine_without_descriptors_attaches_when_it_has_some_again(tmp_path: Path) -> None:

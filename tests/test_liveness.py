@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from dialer_core.liveness import LOOK_INTERVAL_S, SILENT_LIMIT_S, START_LIMIT_S, Silence, beat
+from dialer_core.liveness import LOOK_INTERVAL_S, SILENT_LIMIT_S, START_LIMIT_S, Heart, Silence, beat
 
 pytestmark = pytest.mark.unit
 
@@ -41,6 +41,18 @@ def test_who_has_never_been_heard_has_the_time_of_a_start() -> None:
     assert look * LOOK_INTERVAL_S > START_LIMIT_S
 
 
+def test_a_first_limit_of_its_own() -> None:
+    """One that needs no time to start is not given it; once heard it is held to the common limit."""
+    silence, begun = Silence(), {"begun": 1.0}
+    overdue = [
+        (index, peer)
+        for index in range(8)
+        for peer in silence.look(1000.0 + index * LOOK_INTERVAL_S, {"begun": 0, "new": 0}, begun)
+    ]
+    assert overdue[0] == (3, "begun")
+    assert {peer for _, peer in overdue} == {"begun"}
+
+
 def test_a_limit_of_its_own() -> None:
     """A peer named with a limit has that one."""
     overdue = looks(Silence({"slow": 10.0}), [{"slow": 1, "other": 1}] * 16)
@@ -64,7 +76,7 @@ async def test_a_heart_beats_while_its_loop_runs_and_says_what_is_wanted() -> No
     """The byte is the number of workers wanted, within what a byte holds; a full pipe stops nothing; the end closes it."""
     reading, writing = os.pipe()
     wanted = iter([3, 700, -1])
-    task = asyncio.create_task(beat(writing, lambda: next(wanted)))
+    task = asyncio.create_task(beat(Heart(writing), lambda: next(wanted)))
     for expected in (3, 255, 0):
         assert await asyncio.to_thread(os.read, reading, 1) == bytes([expected])
     task.cancel()
@@ -78,4 +90,4 @@ async def test_a_heart_without_a_supervisor_ends_quietly() -> None:
     """The supervisor's end is closed: the beat ends, and nothing else does."""
     reading, writing = os.pipe()
     os.close(reading)
-    await asyncio.wait_for(beat(writing), 5)
+    await asyncio.wait_for(beat(Heart(writing)), 5)

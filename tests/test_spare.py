@@ -9,7 +9,10 @@ import pytest
 
 pytestmark = pytest.mark.unit
 
-PROGRAM = "from dialer_core.spare import wait_for_the_word; print(wait_for_the_word(), flush=True); print(repr(input()))"
+PROGRAM = (
+    "from dialer_core.liveness import Heart; from dialer_core.spare import wait_for_the_word; "
+    "print(wait_for_the_word(Heart(None)), flush=True); print(repr(input()))"
+)
 
 
 def _told(word: bytes) -> list[str]:

@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import msgspec
 
+from dialer_core.children import end_with_parent
 from dialer_core.demo.world import free_block
 from dialer_core.errors import StartError
 from dialer_core.ipc.channel import Link
@@ -41,7 +42,6 @@ from dialer_core.ipc.messages import (
 )
 from dialer_core.sip.crew import SPARE_LINES
 from dialer_core.sip.pool import ForkServer, ForkServerSettings
-from dialer_core.supervisor import end_with_parent
 from dialer_core.vocabulary import DetectionMode, LegId, LegKind, WorkerId
 
 LINES_PER_PAIR: Final = 4

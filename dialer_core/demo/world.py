@@ -22,12 +22,12 @@ from pathlib import Path
 from string import Template
 
 from dialer_core.campaigns.leads_import import import_leads
+from dialer_core.children import end_with_parent
 from dialer_core.clock import SystemClock
 from dialer_core.errors import StartError
 from dialer_core.settings import Settings, load_settings
 from dialer_core.store import campaigns as campaign_rows
 from dialer_core.store.database import open_database
-from dialer_core.supervisor import end_with_parent
 from dialer_core.vocabulary import CampaignId
 
 CAMPAIGN = CampaignId("demo")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -117,6 +118,67 @@ def listen_unix(path: Path) -> socket.socket:
     listener.listen(8)
     listener.setblocking(False)
     return listener
+
+
+class Door:
+    """A listening socket for one peer at a time, who gets in also when this process has no descriptor left.
+
+    A loop that waits for sockets would find this one ready for ever otherwise, and do nothing else; and a new engine, which could let calls go, would
+    not come in. So a descriptor is kept in reserve.
+
+    Raises
+    ------
+    StartError
+        As `listen_unix`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.socket = listen_unix(path)
+        self._path = path
+        self._reserve: int | None = os.open(os.devnull, os.O_RDONLY)
+
+    def fileno(self) -> int:
+        """Return the listening socket's descriptor."""
+        return self.socket.fileno()
+
+    def accept(self) -> socket.socket | None:
+        """Return who has come, non-blocking; None where they went away again.
+
+        Raises
+        ------
+        OSError
+            There is no descriptor, not in reserve either: the peer who is there has it, and is to be let go first.
+        """
+        while True:
+            try:
+                peer, _ = self.socket.accept()
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE):
+                    return None
+                if self._reserve is None:
+                    raise
+                self._give_up_reserve()
+            else:
+                peer.setblocking(False)
+                self.restore()
+                return peer
+
+    def _give_up_reserve(self) -> None:
+        if self._reserve is not None:
+            os.close(self._reserve)
+            self._reserve = None
+
+    def restore(self) -> None:
+        """Keep a descriptor in reserve again, where there is one: asked when a peer has gone."""
+        if self._reserve is None:
+            with contextlib.suppress(OSError):
+                self._reserve = os.open(os.devnull, os.O_RDONLY)
+
+    def close(self) -> None:
+        """Listen no more, and remove the socket's path."""
+        self._give_up_reserve()
+        self.socket.close()
+        self._path.unlink(missing_ok=True)
 
 
 class Link(Generic[S, R]):

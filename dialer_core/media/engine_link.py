@@ -19,7 +19,7 @@ from msgspec.structs import force_setattr
 
 from dialer_core.clock import Clock
 from dialer_core.errors import ProtocolError
-from dialer_core.ipc.channel import FrameBuffer, encode_frame, listen_unix
+from dialer_core.ipc.channel import Door, FrameBuffer, encode_frame
 from dialer_core.ipc.messages import MediaCommand, MediaHealth, MediaHello, MediaState, SourcedEvent
 from dialer_core.vocabulary import new_id
 
@@ -44,8 +44,7 @@ class EngineLink:
     """
 
     def __init__(self, path: Path, epoll: select.epoll, clock: Clock, prompts: dict[str, float]) -> None:
-        self._listener = listen_unix(path)
-        self._path = path
+        self._door = Door(path)
         self._epoll = epoll
         self._clock = clock
         self._prompts = prompts
@@ -57,7 +56,7 @@ class EngineLink:
         self._sent_of_first = 0
         self._wants_write = False
         self._seq = 0
-        epoll.register(self._listener, select.EPOLLIN)
+        epoll.register(self._door, select.EPOLLIN)
 
     def send(self, event: SourcedEvent) -> None:
         """Stamp the event's `seq`, queue it, and send what the socket takes."""
@@ -71,13 +70,11 @@ class EngineLink:
 
     def owns(self, fd: int) -> bool:
         """Return whether a readiness event is for this link."""
-        return fd == self._listener.fileno() or (
-            self._connection is not None and fd == self._connection.fileno()
-        )
+        return fd == self._door.fileno() or (self._connection is not None and fd == self._connection.fileno())
 
     def ready(self, fd: int, mask: int) -> Iterator[MediaCommand]:
         """Serve one readiness event; yield the commands that came."""
-        if fd == self._listener.fileno():
+        if fd == self._door.fileno():
             self._accept()
             return
         if mask & select.EPOLLOUT:
@@ -106,18 +103,19 @@ class EngineLink:
             self._connection.settimeout(0.5)
             self._flush()
             self._detach("shutting down")
-        self._epoll.unregister(self._listener)
-        self._listener.close()
-        self._path.unlink(missing_ok=True)
+        self._epoll.unregister(self._door)
+        self._door.close()
 
     def _accept(self) -> None:
         try:
-            connection, _ = self._listener.accept()
+            connection = self._door.accept()
         except OSError:
+            self._detach("replaced by a newer engine")  # its descriptor is needed
+            connection = self._door.accept()
+        if connection is None:
             return
         if self._connection is not None:
             self._detach("replaced by a newer engine")
-        connection.setblocking(False)
         self._connection = connection
         self._buffer = FrameBuffer(MediaCommand)
         self._wants_write = False
@@ -136,6 +134,7 @@ class EngineLink:
             return
         self._epoll.unregister(connection)
         connection.close()
+        self._door.restore()
         # A frame cut in the middle is sent whole to the next engine.
         self._sent_of_first = 0
         self._queue = deque(item for item in self._queue if not item[1])

@@ -24,6 +24,7 @@ from dialer_core import spare
 from dialer_core.clock import Clock, SystemClock
 from dialer_core.errors import ConfigError, SoundFileError, StartError
 from dialer_core.ipc.messages import MediaCommand
+from dialer_core.liveness import BEAT_INTERVAL_S, Heart
 from dialer_core.log_setup import configure_logging
 from dialer_core.media.announcements import load_announcements
 from dialer_core.media.clips import ClipWriter, parse_key
@@ -39,6 +40,7 @@ _log = structlog.get_logger(__name__)
 
 _HOUSEKEEPING_TICKS: Final = 5
 _HEALTH_TICKS: Final = 50
+_BEAT_TICKS: Final = int(BEAT_INTERVAL_S * 1e9) // FRAME_NS
 _ROUNDS_BEFORE_TICK: Final = 16
 """Packets of each leg that are read before a tick that is due: what is already here must not be taken for silence."""
 _LATE_TICKS: Final = 5
@@ -66,6 +68,8 @@ class MediaPlane:
         By id.
     listener
         What hears the legs.
+    heart
+        What its supervisor hears.
     """
 
     def __init__(
@@ -76,8 +80,10 @@ class MediaPlane:
         prompts: dict[str, Prompt],
         clock: Clock,
         listener: Listener | None = None,
+        heart: Heart | None = None,
     ) -> None:
         self._epoll = select.epoll()
+        self._heart = heart or Heart(None)
         self._clock = clock
         self._link = EngineLink(
             socket_path, self._epoll, clock, {name: prompt.seconds for name, prompt in prompts.items()}
@@ -151,6 +157,8 @@ class MediaPlane:
         self._ticks += 1
         if self._ticks % _HOUSEKEEPING_TICKS == 0:
             self._exchange.housekeep(now_ns)
+        if self._ticks % _BEAT_TICKS == 0:
+            self._heart.beat()
         if self._ticks % _HEALTH_TICKS == 0:
             self._link.send(self._exchange.health(now_ns, self._worst_lag_ns / 1e6, self._rss_mb()))
             self._worst_lag_ns = 0
@@ -219,12 +227,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--clip-seconds", type=float, default=8.0, help="how much of a call is kept at most")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     parser.add_argument("--log-format", choices=("console", "json"), default="console")
+    parser.add_argument("--heartbeat", type=int, help="descriptor of the supervisor's pipe")
     parser.add_argument(spare.OPTION, action="store_true", help="wait for a byte of standard input first")
     options = parser.parse_args(arguments)
     configure_logging(level=options.log_level, log_format=options.log_format, process="media")
+    heart = Heart(options.heartbeat)
     try:
         prompts = load_prompts(options.prompts)
-        if options.spare and not spare.wait_for_the_word():
+        if options.spare and not spare.wait_for_the_word(heart):
             return 0
         clips = None
         if options.clips is not None:
@@ -241,6 +251,7 @@ def main(arguments: list[str] | None = None) -> int:
                 on_clip=clips.keep if clips else None,
                 clip_s=options.clip_seconds,
             ),
+            heart,
         )
     except (ConfigError, OSError, SoundFileError, StartError) as error:
         sys.stderr.write(f"media plane: {error}\n")

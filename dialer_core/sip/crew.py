@@ -39,6 +39,8 @@ GROW_AFTER_S: Final = 3.0
 SHRINK_AFTER_S: Final = 120.0
 """Without any want for so long, one worker beyond the plan is let go, and the next after as long again."""
 HELLO_LIMIT_S: Final = 15.0
+LISTEN_LIMIT_S: Final = 15.0
+"""From a worker's fork to its socket in the run folder: one without it cannot be heard by the engine, and hangs."""
 WATCH_INTERVAL_S: Final = 1.0
 RENEWED_AT_ONCE: Final = 0.1
 """Share of the workers that may be on their way out at once."""
@@ -135,6 +137,7 @@ class Crew:
         self._content_since_s = self._now_s()
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
+            self._end_unheard(self._now_s())
             try:
                 await self._renew_large()
                 await self._fit(self._now_s())
@@ -275,6 +278,15 @@ class Crew:
             self.members.pop(member.id, None)
 
     # --- watching
+
+    def _end_unheard(self, now_s: float) -> None:
+        """Kill who has never come to listen; from there on it is a death. Whoever listens is heard by the engine."""
+        for name in list(self.forks.workers):
+            member = self.members.get(name)
+            late = member is not None and now_s - member.started_s > LISTEN_LIMIT_S
+            if late and not worker_socket_path(self.settings.run_dir, name).exists():
+                log.error("worker_never_listened", worker=name, limit_s=LISTEN_LIMIT_S)
+                self.forks.kill(name)
 
     async def _renew_large(self) -> None:
         """Renew whoever has grown over the memory limit, the largest first, a few at a time."""

@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from dialer_core.errors import ProtocolError
-from dialer_core.ipc.channel import HIGH_MARK_BYTES, LOW_MARK_BYTES, FrameBuffer, encode_frame, listen_unix
+from dialer_core.ipc.channel import HIGH_MARK_BYTES, LOW_MARK_BYTES, Door, FrameBuffer, encode_frame
 from dialer_core.ipc.messages import SourcedEvent, WorkerCommand
 
 _log = structlog.get_logger(__name__)
@@ -51,11 +51,10 @@ class EngineLink:
     """
 
     def __init__(self, path: Path, poller: Poller, hello: Callable[[], SourcedEvent]) -> None:
-        self._path = path
         self._poller = poller
         self._hello = hello
-        self._listener = listen_unix(path)
-        self._poller.register(self._listener.fileno(), select.POLLIN)
+        self._door = Door(path)
+        self._poller.register(self._door.fileno(), select.POLLIN)
         self._connection: socket.socket | None = None
         self._frames: FrameBuffer[WorkerCommand] = FrameBuffer(WorkerCommand)
         self._waiting: deque[bytes] = deque()
@@ -85,7 +84,7 @@ class EngineLink:
 
     def handle(self, descriptor: int, mask: int) -> list[Any]:
         """Take what the poller saw on one of this link's descriptors; return the commands that came."""
-        if descriptor == self._listener.fileno():
+        if descriptor == self._door.fileno():
             self._accept()
             return []
         if self._connection is None or descriptor != self._connection.fileno():
@@ -126,16 +125,18 @@ class EngineLink:
             select.select([], [self._connection], [], max(0.0, deadline - time.monotonic()))
             self._write_blocked = False
             self.flush()
-        self._path.unlink(missing_ok=True)
+        self._door.close()
 
     def _accept(self) -> None:
         try:
-            connection, _ = self._listener.accept()
+            connection = self._door.accept()
         except OSError:
-            return  # it went away before we came to it
+            self._detach("replaced by a newer connection")  # its descriptor is needed
+            connection = self._door.accept()
+        if connection is None:
+            return
         if self._connection is not None:
             self._detach("replaced by a newer connection")
-        connection.setblocking(False)
         self._connection = connection
         self._frames = FrameBuffer(WorkerCommand)
         self._write_blocked = False
@@ -169,4 +170,5 @@ class EngineLink:
         self._poller.unregister(self._connection.fileno())
         self._connection.close()
         self._connection = None
+        self._door.restore()
         self._sent_of_first = 0  # a frame half written to the old connection goes out whole on the next

@@ -97,6 +97,19 @@ class _Running:
     pidfd: int
 
 
+@dataclass(slots=True, eq=False)
+class _Forking:
+    """A worker that has been asked for, and the descriptor kept for watching it: one that cannot be watched is never made."""
+
+    done: asyncio.Future[int]
+    reserve: int
+
+    def give_up_reserve(self) -> None:
+        if self.reserve >= 0:
+            os.close(self.reserve)
+            self.reserve = -1
+
+
 class ForkServer:
     """The fork server's process and its workers, seen from the supervisor. Made by `start`."""
 
@@ -105,7 +118,7 @@ class ForkServer:
         self._on_exit = on_exit
         self._settings = settings
         self._workers: dict[WorkerId, _Running] = {}
-        self._forking: dict[WorkerId, asyncio.Future[int]] = {}
+        self._forking: dict[WorkerId, _Forking] = {}
         self._link: Link[ToForkServer, FromForkServer] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._ready: asyncio.Future[int] | None = None
@@ -168,6 +181,8 @@ class ForkServer:
         ------
         StartError
             One of this id runs already, `stop` has been called, or nothing could be forked.
+        OSError
+            No descriptor is left to watch it by.
         """
         if worker_id in self._workers or worker_id in self._forking:
             raise StartError(f"worker {worker_id} runs already")
@@ -187,16 +202,19 @@ class ForkServer:
             user_agent=self._settings.user_agent,
             outbound_proxy=self._settings.outbound_proxy,
         )
-        forked = asyncio.get_running_loop().create_future()
-        self._forking[worker_id] = forked
+        forking = _Forking(
+            asyncio.get_running_loop().create_future(), os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        )
+        self._forking[worker_id] = forking
         self._link.send(StartWorker(config=config))
         try:
-            return int(await asyncio.wait_for(forked, START_LIMIT_S))
+            return int(await asyncio.wait_for(forking.done, START_LIMIT_S))
         except TimeoutError as error:
             self._kill_server()  # it hangs: the next worker gets a new one, and those it made live on
             raise StartError(f"worker {worker_id} was not forked within {START_LIMIT_S:g} s") from error
         finally:
             self._forking.pop(worker_id, None)
+            forking.give_up_reserve()
 
     def terminate(self, worker_id: WorkerId) -> None:
         """Tell a worker to end its calls and go (SIGTERM); `on_exit` follows within a few seconds. Unknown: nothing."""
@@ -272,8 +290,8 @@ class ForkServer:
                 self._forked(WorkerId(message.worker_id), message.pid)
             case WorkerNotForked():
                 waiting = self._forking.get(WorkerId(message.worker_id))
-                if waiting is not None and not waiting.done():
-                    waiting.set_exception(
+                if waiting is not None and not waiting.done.done():
+                    waiting.done.set_exception(
                         StartError(f"worker {message.worker_id} cannot be forked: {message.error}")
                     )
             case WorkerExited():
@@ -282,14 +300,16 @@ class ForkServer:
                     self._gone(WorkerId(message.worker_id), message.code)
 
     def _forked(self, worker_id: WorkerId, pid: int) -> None:
+        waiting = self._forking.get(worker_id)
+        if waiting is not None:
+            waiting.give_up_reserve()
         try:
             pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
             pidfd = -1  # it has gone already; its `WorkerExited` is on the way
         self._workers[worker_id] = _Running(pid=pid, pidfd=pidfd)
-        waiting = self._forking.get(worker_id)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(pid)
+        if waiting is not None and not waiting.done.done():
+            waiting.done.set_result(pid)
 
     def _gone(self, worker_id: WorkerId, code: int | None) -> None:
         running = self._workers.pop(worker_id)
@@ -314,8 +334,8 @@ class ForkServer:
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(ConnectionError("fork server ended"))
         for waiting in self._forking.values():
-            if not waiting.done():
-                waiting.set_exception(StartError("the fork server ended while it started a worker"))
+            if not waiting.done.done():
+                waiting.done.set_exception(StartError("the fork server ended while it started a worker"))
         _log.error("fork_server_lost", workers=len(self._workers))
         loop = asyncio.get_running_loop()
         for worker_id, running in list(self._workers.items()):

@@ -16,11 +16,13 @@ from dialer_core.ipc.channel import (
     HARD_LIMIT_BYTES,
     HIGH_MARK_BYTES,
     LOW_MARK_BYTES,
+    Door,
     FrameBuffer,
     Link,
     listen_unix,
 )
 from dialer_core.ipc.messages import EngineToHost, HostCommand, HostReply
+from tests.descriptors import no_descriptors
 
 pytestmark = pytest.mark.unit
 CHUNK = "x" * 10_000
@@ -91,3 +93,33 @@ async def test_a_peer_that_hangs_can_be_ended_without_being_asked(tmp_path: Path
         link.kill_peer()
         await asyncio.wait_for(closed.wait(), 10)
         assert await asyncio.to_thread(process.wait) == -signal.SIGKILL
+
+
+def test_a_peer_gets_in_where_no_descriptor_is_left(tmp_path: Path) -> None:
+    """The first by the descriptor in reserve, the next by that of the one whose place it takes; with room again there is a reserve again."""
+    door = Door(tmp_path / "peer.sock")
+    callers = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(3)]
+    for caller in callers:
+        caller.connect(str(tmp_path / "peer.sock"))
+    with no_descriptors():
+        first = door.accept()
+        assert first is not None
+        with pytest.raises(OSError, match="Too many open files"):
+            door.accept()
+        first.close()
+        door.restore()
+        second = door.accept()
+        assert second is not None
+        second.close()
+        door.restore()
+    with no_descriptors():
+        third = door.accept()
+        assert third is not None
+    callers[2].sendall(b"x")
+    assert third.recv(1) == b"x"
+    assert door.accept() is None
+    third.close()
+    door.close()
+    for caller in callers:
+        caller.close()
+    assert not (tmp_path / "peer.sock").exists()

@@ -84,10 +84,10 @@ def every_cell(*, database: bool = True) -> list[Cell]:
     return [Cell(doing, victim) for victim in victims for doing in Doing]
 
 
+_UNANSWERED = frozenset({Doing.SENT, Doing.RINGING, Doing.EARLY_MEDIA})
+"""Told by the wire, which is ahead of the store."""
 _STORED = {
     Doing.COMMITTED: ("committed",),
-    Doing.RINGING: ("ringing",),
-    Doing.EARLY_MEDIA: ("early_media",),
     Doing.LISTENING: ("listening",),
     Doing.WAITING: ("waiting",),
     Doing.BRIDGED: ("bridged",),
@@ -95,13 +95,17 @@ _STORED = {
 }
 
 
-def waiting_for(doing: Doing, database: Database, wire: CarrierWatch, campaign: str, seen: int) -> str | None:
+def waiting_for(
+    doing: Doing, database: Database, wire: CarrierWatch, campaign: str, seen: int, *, held: bool = False
+) -> str | None:
     """Return an attempt that is doing this now; None where there is none.
 
     Parameters
     ----------
     seen
         Events of the wire before this monotonic instant are old news.
+    held
+        Whether the workers are held still: one of them has been told to dial then, and has not.
     """
     if doing is Doing.ENDING:
         wire.poll()
@@ -114,11 +118,15 @@ def waiting_for(doing: Doing, database: Database, wire: CarrierWatch, campaign: 
                 return call.attempt
         return None
     now_ns = time.monotonic_ns()
-    if doing is Doing.SENT:
+    if doing in _UNANSWERED:
         wire.poll()
         for call in reversed(wire.customers[-60:]):
-            quiet = not (call.ringing_ns or call.early_ns or call.final_ns or call.cancel_ns)
-            if quiet and call.attempt and now_ns - call.invited_ns > STANDS_NS:
+            if (
+                call.attempt
+                and not (call.final_ns or call.over_by(now_ns))
+                and now_ns - call.invited_ns > STANDS_NS
+                and _unanswered(call, now_ns) is doing
+            ):
                 return call.attempt
         return None
     with database.read() as tx:
@@ -132,6 +140,12 @@ def waiting_for(doing: Doing, database: Database, wire: CarrierWatch, campaign: 
             ).first()
             return row.attempt_id if row is not None else None
         query = select(A.c.id).where(A.c.live, A.c.state.in_(_STORED[doing]))
+        if held:
+            query = select(A.c.id).where(
+                A.c.live, A.c.state.in_(("placing", "dialing")), A.c.sent_mono_ns.is_(None)
+            )
+        if doing is Doing.WAITING:  # not on its way to an agent
+            query = query.where(A.c.verdict_mono_ns < now_ns - 2 * STANDS_NS)
         if doing is not Doing.COMMITTED:  # which campaign's does not matter where nothing has been said yet
             query = query.where(A.c.campaign_id == campaign)
         row = tx.execute(query.order_by(A.c.id.desc()).limit(1)).first()

@@ -21,6 +21,7 @@ from typing import Any
 import httpx2
 
 from dialer_core.campaigns.leads_import import import_leads
+from dialer_core.children import end_with_parent
 from dialer_core.clock import SystemClock
 from dialer_core.demo.world import free_block
 from dialer_core.errors import DialerError
@@ -28,7 +29,6 @@ from dialer_core.http.tokens import read_token
 from dialer_core.settings import Settings, load_settings
 from dialer_core.store import campaigns
 from dialer_core.store.database import Database, open_database
-from dialer_core.supervisor import end_with_parent
 from dialer_core.vocabulary import CampaignId
 from tests.e2e.live import marked_processes, toml
 from tests.kill.carrier_watch import CarrierWatch

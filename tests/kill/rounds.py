@@ -10,8 +10,8 @@ import os
 import random
 import signal
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
@@ -24,11 +24,15 @@ from tests.polling import WaitedTooLongError
 
 RECOVER_LIMIT_S = 30.0
 """Nothing dialed for so long after a kill: the run is given up."""
-CALM_S = 2.5
+CALM_S = 1.5
 """Between recovery and the next kill, so that there is something to kill."""
 STEADY_S = 31.0
 """One process is not killed again before it has lived so long: a process that dies over and over is slowed down on purpose."""
+RESTED = frozenset({Victim.MEDIA, Victim.ENGINE, Victim.HOST})
+"""Those of whom there is one, so that this matters."""
 FIND_LIMIT_S = 20.0
+HOLD_LIMIT_S = 3.0
+"""Workers are held still for so long at most, below what makes the engine take them for hanging."""
 TRIES = 6
 """A cell that got away so often is given up, and told."""
 DATABASE_AWAY_S = (0.5, 2.5)
@@ -54,6 +58,8 @@ class Kill:
     """`engine`, `media`, `host`, `database`, or a worker's name."""
     target: str
     """The attempt it was meant for."""
+    found_s: float = 0.0
+    """How long it took to meet the wanted state."""
     resume_s: float = 0.0
     """From it, or from the database's return, to the first INVITE of an attempt committed since (by the carrier's log)."""
     orphan_bye_s: list[float] = field(default_factory=list)
@@ -82,53 +88,40 @@ class Rounds:
         self.number = first_number
         self._last: dict[str, float] = {}
         self.covered: Counter[Cell] = Counter()
+        self._tries: Counter[Cell] = Counter()
         self._packs = load_packs(node.config / "compliance")
         self._known: set[str] = set()
         """Violations told already: a row that breaks an invariant goes on doing so."""
 
     def run(self, count: int, cells: Sequence[Cell], tell: Callable[[str], None]) -> None:
-        """Kill `count` times or more: each cell until it is hit, then again; no process dies twice within `STEADY_S`, workers apart."""
-        queue = self._shuffled(cells)
-        tries: Counter[Cell] = Counter()
+        """Kill `count` times or more: each cell until it is hit, then any; no process dies twice within `STEADY_S`, workers apart."""
         whole = count >= len(cells)
 
-        def left() -> bool:
-            return whole and any(not self.covered[cell] and tries[cell] < TRIES for cell in cells)
+        def left() -> list[Cell]:
+            return [cell for cell in cells if not self.covered[cell] and self._tries[cell] < TRIES]
 
-        while len(self.kills) < count or left():
-            if not queue:
-                queue = self._shuffled([cell for cell in cells if not self.covered[cell]] or cells)
-            cell = self._next(queue)
-            if len(self.kills) >= count and self.covered[cell]:
-                continue  # only what got away is still wanted
-            kill = self._one(cell)
-            tell(self._line(kill))
-            tries[cell] += 1
-            if not self.covered[cell] and tries[cell] < TRIES:  # it got away: once more, later
-                queue.append(cell)
+        while len(self.kills) < count or (whole and left()):
+            only = left() if len(self.kills) >= count else list(cells)
+            victim = self._whose_turn({cell.victim for cell in only}, {cell.victim for cell in left()})
+            its = [cell for cell in only if cell.victim is victim]
+            wanted = [cell for cell in left() if cell.victim is victim]
+            cell = self.random.choice(sorted(wanted or its, key=str))
+            self._tries[cell] += 1
+            tell(self._line(self._one(cell)))
 
-    def _shuffled(self, cells: Sequence[Cell]) -> deque[Cell]:
-        """Victims in turn, each with its states in a random order."""
-        by_victim = {
-            victim: self.random.sample(its, len(its))
-            for victim in Victim
-            if (its := [cell for cell in cells if cell.victim is victim])
-        }
-        queue: deque[Cell] = deque()
-        while any(by_victim.values()):
-            queue.extend(its.pop() for its in by_victim.values() if its)
-        return queue
+    def _whose_turn(self, victims: set[Victim], wanted: set[Victim]) -> Victim:
+        """Return who dies next: of those that have lived long enough, and better with a cell to be hit, the one that has lived longest."""
 
-    def _next(self, queue: deque[Cell]) -> Cell:
-        for _ in range(len(queue)):
-            if time.monotonic() - self._last.get(queue[0].victim, -STEADY_S) >= STEADY_S or queue[0].victim in (
-                Victim.WORKER, Victim.DATABASE,
-            ):  # fmt: skip
-                return queue.popleft()
-            queue.rotate(-1)
-        cell = queue.popleft()
-        time.sleep(max(0.0, self._last[cell.victim] + STEADY_S - time.monotonic()))
-        return cell
+        def rested_s(victim: Victim) -> float:
+            due_s = self._last.get(victim, -STEADY_S) + STEADY_S if victim in RESTED else 0.0
+            return max(0.0, due_s - time.monotonic())
+
+        turn = min(
+            self.random.sample(sorted(victims), len(victims)),
+            key=lambda victim: (rested_s(victim) > 0, victim not in wanted, self._last.get(victim, 0.0)),
+        )
+        time.sleep(rested_s(turn))
+        return turn
 
     def _one(self, cell: Cell) -> Kill:
         time.sleep(CALM_S)
@@ -148,11 +141,30 @@ class Rounds:
 
     def _strike(self, cell: Cell) -> Kill:
         node = self.node
+        began_s = time.monotonic()
+        with _first_in_line(), self._held_still(cell) as held:
+            target = self._find(cell, held=bool(held))
+            process, pid = self._victim(
+                cell, target
+            )  # where there is no such attempt, whatever is there is hit
+            at_ns = time.monotonic_ns()
+            if cell.victim is Victim.DATABASE:
+                assert node.server is not None
+                node.server.kill()
+            else:
+                os.kill(pid, signal.SIGKILL)
+        self._last[cell.victim] = time.monotonic()
+        return Kill(
+            self.number, cell, at_ns, at_ns, process, target or "", found_s=self._last[cell.victim] - began_s
+        )
+
+    def _find(self, cell: Cell, *, held: bool) -> str | None:
+        """Wait until an attempt is in the wanted state; None where none is in time."""
+        node = self.node
         started_ns = time.monotonic_ns()
-        deadline = time.monotonic() + FIND_LIMIT_S
+        deadline = time.monotonic() + (HOLD_LIMIT_S if held else FIND_LIMIT_S)
         starved_s = looked_s = 0.0
-        target: str | None = None
-        while target is None and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
             if (
                 time.monotonic() - looked_s > LOOK_S
             ):  # nothing is read between seeing the attempt and the kill
@@ -161,18 +173,29 @@ class Rounds:
             if cell.doing in ALONE and time.monotonic() - starved_s > STARVE_S:
                 self._starve(first=not starved_s)
                 starved_s = time.monotonic()
-            target = waiting_for(cell.doing, node.database, node.wire, TALK, started_ns)
-            if target is None:
-                time.sleep(0.0002 if cell.doing in (Doing.COMMITTED, Doing.ENDING) else 0.004)
-        process, pid = self._victim(cell, target)  # where there is no such attempt, whatever is there is hit
-        at_ns = time.monotonic_ns()
-        if cell.victim is Victim.DATABASE:
-            assert node.server is not None
-            node.server.kill()
-        else:
-            os.kill(pid, signal.SIGKILL)
-        self._last[cell.victim] = time.monotonic()
-        return Kill(self.number, cell, at_ns, at_ns, process, target or "")
+            target = waiting_for(cell.doing, node.database, node.wire, TALK, started_ns, held=held)
+            if target is not None:
+                return target
+            time.sleep(0.0002 if cell.doing in (Doing.COMMITTED, Doing.ENDING) else 0.004)
+        return None
+
+    @contextlib.contextmanager
+    def _held_still(self, cell: Cell) -> Iterator[list[int]]:
+        """Stop the customers' workers for a moment where a committed attempt is wanted once more.
+
+        An INVITE leaves a few milliseconds after its attempt is committed. A worker that is held up makes this as long as it takes to strike, as a
+        busy machine does; it goes on afterwards, or is what dies.
+        """
+        pids: list[int] = []
+        if cell.doing is Doing.COMMITTED and self._tries[cell] > 1:
+            pids = [pid for name, pid in self.node.pids.items() if name.startswith("customers")]
+        try:
+            for pid in pids:
+                _signal(pid, signal.SIGSTOP)
+            yield pids
+        finally:
+            for pid in pids:
+                _signal(pid, signal.SIGCONT)
 
     def _victim(self, cell: Cell, target: str | None) -> tuple[str, int]:
         node = self.node
@@ -183,9 +206,8 @@ class Rounds:
                 assert node.server.process is not None
                 return "database", node.server.process.pid
             case Victim.WORKER:
-                if (
-                    target and cell.doing is not Doing.COMMITTED
-                ):  # that one is in no worker yet, and will not wait
+                if target and (cell.doing is not Doing.COMMITTED or self._tries[cell] > 1):
+                    # a committed one is in no worker yet, and will not wait: unless workers are held
                     worker = self._worker_of(
                         target, agents=cell.doing in WITH_AGENT and self.random.random() < 0.4
                     )
@@ -292,10 +314,28 @@ class Rounds:
         mark = "hit" if kill.wanted.doing in kill.hit else "MISSED"
         return (
             f"kill {kill.number:4d}  {kill.wanted!s:24} {kill.process:13} {mark:6} "
-            f"dialed again after {kill.resume_s:5.2f} s; in flight: {hit}"
+            f"met after {kill.found_s:4.1f} s, dialed again after {kill.resume_s:4.2f} s; in flight: {hit}"
         )
 
 
 def _made_at_ms(attempt_id: str) -> int:
     """Return when an attempt was made, from its id (UUIDv7: 48 bits of Unix milliseconds)."""
     return int(attempt_id.replace("-", "")[:12], 16)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    """Send a signal to what may be gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+@contextlib.contextmanager
+def _first_in_line() -> Iterator[None]:
+    """Run before everything else, where we may: what was seen is to be so still when the signal arrives."""
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, -15)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, 0)

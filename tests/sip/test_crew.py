@@ -15,7 +15,16 @@ from dialer_core.errors import StartError
 from dialer_core.ipc.messages import LegAnswered, LegEnded, WorkerHealth, WorkerHello
 from dialer_core.settings import AgentSettings, DialerSettings, Settings, TrunkSettings
 from dialer_core.sip import crew as crew_module
-from dialer_core.sip.crew import AGENTS, CUSTOMERS, RENEWED_AFTER_S, Crew, Member, backoff_s, planned
+from dialer_core.sip.crew import (
+    AGENTS,
+    CUSTOMERS,
+    LISTEN_LIMIT_S,
+    RENEWED_AFTER_S,
+    Crew,
+    Member,
+    backoff_s,
+    planned,
+)
 from dialer_core.sip.pool import ForkServer, worker_socket_path
 from dialer_core.vocabulary import AgentId, EndedBy, TrunkId, WorkerId
 from tests.polling import wait_until_async
@@ -47,6 +56,7 @@ class FakeForks:
         self.ports: dict[WorkerId, int] = {}
         self.asked_s: list[float] = []
         self.drained: list[WorkerId] = []
+        self.killed: list[WorkerId] = []
 
     async def spawn(self, worker_id: WorkerId, *, sip_port: int, **_more: str) -> int:
         """Note it."""
@@ -54,6 +64,10 @@ class FakeForks:
         self.workers[worker_id] = -1
         self.ports[worker_id] = sip_port
         return -1
+
+    def kill(self, worker_id: WorkerId) -> None:
+        """Note it."""
+        self.killed.append(worker_id)
 
     def drain(self, worker_id: WorkerId) -> None:
         """Note it."""
@@ -202,6 +216,25 @@ async def test_a_worker_that_is_being_replaced_is_no_reason_to_grow(
         forks.workers[gone] = pid
 
     await in_virtual_time(story, monkeypatch)
+
+
+@pytest.mark.unit
+async def test_a_worker_that_never_comes_to_listen_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else can notice it: the engine hears who listens. One with its socket is left alone, and so is one that has just been made."""
+    crew, forks = fake_crew(tmp_path, capacity=4, lines=8, agents=0)
+    await in_virtual_time(crew.start, monkeypatch)
+    silent, *others = forks.workers
+    crew.settings.run_dir.mkdir()
+    for name in others:
+        worker_socket_path(crew.settings.run_dir, name).touch()
+    now_s = crew._now_s()
+    crew.members[silent].started_s = now_s
+    crew._end_unheard(now_s + LISTEN_LIMIT_S - 0.1)
+    assert forks.killed == []
+    crew._end_unheard(now_s + LISTEN_LIMIT_S + 0.1)
+    assert forks.killed == [silent]
 
 
 @pytest.mark.unit

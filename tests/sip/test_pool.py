@@ -16,6 +16,7 @@ from dialer_core.errors import StartError
 from dialer_core.ipc.messages import LegAnswered, LegEnded, LegSent, StrayAnswered, WorkerHello
 from dialer_core.sip.pool import ForkServer, worker_socket_path
 from dialer_core.vocabulary import EndedBy, WorkerId
+from tests.descriptors import no_descriptors
 from tests.polling import wait_until, wait_until_async
 from tests.sip.harness import Engine, attached, free_port, sipp
 from tests.skips import requires_program
@@ -181,6 +182,19 @@ def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
 
 
 @requires_program("sipp")
+async def test_no_worker_is_made_that_could_not_be_watched(pool: _Pool) -> None:
+    """Without a descriptor for it the spawn fails, and nothing is forked; with the last one it is forked, and watched by it."""
+    name = WorkerId("w1")
+    with no_descriptors(), pytest.raises(OSError, match="Too many open files"):
+        await pool.server.spawn(name, sip_host="127.0.0.1", sip_port=free_port(), media_host="127.0.0.1")
+    assert pool.server.workers == {}
+    engine = await pool.spawn("w1")
+    assert pool.gone == []
+    pool.server.kill(name)
+    await wait_until_async(lambda: pool.gone == [(name, -signal.SIGKILL)], 10.0, "its end")
+    engine.close()
+
+
 async def test_two_workers_never_draw_the_same_call_id(pool: _Pool, tmp_path: Path) -> None:
     """Call-IDs are the legs' own ids, and the tags of two forked workers differ."""
     first, second = await pool.spawn("customers-0"), await pool.spawn("customers-1")

@@ -27,6 +27,7 @@ from dialer_core.ipc.messages import (
     WorkerHello,
 )
 from dialer_core.vocabulary import EndedBy, LegId, LegKind, new_id
+from tests.descriptors import no_descriptors_for
 from tests.polling import wait_until
 from tests.sip.harness import Worker, free_port, options, sipp
 from tests.skips import requires_program
@@ -163,6 +164,18 @@ def test_a_newer_engine_replaces_an_older(worker: Worker, tmp_path: Path) -> Non
         new.hang_up(leg)
         assert new.end_of(leg).by is EndedBy.US
         far.finish()
+
+
+def test_an_engine_gets_in_where_no_descriptor_is_left(worker: Worker) -> None:
+    """A worker at its limit of open files lets the next engine in, and the one after that: its loop does not turn on a door it cannot open."""
+    worker.engine.close()
+    with no_descriptors_for(worker.pid):
+        first = worker.attach()
+        assert first.state().legs == ()
+        second = worker.attach()
+        assert second.state().legs == ()
+        assert wait_until(lambda: first.pump() or first.closed, 5.0, "the old connection's end")
+    worker.attach().state()
 
 
 def test_bytes_that_are_no_command_end_the_connection_only(worker: Worker) -> None:
