@@ -5,11 +5,7 @@ Owns that one curve. The ledger itself is the engine's, which passes the tightes
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
-Floats = NDArray[np.float64]
-Counts = NDArray[np.intp]
+from pacing.arithmetic import Arithmetic, Value
 
 GAIN = 0.6
 """How fast the allowed risk grows with the balance: a factor of e for 1 / GAIN calls."""
@@ -30,21 +26,23 @@ LOAN_CALLS, LOAN_LIVE = 2.0, 120.0
 """An empty ledger allows nothing until 1 / ceiling people have answered: so it is lent calls, paid back by as many live answers."""
 
 
-def allowed_risk(ceiling: Floats, live: Counts, abandoned: Counts, live_hz: Floats) -> Floats:
+def allowed_risk(ceiling: Value, live: Value, abandoned: Value, live_hz: Value, by: Arithmetic) -> Value:
     """Return the highest probability of abandonment the next call may have.
 
     Parameters
     ----------
-    ceiling : numpy.ndarray of float64
+    ceiling : float or numpy.ndarray of float64
         Largest share of live answers that may be abandoned.
-    live, abandoned : numpy.ndarray of int
+    live, abandoned : int or numpy.ndarray of int
         The ledger's tightest window.
-    live_hz : numpy.ndarray of float64
+    live_hz : float or numpy.ndarray of float64
         Live answers per second over the last minutes.
+    by : Arithmetic
+        Of numbers or of arrays.
 
     Returns
     -------
-    numpy.ndarray of float64
+    float or numpy.ndarray of float64
         Alpha in (0, 1/2]; non-decreasing in the ceiling, non-increasing in the abandoned.
 
     Notes
@@ -52,9 +50,9 @@ def allowed_risk(ceiling: Floats, live: Counts, abandoned: Counts, live_hz: Floa
     The balance is ``ceiling x live - abandoned``, in calls, less the reserve. Under one step, the next spell of abandoned calls would break
     the ceiling: alpha falls to its floor with it.
     """
-    scale = np.maximum(1.0, SCALE * np.sqrt(live_hz))
-    loan = LOAN_CALLS * np.maximum(0.0, 1.0 - live / LOAN_LIVE)
+    scale = by.maximum(1.0, SCALE * by.sqrt(live_hz))
+    loan = LOAN_CALLS * by.maximum(0.0, 1.0 - live / LOAN_LIVE)
     balance = ceiling * live - abandoned + loan - RESERVE_CALLS
-    alpha = ceiling * BASE * np.exp(np.minimum(GAIN * (balance / scale - CENTRE), 50.0))
-    alpha *= np.where(balance < scale, 0.5 * np.maximum(balance, 0.0) / scale, 1.0)
-    return np.clip(alpha, LEAST * ceiling, np.minimum(MOST * ceiling, 0.5))
+    alpha = ceiling * BASE * by.exp(by.minimum(GAIN * (balance / scale - CENTRE), 50.0))
+    alpha = alpha * by.where(balance < scale, 0.5 * by.maximum(balance, 0.0) / scale, 1.0)
+    return by.minimum(by.maximum(alpha, LEAST * ceiling), by.minimum(MOST * ceiling, 0.5))

@@ -25,6 +25,8 @@ TALK_BINS = 512
 TALK_BIN_S = 2.0
 WRAPUP_BINS = 128
 WRAPUP_BIN_S = 1.0
+BUSY_BINS = TALK_BINS + WRAPUP_BINS
+"""Bins of agents who are not free: of talk, then of wrap-up."""
 
 PRIOR_ANSWER_RATE = 0.3
 """Live answers per attempt before anything is known; rather high, since a low one dials too much."""
@@ -48,6 +50,13 @@ RELEASE_HORIZON_S = 2.0
 """How far ahead it is asked whether calls that have rung long would find an agent."""
 
 
+_BINS = np.array([0, RING_BINS, RING_BINS, TALK_BINS, WRAPUP_BINS, RING_BINS], dtype=np.intp)
+"""How many bins each kind of event has, by kind; all counts are one array."""
+_FIRST_BIN, _LAST_BIN = np.cumsum(_BINS) - _BINS, _BINS - 1
+_COUNTS, _KINDS = int(_BINS.sum()), _BINS.size
+_FEW = 8
+
+
 class LearnedState(TypedDict):
     """Counts by bin, as plain lists."""
 
@@ -68,7 +77,7 @@ class Tables:
     Attributes
     ----------
     ring : numpy.ndarray, shape (RING_BINS, 6)
-        Cumulative incidence of a live answer within each of three horizons and one second of the bin's middle, and, up to the
+        Cumulative incidence of a live answer within one second and each of three horizons of the bin's middle, and, up to the
         middle, of a live answer and of any other end.
     free : numpy.ndarray, shape (TALK_BINS + WRAPUP_BINS, 3)
         Probability that an agent is free within each of three horizons (two of the answer law, and the release's), plus the wait.
@@ -115,43 +124,63 @@ class Learned:
     def __init__(self, ring_timeout_s: float, state: LearnedState | None = None) -> None:
         self.ring_bin_s = max(0.25, ring_timeout_s / 56.0)
         self._timeout_s = ring_timeout_s
-        self._live = np.zeros(RING_BINS)
-        self._other = np.zeros(RING_BINS)
-        self._released = np.zeros(RING_BINS)
-        self._talk = np.zeros(TALK_BINS)
-        self._wrapup = np.zeros(WRAPUP_BINS)
+        self._counts = np.zeros(_COUNTS)
+        self._live, self._other, self._talk, self._wrapup, self._released = (
+            self._counts[_FIRST_BIN[kind] : _FIRST_BIN[kind] + _LAST_BIN[kind] + 1] for kind in EventKind
+        )
+        widths = {EventKind.TALK_ENDED: TALK_BIN_S, EventKind.WRAPUP_ENDED: WRAPUP_BIN_S}
+        self._where = [(0, 0, 1.0)] + [
+            (int(_FIRST_BIN[kind]), int(_LAST_BIN[kind]), widths.get(kind, self.ring_bin_s))
+            for kind in EventKind
+        ]
+        self._where_columns = np.array(self._where).T
         self._attempts = self._talks = self._talk_s = self._wrapups = self._wrapup_s = 0.0
         self._prior_live, self._prior_other = _ring_prior(self.ring_bin_s, ring_timeout_s)
         if state is not None:
             self._restore(state)
         self._fresh = math.inf  # evidence since the tables were made; without end before the first
+        self.due = True
 
-    def take(self, events: FloatArray) -> None:
+    def take(self, events: FloatArray) -> int:
         """Learn from the events of one step.
 
         Parameters
         ----------
         events : numpy.ndarray of float, shape (n_events, 2)
             Rows of (`EventKind`, seconds), checked.
+
+        Returns
+        -------
+        int
+            Live answers among them.
         """
-        last_ring, last_talk, last_wrapup = RING_BINS - 1, TALK_BINS - 1, WRAPUP_BINS - 1
-        for kind, seconds in events.tolist():  # a few a step: plain numbers are faster than arrays
-            if kind == EventKind.TALK_ENDED:
-                self._talk[min(int(seconds / TALK_BIN_S), last_talk)] += 1.0
-                self._talk_s += seconds
-                self._talks += 1.0
-            elif kind == EventKind.WRAPUP_ENDED:
-                self._wrapup[min(int(seconds / WRAPUP_BIN_S), last_wrapup)] += 1.0
-                self._wrapup_s += seconds
-                self._wrapups += 1.0
-            else:
-                counts = self._live if kind == EventKind.LIVE_ANSWER else self._other
-                if kind == EventKind.RELEASED:
-                    counts = self._released
-                counts[min(int(seconds / self.ring_bin_s), last_ring)] += 1.0
-                self._attempts += 1.0
+        if len(events) <= _FEW:  # plain numbers are quicker than arrays
+            several, seconds = [0] * _KINDS, [0.0] * _KINDS
+            for row_kind, row_s in events.tolist():
+                kind = int(row_kind)
+                several[kind] += 1
+                seconds[kind] += row_s
+                first, last, width = self._where[kind]
+                self._counts[first + min(int(row_s / width), last)] += 1.0
+        else:
+            kinds = events[:, 0].astype(np.intp)
+            first, last, width = self._where_columns[:, kinds]
+            bins = first + np.minimum(np.floor(events[:, 1] / width), last)
+            self._counts += np.bincount(bins.astype(np.intp), minlength=_COUNTS)
+            several = np.bincount(kinds, minlength=_KINDS).tolist()
+            seconds = np.bincount(kinds, weights=events[:, 1], minlength=_KINDS).tolist()
+        answered = several[EventKind.LIVE_ANSWER]
+        self._attempts += answered + several[EventKind.NOT_LIVE] + several[EventKind.RELEASED]
+        self._talks += several[EventKind.TALK_ENDED]
+        self._talk_s += seconds[EventKind.TALK_ENDED]
+        self._wrapups += several[EventKind.WRAPUP_ENDED]
+        self._wrapup_s += seconds[EventKind.WRAPUP_ENDED]
         self._fade()
         self._fresh += len(events)
+        self.due = self._fresh > 1.0 and self._fresh > REFRESH_SHARE * (
+            self._attempts + self._talks + self._wrapups
+        )
+        return answered
 
     def _fade(self) -> None:
         # older evidence fades once there is enough of it
@@ -196,15 +225,6 @@ class Learned:
         )
         return talk_s + wrapup_s
 
-    @property
-    def due(self) -> bool:  # numpydoc ignore=RT01
-        """Whether enough is new for the tables to be made again."""
-        return self._fresh > 1.0 and self._fresh > REFRESH_SHARE * self._evidence
-
-    @property
-    def _evidence(self) -> float:
-        return self._attempts + self._talks + self._wrapups
-
     def tables(
         self, wait_s: float, ring_age_s: FloatArray, talk_elapsed_s: FloatArray, wrapup_elapsed_s: FloatArray
     ) -> Tables:
@@ -222,7 +242,7 @@ class Learned:
         Tables
             The laws.
         """
-        self._fresh = 0.0
+        self._fresh, self.due = 0.0, False
         live, other, survival = self._ring_law(ring_age_s)
         edges = self.ring_bin_s * np.arange(RING_BINS + 1, dtype=np.float64)
         incidence_live = np.concatenate(([0.0], np.cumsum(survival * live)))
@@ -234,7 +254,7 @@ class Learned:
         middle = edges[:-1] + 0.5 * self.ring_bin_s
         ring = np.empty((RING_BINS, 6))
         at_middle = np.interp(middle, edges, incidence_live)
-        for column, horizon in enumerate((*horizons, 1.0)):
+        for column, horizon in enumerate((1.0, *horizons)):
             ring[:, column] = np.interp(middle + horizon, edges, incidence_live) - at_middle
         ring[:, 4] = at_middle
         ring[:, 5] = np.interp(middle, edges, incidence_other)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+
+from pacing.arithmetic import Arithmetic, Value
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.intp]
@@ -42,8 +43,11 @@ def exact_tails(chances: Floats, most: int) -> Floats:
     tails = np.zeros((most + 1, *chances.shape[1:]))
     tails[0] = 1.0
     upper, lower = tails[1:], tails[:-1]
+    step = np.empty_like(upper)
     for chance in chances:
-        upper += chance * (lower - upper)
+        np.subtract(lower, upper, out=step)
+        step *= chance
+        upper += step
     return tails
 
 
@@ -60,19 +64,21 @@ def add_one(tails: Floats, chance: Floats) -> None:
     tails[1:] += chance * (tails[:-1] - tails[1:])
 
 
-def normal_tail(at_least: Floats, mean: Floats, variance: Floats, third: Floats) -> Floats:
+def normal_tail(at_least: Value, mean: Value, variance: Value, third: Value, by: Arithmetic) -> Value:
     """Tail of a sum of many independent Bernoulli variables, from its first three cumulants.
 
     Parameters
     ----------
-    at_least : numpy.ndarray of float64
+    at_least : float or numpy.ndarray of float64
         Whole number m.
-    mean, variance, third : numpy.ndarray of float64
+    mean, variance, third : float or numpy.ndarray of float64
         Mean, variance and third central moment of the sum; all broadcast.
+    by : Arithmetic
+        Of numbers or of arrays.
 
     Returns
     -------
-    numpy.ndarray of float64
+    float or numpy.ndarray of float64
         P(sum >= m), with continuity correction and the first Edgeworth term; non-increasing in m.
 
     References
@@ -82,12 +88,37 @@ def normal_tail(at_least: Floats, mean: Floats, variance: Floats, third: Floats)
 
     Examples
     --------
-    >>> float(normal_tail(np.array(60.0), np.array(50.0), np.array(25.0), np.array(0.0)).round(4))
+    >>> from pacing.arithmetic import NUMBERS
+    >>> round(normal_tail(60.0, 50.0, 25.0, 0.0, NUMBERS), 4)
     0.0287
     """
-    deviation = np.sqrt(np.maximum(variance, 1e-9))
+    variance = by.maximum(variance, 1e-9)
+    deviation = by.sqrt(variance)
     z = (at_least - 0.5 - mean) / deviation
     # skewed beyond this the term would take the tail below 0 where it still matters
-    skew = np.clip(third / deviation**3, -0.3, 1.0)
-    term = skew / 6.0 * (np.maximum(z, 0.0) ** 2 - 1.0) * np.exp(-0.5 * z * z) / _SQRT_2PI
-    return np.asarray(np.clip(special.ndtr(-z) + term, 0.0, 1.0), dtype=np.float64)
+    skew = by.minimum(by.maximum(third / (deviation * variance), -0.3), 1.0)
+    above = by.maximum(z, 0.0)
+    term = skew / 6.0 * (above * above - 1.0) * by.exp(-0.5 * z * z) / _SQRT_2PI
+    return by.minimum(by.maximum(by.ndtr(-z) + term, 0.0), 1.0)
+
+
+def expected_beyond(at_least: Value, mean: Value, variance: Value, by: Arithmetic) -> Value:
+    """Mean of what a normal variable exceeds a number by.
+
+    Parameters
+    ----------
+    at_least : float or numpy.ndarray of float64
+        The number m.
+    mean, variance : float or numpy.ndarray of float64
+        Of the variable S.
+    by : Arithmetic
+        Of numbers or of arrays.
+
+    Returns
+    -------
+    float or numpy.ndarray of float64
+        E[max(S - m, 0)].
+    """
+    deviation = by.sqrt(by.maximum(variance, 1e-9))
+    z = (mean - at_least) / deviation
+    return deviation * (by.exp(-0.5 * z * z) / _SQRT_2PI + z * by.ndtr(z))

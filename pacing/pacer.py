@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pacing import predictive, strategies
 from pacing.bank import Bank
 from pacing.errors import PacingInputError
-from pacing.interface import Binding, Decision, EventKind, Mode, PacerConfig, Snapshot
+from pacing.interface import Binding, Decision, Mode, PacerConfig, Snapshot
 from pacing.learned import Learned, LearnedState
 
 STATE_VERSION = 2
@@ -77,8 +76,10 @@ class Pacer:
         self._scored = False
         self._live_total: int | None = None
         if state is not None:
-            self._bank.theta[0] = _positive(state, "answer_scalar")
-            self._bank.shape[0] = min(_positive(state, "answer_shape"), RESTART_SHAPE)
+            self._bank.columns[:2, 0] = (
+                _positive(state, "answer_scalar"),
+                min(_positive(state, "answer_shape"), RESTART_SHAPE),
+            )
         # neither survives a restart: clocks differ between boots, and an open-loop rate owes nothing for the time it was off
         self._last_s: float | None = None
         self._credit = 0.0
@@ -114,10 +115,12 @@ class Pacer:
             raise PacingInputError("now_s", f"went back by {-elapsed_s:g} s")
         return elapsed_s
 
-    def _learn(self, snapshot: Snapshot) -> None:
+    def _learn(self, snapshot: Snapshot) -> int:
+        # live answers since the last step: as told by events, or by the ledger where it knows of more
         self._last_s = snapshot.now_s
+        answered = 0
         if len(snapshot.events):
-            self._learned.take(np.asarray(snapshot.events))
+            answered = self._learned.take(np.asarray(snapshot.events))
         if self._learned.due and self._config.mode is Mode.PREDICTIVE:
             self._scored = self._scored or snapshot.ring_propensity is not None
             tables = self._learned.tables(
@@ -127,14 +130,8 @@ class Pacer:
                 np.asarray(snapshot.wrapup_elapsed_s),
             )
             self._bank.set_tables(self._row, tables, scored=self._scored)
-
-    def _answered(self, snapshot: Snapshot) -> int:
-        # live answers since the last step: as told by events, or by the ledger where it knows of more
-        told = 0
-        if len(snapshot.events):
-            told = int(np.count_nonzero(np.asarray(snapshot.events)[:, 0] == EventKind.LIVE_ANSWER))
         before, self._live_total = self._live_total, snapshot.live_total
-        return told if before is None else max(told, snapshot.live_total - before)
+        return answered if before is None else max(answered, snapshot.live_total - before)
 
     def _limited(self, snapshot: Snapshot, place: int, binding: Binding, safe: int) -> tuple[int, Binding]:
         # `safe` is one call per idle agent
@@ -147,8 +144,6 @@ class Pacer:
             place, binding = snapshot.lines_free, Binding.LINES
         if snapshot.stop:
             place, binding = 0, Binding.STOP
-        if self._config.mode is Mode.ERLANG_C:
-            self._credit -= place
         return place, binding
 
     def export_state(self) -> PacerState:
@@ -162,8 +157,8 @@ class Pacer:
         return PacerState(
             version=STATE_VERSION,
             learned=self._learned.export(),
-            answer_scalar=float(self._bank.theta[self._row]),
-            answer_shape=float(self._bank.shape[self._row]),
+            answer_scalar=float(self._bank.columns[0, self._row]),
+            answer_shape=float(self._bank.columns[1, self._row]),
         )
 
     def _wanted(self, snapshot: Snapshot, elapsed_s: float) -> tuple[int, Binding]:
@@ -176,6 +171,14 @@ class Pacer:
                 return strategies.by_ratio(snapshot, self._config.ratio), Binding.RATIO
             case _:
                 return self._owed(snapshot, elapsed_s), Binding.ERLANG_C
+
+    def _decision(self, snapshot: Snapshot, elapsed_s: float) -> Decision:
+        # of the modes that do not predict
+        wanted, binding = self._wanted(snapshot, elapsed_s)
+        place, binding = self._limited(snapshot, wanted, binding, strategies.one_to_one(snapshot))
+        if self._config.mode is Mode.ERLANG_C:
+            self._credit -= place
+        return Decision(place=place, release=0, binding=binding)
 
     def _owed(self, snapshot: Snapshot, elapsed_s: float) -> int:
         handling_s = self._learned.handling_s(
@@ -219,43 +222,58 @@ def step_many(pacers: Sequence[Pacer], snapshots: Sequence[Snapshot]) -> list[De
     if len(pacers) != len(snapshots):
         raise PacingInputError("snapshots", f"{len(snapshots)} for {len(pacers)} pacers")
     elapsed_s = [pacer._since_last(snapshot) for pacer, snapshot in zip(pacers, snapshots, strict=True)]
-    for pacer, snapshot in zip(pacers, snapshots, strict=True):
-        pacer._learn(snapshot)
-    decisions: list[Decision | None] = [None] * len(pacers)
+    answered = [pacer._learn(snapshot) for pacer, snapshot in zip(pacers, snapshots, strict=True)]
     ahead = [k for k, pacer in enumerate(pacers) if pacer._config.mode is Mode.PREDICTIVE]
-    if ahead:
-        theirs = [snapshots[k] for k in ahead]
-        bank, rows = _together([pacers[k] for k in ahead])
-        since = np.array([elapsed_s[k] for k in ahead])
-        bank.follow(rows, since, np.array([pacers[k]._answered(snapshots[k]) for k in ahead]))
-        verdicts = predictive.decide(bank, rows, theirs)
-        for k, snapshot, wanted, release, alpha, p_marginal, overflow, capped, live_hz in zip(
-            ahead, theirs, verdicts.place.tolist(), verdicts.release.tolist(), verdicts.alpha.tolist(),
-            verdicts.p_marginal.tolist(), verdicts.overflow.tolist(), verdicts.capped.tolist(),
-            bank.expected_hz[rows].tolist(), strict=True,
-        ):  # fmt: skip
-            bound = Binding.ERLANG_C if capped else Binding.ALPHA
-            # one call per idle agent abandons nobody, whatever the estimates say
-            safe = strategies.one_to_one(snapshot)
-            place, binding = pacers[k]._limited(snapshot, max(wanted, safe), bound, safe)
-            decisions[k] = Decision(place, release, binding, alpha, p_marginal, overflow, live_hz)
-    for k, (pacer, snapshot) in enumerate(zip(pacers, snapshots, strict=True)):
-        if decisions[k] is None:
-            place, binding = pacer._limited(
-                snapshot, *pacer._wanted(snapshot, elapsed_s[k]), strategies.one_to_one(snapshot)
-            )
-            decisions[k] = Decision(place=place, release=0, binding=binding)
-    return [decision for decision in decisions if decision is not None]
+    if len(ahead) == len(pacers):
+        return _predicted(pacers, snapshots, elapsed_s, answered)
+    decisions: dict[int, Decision] = dict(
+        zip(
+            ahead,
+            _predicted(
+                [pacers[k] for k in ahead],
+                [snapshots[k] for k in ahead],
+                [elapsed_s[k] for k in ahead],
+                [answered[k] for k in ahead],
+            ),
+            strict=True,
+        )
+    )
+    return [
+        decisions[k] if k in decisions else pacer._decision(snapshots[k], elapsed_s[k])
+        for k, pacer in enumerate(pacers)
+    ]
 
 
-def _together(pacers: Sequence[Pacer]) -> tuple[Bank, NDArray[np.intp]]:
+def _predicted(
+    pacers: Sequence[Pacer],
+    snapshots: Sequence[Snapshot],
+    elapsed_s: Sequence[float],
+    answered: Sequence[int],
+) -> list[Decision]:
+    if not pacers:
+        return []
+    decisions = []
+    verdicts = predictive.decide(*_together(pacers), snapshots, elapsed_s, answered)
+    for pacer, snapshot, (wanted, release, alpha, risk, overflow, live_hz, capped) in zip(
+        pacers, snapshots, verdicts, strict=True
+    ):
+        # one call per idle agent abandons nobody, whatever the estimates say
+        safe = strategies.one_to_one(snapshot)
+        place, binding = pacer._limited(
+            snapshot, max(wanted, safe), Binding.ERLANG_C if capped else Binding.ALPHA, safe
+        )
+        decisions.append(Decision(place, release, binding, alpha, risk, overflow, live_hz))
+    return decisions
+
+
+def _together(pacers: Sequence[Pacer]) -> tuple[Bank, list[int]]:
     # pools stepped together keep their columns in one bank: brought together once, not at every step
     bank = pacers[0]._bank
     if any(pacer._bank is not bank for pacer in pacers):
         bank = Bank.of([pacer._config for pacer in pacers], [(pacer._bank, pacer._row) for pacer in pacers])
         for row, pacer in enumerate(pacers):
             pacer._bank, pacer._row = bank, row
-    return bank, np.array([pacer._row for pacer in pacers], dtype=np.intp)
+    return bank, [pacer._row for pacer in pacers]
 
 
 def _learned(state: PacerState) -> LearnedState:

@@ -1,7 +1,7 @@
-"""The predictive rule, for many pools at once: place the next call only if it is unlikely to be abandoned, should it be answered live.
+"""The predictive rule: place the next call only if it is unlikely to be abandoned, should it be answered live.
 
-Owns the rule's arithmetic. What the pools have learned stands in `pacing.bank`; the limits above the rule (brake, stop, lines) are
-`pacing.pacer`'s.
+Owns the way from snapshots to chances, and the verdict, for one pool and for many at once. What the pools have learned stands in
+`pacing.bank`, the searches are in `pacing.placing`; the limits above the rule (brake, stop, lines) are `pacing.pacer`'s.
 
 Live callers and agents who will not be free are counted alike, as "one more": the next call is abandoned if they are as many as the
 agents there are. Each column of chances is a moment at which that call may be answered: early or late (two quantiles of the learned law,
@@ -12,463 +12,451 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
-from pacing import budget
-from pacing.bank import COLD_RATE, COLUMNS, MAX_RATE, Bank, chances, cumulants
+from pacing.arithmetic import ARRAYS, NUMBERS
+from pacing.bank import (
+    AHEAD,
+    COLUMNS,
+    HERE,
+    MAX_RATE,
+    MOVING,
+    Bank,
+    Columns,
+    chances,
+    cumulants,
+    follow,
+    from_powers,
+    powers,
+)
+from pacing.budget import allowed_risk
 from pacing.interface import Snapshot
-from pacing.learned import RING_BINS, TALK_BIN_S, TALK_BINS, WRAPUP_BIN_S, WRAPUP_BINS
-from pacing.overflow import add_one, exact_tails, normal_tail
+from pacing.learned import BUSY_BINS, RING_BINS, TALK_BIN_S, TALK_BINS, WRAPUP_BIN_S, WRAPUP_BINS
+from pacing.overflow import exact_tails, expected_beyond, normal_tail
+from pacing.placing import (
+    Leads,
+    cap,
+    place_exactly,
+    place_normally,
+    release_exactly,
+    release_limit,
+    release_normally,
+)
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.intp]
-Column = TypeVar("Column", Floats, Counts)
 
 EXACT_ITEMS = 20
 """Up to so many ringing calls, calls under analysis and busy agents together the probability is exact."""
-MOST_AT_ONCE = 4096
-"""Calls one step places at most."""
-RELEASE_FACTOR = 3.0
-"""Attempts are released while the risk a little ahead is over so many times the allowed one."""
-COLD_DEVIATIONS = 2.5
-"""So many deviations above its estimate the answer rate is taken to be by Erlang's cap."""
-CAP_FACTOR, CAP_DEVIATIONS = 1.25, 2.0
-"""Erlang's cap over the open-loop load, as a factor and in deviations of a Poisson number: in a settled pool it lies above the rule."""
+LARGE_ITEMS = 300
+"""Pools with more than so many each are quicker one by one, by histograms of their ages."""
 LOST_LEFT_S = 0.1
 """A waiting caller with less time than this left is taken to be abandoned: no agent is told and connected sooner."""
-AHEAD = 2
-"""The column that looks a little ahead."""
+CHANCES = slice(1, COLUMNS + 1)
+"""The horizons among `chances`, after the one of a second."""
 
 
-@dataclass(slots=True)
-class Verdicts:
-    """What the rule says of each pool.
+class Verdict(NamedTuple):
+    """What the rule says of a pool.
 
     Attributes
     ----------
-    place, release : numpy.ndarray of int
+    place, release : int
         Calls to place and attempts to hang up, before lines and brake.
-    alpha, p_marginal, overflow : numpy.ndarray of float64
+    alpha, p_marginal, overflow : float
         As in `Decision`.
-    capped : numpy.ndarray of bool
+    expected_hz : float
+        `Decision.expected_live_hz`.
+    capped : bool
         Whether Erlang's rate was what bound.
     """
 
-    place: Counts
-    release: Counts
-    alpha: Floats
-    p_marginal: Floats
-    overflow: Floats
-    capped: NDArray[np.bool_]
+    place: int
+    release: int
+    alpha: float
+    p_marginal: float
+    overflow: float
+    expected_hz: float
+    capped: bool
 
 
-def decide(bank: Bank, rows: Counts, snapshots: Sequence[Snapshot]) -> Verdicts:
+def decide(
+    bank: Bank,
+    rows: Sequence[int],
+    snapshots: Sequence[Snapshot],
+    elapsed_s: Sequence[float],
+    answered: Sequence[int],
+) -> list[Verdict]:
     """Apply the rule to several pools.
 
     Parameters
     ----------
     bank : Bank
-        Columns; `expected_hz` is noted for the next step.
-    rows : numpy.ndarray of intp
+        Their columns and tables; what moves is moved.
+    rows : sequence of int
         Row of each pool in it.
     snapshots : sequence of Snapshot
         Each pool now.
+    elapsed_s : sequence of float
+        Seconds since each pool's last step.
+    answered : sequence of int
+        Live answers in them.
 
     Returns
     -------
-    Verdicts
-        One entry a pool.
+    list of Verdict
+        One a pool.
     """
-    bank.retune(rows)
-    counts = np.array(
-        [
+    if len(snapshots) > 1:
+        many = _Many(bank, rows, snapshots)
+        if many.items <= LARGE_ITEMS * len(snapshots):
+            return many.decide(np.array(elapsed_s), np.array(answered, dtype=np.float64))
+    return [
+        _decide_one(bank, row, snapshot, since_s, number)
+        for row, snapshot, since_s, number in zip(rows, snapshots, elapsed_s, answered, strict=True)
+    ]
+
+
+# --- one pool: plain numbers, and histograms where there are many -----------------------------------------------------------------
+
+
+def _decide_one(bank: Bank, row: int, now: Snapshot, elapsed_s: float, answered: int) -> Verdict:
+    values = bank.columns[:, row].tolist()
+    values[: MOVING - 1] = follow(Columns(*values), elapsed_s, answered, NUMBERS)
+    pool = Columns(*values)
+    rings, listens = len(now.ring_age_s), len(now.listening_age_s)
+    busy = len(now.talk_elapsed_s) + len(now.wrapup_elapsed_s)
+    ring = _Ringing(bank, row, pool, now)
+    values[MOVING - 1] = ring.expected_hz
+    bank.columns[:MOVING, row] = values[:MOVING]
+    lost = _lost(now)
+    waiting, agents = now.waiting - lost, now.idle + busy
+    alpha = allowed_risk(pool.ceiling, now.live_total, now.abandoned_total + lost, pool.live_hz, NUMBERS)
+    at = agents - waiting
+    limit = release_limit(alpha, NUMBERS)
+    not_free = bank.busy_of(row)
+    leads = Leads.of(pool, now.next_propensity)  # type: ignore[arg-type]
+    release = 0
+    if at > 0 and rings + listens + busy <= EXACT_ITEMS and agents <= 2 * EXACT_ITEMS:
+        chance = np.concatenate(
             (
-                len(s.ring_age_s), len(s.listening_age_s), len(s.talk_elapsed_s), len(s.wrapup_elapsed_s),
-                s.idle, s.waiting, s.live_total, s.abandoned_total,
+                not_free[:COLUMNS, _busy_bins(now.talk_elapsed_s, now.wrapup_elapsed_s)].T,
+                np.full((listens, COLUMNS), pool.listening),
+                ring.each[CHANCES].T,
             )
-            for s in snapshots
-        ],
-        dtype=np.intp,
-    ).T  # fmt: skip
-    floor = _Floor(bank, rows, snapshots, counts)
-    idle, waiting, live, abandoned = counts[4:]
-    if any(s.waiting_left_s is not None for s in snapshots):
-        # who cannot be saved by an agent freeing later will be abandoned: on the ledger already, and in nobody's way
-        lost = np.array([_lost(s) for s in snapshots], dtype=np.intp)
-        waiting, abandoned = waiting - lost, abandoned + lost
-    alpha = budget.allowed_risk(bank.ceiling[rows], live, abandoned, bank.live_hz[rows])
-    verdicts = Verdicts(
-        place=np.zeros(rows.size, dtype=np.intp),
-        release=np.zeros(rows.size, dtype=np.intp),
-        alpha=alpha,
-        p_marginal=np.ones(rows.size),
-        overflow=np.zeros(rows.size),
-        capped=np.zeros(rows.size, dtype=np.bool_),
-    )
-    floor.at_least = idle - waiting + floor.busy
-    reachable = floor.at_least > 0
-    few = (floor.number <= EXACT_ITEMS) & (idle + floor.busy <= 2 * EXACT_ITEMS)
-    for chosen, judge in ((few & reachable, _exactly), (~few & reachable, _normally)):
-        if chosen.any():
-            judge(floor, np.flatnonzero(chosen), verdicts)
-    if (~reachable).any():
-        # more callers wait than agents there are: whatever has rung long goes
-        none = np.flatnonzero(~reachable)
-        verdicts.release[none] = floor.old[none]
-        mean = floor.moments(none)[0][:, 0, :AHEAD].mean(axis=1)
-        verdicts.overflow[none] = mean - floor.at_least[none]
-    _cap(floor, np.maximum(idle - waiting, 0), idle + floor.busy, verdicts)
-    return verdicts
+        )
+        tails = exact_tails(chance, at)
+        if ring.old and tails[at, AHEAD] > limit:
+            release = release_exactly(
+                chance[: busy + listens, AHEAD], chance[busy + listens :, AHEAD], now.ring_age_s, ring.old, at, limit  # type: ignore[arg-type]
+            )  # fmt: skip
+        two = tails[:, None, HERE]
+        # E[(S - m)+] = E[S] - m + the sum of P(S < k) for k = 1 to m
+        overflow = float((chance[:, HERE].sum(axis=0) - two[1:, 0].sum(axis=0)).mean())
+        places, risks = place_exactly(two, np.array([at]), np.array([alpha]), lambda _: leads)
+        place, risk = int(places[0]), float(risks[0])
+    else:
+        alike = ring.sums()
+        sums = alike + _busy_sums(not_free, now)
+        if listens:
+            sums += listens * cumulants(np.full(COLUMNS, pool.listening))
+        if at > 0:
+            ringing = alike[HERE].tolist()
+            doubt = 1.0 / pool.shape
+            if ring.old:
+                release = release_normally(ring.ahead(), now.ring_age_s, ring.old, at, sums, limit)  # type: ignore[arg-type]
+            place, risk = place_normally(at, sums, ringing, doubt, alpha, leads)
+            mean, variance = sums[HERE].tolist(), sums[COLUMNS : COLUMNS + 2].tolist()
+            overflow = 0.5 * sum(
+                expected_beyond(at, m, v + r * r * doubt, NUMBERS)
+                for m, v, r in zip(mean, variance, ringing, strict=True)
+            )
+        else:  # more callers wait than agents there are: whatever has rung long goes
+            place, release, risk = 0, ring.old, 1.0
+            overflow = 0.5 * float(sums[HERE].sum()) - at
+    capped = False
+    if place:
+        most = cap(pool, max(now.idle - waiting, 0), agents, listens, ring.base, NUMBERS)
+        most = max(math.floor(most / leads.mean(place)), 0)
+        capped, place = place > most, min(place, most)
+    return Verdict(place, release, alpha, risk, overflow, ring.expected_hz, capped)
+
+
+class _Ringing:
+    # chances of one pool's ringing attempts: of each attempt, or of each bin of age where they are many
+    def __init__(self, bank: Bank, row: int, pool: Columns, now: Snapshot) -> None:
+        ages = np.asarray(now.ring_age_s)
+        self.each: Floats = np.empty((COLUMNS + 1, 0))
+        self.old, self.expected_hz, self.base = 0, 0.0, 0.0
+        self._bins: Counts | None = None
+        if not ages.size:
+            return
+        oldest_s = float(ages.max())
+        bins = (ages * pool.ring_per_s).astype(np.intp)
+        if oldest_s * pool.ring_per_s >= RING_BINS:
+            np.minimum(bins, RING_BINS - 1, out=bins)
+        if oldest_s >= pool.min_ring_s:
+            self.old = int(np.count_nonzero(ages >= pool.min_ring_s))
+        table, rate = bank.ring_of(row), pool.rate * pool.theta
+        self.base = ages.size * pool.rate
+        if now.ring_propensity is not None:
+            given = np.asarray(now.ring_propensity)
+            self.base = float(given.sum())
+            rate = np.minimum(given * pool.theta, MAX_RATE)
+        elif ages.size > RING_BINS:
+            self._bins = bins
+        self.each = chances(table if self._bins is not None else table[:, bins], pool.rate, rate)
+        self.expected_hz = float(self._sum(self.each[0]))
+
+    def _sum(self, values: Floats) -> Floats:
+        if self._bins is None:
+            return np.asarray(values.sum(axis=-1))
+        return np.asarray(values @ np.bincount(self._bins, minlength=RING_BINS).astype(np.float64))
+
+    def sums(self) -> Floats:
+        # cumulants of all of them together
+        return from_powers(self._sum(powers(self.each[CHANCES])))
+
+    def ahead(self) -> Floats:
+        # each attempt's chance a little ahead
+        column = self.each[1 + AHEAD]
+        return np.asarray(column if self._bins is None else column[self._bins])
+
+
+def _busy_bins(talk_elapsed_s: object, wrapup_elapsed_s: object) -> Counts:
+    talk = (np.asarray(talk_elapsed_s) * (1.0 / TALK_BIN_S)).astype(np.intp)
+    wrapup = (np.asarray(wrapup_elapsed_s) * (1.0 / WRAPUP_BIN_S)).astype(np.intp)
+    np.minimum(talk, TALK_BINS - 1, out=talk)
+    np.minimum(wrapup, WRAPUP_BINS - 1, out=wrapup)
+    wrapup += TALK_BINS
+    return np.concatenate((talk, wrapup))
+
+
+def _busy_sums(not_free: Floats, now: Snapshot) -> Floats:
+    bins = _busy_bins(now.talk_elapsed_s, now.wrapup_elapsed_s)
+    if bins.size <= BUSY_BINS // 4:
+        return np.asarray(not_free[:, bins].sum(axis=1))
+    return np.asarray(not_free @ np.bincount(bins, minlength=BUSY_BINS).astype(np.float64))
 
 
 def _lost(snapshot: Snapshot) -> int:
-    # callers beyond the idle agents who have next to no time left
+    # who cannot be saved by an agent freeing later will be abandoned, on the ledger already and in nobody's way: callers beyond the
+    # idle agents who have next to no time left
     if snapshot.waiting_left_s is None or snapshot.waiting <= snapshot.idle:
         return 0
     late = int(np.count_nonzero(np.asarray(snapshot.waiting_left_s) < LOST_LEFT_S))
     return min(late, snapshot.waiting - snapshot.idle)
 
 
-class _Floor:
-    # chances of everything that may be "one more", pool by pool
-    def __init__(self, bank: Bank, rows: Counts, snapshots: Sequence[Snapshot], counts: Counts) -> None:
-        self.bank, self.rows, self.snapshots = bank, rows, snapshots
-        self.rings, self.listens, self.talks, self.wrapups = counts[:4]
+# --- several pools: arrays with one entry a pool, and one a call --------------------------------------------------------------------
+
+
+class _Many:
+    def __init__(self, bank: Bank, rows: Sequence[int], snapshots: Sequence[Snapshot]) -> None:
+        self.bank, self.snapshots = bank, snapshots
+        self.ages = [s.ring_age_s for s in snapshots]
+        self.talk = [s.talk_elapsed_s for s in snapshots]
+        self.wrapup = [s.wrapup_elapsed_s for s in snapshots]
+        self.rows = np.array(rows, dtype=np.intp)
+        self.rings, self.listens, self.talks, self.wrapups = np.array(
+            [
+                list(map(len, self.ages)),
+                [len(s.listening_age_s) for s in snapshots],
+                list(map(len, self.talk)),
+                list(map(len, self.wrapup)),
+            ],
+            dtype=np.intp,
+        )
         self.busy = self.talks + self.wrapups
         self.number = self.rings + self.listens + self.busy
-        self.at_least = self.busy
-        pools = rows.size
-        self.ages = _joined(snapshots, "ring_age_s")
-        self.scored = any(s.ring_propensity is not None for s in snapshots)
-        self.ring_bins = (self.ages * _each(bank.ring_per_s[rows], self.rings)).astype(np.intp)
-        np.minimum(self.ring_bins, RING_BINS - 1, out=self.ring_bins)
-        talk = (_joined(snapshots, "talk_elapsed_s") * (1.0 / TALK_BIN_S)).astype(np.intp)
-        wrapup = (_joined(snapshots, "wrapup_elapsed_s") * (1.0 / WRAPUP_BIN_S)).astype(np.intp)
-        self.talk_bins = np.minimum(talk, TALK_BINS - 1)
-        self.wrapup_bins = np.minimum(wrapup, WRAPUP_BINS - 1) + TALK_BINS
-        self.old = np.zeros(pools, dtype=np.intp)
-        if self.ages.size and self.ages.max() >= bank.min_ring_s[rows].min():
-            elder = self.ages >= _each(bank.min_ring_s[rows], self.rings)
-            self.old = _sums(elder.astype(np.float64), self.rings).astype(np.intp)
-        self.chance: Floats | None = None
-        if self.scored:
-            self.chance = self._scored_chances()
-            self.base = _sums(self.given, self.rings)
-            bank.expected_hz[rows] = _sums(self.chance[:, 3], self.rings)
-        else:
-            self.base = self.rings * bank.rate[rows]
-            if pools == 1:
-                self.histogram = np.bincount(self.ring_bins, minlength=RING_BINS)
-                bank.expected_hz[rows] = self.histogram @ bank.chance[rows[0], :, 3]
-            else:
-                self.chance = self._table_chances()
-                bank.expected_hz[rows] = _sums(self.chance[:, 3], self.rings)
+        self.items = int(self.number.sum())
 
-    def _table_chances(self) -> Floats:
-        index = self.ring_bins + _each(self.rows * RING_BINS, self.rings)
-        return np.asarray(self.bank.chance.reshape(-1, 4)[index])
-
-    def ring_chances(self) -> Floats:
-        if self.chance is None:
-            self.chance = self._table_chances()
-        return self.chance[:, :COLUMNS]
-
-    def _scored_chances(self) -> Floats:
-        # attempts with propensities of their own, and those of pools that give none
-        given = [
-            np.full(len(s.ring_age_s), self.bank.rate[row])
-            if s.ring_propensity is None
-            else np.asarray(s.ring_propensity)
-            for s, row in zip(self.snapshots, self.rows, strict=True)
-        ]
-        self.given = np.concatenate(given)
-        of = np.repeat(self.rows, self.rings)
-        table = self.bank.ring[of, self.ring_bins]
-        return chances(table, self.bank.rate[of], self.given * self.bank.theta[of])
-
-    def agent_chances(self) -> Floats:
-        # of not being free
-        width = TALK_BINS + WRAPUP_BINS
-        index = np.concatenate(
-            (
-                self.talk_bins + _each(self.rows * width, self.talks),
-                self.wrapup_bins + _each(self.rows * width, self.wrapups),
-            )
+    def decide(self, elapsed_s: Floats, answered: Floats) -> list[Verdict]:
+        bank, snapshots, pools = self.bank, self.snapshots, self.rows.size
+        # all of a bank's pools together need no gathering
+        whole = pools == bank.columns.shape[1] and bool((self.rows == np.arange(pools)).all())
+        rows: slice | Counts = slice(None) if whole else self.rows
+        pool = bank.pools(rows)
+        pool = Columns(*follow(pool, elapsed_s, answered, ARRAYS), *pool[MOVING - 1 :])
+        self._look(pool)
+        bank.columns[:MOVING, rows] = (*pool[: MOVING - 1], self.expected_hz)
+        idle, waiting, live, abandoned = np.array(
+            [
+                [s.idle for s in snapshots],
+                [s.waiting for s in snapshots],
+                [s.live_total for s in snapshots],
+                [s.abandoned_total for s in snapshots],
+            ],
+            dtype=np.intp,
         )
-        return np.asarray(1.0 - self.bank.free.reshape(-1, COLUMNS)[index])
+        for k in np.flatnonzero(waiting > idle).tolist():
+            lost = _lost(snapshots[k])
+            waiting[k] -= lost
+            abandoned[k] += lost
+        self.agents = idle + self.busy
+        self.at = self.agents - waiting
+        self.alpha = allowed_risk(pool.ceiling, live, abandoned, pool.live_hz, ARRAYS)
+        self.limit = release_limit(self.alpha, ARRAYS)
+        self.place, self.release = np.zeros(pools, dtype=np.intp), np.zeros(pools, dtype=np.intp)
+        self.risk, self.overflow = np.ones(pools), np.zeros(pools)
+        few = (self.number <= EXACT_ITEMS) & (self.agents <= 2 * EXACT_ITEMS) & (self.at > 0)
+        if few.any():
+            self._exactly(np.flatnonzero(few), pool)
+        if not few.all():
+            self._normally(~few, pool)
+        capped = self._cap(pool, np.maximum(idle - waiting, 0)) if self.place.any() else self.place
+        return list(
+            map(
+                Verdict, self.place.tolist(), self.release.tolist(), self.alpha.tolist(), self.risk.tolist(), self.overflow.tolist(),
+                self.expected_hz.tolist(), capped.tolist(),
+            )
+        )  # fmt: skip
 
-    def fresh(self, pool: int, at: int, more: int) -> Floats:
-        # chances of the leads from `at` on to be answered live; beyond those listed, their mean
-        row = self.rows[pool]
-        given = self.snapshots[pool].next_propensity
-        if given is None or not self.gives(pool):
-            return np.full(more, self.bank.rate[row])
-        listed = np.asarray(given)[at : at + more]
-        return np.concatenate((listed, np.full(more - listed.size, np.mean(given))))
-
-    def gives(self, pool: int) -> bool:
-        # whether the pool lists the chances of its next leads
-        given = self.snapshots[pool].next_propensity
-        return given is not None and len(given) > 0
-
-    def filled(self, pools: Counts) -> Floats:
-        # chances of chosen pools side by side, filled up with zeros to one length: agents, then calls under analysis, then ringing
-        everyone = pools.size == self.rows.size
-        agents, ring = self.agent_chances(), self.ring_chances()
-        member = np.zeros(self.rows.size, dtype=np.bool_)
-        member[pools] = True
-        deep = int(self.number[pools].max())
-        filled = np.zeros((deep, self.rows.size, COLUMNS))
-        here = np.arange(self.rows.size)
-        top = np.zeros(self.rows.size, dtype=np.intp)
+    def _look(self, pool: Columns) -> None:
+        # chances of every call and agent
+        bank, rings = self.bank, self.rings
+        self.of = of = np.repeat(np.arange(rings.size), rings)
+        ages = np.concatenate(self.ages)
+        bins = (ages * pool.ring_per_s[of]).astype(np.intp)
+        np.minimum(bins, RING_BINS - 1, out=bins)
+        bins += self.rows[of] * RING_BINS
+        self.base, rate = rings * pool.rate, (pool.rate * pool.theta)[of]
+        if any(s.ring_propensity is not None for s in self.snapshots):
+            given = np.concatenate(
+                [
+                    np.full(len(s.ring_age_s), usual) if s.ring_propensity is None else s.ring_propensity
+                    for s, usual in zip(self.snapshots, pool.rate.tolist(), strict=True)
+                ]
+            )
+            self.base = np.bincount(of, weights=given, minlength=rings.size)
+            rate = np.minimum(given * pool.theta[of], MAX_RATE)
+        self.ring = chances(np.take(bank.ring, bins, axis=1), pool.rate[of], rate)
+        self.expected_hz = np.bincount(of, weights=self.ring[0], minlength=rings.size)
+        self.old = np.zeros(rings.size, dtype=np.intp)
+        if ages.size and ages.max() >= pool.min_ring_s.min():
+            self.old = np.bincount(of[ages >= pool.min_ring_s[of]], minlength=rings.size)
         talks = int(self.talks.sum())
+        bins = _busy_bins(np.concatenate(self.talk), np.concatenate(self.wrapup))
+        first = self.rows * BUSY_BINS
+        bins[:talks] += np.repeat(first, self.talks)
+        bins[talks:] += np.repeat(first, self.wrapups)
+        not_free = np.take(bank.busy[:COLUMNS], bins, axis=1)
+        self.talking, self.wrapping = not_free[:, :talks], not_free[:, talks:]
+
+    def _sums(self, chosen: NDArray[np.bool_], pool: Columns) -> tuple[Floats, Floats]:
+        # cumulants of all there are in chosen pools, and of their ringing attempts
+        ringing = from_powers(_sums(powers(self.ring[CHANCES, chosen[self.of]]), self.rings[chosen]))
+        sums = ringing + self.listens[chosen] * cumulants(
+            np.repeat(pool.listening[None, chosen], COLUMNS, axis=0)
+        )
+        for chance, lengths in ((self.talking, self.talks), (self.wrapping, self.wrapups)):
+            sums += from_powers(_sums(powers(chance[:, np.repeat(chosen, lengths)]), lengths[chosen]))
+        return sums, ringing
+
+    def _filled(self, pools: Counts, pool: Columns, columns: int) -> Floats:
+        # chances of chosen pools side by side, filled up with zeros to one length: agents, then calls under analysis, then ringing
+        rank = np.full(self.rows.size, -1, dtype=np.intp)
+        rank[pools] = np.arange(pools.size)
+        filled = np.zeros((int(self.number[pools].max()), pools.size, columns))
+        top = np.zeros(self.rows.size, dtype=np.intp)
         for lengths, block in (
-            (self.talks, agents[:talks]),
-            (self.wrapups, agents[talks:]),
+            (self.talks, self.talking[:columns]),
+            (self.wrapups, self.wrapping[:columns]),
             (self.listens, None),
-            (self.rings, ring),
+            (self.rings, self.ring[1 : 1 + columns]),
         ):
             if not lengths.any():
                 continue
-            slot = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths - top, lengths)
-            owner = np.repeat(here, lengths)
-            values = np.repeat(self.bank.listening[self.rows], lengths)[:, None] if block is None else block
-            if not everyone:
-                fits = member[owner]
-                slot, owner, values = slot[fits], owner[fits], values[fits]
-            filled[slot, owner] = values
+            owner = np.repeat(rank, lengths)
+            slot = np.arange(owner.size) - np.repeat(np.cumsum(lengths) - lengths - top, lengths)
+            values = np.repeat(pool.listening, lengths)[None] if block is None else block
+            fits = owner >= 0
+            filled[slot[fits], owner[fits]] = values[:, fits].T
             top = top + lengths
-        return filled if everyone else filled[:, pools]
+        return filled
 
-    def moments(self, pools: Counts) -> tuple[Floats, Floats]:
-        # mean, variance and third central moment of "one more" in each column, and the part of the mean that is calls ringing
-        if self.rows.size == 1:
-            row = self.rows[0]
-            ring = (
-                self.histogram @ self.bank.ring_sums[row]
-                if (each := self.chance) is None
-                else cumulants(each[:, :COLUMNS]).sum(axis=0)
-            )
-            seen = np.bincount(self.talk_bins, minlength=TALK_BINS + WRAPUP_BINS)
-            seen += np.bincount(self.wrapup_bins, minlength=TALK_BINS + WRAPUP_BINS)
-            agents = seen @ self.bank.busy_sums[row]
-            ring, agents = ring[None, :], agents[None, :]
-        else:
-            ring = _sums(cumulants(self.ring_chances()), self.rings)
-            each = cumulants(self.agent_chances())
-            talks = int(self.talks.sum())
-            agents = _sums(each[:talks], self.talks) + _sums(each[talks:], self.wrapups)
-        total = ring + agents
-        if self.listens.any():
-            person = np.repeat(self.bank.listening[self.rows][:, None], COLUMNS, axis=1)
-            total = total + self.listens[:, None] * cumulants(person)
-        return total[pools].reshape(pools.size, 3, COLUMNS), ring[pools, : COLUMNS - 1]
-
-
-def _exactly(floor: _Floor, pools: Counts, verdicts: Verdicts) -> None:
-    bank, rows = floor.bank, floor.rows[pools]
-    filled = floor.filled(pools)
-    at, here = floor.at_least[pools], np.arange(pools.size)
-    tails = exact_tails(filled, int(at.max()))
-    ahead = tails[at, here, AHEAD]
-    limit = np.minimum(RELEASE_FACTOR * verdicts.alpha[pools], 0.95)
-    for k in np.flatnonzero((ahead > limit) & (floor.old[pools] > 0)):
-        verdicts.release[pools[k]] = _release_exactly(
-            floor, int(pools[k]), filled[:, k, AHEAD], float(limit[k])
+    def _exactly(self, pools: Counts, pool: Columns) -> None:
+        old, at, here = self.old[pools], self.at[pools], np.arange(pools.size)
+        columns = COLUMNS if old.any() else COLUMNS - 1
+        filled = self._filled(pools, pool, columns)
+        tails = exact_tails(filled, int(at.max()))
+        if columns == COLUMNS:
+            limit = self.limit[pools]
+            for k in np.flatnonzero((tails[at, here, AHEAD] > limit) & (old > 0)).tolist():
+                number = int(pools[k])
+                rings, everyone = int(self.rings[number]), int(self.number[number])
+                chance = filled[:everyone, k, AHEAD]
+                self.release[number] = release_exactly(
+                    chance[: everyone - rings], chance[everyone - rings :], self.ages[number], int(old[k]), int(at[k]), float(limit[k])  # type: ignore[arg-type]
+                )  # fmt: skip
+        two = tails[:, :, HERE]
+        within = np.cumsum(two, axis=0)[at, here] - 1.0
+        self.overflow[pools] = (filled[:, :, HERE].sum(axis=0) - within).mean(axis=1)
+        self.place[pools], self.risk[pools] = place_exactly(
+            two, at, self.alpha[pools], lambda k: self._leads(int(pools[k]), pool)
         )
-    two = tails[:, :, :AHEAD]
-    alpha = verdicts.alpha[pools]
-    risk = two[at, here].mean(axis=1)
-    # E[(S - m)+] = E[S] - m + the sum of P(S < k) for k = 1 to m
-    short = np.cumsum(1.0 - two, axis=0)[at, here]
-    verdicts.overflow[pools] = (filled[:, :, :AHEAD].sum(axis=0) - at[:, None] + short).mean(axis=1)
-    going, placed = np.flatnonzero(risk <= alpha), 0
-    scored = [int(pool) for pool in pools[going] if floor.gives(int(pool))]
-    while going.size and placed < MOST_AT_ONCE:
-        mine = rows[going]
-        base = bank.rate[mine]
-        if scored:
-            base = np.array([floor.fresh(int(pool), placed, 1)[0] for pool in pools[going]])
-        placing = two[:, going]
-        add_one(placing, np.minimum((base * bank.theta[mine])[:, None] * bank.new[mine], MAX_RATE))
-        two[:, going] = placing
-        placed += 1
-        verdicts.place[pools[going]] = placed
-        risk[going] = placing[at[going], np.arange(going.size)].mean(axis=1)
-        going = going[risk[going] <= alpha[going]]
-    verdicts.p_marginal[pools] = risk
 
+    def _normally(self, chosen: NDArray[np.bool_], pool: Columns) -> None:
+        pools = np.flatnonzero(chosen)
+        sums, alike = self._sums(chosen, pool)
+        at, ringing = self.at[pools].astype(np.float64), alike[HERE]
+        old, limit, alpha = self.old[pools], self.limit[pools], self.alpha[pools]
+        if old.any():
+            ahead = normal_tail(at, *sums[AHEAD::COLUMNS], ARRAYS)  # type: ignore[call-arg]
+            ends = np.cumsum(self.rings)
+            for k in np.flatnonzero((ahead > limit) & (old > 0)).tolist():
+                number = int(pools[k])
+                each = self.ring[1 + AHEAD, ends[number] - self.rings[number] : ends[number]]
+                self.release[number] = release_normally(
+                    each, self.ages[number], int(old[k]), float(at[k]), sums[:, k], float(limit[k])  # type: ignore[arg-type]
+                )  # fmt: skip
+        doubt = 1.0 / pool.shape[pools]
+        mean, variance, third = sums.reshape(3, COLUMNS, -1)[:, HERE]
+        unsure = variance + ringing * ringing * doubt
+        risk = normal_tail(at, mean, unsure, third, ARRAYS).mean(axis=0)
+        overflow = expected_beyond(at, mean, unsure, ARRAYS).mean(axis=0)
+        # more callers wait than agents there are: whatever has rung long goes
+        none = at <= 0.0
+        risk[none], overflow[none] = 1.0, mean.mean(axis=0)[none] - at[none]
+        self.release[pools[none]] = old[none]
+        self.overflow[pools], self.risk[pools] = overflow, risk
+        for k in np.flatnonzero(risk <= alpha).tolist():
+            number = int(pools[k])
+            self.place[number], self.risk[number] = place_normally(
+                float(at[k]), sums[:, k], ringing[:, k].tolist(), float(doubt[k]), float(alpha[k]), self._leads(number, pool)
+            )  # fmt: skip
 
-def _release_exactly(floor: _Floor, pool: int, chance: Floats, limit: float) -> int:
-    # the oldest are the last to be kept
-    number, old, at = int(floor.number[pool]), int(floor.old[pool]), int(floor.at_least[pool])
-    first = int(floor.rings[:pool].sum())
-    ages = floor.ages[first : first + int(floor.rings[pool])]
-    ring = chance[number - ages.size : number][np.argsort(ages, kind="stable")]
-    tail = exact_tails(np.concatenate((chance[: number - ages.size], ring[: ages.size - old])), at)
-    for kept, one in enumerate(ring[ages.size - old :]):
-        add_one(tail, one)
-        if tail[at] > limit:
-            return old - kept
-    return 0
+    def _leads(self, number: int, pool: Columns) -> Leads:
+        theta = float(pool.theta[number])
+        listed = self.snapshots[number].next_propensity
+        return Leads(
+            np.asarray(listed) if listed is not None and len(listed) else None,
+            float(pool.rate[number]),
+            (theta * float(pool.early[number]), theta * float(pool.late[number])),
+        )
 
-
-def _normally(floor: _Floor, pools: Counts, verdicts: Verdicts) -> None:
-    bank, rows = floor.bank, floor.rows[pools]
-    moments, ringing = floor.moments(pools)
-    at = floor.at_least[pools].astype(np.float64)
-    limit = np.minimum(RELEASE_FACTOR * verdicts.alpha[pools], 0.95)
-    if floor.old[pools].any():
-        ahead = normal_tail(at, moments[:, 0, AHEAD], moments[:, 1, AHEAD], moments[:, 2, AHEAD])
-        for k in np.flatnonzero((ahead > limit) & (floor.old[pools] > 0)):
-            verdicts.release[pools[k]] = _release_normally(
-                floor, int(pools[k]), at[k], moments[k, :, AHEAD], limit[k]
-            )
-    mean, variance, third = moments[:, 0, :AHEAD], moments[:, 1, :AHEAD], moments[:, 2, :AHEAD]
-    # the answer rate is not known for certain: its deviation moves all calls together
-    doubt = 1.0 / bank.shape[rows]
-    unsure = variance + ringing * ringing * doubt[:, None]
-    risk = normal_tail(at[:, None], mean, unsure, third).mean(axis=1)
-    deviation = np.sqrt(np.maximum(unsure, 1e-9))
-    z = (mean - at[:, None]) / deviation
-    beyond = deviation * (np.exp(-0.5 * z * z) * 0.3989422804014327 + z * special.ndtr(z))
-    verdicts.overflow[pools] = beyond.mean(axis=1)
-    verdicts.p_marginal[pools] = risk
-    alpha = verdicts.alpha[pools]
-    for k in np.flatnonzero(risk <= alpha):
-        pool = int(pools[k])
-        factors = (bank.theta[rows[k]] * bank.new[rows[k]]).tolist()
-        sums = np.stack((mean[k], variance[k], third[k], ringing[k]), axis=1).tolist()
-        place, last = _place(floor, pool, float(at[k]), sums, factors, float(doubt[k]), float(alpha[k]))
-        verdicts.place[pool], verdicts.p_marginal[pool] = place, last
-
-
-def _place(
-    floor: _Floor,
-    pool: int,
-    at: float,
-    sums: list[list[float]],
-    factors: list[float],
-    doubt: float,
-    alpha: float,
-) -> tuple[int, float]:
-    # how many calls until the risk of one more is over alpha, and that risk; few numbers: plain floats are faster than arrays
-    given = floor.snapshots[pool].next_propensity
-    if given is not None and len(given):
-        listed = np.minimum(np.outer(np.asarray(given), factors), MAX_RATE)
-        listed = np.concatenate((listed, np.repeat(listed.mean(axis=0)[None], MOST_AT_ONCE, axis=0)))
-        variances = listed * (1.0 - listed)
-        running = np.cumsum(np.stack((listed, variances, variances * (1.0 - 2.0 * listed)), axis=2), axis=0)
-
-        def added(calls: int, column: int) -> list[float]:
-            return running[calls - 1, column].tolist() if calls else [0.0, 0.0, 0.0]
-    else:
-        rate = float(floor.bank.rate[floor.rows[pool]])
-        each = [min(rate * factor, MAX_RATE) for factor in factors]
-
-        def added(calls: int, column: int) -> list[float]:
-            chance = each[column]
-            variance = chance * (1.0 - chance)
-            return [calls * chance, calls * variance, calls * variance * (1.0 - 2.0 * chance)]
-
-    def risk(calls: int) -> float:
-        total = 0.0
-        for column, (mean, variance, third, ringing) in enumerate(sums):
-            more = added(calls, column)
-            alike = ringing + more[0]
-            total += _tail(at, mean + more[0], variance + more[1] + alike * alike * doubt, third + more[2])
-        return total / len(sums)
-
-    # the risk's logarithm is nearly straight in the calls: the line through the ends finds where it crosses alpha, and halving
-    # helps where it does not; at the end `low` calls may be placed and one more is the first that may not
-    low, at_low = 0, math.log(max(risk(0), 1e-300))
-    aim = math.log(alpha)
-    high, at_high = MOST_AT_ONCE, math.inf
-    guess, tries = max(1, math.ceil(math.sqrt(sums[0][1]) / 4.0)), 0
-    while high - low > 1:
-        at_guess = math.log(max(risk(guess), 1e-300))
-        if at_guess <= aim:
-            step = guess - low
-            low, at_low = guess, at_guess
-            guess = low + 4 * step
-        else:
-            high, at_high = guess, at_guess
-        tries += 1
-        if tries % 4 == 0 and at_high < math.inf:
-            guess = (low + high) // 2
-        elif at_high < math.inf:
-            guess = low + round((high - low) * (aim - at_low) / max(at_high - at_low, 1e-12))
-        guess = min(max(guess, low + 1), high - 1)
-    return high, risk(high)
-
-
-def _tail(at: float, mean: float, variance: float, third: float) -> float:
-    # pacing.overflow.normal_tail, of one number
-    variance = max(variance, 1e-9)
-    deviation = math.sqrt(variance)
-    z = (at - 0.5 - mean) / deviation
-    skew = third / (deviation * variance)
-    skew = -0.3 if skew < -0.3 else min(skew, 1.0)
-    above = z * z if z > 0.0 else 0.0
-    term = skew / 6.0 * (above - 1.0) * math.exp(-0.5 * z * z) * 0.3989422804014327
-    tail = 0.5 * math.erfc(z * 0.7071067811865476) + term
-    return 0.0 if tail < 0.0 else min(tail, 1.0)
-
-
-def _release_normally(floor: _Floor, pool: int, at: float, moments: Floats, limit: float) -> int:
-    old = int(floor.old[pool])
-    first = int(floor.rings[:pool].sum())
-    mine = slice(first, first + int(floor.rings[pool]))
-    oldest = np.argsort(-floor.ages[mine], kind="stable")[:old]
-    gone = np.cumsum(cumulants(floor.ring_chances()[mine][oldest, AHEAD : AHEAD + 1]), axis=0)
-    left = moments - gone
-    risk = normal_tail(np.array(at), left[:, 0], left[:, 1], left[:, 2])
-    enough = np.flatnonzero(risk <= limit)
-    return int(enough[0]) + 1 if enough.size else old
-
-
-def _cap(floor: _Floor, idle: Counts, agents: Counts, verdicts: Verdicts) -> None:
-    # Erlang's rate as a cap: what is in flight, at a pessimistic answer rate, against who will be free at the open-loop rate
-    placing = np.flatnonzero(verdicts.place)
-    if placing.size == 0:
-        return
-    bank, rows = floor.bank, floor.rows[placing]
-    rate = bank.rate[rows] * bank.theta[rows]
-    rate = rate * (1.0 + COLD_DEVIATIONS / np.sqrt(bank.shape[rows]))
-    rate = np.minimum(rate + bank.cold[rows] * np.maximum(COLD_RATE - rate, 0.0), MAX_RATE)
-    pessimism = rate / bank.rate[rows]
-    in_flight = floor.base[placing] * pessimism + floor.listens[placing] * bank.listening[rows]
-    load = idle[placing] + CAP_FACTOR * agents[placing] / bank.handling_s[rows] * (
-        bank.wait_s[rows] + bank.reach_s[rows]
-    )
-    left = load + CAP_DEVIATIONS * np.sqrt(load) - in_flight
-    each = np.array([floor.fresh(int(pool), 0, int(verdicts.place[pool])).mean() for pool in placing])
-    cap = np.maximum(np.floor(left / (each * pessimism)), 0.0).astype(np.intp)
-    verdicts.capped[placing] = verdicts.place[placing] > cap
-    verdicts.place[placing] = np.minimum(verdicts.place[placing], cap)
-
-
-def _joined(snapshots: Sequence[Snapshot], name: str) -> Floats:
-    if len(snapshots) == 1:
-        return np.asarray(getattr(snapshots[0], name))
-    return np.concatenate([getattr(s, name) for s in snapshots])
-
-
-def _each(column: Column, lengths: Counts) -> Column:
-    # a pool's value for each of its items
-    return column if column.size == 1 else np.repeat(column, lengths)
+    def _cap(self, pool: Columns, idle: Counts) -> NDArray[np.bool_]:
+        most = cap(pool, idle, self.agents, self.listens, self.base, ARRAYS)
+        each = pool.rate
+        listed = [
+            k for k in np.flatnonzero(self.place).tolist() if self.snapshots[k].next_propensity is not None
+        ]
+        if listed:
+            each = each.copy()
+            each[listed] = [self._leads(k, pool).mean(int(self.place[k])) for k in listed]
+        calls = np.maximum(np.floor(most / each), 0.0).astype(np.intp)
+        capped: NDArray[np.bool_] = self.place > calls
+        np.minimum(self.place, calls, out=self.place)
+        return capped
 
 
 def _sums(values: Floats, lengths: Counts) -> Floats:
     # sums over each pool's items
-    if lengths.size == 1:
-        return np.asarray(values.sum(axis=0, keepdims=True))
-    running = np.zeros((values.shape[0] + 1, *values.shape[1:]))
-    np.cumsum(values, axis=0, out=running[1:])
-    ends = np.cumsum(lengths)
-    return np.asarray(running[ends] - running[ends - lengths])
+    sums = np.zeros((values.shape[0], lengths.size))
+    some = np.flatnonzero(lengths)
+    if some.size:
+        sums[:, some] = np.add.reduceat(values, (np.cumsum(lengths) - lengths)[some], axis=1)
+    return sums

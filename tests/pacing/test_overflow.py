@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from pacing.arithmetic import ARRAYS, NUMBERS
 from pacing.overflow import add_one, exact_tails, normal_tail
 
 pytestmark = pytest.mark.unit
@@ -45,9 +46,22 @@ def test_the_normal_is_close_where_it_decides(number: int, chance: float) -> Non
     exact = law.sf(m - 1)
     variance = number * chance * (1 - chance)
     near = normal_tail(
-        m, np.array(number * chance), np.array(variance), np.array(variance * (1 - 2 * chance))
+        m, np.array(number * chance), np.array(variance), np.array(variance * (1 - 2 * chance)), ARRAYS
     )
     decides = (exact > 0.01) & (exact < 0.5)
     assert decides.sum() >= 3
     assert np.abs(near - exact)[decides].max() < 0.005
     assert (np.diff(near)[exact[1:] > 0.001] <= 1e-12).all()
+
+
+@given(
+    at_least=st.integers(0, 2000), mean=st.floats(0.0, 1500.0), variance=st.floats(0.0, 500.0), skew=st.floats(-3.0, 3.0)
+)  # fmt: skip
+def test_one_number_and_an_array_have_the_same_tail(
+    at_least: int, mean: float, variance: float, skew: float
+) -> None:
+    """The formula gives a pool alone what it gives many, and a probability."""
+    one = normal_tail(at_least, mean, variance, skew * variance, NUMBERS)
+    many = normal_tail(*(np.array([x]) for x in (at_least, mean, variance, skew * variance)), ARRAYS)
+    assert 0.0 <= one <= 1.0
+    assert one == pytest.approx(float(many[0]), abs=1e-12)

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pacing import Binding, Decision, EventKind, Pacer, PacerConfig, PacingInputError, Snapshot, step_many
+from pacing.arithmetic import ARRAYS, NUMBERS
+from pacing.bank import Columns, chances
 from pacing.budget import allowed_risk
 
 pytestmark = pytest.mark.unit
@@ -167,8 +169,9 @@ def test_overflow_is_the_expected_number_of_callers_without_an_agent(
     pacer = Pacer(CONFIG)
     snapshot = pool(ring_age_s=[9.0] * ringing, idle=idle, waiting=waiting, live_total=400)
     told = pacer.step(snapshot).overflow
-    bank, age_bin = pacer._bank, int(9.0 * pacer._bank.ring_per_s[0])
-    each = bank.chance[0, age_bin, :2]
+    learned = Columns(*pacer._bank.columns[:, 0])
+    table = pacer._bank.ring_of(0)[:, [int(9.0 * learned.ring_per_s)]]
+    each = chances(table, learned.rate, learned.rate * learned.theta)[1:3, 0]
     expected = [expected_beyond([float(p)] * ringing + [1.0] * waiting, idle) for p in each]
     assert told == pytest.approx(sum(expected) / 2)
 
@@ -252,8 +255,9 @@ def test_what_was_learned_survives_json() -> None:
 
 def test_the_ledger_moves_the_risk() -> None:
     """The allowed risk falls with every abandoned call, is small but not nothing in debt, and is capped whatever was saved."""
-    ceiling, live, hz = np.array([0.03]), np.array([1000]), np.array([0.02])
-    risks = [float(allowed_risk(ceiling, live, np.array([a]), hz)[0]) for a in range(60)]
+    risks = [allowed_risk(0.03, 1000, abandoned, 0.02, NUMBERS) for abandoned in range(60)]
+    at_once = allowed_risk(np.full(60, 0.03), np.full(60, 1000), np.arange(60), np.full(60, 0.02), ARRAYS)
+    np.testing.assert_allclose(at_once, risks)
     assert all(a >= b for a, b in itertools.pairwise(risks))
     assert risks[0] <= 0.24
     assert 0.0 < risks[-1] <= 0.001

@@ -1,0 +1,385 @@
+"""From chances to numbers: how many calls may be placed, and how many attempts are let go, before the risk passes what is allowed.
+
+Owns the searches: exact for few items, by the normal law for many, and Erlang's cap. Where the chances come from is
+`pacing.predictive`'s.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from pacing.arithmetic import NUMBERS, Arithmetic, Value
+from pacing.bank import AHEAD, COLD_RATE, HERE, MAX_RATE, Columns, cumulants
+from pacing.overflow import add_one, exact_tails, normal_tail
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.intp]
+
+_TINY = 1e-300
+
+MOST_AT_ONCE = 4096
+"""Calls one step places at most."""
+RELEASE_FACTOR, RELEASE_MOST = 3.0, 0.95
+"""Attempts are released while the risk a little ahead is over so many times the allowed one, and over this at the latest."""
+COLD_DEVIATIONS = 2.5
+"""So many deviations above its estimate the answer rate is taken to be by Erlang's cap."""
+CAP_FACTOR, CAP_DEVIATIONS = 1.25, 2.0
+"""Erlang's cap over the open-loop load, as a factor and in deviations of a Poisson number: in a settled pool it lies above the rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leads:
+    """Chances of the leads that would be dialed next.
+
+    Attributes
+    ----------
+    listed : numpy.ndarray of float64 or None
+        Answer probability of each, in order; beyond those listed their mean is taken. None where the pool lists none.
+    rate : float
+        The learned answer rate, taken for all where none is listed.
+    factors : tuple of (float, float)
+        What an answer probability is multiplied by to be the chance of an answer by each of the two moments.
+    """
+
+    listed: Floats | None
+    rate: float
+    factors: tuple[float, float]
+
+    @classmethod
+    def of(cls, pool: Columns, listed: Floats | None) -> Leads:
+        """Return a pool's next leads.
+
+        Parameters
+        ----------
+        pool : Columns
+            Numbers.
+        listed : numpy.ndarray of float64, optional
+            `Snapshot.next_propensity`.
+
+        Returns
+        -------
+        Leads
+            They.
+        """
+        some = listed if listed is not None and len(listed) else None
+        return cls(some, pool.rate, (pool.theta * pool.early, pool.theta * pool.late))
+
+    def at(self, index: int) -> tuple[float, float]:
+        """Return one lead's chance of an answer by each moment.
+
+        Parameters
+        ----------
+        index : int
+            Its place in the order, from 0.
+
+        Returns
+        -------
+        tuple of (float, float)
+            The chances.
+        """
+        base = self.rate
+        if self.listed is not None:
+            base = float(self.listed[index] if index < self.listed.size else self.listed.mean())
+        early, late = self.factors
+        return min(base * early, MAX_RATE), min(base * late, MAX_RATE)
+
+    def mean(self, count: int) -> float:
+        """Return the mean answer probability of the first leads.
+
+        Parameters
+        ----------
+        count : int
+            How many, at least 1.
+
+        Returns
+        -------
+        float
+            Before the scalar.
+        """
+        if self.listed is None:
+            return self.rate
+        first = self.listed[:count]
+        return float(first.sum() + (count - first.size) * self.listed.mean()) / count
+
+    def cumulants(self) -> tuple[list[list[list[float]]], list[list[float]]]:
+        """Return what the first leads add to mean, variance and third central moment, for each moment.
+
+        Returns
+        -------
+        tuple of (list, list)
+            For each of the two moments, running sums over the listed leads from none on; and what each further lead adds.
+        """
+        running, further = [], []
+        for factor in self.factors:
+            sums = [[0.0, 0.0, 0.0]]
+            chance = min(self.rate * factor, MAX_RATE)
+            if self.listed is not None:
+                chances = np.minimum(self.listed * factor, MAX_RATE)
+                chance = float(chances.mean())
+                sums += np.cumsum(cumulants(chances[None]), axis=1).T.tolist()
+            variance = chance * (1.0 - chance)
+            further.append([chance, variance, variance * (1.0 - 2.0 * chance)])
+            running.append(sums)
+        return running, further
+
+
+def release_limit(alpha: Value, by: Arithmetic) -> Value:
+    """Return the risk a little ahead over which attempts that have rung long are let go.
+
+    Parameters
+    ----------
+    alpha : float or numpy.ndarray of float64
+        Allowed risk of the next call.
+    by : Arithmetic
+        Of numbers or of arrays.
+
+    Returns
+    -------
+    float or numpy.ndarray of float64
+        Probability.
+    """
+    return by.minimum(RELEASE_FACTOR * alpha, RELEASE_MOST)
+
+
+def place_exactly(
+    tails: Floats, at_least: Counts, alpha: Floats, leads: Callable[[int], Leads]
+) -> tuple[Counts, Floats]:
+    """Add calls one by one to several pools while the risk of the next is allowed.
+
+    Parameters
+    ----------
+    tails : numpy.ndarray of float64, shape (most + 1, pools, 2)
+        `exact_tails` of all there are, at each of the two moments; changed in place.
+    at_least : numpy.ndarray of int, shape (pools,)
+        As many are one too many.
+    alpha : numpy.ndarray of float64, shape (pools,)
+        Allowed risk.
+    leads : callable
+        Who is dialed next, of a pool by its index.
+
+    Returns
+    -------
+    tuple of (numpy.ndarray of int, numpy.ndarray of float64)
+        Calls to place, and the risk of the first that is not.
+    """
+    here = np.arange(at_least.size)
+    early, late = tails[at_least, here].T
+    risk = 0.5 * (early + late)
+    place = np.zeros(at_least.size, dtype=np.intp)
+    going, placed = np.flatnonzero(risk <= alpha), 0
+    theirs = [leads(k) for k in going.tolist()]
+    plain = np.array([one.at(0) for one in theirs]).reshape(-1, 2)
+    listed = [k for k, one in enumerate(theirs) if one.listed is not None]
+    ranks = np.arange(going.size)
+    while going.size and placed < MOST_AT_ONCE:
+        chance = plain[ranks]
+        for rank in listed:
+            plain[rank] = theirs[rank].at(placed + 1)
+        placing = tails[:, going]
+        add_one(placing, chance)
+        tails[:, going] = placing
+        placed += 1
+        place[going] = placed
+        early, late = placing[at_least[going], here[: going.size]].T
+        now = 0.5 * (early + late)
+        risk[going] = now
+        on = now <= alpha[going]
+        going, ranks = going[on], ranks[on]
+    return place, risk
+
+
+def release_exactly(kept: Floats, ring: Floats, ages_s: Floats, old: int, at_least: int, limit: float) -> int:
+    """Return how many of the oldest attempts must go for the risk a little ahead to be allowed.
+
+    Parameters
+    ----------
+    kept : numpy.ndarray of float64
+        Chances of what is no ringing attempt.
+    ring, ages_s : numpy.ndarray of float64
+        Chance of each ringing attempt, and for how long it has rung.
+    old : int
+        So many of the oldest may go.
+    at_least : int
+        As many are one too many.
+    limit : float
+        Allowed risk.
+
+    Returns
+    -------
+    int
+        At most `old`.
+    """
+    # the oldest are the last to be kept
+    ring = ring[np.argsort(ages_s, kind="stable")]
+    young = ring.size - old
+    tail = exact_tails(np.concatenate((kept, ring[:young])), at_least)
+    for number, one in enumerate(ring[young:]):
+        add_one(tail, one)
+        if tail[at_least] > limit:
+            return old - number
+    return 0
+
+
+def place_normally(
+    at_least: float, sums: Floats, ringing: list[float], doubt: float, alpha: float, leads: Leads
+) -> tuple[int, float]:
+    """Return how many calls until the risk of one more is over the allowed, and that risk.
+
+    Parameters
+    ----------
+    at_least : float
+        As many are one too many.
+    sums : numpy.ndarray of float64, shape (3 COLUMNS,)
+        Cumulants of all there are.
+    ringing : list of float
+        The part of each moment's mean that is calls ringing.
+    doubt : float
+        Variance of the answer rate's logarithm: its deviation moves all calls together.
+    alpha : float
+        Allowed risk.
+    leads : Leads
+        Who is dialed next.
+
+    Returns
+    -------
+    tuple of (int, float)
+        Calls to place, and the risk of the first that is not.
+
+    Notes
+    -----
+    Counted in deviations of a normal variable the risk is nearly straight in the calls: the line through two points finds where it crosses
+    alpha. At the end the risk after `low` calls is allowed, and after `high`, one more, it is not.
+    """
+    given = sums.reshape(3, -1)[:, HERE].T.tolist()
+    risk = _Risk(at_least, given, ringing, doubt)
+    first = risk.of([[0.0, 0.0, 0.0]] * len(given))
+    if first > alpha:
+        return 0, first
+    running, further = leads.cumulants()
+    listed = len(running[0]) - 1
+
+    def added(calls: int) -> list[list[float]]:
+        base, more = min(calls, listed), max(calls - listed, 0)
+        out = []
+        for first_ones, (f, g, h) in zip(running, further, strict=True):
+            m, v, t = first_ones[base]
+            out.append([m + more * f, v + more * g, t + more * h])
+        return out
+
+    aim = _normal(alpha)
+    low, high, last, bracketed = 0, MOST_AT_ONCE, 1.0, False
+    # a first guess: were the law normal and its spread to stay, so many calls would move it as far as may be
+    mean, variance, _ = given[0]
+    spread = math.sqrt(variance + ringing[0] ** 2 * doubt)
+    guess = (at_least - 0.5 - mean + spread * aim) / max(further[0][0], _TINY)
+    before, at_before = 0, _normal(first)
+    for tries in range(MOST_AT_ONCE):
+        if high - low == 1:
+            break
+        if tries > 8:
+            guess = 0.5 * (low + high)
+        # the point on the far side of the crossing is wanted next
+        calls = math.ceil(guess) if at_before <= aim else math.floor(guess)
+        calls = min(max(calls, low + 1), high - 1)
+        now = risk.of(added(calls))
+        at_calls = _normal(now)
+        if now <= alpha:
+            low = calls
+        else:
+            high, last, bracketed = calls, now, True
+        rise = (at_calls - at_before) / (calls - before) if calls != before else 0.0
+        guess = calls + (aim - at_calls) / rise if rise > 0.0 else 0.5 * (low + high)
+        before, at_before = calls, at_calls
+    return high, last if bracketed else risk.of(added(high))
+
+
+def _normal(risk: float) -> float:
+    # the number of deviations: of calls it is nearly a straight line
+    return float(special.ndtri(max(risk, _TINY)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Risk:
+    # of one pool with a few calls more
+    at_least: float
+    sums: list[list[float]]
+    ringing: list[float]
+    doubt: float
+
+    def of(self, more: list[list[float]]) -> float:
+        total = 0.0
+        for (mean, variance, third), ringing, (m, v, t) in zip(self.sums, self.ringing, more, strict=True):
+            alike = ringing + m
+            total += normal_tail(
+                self.at_least, mean + m, variance + v + alike * alike * self.doubt, third + t, NUMBERS
+            )
+        return total / len(self.sums)
+
+
+def release_normally(
+    each: Floats, ages_s: Floats, old: int, at_least: float, sums: Floats, limit: float
+) -> int:
+    """Return how many of the oldest attempts must go for the risk a little ahead to be allowed.
+
+    Parameters
+    ----------
+    each, ages_s : numpy.ndarray of float64
+        Chance of each ringing attempt a little ahead, and for how long it has rung.
+    old : int
+        So many of the oldest may go.
+    at_least : float
+        As many are one too many.
+    sums : numpy.ndarray of float64, shape (3 COLUMNS,)
+        Cumulants of all there are.
+    limit : float
+        Allowed risk.
+
+    Returns
+    -------
+    int
+        At most `old`.
+    """
+    mean, variance, third = sums.reshape(3, -1)[:, AHEAD].tolist()
+    if normal_tail(at_least, mean, variance, third, NUMBERS) <= limit:
+        return 0
+    oldest = np.argsort(-ages_s, kind="stable")[:old]
+    gone = np.cumsum(cumulants(each[None, oldest]), axis=1).T.tolist()
+    for number, (m, v, t) in enumerate(gone, start=1):
+        if normal_tail(at_least, mean - m, variance - v, third - t, NUMBERS) <= limit:
+            return number
+    return old
+
+
+def cap(pool: Columns, idle: Value, agents: Value, listens: Value, base: Value, by: Arithmetic) -> Value:
+    """Return Erlang's cap on what is placed, in calls of answer probability 1.
+
+    Parameters
+    ----------
+    pool : Columns
+        One pool or several.
+    idle, agents : int or numpy.ndarray of int
+        Agents idle beyond the callers who wait, and all.
+    listens : int or numpy.ndarray of int
+        Attempts under analysis.
+    base : float or numpy.ndarray of float64
+        Sum of the answer probabilities of what rings, before the scalar.
+    by : Arithmetic
+        Of numbers or of arrays.
+
+    Returns
+    -------
+    float or numpy.ndarray of float64
+        What is left of who will be free at the open-loop rate, beside what is in flight, both at a pessimistic answer rate; may be negative.
+    """
+    rate = pool.rate * pool.theta * (1.0 + COLD_DEVIATIONS / by.sqrt(pool.shape))
+    rate = by.minimum(rate + pool.cold * by.maximum(COLD_RATE - rate, 0.0), MAX_RATE)
+    pessimism = rate / pool.rate
+    load = idle + CAP_FACTOR * agents / pool.handling_s * (pool.wait_s + pool.reach_s)
+    left = load + CAP_DEVIATIONS * by.sqrt(load) - listens * pool.listening
+    return left / pessimism - base
