@@ -93,7 +93,42 @@ class CloseLeg(Message, frozen=True, kw_only=True, tag="close_leg"):
     leg_id: LegId
 
 
-MediaCommand = OpenLeg | ConnectLeg | Listen | Bridge | Unbridge | Await | Play | CloseLeg | DumpState
+class Hear(Message, frozen=True, kw_only=True, tag="hear"):
+    """Whom each of these legs hears from now on, added up, and nobody else: hold, mute, three-way, supervision.
+
+    A bridged leg that is named with its partner alone hears it as packets again. What it says holds until the next, or until a leg's
+    bridge ends: then it hears nobody, and nobody hears it.
+    """
+
+    hears: dict[LegId, tuple[LegId, ...]]
+    music: dict[LegId, str] = msgspec.field(default_factory=dict)
+    """Prompt id that a leg hears over and over, and nobody besides."""
+
+
+class SendDigits(Message, frozen=True, kw_only=True, tag="send_digits"):
+    """Send digits to a far end by RFC 4733, one after another; what it would hear meanwhile is left out."""
+
+    leg_id: LegId
+    digits: str
+
+    def __repr__(self) -> str:
+        """Hide the digits: they may be a card's."""
+        return f"SendDigits(leg_id={self.leg_id!r})"
+
+
+MediaCommand = (
+    OpenLeg
+    | ConnectLeg
+    | Listen
+    | Bridge
+    | Unbridge
+    | Hear
+    | SendDigits
+    | Await
+    | Play
+    | CloseLeg
+    | DumpState
+)
 
 
 class MediaHello(SourcedEvent, frozen=True, kw_only=True, tag="media_hello"):
@@ -270,6 +305,9 @@ class MediaLegSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A prompt is still to be heard."""
     verdict: LegVerdict | None = None
     rtp_lost: bool = False
+    hears: tuple[LegId, ...] | None = None
+    """By the last `Hear`; None: its bridge."""
+    music: str = ""
 
 
 class MediaState(SourcedEvent, frozen=True, kw_only=True, tag="media_state"):

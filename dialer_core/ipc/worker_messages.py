@@ -101,7 +101,20 @@ class AllowSources(Message, frozen=True, kw_only=True, tag="allow_sources"):
     """False: some names could not be looked up, so whoever was allowed before stays allowed."""
 
 
-WorkerCommand = Place | Expect | Answer | Attend | Hangup | Probe | AllowSources | Drain | DumpState
+class SendInfoDigits(Message, frozen=True, kw_only=True, tag="send_info_digits"):
+    """Send digits to a far end by SIP INFO, one request each: where it takes none by RFC 4733."""
+
+    leg_id: LegId
+    digits: str
+
+    def __repr__(self) -> str:
+        """Hide the digits: they may be a card's."""
+        return f"SendInfoDigits(leg_id={self.leg_id!r})"
+
+
+WorkerCommand = (
+    Place | Expect | Answer | Attend | Hangup | SendInfoDigits | Probe | AllowSources | Drain | DumpState
+)
 
 
 class WorkerHello(SourcedEvent, frozen=True, kw_only=True, tag="worker_hello"):
@@ -204,6 +217,10 @@ class LegInfoDigit(SourcedEvent, frozen=True, kw_only=True, tag="leg_info_digit"
 
     leg_id: LegId
     digit: str
+
+    def __repr__(self) -> str:
+        """Hide the digit: it may be a card's."""
+        return f"LegInfoDigit(leg_id={self.leg_id!r})"
 
 
 class LegEnded(SourcedEvent, frozen=True, kw_only=True, tag="leg_ended"):

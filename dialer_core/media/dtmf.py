@@ -1,4 +1,4 @@
-"""Digits by RFC 4733 (telephone-event), received: one digit per press, whatever is lost, repeated or reordered.
+"""Digits by RFC 4733 (telephone-event): received, one per press, whatever is lost, repeated or reordered; and the payloads of our own.
 
 Pure. Passing the packets on to a bridged partner under its own payload type is `relay.py`.
 """
@@ -8,13 +8,22 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-from dialer_core.media.rtp import timestamp_delta
+from dialer_core.media.rtp import SAMPLES_PER_FRAME, timestamp_delta
 
 DIGITS: Final = "0123456789*#ABCD"
 
 _EVENT = struct.Struct("!BBH")
 _END = 0x80
 _LONGEST_SEGMENT = 0xFFFF
+PRESS_FRAMES: Final = 6
+"""A press lasts 120 ms: above the 40 ms that receivers need (ITU-T Q.24), and fast enough for a card number."""
+_END_FRAMES: Final = 3
+"""The end is sent three times (RFC 4733, 2.5.1.4)."""
+_PAUSE_FRAMES: Final = 3
+"""Between two presses, in which nothing is sent of either."""
+_VOLUME: Final = 10
+"""-10 dBm0."""
+LONGEST_DIGITS: Final = 64
 
 
 class Event(NamedTuple):
@@ -67,3 +76,45 @@ class DigitReceiver:
     def restart(self) -> None:
         """Forget the past: the far end's stream begins anew."""
         self._timestamp = -1
+
+
+class DigitSender:
+    """Presses of our own, one payload every 20 ms: updates, the end three times, a pause."""
+
+    __slots__ = ("_at", "_waiting", "begins")
+
+    def __init__(self) -> None:
+        self._waiting = ""
+        self._at = 0
+        self.begins = False
+        """The payload returned last is the first of its press."""
+
+    @property
+    def done(self) -> bool:
+        """Whether everything has been sent."""
+        return not self._waiting
+
+    def add(self, digits: str) -> None:
+        """Send these after what is being sent.
+
+        Raises
+        ------
+        ValueError
+            One is none of `DIGITS`.
+        """
+        if strange := set(digits) - set(DIGITS):
+            msg = f"{len(strange)} of the digits are none of {DIGITS}"
+            raise ValueError(msg)
+        self._waiting += digits
+
+    def next_payload(self) -> bytes | None:
+        """Return this tick's payload, or None in the pause after a press."""
+        at, self._at = self._at, self._at + 1
+        self.begins = at == 0
+        if at >= PRESS_FRAMES + _END_FRAMES:
+            if self._at >= PRESS_FRAMES + _END_FRAMES + _PAUSE_FRAMES:
+                self._waiting, self._at = self._waiting[1:], 0
+            return None
+        ended = at >= PRESS_FRAMES
+        duration = min(at + 1, PRESS_FRAMES) * SAMPLES_PER_FRAME
+        return _EVENT.pack(DIGITS.index(self._waiting[0]), (_END if ended else 0) | _VOLUME, duration)

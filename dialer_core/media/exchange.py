@@ -22,6 +22,7 @@ from dialer_core.ipc.messages import (
     CloseLeg,
     ConnectLeg,
     DumpState,
+    Hear,
     LegClosed,
     LegDigit,
     LegOpened,
@@ -35,12 +36,15 @@ from dialer_core.ipc.messages import (
     MediaState,
     OpenLeg,
     Play,
+    SendDigits,
     SourcedEvent,
     Unbridge,
 )
 from dialer_core.media.answers import Answers
+from dialer_core.media.hearing import Hearing, NoRecorder
 from dialer_core.media.leg import Leg, is_reachable
 from dialer_core.media.listener import Listener
+from dialer_core.media.mixer import Rings
 from dialer_core.media.playback import Playback
 from dialer_core.media.prompts import Prompt
 from dialer_core.media.sockets import PortPool
@@ -100,6 +104,7 @@ class Exchange:
         self._rtcp: dict[int, Leg] = {}
         self._playback = Playback(prompts, emit)
         self._answers = Answers(self._playback, emit, listener)
+        self._hearing = Hearing(self._legs, Rings(), self._playback, NoRecorder())
         self._random = random.Random()
         self._ignored = 0
         self._traffic = Traffic()
@@ -109,6 +114,8 @@ class Exchange:
             Listen: self._listen,
             Bridge: self._bridge,
             Unbridge: self._unbridge,
+            Hear: self._hearing.order,
+            SendDigits: self._send_digits,
             Await: self._await,
             Play: self._play,
             CloseLeg: self._close,
@@ -146,6 +153,10 @@ class Exchange:
 
     def pace(self, due_ns: int, now_ns: int) -> None:
         """Let every leg send what is due by the schedule (`due_ns`)."""
+        try:
+            self._hearing.mix(due_ns)
+        except Exception:  # noqa: BLE001 - who is mixed hears silence; all others' sound goes on
+            _log.exception("mixing_fault")
         for leg in list(self._legs.values()):
             try:
                 finished = leg.tick(due_ns)
@@ -179,7 +190,9 @@ class Exchange:
 
     # --- commands ------------------------------------------------------------------------------------------------------
 
-    def _leg_of(self, command: ConnectLeg | Listen | Unbridge | Await | Play | CloseLeg) -> Leg | None:
+    def _leg_of(
+        self, command: ConnectLeg | Listen | Unbridge | SendDigits | Await | Play | CloseLeg
+    ) -> Leg | None:
         leg = self._legs.get(command.leg_id)
         if leg is None:
             self._ignored += 1
@@ -257,6 +270,8 @@ class Exchange:
             return
         if leg.partner is None:
             self._answers.bridged(leg)
+            for one in (leg, agent):
+                self._hearing.part(one, now_ns)
             self._playback.cut(leg, now_ns)
             self._playback.cut(agent, now_ns)
             leg.join(agent)
@@ -288,6 +303,11 @@ class Exchange:
         if not free or not self._playback.begin(leg, command.prompts, command.play_id, now_ns):
             self._playback.refused(leg, command.play_id, now_ns, cut=True)
 
+    def _send_digits(self, command: SendDigits, _now_ns: int) -> None:
+        leg = self._leg_of(command)
+        if leg is not None and not leg.press(command.digits):
+            _log.warning("digits_not_sent", leg_id=leg.leg_id, problem="the far end takes no telephone-event")
+
     def _close(self, command: CloseLeg, now_ns: int) -> None:
         leg = self._leg_of(command)
         if leg is not None:
@@ -314,6 +334,8 @@ class Exchange:
             playing=leg.player is not None,
             verdict=leg.verdict,
             rtp_lost=leg.rtp_lost,
+            hears=self._hearing.heard_by(leg),
+            music=self._hearing.music_of(leg),
         )
 
     # --- what follows --------------------------------------------------------------------------------------------------
@@ -324,6 +346,7 @@ class Exchange:
             return
         for one in (leg, partner):
             one.part()
+            self._hearing.part(one, now_ns)
             self._playback.cut(one, now_ns)
             if one.kind is LegKind.CUSTOMER:
                 self._answers.parted(one)
@@ -332,6 +355,7 @@ class Exchange:
         if leg.kind is LegKind.CUSTOMER:
             self._recent_ends.append(self._snapshot(leg))
         self._separate(leg, now_ns)
+        self._hearing.part(leg, now_ns)
         self._playback.cut(leg, now_ns)
         self._answers.forget(leg)
         leg.send_report(now_ns, self._clock.utc().timestamp(), _CNAME, bye=True)

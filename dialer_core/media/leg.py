@@ -14,6 +14,7 @@ from amd.g711 import PCMA_TO_PCMU, PCMU_TO_PCMA
 from dialer_core.ipc.messages import ConnectLeg, LegStatistics, LegVerdict
 from dialer_core.media import dtmf, rtcp, rtp
 from dialer_core.media.listener import Ear
+from dialer_core.media.mixer import Rings, Tap
 from dialer_core.media.prompts import SILENCE, Player
 from dialer_core.media.relay import Relay
 from dialer_core.media.sockets import PortPair, release
@@ -80,16 +81,19 @@ class Leg:
         "kind",
         "last_heard_ns",
         "leg_id",
+        "mixed",
         "next_report_ns",
         "partner",
         "play_id",
         "player",
+        "presses",
         "relay",
         "rtp_lost",
         "send_failed",
         "sockets",
         "statistics",
         "stream",
+        "tap",
         "verdict",
         "waiting",
     )
@@ -111,7 +115,13 @@ class Leg:
         self.play_id = ""
         """Of the last prompt that has one."""
         self.relay: Relay | None = None
-        """Numbers the partner's packets into our stream; set exactly while bridged."""
+        """Numbers the partner's packets into our stream; set exactly while it hears its bridge, and nothing else (`hearing.py`)."""
+        self.tap: Tap | None = None
+        """Where sound goes that is mixed for others, or recorded."""
+        self.mixed: bytes | None = None
+        """This tick's frame of those it hears, where that is more than a bridge."""
+        self.presses: dtmf.DigitSender | None = None
+        """Digits that go out now, instead of everything else."""
         self.ear: Ear | None = None
         """Where sound goes that the detector hears."""
         self.verdict: LegVerdict | None = None
@@ -235,8 +245,8 @@ class Leg:
         if sound:
             if partner is not None:
                 partner.relay_sound(arrival, second, sequence, timestamp, payload, now_ns)
-            if self.ear is not None:
-                self.ear.push(arrival, payload_type, timestamp, payload, now_ns)
+            if self.ear is not None or self.tap is not None:
+                self._overhear(arrival, payload_type, timestamp, payload, now_ns)
             return None
         if not event:
             # Comfort noise, or what nobody negotiated: part of the stream, not for anybody. Silence fills in for it.
@@ -248,6 +258,13 @@ class Leg:
         if arrival == rtp.RESTARTED:
             self._digits.restart()
         return self._digits.receive(timestamp, payload)
+
+    def _overhear(self, arrival: int, payload_type: int, timestamp: int, payload: bytes, now_ns: int) -> None:
+        """Hand sound to the detector and to the mixer."""
+        if self.ear is not None:
+            self.ear.push(arrival, payload_type, timestamp, payload, now_ns)
+        if self.tap is not None:
+            self.tap.push(arrival, payload_type, timestamp, payload, now_ns)
 
     def _parse_encrypted(self, data: bytes, now_ns: int) -> tuple[int, int, int, int, bytes] | None:
         """As `rtp.parse`, of what authenticates. RTCP is let through as it is: `receive_report` decrypts it its own way."""
@@ -278,7 +295,7 @@ class Leg:
     ) -> None:
         """Send the partner's sound on, in our codec and our numbering."""
         relay = self.relay
-        if relay is None or not self._sending or (self.player is not None and not self.player.exhausted):
+        if relay is None or not self._sending or self._speaks_itself:
             return
         place = relay.audio(arrival, sequence, timestamp, len(payload), now_ns)
         if place is None:
@@ -297,7 +314,7 @@ class Leg:
             self.withhold(arrival, sequence)
             return
         relay = self.relay
-        if relay is None or not self._sending or (self.player is not None and not self.player.exhausted):
+        if relay is None or not self._sending or self._speaks_itself:
             return
         place = relay.event(arrival, sequence, timestamp, now_ns)
         if place is not None:
@@ -313,6 +330,9 @@ class Leg:
 
         A prompt's time runs on a held leg too.
         """
+        if self.presses is not None:
+            self._press(now_ns)
+            return None
         player = self.player
         if player is not None:
             payload = player.next_frame(self.codec)
@@ -322,8 +342,36 @@ class Leg:
             self.player = None
         if self.relay is None or self.relay.filling(now_ns):
             self.stream.marker |= player is not None
-            self._pace(SILENCE[self.codec], now_ns)
+            self._pace(self.mixed or SILENCE[self.codec], now_ns)
         return player
+
+    @property
+    def _speaks_itself(self) -> bool:
+        """Digits or a prompt go out: the partner waits."""
+        return self.presses is not None or (self.player is not None and not self.player.exhausted)
+
+    def _press(self, now_ns: int) -> None:
+        """Send this tick's packet of the digits that go out."""
+        presses = self.presses
+        assert presses is not None  # noqa: S101 - `tick` has looked
+        payload = presses.next_payload()
+        if self._sending and payload is not None and self._event_pt >= 0:
+            self._send(self.stream.event(self._event_pt, payload, now_ns, first=presses.begins))
+        elif payload is None:
+            self._pace(SILENCE[self.codec], now_ns)
+        if presses.done:
+            self.presses = None
+            if self.relay is not None:
+                self.relay.resume()
+
+    def press(self, digits: str) -> bool:
+        """Send digits as telephone-events, after those that go out already; False where the far end takes none."""
+        if self._event_pt < 0:
+            return False
+        if self.presses is None:
+            self.presses = dtmf.DigitSender()
+        self.presses.add(digits)
+        return True
 
     def _pace(self, payload: bytes, now_ns: int) -> None:
         if self._sending:
@@ -356,6 +404,39 @@ class Leg:
         """Begin to hear `partner`; the other direction is the partner's own `join`."""
         self.partner = partner
         self.relay = Relay(self.stream)
+
+    def stop_relaying(self) -> None:
+        """Take nothing of the partner as packets any more: what is heard comes from the mixer."""
+        if self.relay is not None:
+            self.relay = None
+            self.stream.marker = True
+
+    def relay_again(self) -> None:
+        """Hear the bridge, or nobody, instead of the mixer."""
+        self.mixed = None
+        self.stream.marker = True
+        self.relay = Relay(self.stream) if self.partner is not None else None
+
+    def tap_into(self, rings: Rings) -> None:
+        """Write sound to the rings, for one more who reads it."""
+        if self.tap is None:
+            self.tap = rings.open()
+        self.tap.uses += 1
+
+    def untap(self, rings: Rings) -> None:
+        """One who read it does so no more."""
+        if self.tap is not None:
+            self.tap.uses -= 1
+            if not self.tap.uses:
+                rings.close(self.tap)
+                self.tap = None
+
+    @property
+    def tap_row(self) -> int:
+        """Its row in the rings; raises RuntimeError where it has none, which `Hearing` sees to."""
+        if self.tap is None:
+            raise RuntimeError(f"leg {self.leg_id} is heard and not tapped")
+        return self.tap.row
 
     def part(self) -> None:
         """Hear the partner no more: silence from the next tick."""

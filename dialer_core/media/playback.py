@@ -28,8 +28,10 @@ class Playback:
         self._prompts = prompts
         self._emit = emit
 
-    def begin(self, leg: Leg, prompts: tuple[str, ...], play_id: str | None, now_ns: int) -> bool:
-        """Play prompts one after another instead of what is playing; return False, and log, when one is unknown.
+    def begin(
+        self, leg: Leg, prompts: tuple[str, ...], play_id: str | None, now_ns: int, *, repeat: bool = False
+    ) -> bool:
+        """Play prompts one after another (over and over) instead of what is playing; return False, and log, when one is unknown.
 
         Nobody is told of the end of a `play_id` None.
         """
@@ -38,7 +40,7 @@ class Playback:
             _log.error("prompt_unknown", leg_id=leg.leg_id, prompts=unknown, known=sorted(self._prompts))
             return False
         self.cut(leg, now_ns)
-        leg.play(Player(tuple(self._prompts[prompt] for prompt in prompts), play_id))
+        leg.play(Player(tuple(self._prompts[prompt] for prompt in prompts), play_id, repeat=repeat))
         return True
 
     def cut(self, leg: Leg, now_ns: int) -> None:

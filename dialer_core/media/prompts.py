@@ -49,12 +49,16 @@ class Prompt:
 
 
 class Player:
-    """Prompts being played to one leg, one after another. `play_id` None: nobody wants to hear of its end."""
+    """Prompts being played to one leg, one after another. `play_id` None: nobody wants to hear of its end.
 
-    __slots__ = ("_at", "_frames", "play_id")
+    With `repeat` it has no end: music on hold.
+    """
 
-    def __init__(self, prompts: tuple[Prompt, ...], play_id: str | None) -> None:
+    __slots__ = ("_at", "_frames", "_repeat", "play_id")
+
+    def __init__(self, prompts: tuple[Prompt, ...], play_id: str | None, *, repeat: bool = False) -> None:
         self.play_id = play_id
+        self._repeat = repeat
         self._frames = (
             prompts[0].frames  # shared: a long message to hundreds of legs is one
             if len(prompts) == 1
@@ -68,12 +72,14 @@ class Player:
     @property
     def exhausted(self) -> bool:
         """Whether the last frame has been handed out."""
-        return self._at >= len(self._frames[PCMU])
+        return not self._repeat and self._at >= len(self._frames[PCMU])
 
     def next_frame(self, payload_type: int) -> bytes | None:
         """Return the next frame, or None when everything has been played."""
         if self.exhausted:
             return None
+        if self._repeat:
+            self._at %= len(self._frames[payload_type])
         self._at += 1
         return self._frames[payload_type][self._at - 1]
 

@@ -64,6 +64,10 @@ class Relay:
         self.skipped = 0
         """Packets not sent on because they came too late or too far ahead."""
 
+    def resume(self) -> None:
+        """Somebody else has used the stream: the source's next packet goes on where it stands, as a talkspurt."""
+        self._resume, self._timestamp_offset = True, None
+
     def filling(self, now_ns: int) -> bool:
         """Return whether the stream needs frames of our own now; if so the next packet of the source begins a talkspurt."""
         if now_ns - self.last_ns <= FILL_AFTER_NS and not self._resume:

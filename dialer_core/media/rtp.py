@@ -202,7 +202,16 @@ class OutgoingStream:
     belongs to a moment; paced frames follow it exactly, relayed packets lead it slowly (`relay.py`).
     """
 
-    __slots__ = ("epoch_ns", "marker", "next_sequence", "next_timestamp", "octets", "packets", "ssrc")
+    __slots__ = (
+        "_event_timestamp",
+        "epoch_ns",
+        "marker",
+        "next_sequence",
+        "next_timestamp",
+        "octets",
+        "packets",
+        "ssrc",
+    )
 
     def __init__(self, ssrc: int, sequence: int, timestamp: int, now_ns: int) -> None:
         self.ssrc = ssrc
@@ -212,6 +221,7 @@ class OutgoingStream:
         """The next packet begins a talkspurt."""
         self.packets = 0
         self.octets = 0
+        self._event_timestamp = 0
         self.epoch_ns = now_ns - timestamp * SAMPLE_NS
 
     def position(self, now_ns: int) -> int:
@@ -229,6 +239,18 @@ class OutgoingStream:
             _HEADER.pack(_VERSION_2, payload_type, sequence & 0xFFFF, timestamp & 0xFFFF_FFFF, self.ssrc)
             + payload
         )
+
+    def event(self, payload_type: int, payload: bytes, now_ns: int, *, first: bool) -> bytes:
+        """Return this tick's packet of a press of our own: all packets of one bear its first timestamp, while time goes on beneath."""
+        if first:
+            behind = (now_ns - self.epoch_ns) // SAMPLE_NS - self.next_timestamp
+            self.next_timestamp += max(0, behind)
+            self._event_timestamp = self.next_timestamp
+        self.marker = first
+        packet = self.number(payload_type, self.next_sequence, self._event_timestamp, payload)
+        self.next_sequence += 1
+        self.next_timestamp += SAMPLES_PER_FRAME
+        return packet
 
     def paced(self, payload_type: int, payload: bytes, now_ns: int) -> bytes | None:
         """Return the next 20 ms frame of our own, or None while the stream is a frame ahead of its clock.

@@ -319,6 +319,17 @@ class SipEndpoint:
             # it has ended in this very moment; the notice of that is already there
             return
 
+    def send_info_digits(self, call: CallHandle, digits: str) -> None:
+        """Send digits by INFO, one request each."""
+        parameters = pj.CallSendDtmfParam()
+        parameters.method, parameters.digits = pj.PJSUA_DTMF_METHOD_SIP_INFO, digits
+        try:
+            call.sendDtmf(parameters)
+        except pj.Error as error:
+            _log.warning(
+                "info_digits_not_sent", worker=self._config.worker_id, problem=clean_phrase(error.reason)
+            )
+
     def release(self, call: CallHandle) -> None:
         """Forget a dead call's claim on its account."""
         call.account.calls -= 1

@@ -25,6 +25,7 @@ from dialer_core.ipc.messages import (
     LegSent,
     LegSnapshot,
     Place,
+    SendInfoDigits,
     SourcedEvent,
     StrayAnswered,
     WorkerState,
@@ -146,6 +147,12 @@ class Switchboard:
         leg = self._legs.get(leg_id)
         if leg is not None:
             leg.attended = True
+
+    def send_digits(self, order: SendInfoDigits) -> None:
+        """Send digits by INFO; nothing if the leg is not up."""
+        leg, call = self._legs.get(order.leg_id), self._calls.get(order.leg_id)
+        if leg is not None and call is not None and leg.phase is Phase.CONFIRMED:
+            self._endpoint.send_info_digits(call, order.digits)
 
     def hang_up(self, leg_id: LegId, header: str = "", reject_code: int = 480) -> None:
         """CANCEL, BYE or refuse a leg by command; nothing if it is over or never was."""

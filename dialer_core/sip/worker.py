@@ -33,6 +33,7 @@ from dialer_core.ipc.messages import (
     Place,
     Probe,
     ProbeResult,
+    SendInfoDigits,
     WorkerCommand,
     WorkerHealth,
     WorkerHello,
@@ -203,6 +204,8 @@ class LineWorker:
                 self._switchboard.attend(command.leg_id)
             case Hangup():
                 self._switchboard.hang_up(command.leg_id, command.reason, command.reject_code)
+            case SendInfoDigits():
+                self._switchboard.send_digits(command)
             case Probe():
                 self._probe(command)
             case AllowSources():
