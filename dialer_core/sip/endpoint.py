@@ -6,7 +6,6 @@ them measured; see docs/adr/0002-line-worker.md). It owns no leg: `worker.py` do
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import time
@@ -140,6 +139,7 @@ class SipEndpoint:
         self.found: list[FinalSeen | ProbeAnswered] = []
         """What came outside of calls; the loop takes it out."""
         self.sip_sockets_changed = False
+        self._sip_descriptors: list[int] = []
         self.expected: list[Offer] = []
         """Legs for calls that may come in; none: they are refused."""
         self.offered: list[CallHandle] = []
@@ -236,16 +236,20 @@ class SipEndpoint:
     def sip_descriptors(self) -> list[int]:
         """Return the descriptors of pjsip's SIP sockets: those of this process bound to our port."""
         self.sip_sockets_changed = False
-        found = []
-        for entry in Path("/proc/self/fd").iterdir():
+        try:
+            present = [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
+        except OSError:  # no descriptor is left for looking: those we know of
+            return self._sip_descriptors
+        self._sip_descriptors = []
+        for descriptor in present:
             try:
-                with socket.socket(fileno=os.dup(int(entry.name))) as candidate:
+                with source_filter.borrowed(descriptor) as candidate:
                     address = candidate.getsockname()
                     if candidate.family == socket.AF_INET and address[1] == self._config.sip_port:
-                        found.append(int(entry.name))
+                        self._sip_descriptors.append(descriptor)
             except OSError:
                 continue  # not a socket, or the listing's own descriptor
-        return found
+        return self._sip_descriptors
 
     def watch_finals(self, watch: bool) -> None:  # noqa: FBT001
         """Look (or stop looking) for final answers to INVITEs that were given up."""

@@ -5,12 +5,12 @@ It owns the program and its attachment. It owns no list of trunks: that is the e
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import ipaddress
-import os
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _SO_ATTACH_FILTER = 26
 _NET_HEADER = -0x100000 & 0xFFFFFFFF
@@ -49,18 +49,34 @@ def build_program(sources: Iterable[str]) -> bytes:
     return bytes(code)
 
 
+@contextlib.contextmanager
+def borrowed(descriptor: int) -> Iterator[socket.socket]:
+    """Lend a socket that belongs to somebody else; no descriptor is made, and none is closed.
+
+    Raises
+    ------
+    OSError
+        It is no socket.
+    """
+    target = socket.socket(fileno=descriptor)
+    try:
+        yield target
+    finally:
+        target.detach()
+
+
 def attach(program: bytes, descriptor: int) -> None:
     """Attach the program to a socket in place of an earlier one."""
     instructions = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: a count, then (aligned) a pointer
     argument = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(instructions))
-    with socket.socket(fileno=os.dup(descriptor)) as target:
+    with borrowed(descriptor) as target:
         target.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, argument)
 
 
 def discard_waiting(descriptor: int) -> None:
     """Throw away the datagrams already waiting: they came before the filter."""
-    with socket.socket(fileno=os.dup(descriptor)) as target:
+    with borrowed(descriptor) as target:
         while True:
             try:
                 target.recv(1, socket.MSG_DONTWAIT)

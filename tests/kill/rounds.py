@@ -31,8 +31,8 @@ STEADY_S = 31.0
 RESTED = frozenset({Victim.MEDIA, Victim.ENGINE, Victim.HOST})
 """Those of whom there is one, so that this matters."""
 FIND_LIMIT_S = 20.0
-HOLD_LIMIT_S = 3.0
-"""Workers are held still for so long at most, below what makes the engine take them for hanging."""
+HOLD_S = 0.4
+"""Workers are held still for so long at a time: whoever waits for one of them hardly notices, and nobody takes them for hanging."""
 TRIES = 6
 """A cell that got away so often is given up, and told."""
 DATABASE_AWAY_S = (0.5, 2.5)
@@ -142,27 +142,31 @@ class Rounds:
     def _strike(self, cell: Cell) -> Kill:
         node = self.node
         began_s = time.monotonic()
-        with _first_in_line(), self._held_still(cell) as held:
-            target = self._find(cell, held=bool(held))
-            process, pid = self._victim(
-                cell, target
-            )  # where there is no such attempt, whatever is there is hit
-            at_ns = time.monotonic_ns()
-            if cell.victim is Victim.DATABASE:
-                assert node.server is not None
-                node.server.kill()
-            else:
-                os.kill(pid, signal.SIGKILL)
+        holding = cell.doing is Doing.COMMITTED and self._tries[cell] > 1
+        at_ns, struck = 0, False
+        while not struck:
+            with _first_in_line(), self._held_still(holding=holding):
+                target = self._find(cell, HOLD_S if holding else FIND_LIMIT_S, held=holding)
+                if target is None and holding and time.monotonic() - began_s < FIND_LIMIT_S:
+                    continue  # everybody waits for those that are held: they go on for a moment
+                # where there is no such attempt, whatever is there is hit
+                process, pid = self._victim(cell, target)
+                at_ns, struck = time.monotonic_ns(), True
+                if cell.victim is Victim.DATABASE:
+                    assert node.server is not None
+                    node.server.kill()
+                else:
+                    os.kill(pid, signal.SIGKILL)
         self._last[cell.victim] = time.monotonic()
         return Kill(
             self.number, cell, at_ns, at_ns, process, target or "", found_s=self._last[cell.victim] - began_s
         )
 
-    def _find(self, cell: Cell, *, held: bool) -> str | None:
+    def _find(self, cell: Cell, limit_s: float, *, held: bool) -> str | None:
         """Wait until an attempt is in the wanted state; None where none is in time."""
         node = self.node
         started_ns = time.monotonic_ns()
-        deadline = time.monotonic() + (HOLD_LIMIT_S if held else FIND_LIMIT_S)
+        deadline = time.monotonic() + limit_s
         starved_s = looked_s = 0.0
         while time.monotonic() < deadline:
             if (
@@ -180,22 +184,22 @@ class Rounds:
         return None
 
     @contextlib.contextmanager
-    def _held_still(self, cell: Cell) -> Iterator[list[int]]:
+    def _held_still(self, *, holding: bool) -> Iterator[None]:
         """Stop the customers' workers for a moment where a committed attempt is wanted once more.
 
         An INVITE leaves a few milliseconds after its attempt is committed. A worker that is held up makes this as long as it takes to strike, as a
         busy machine does; it goes on afterwards, or is what dies.
         """
-        pids: list[int] = []
-        if cell.doing is Doing.COMMITTED and self._tries[cell] > 1:
-            pids = [pid for name, pid in self.node.pids.items() if name.startswith("customers")]
+        pids = [pid for name, pid in self.node.pids.items() if holding and name.startswith("customers")]
         try:
             for pid in pids:
                 _signal(pid, signal.SIGSTOP)
-            yield pids
+            yield
         finally:
             for pid in pids:
                 _signal(pid, signal.SIGCONT)
+        if holding:
+            time.sleep(self.random.uniform(0.1, 0.3))
 
     def _victim(self, cell: Cell, target: str | None) -> tuple[str, int]:
         node = self.node

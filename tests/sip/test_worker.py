@@ -171,11 +171,23 @@ def test_an_engine_gets_in_where_no_descriptor_is_left(worker: Worker) -> None:
     worker.engine.close()
     with no_descriptors_for(worker.pid):
         first = worker.attach()
+        first.send(AllowSources(addresses=("127.0.0.1",)))
         assert first.state().legs == ()
         second = worker.attach()
         assert second.state().legs == ()
         assert wait_until(lambda: first.pump() or first.closed, 5.0, "the old connection's end")
     worker.attach().state()
+
+
+def test_engines_that_come_and_go_leave_no_descriptor_behind(worker: Worker) -> None:
+    """Each tells whom SIP may come from, for which the worker looks for its sockets: the tenth finds it with as many open files as the second."""
+    counts = []
+    for _ in range(10):
+        engine = worker.attach()
+        engine.send(AllowSources(addresses=("127.0.0.1",)))
+        engine.state()
+        counts.append(len(list(Path(f"/proc/{worker.pid}/fd").iterdir())))
+    assert counts[-1] == counts[1]
 
 
 def test_bytes_that_are_no_command_end_the_connection_only(worker: Worker) -> None:
