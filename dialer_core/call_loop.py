@@ -34,9 +34,8 @@ from dialer_core.campaigns.run import CampaignCue, CampaignRun
 from dialer_core.compliance import abandonment
 from dialer_core.compliance.rules import RulePack
 from dialer_core.dialing import Dialing
-from dialer_core.events import CampaignStarted, MediaLost, MediaRestored, WorkerLost
+from dialer_core.events import CampaignStarted, WorkerLost
 from dialer_core.ipc.messages import (
-    CloseLeg,
     Dialog,
     Hangup,
     LegIncoming,
@@ -49,6 +48,7 @@ from dialer_core.ipc.messages import (
 )
 from dialer_core.lines import MediaLink, WorkerPool
 from dialer_core.loop_lag import LoopLag
+from dialer_core.media_presence import MediaPresence
 from dialer_core.recovery import Recovery
 from dialer_core.runtime import Runtime
 from dialer_core.settings import Settings
@@ -75,8 +75,6 @@ STEP_INTERVAL_S = 0.1
 """Pacing looks at least so often; every change wakes it at once."""
 LEDGER_INTERVAL_S = 60.0
 """How often what is older than the ledger's window is taken out of it."""
-MEDIA_AWAY_LIMIT_S = 4.0
-"""So long a call may be silent because the media plane is being replaced; then it is ended."""
 DRAIN_LIMIT_S = 300.0
 """Conversations may go on for so long after SIGTERM; a second SIGTERM ends them."""
 
@@ -115,7 +113,7 @@ class CallLoop:
         self.machine = AttemptMachine(runtime, campaigns)
         self.workers = WorkerPool(self._on_worker, self._on_worker_lost, self.wake)
         self.workers.on_state(self._on_worker_state)
-        self.media = MediaLink(self._on_media, self._on_media_attached, self._on_media_lost)
+        self.media = MediaLink(self._on_media, self._on_media_attached, lambda: self.presence.lost())  # noqa: PLW0108 - made below
         self.roster = Roster(
             runtime, settings.agents, settings.campaigns, on_free=self.wake, on_logged_out=self._on_logged_out
         )
@@ -167,10 +165,12 @@ class CallLoop:
         )  # fmt: skip
         self.recovery = Recovery(
             runtime, self.roster, self.softphones, self.machine, self.trunks, self.workers, self.media, self.dialing, adoption,
-            on_done=self._recovered,
+            self.inbound, on_done=self._recovered,
         )  # fmt: skip
-        self._media_lost_ns = 0
-        self._silence: asyncio.TimerHandle | None = None
+        self.presence = MediaPresence(
+            runtime, self.machine, self.media, self.roster, self.dialing, self.flow, self.softphones, self.inbound, self.sound,
+            knows=self._knows, wake=self.wake,
+        )  # fmt: skip
 
     @property
     def media_ready(self) -> bool:
@@ -224,8 +224,7 @@ class CallLoop:
         if self.media.state is not None:
             self._on_media_attached(self.media.state)
         else:
-            self._on_media_lost()
-            self._media_lost_ns -= self.recovery.down_ms * 1_000_000
+            self.presence.lost(since_ms=self.recovery.down_ms)
         self.wake()
 
     def log_in_unasked(self) -> None:
@@ -449,51 +448,7 @@ class CallLoop:
         self.wake()
 
     def _on_media_attached(self, state: MediaState) -> None:
-        """There is a media plane: what it holds and what the calls need are brought together, then dialing goes on."""
         if self.recovery.pending:
             self.recovery.look()
-            return
-        missing = (
-            {prompt for run in self.dialing.campaigns.values() for prompt in run.prompts}
-            - self.media.prompts.keys()
-            - {""}
-        )
-        if missing:
-            log.error("prompt_missing", prompts=sorted(missing), known=sorted(self.media.prompts))
-        if self._silence is not None:
-            self._silence.cancel()
-        self.media.attached = True
-        held = {leg.leg_id: leg for leg in state.legs}
-        for leg_id in held:
-            if not self._knows(leg_id):
-                self.media.send(CloseLeg(leg_id=leg_id))
-        reopened = self.softphones.bring_in_line(held) + self.sound.bring_in_line(held)
-        if self._media_lost_ns or reopened:  # or it died while there was no engine
-            now_ns = self.runtime.clock.mono_ns()
-            lost_ns = self._media_lost_ns or now_ns - self.recovery.down_ms * 1_000_000
-            told = MediaRestored(
-                reopened=reopened, away_ms=(now_ns - lost_ns) // 1_000_000, at_mono_ns=now_ns
-            )
-            self._media_lost_ns = 0
-            log.info("media_restored", **told.data())
-            self.runtime.journal.append(told)
-        self.dialing.media_ready = True
-        self.wake()
-
-    def _on_media_lost(self) -> None:
-        """Nobody hears anything, and nothing is dialed. Calls wait for the next media plane, but not for long."""
-        self.dialing.media_ready = False
-        self._media_lost_ns = self.runtime.clock.mono_ns()
-        self.flow.on_media_lost()
-        self.inbound.end_all()
-        legs = len(self.machine.attempts) + sum(agent.leg_up for agent in self.roster.all())
-        log.error("media_lost", legs=legs)
-        self.runtime.journal.append(MediaLost(legs=legs, at_mono_ns=self._media_lost_ns))
-        self._silence = self.runtime.later(MEDIA_AWAY_LIMIT_S, self._silent_for_too_long)
-
-    def _silent_for_too_long(self) -> None:
-        """Nobody is left on a silent line."""
-        log.error("media_away_too_long", limit_s=MEDIA_AWAY_LIMIT_S, attempts=len(self.machine.attempts))
-        for attempt in list(self.machine.attempts.values()):
-            self.flow.cut_off(attempt)
-        self.softphones.on_media_gone()
+        else:
+            self.presence.attached(state, self.recovery.down_ms)

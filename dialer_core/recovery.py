@@ -21,6 +21,7 @@ from dialer_core.agents.softphones import Softphones
 from dialer_core.agents.state import Agent, AgentCue
 from dialer_core.calls.adoption import Adoption, Found
 from dialer_core.calls.attempt import Attempt
+from dialer_core.calls.inbound import InboundCalls
 from dialer_core.calls.machine import AttemptMachine
 from dialer_core.calls.trunks import WINDOW_NS, Trunks
 from dialer_core.campaigns import recycle
@@ -86,6 +87,7 @@ class Recovery:
         media: MediaLink,
         dialing: Dialing,
         adoption: Adoption,
+        inbound: InboundCalls,
         *,
         on_done: Callable[[], None],
     ) -> None:
@@ -98,6 +100,7 @@ class Recovery:
         self._media = media
         self._dialing = dialing
         self._adoption = adoption
+        self._inbound = inbound
         self._on_done = on_done
         self.states: dict[WorkerId, WorkerState] = {}
         self._held: list[tuple[WorkerId | None, Callable[[], None]]] = []
@@ -217,6 +220,7 @@ class Recovery:
             self._trunks[trunk].resume(sent_ns)
         agents = self._take_agents()
         taken = self._take_attempts()
+        self._take_inbound()
         for attempt, what in taken:
             self._catch_up(attempt, what)
         self._settle_agents()
@@ -278,6 +282,16 @@ class Recovery:
             taken.append((self._adoption.take(what, self._pool_of), what))
         return taken
 
+    def _take_inbound(self) -> None:
+        """Calls that came in go on too; one that ended meanwhile is told of."""
+        sounds, journalled = self._sounds(), self._journalled.legs
+        for name, leg in (*self._legs(LegKind.CUSTOMER), *self._ends(LegKind.CUSTOMER)):
+            if leg.arrival is not None:
+                sound = sounds.get(leg.leg_id)
+                agent = self._softphones.agent_of(sound.bridged_to) if sound is not None else None
+                stored = journalled.pop(leg.leg_id, None) is not None
+                self._inbound.adopt(name, leg, sound, agent, stored=stored)
+
     def _pool_of(self, campaign: CampaignId, agent: Agent | None) -> str:
         """Return the pool of an attempt that this engine did not place: its agent's, or the first that dials its campaign."""
         members = tuple(sorted(agent.campaigns)) if agent is not None else None
@@ -295,7 +309,9 @@ class Recovery:
                 log.warning("agent_leg_gone", agent_id=agent.id, seen_to_end=agent.id in ended)
                 self._softphones.gone(agent)
             attempt = self._machine.attempts.get(agent.attempt_id) if agent.attempt_id else None
-            together = attempt is not None and attempt.agent_id == agent.id
+            together = (attempt is not None and attempt.agent_id == agent.id) or self._inbound.talks_with(
+                agent
+            )
             if agent.state in _TALK_STATES and not together:
                 cue = AgentCue.UNRESERVE if agent.state is AgentState.RESERVED else AgentCue.CALL_ENDED
                 self._roster.apply(agent, cue)

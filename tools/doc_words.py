@@ -14,7 +14,7 @@ import click
 
 from dialer_core import vocabulary
 from dialer_core.agents import state as agent_state
-from dialer_core.calls import attempt
+from dialer_core.calls import attempt, inbound_call
 from dialer_core.campaigns import run
 from dialer_core.sim import __main__ as simulator
 from dialer_core.sim import behaviours, event_log
@@ -150,6 +150,15 @@ def states_page() -> str:
         "In the engine, `dialer_core/campaigns/run.py`. `-`: it makes no sense there; a command is refused, an observation ignored.",
         run.render_table(),
         _cues(run.CampaignCue),
+        "## Call that came in",
+        "In the engine, `dialer_core/calls/inbound_call.py`: it is nobody's attempt. "
+        + _one_line(literals(inbound_call)["TABLE"]),
+        inbound_call.render_table(),
+        table(
+            ("state", "what it means"),
+            [row for row in members(inbound_call.CallState, literals(inbound_call)) if row[1]],
+        ),
+        _cues(inbound_call.CallCue),
         "## Leg of a line worker",
         "In each worker, `dialer_core/sip/leg.py`. " + leg_texts["TABLE"],
         leg.render_table(),

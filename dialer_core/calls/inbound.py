@@ -1,14 +1,13 @@
 """Calls that come in to a campaign's number: answered, and given to an idle agent or told a message.
 
-It owns those calls, from the worker's word that one has come to their end, and their events. They are nobody's attempt: no lead, no gate, no
-pacing. Whoever waits from a call of ours goes first; nobody waits here.
+It owns those calls, from the worker's word that one has come to their end, and their events; also over the death of the media plane, which gets
+their legs anew, and of the engine: the next one adopts them. They are nobody's attempt: no lead, no gate, no pacing. Whoever waits from a call of
+ours goes first; nobody waits here. One call's states are `inbound_call.py`'s.
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -17,6 +16,7 @@ import structlog
 from dialer_core.agents.roster import Roster
 from dialer_core.agents.softphones import connect_command
 from dialer_core.agents.state import Agent, AgentCue
+from dialer_core.calls.inbound_call import CallCue, CallState, InboundCall
 from dialer_core.campaigns.run import CampaignRun
 from dialer_core.events import CallArrived, CallBridged, CallEnded
 from dialer_core.ipc.messages import (
@@ -36,7 +36,9 @@ from dialer_core.ipc.messages import (
     LegNegotiated,
     LegOpened,
     LegsBridged,
+    LegSnapshot,
     MediaEvent,
+    MediaLegSnapshot,
     OpenLeg,
     Play,
     PromptFinished,
@@ -50,6 +52,7 @@ from dialer_core.store import legs as leg_rows
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     INBOUND_CALL,
+    AgentState,
     CampaignId,
     LegId,
     LegKind,
@@ -63,71 +66,6 @@ log = structlog.get_logger(__name__)
 
 NOT_FOUND, UNAVAILABLE, NOT_ACCEPTABLE = 404, 480, 488
 MESSAGE_PLAY_ID: Final = "inbound"
-
-
-class CallState(enum.StrEnum):
-    """Where a call that came in is."""
-
-    ANSWERING = "answering"
-    """200 is on its way, and its ACK back."""
-    BRIDGING = "bridging"
-    """An agent is reserved."""
-    TALKING = "talking"
-    MESSAGE = "message"
-    """Nobody is free: the message plays."""
-    ENDED = "ended"
-
-
-class CallCue(enum.StrEnum):
-    """What can happen to it."""
-
-    ANSWERED = "answered"
-    RESERVED = "reserved"
-    """An agent is theirs."""
-    BRIDGED = "bridged"
-    NOBODY = "nobody"
-    """There is no agent, or none any more."""
-    ENDED = "ended"
-
-
-LATE = None
-"""A legitimate race: ignored."""
-_S, _C = CallState, CallCue
-_CUES: Final = tuple(CallCue)
-_ROWS: Final[dict[CallState, tuple[CallState | None, ...]]] = {
-    # state       answered      reserved     bridged      nobody       ended
-    _S.ANSWERING: (_S.ANSWERING, _S.BRIDGING, LATE,       _S.MESSAGE,  _S.ENDED),
-    _S.BRIDGING:  (LATE,         _S.BRIDGING, _S.TALKING, _S.MESSAGE,  _S.ENDED),
-    _S.TALKING:   (LATE,         _S.BRIDGING, LATE,       _S.MESSAGE,  _S.ENDED),
-    _S.MESSAGE:   (LATE,         LATE,        LATE,       LATE,        _S.ENDED),
-    _S.ENDED:     (LATE,         LATE,        LATE,       LATE,        LATE),
-}  # fmt: skip
-TABLE: Final[dict[tuple[CallState, CallCue], CallState | None]] = {
-    (state, cue): cell for state, row in _ROWS.items() for cue, cell in zip(_CUES, row, strict=True)
-}
-"""Every state and cue; there is no `bug` cell: whatever comes in which order, such a call can go on or end."""
-
-
-@dataclass(slots=True)
-class InboundCall:
-    """One call that came in. Times are monotonic nanoseconds."""
-
-    leg_id: LegId
-    worker: WorkerId
-    campaign_id: CampaignId
-    trunk: str
-    arrived_ns: int
-    state: CallState = CallState.ANSWERING
-    agent: Agent | None = None
-    dialog: Dialog | None = None
-    bridged_ns: int = 0
-
-    def apply(self, cue: CallCue) -> bool:
-        """Take a cue; return whether it counted."""
-        following = TABLE[self.state, cue]
-        if following is not None:
-            self.state = following
-        return following is not None
 
 
 class InboundCalls:
@@ -241,12 +179,17 @@ class InboundCalls:
             self._workers.send(worker, Hangup(leg_id=event.leg_id, reject_code=code))
             return
         call = InboundCall(
-            leg_id=event.leg_id, worker=worker, campaign_id=campaign_id, trunk=event.trunk, arrived_ns=event.at_ns
+            leg_id=event.leg_id, worker=worker, campaign_id=campaign_id, trunk=event.trunk, arrived_ns=event.at_ns,
+            media_port=expected.media_port,
         )  # fmt: skip
         self._calls[call.leg_id] = call
+        self._store_arrival(call, event)
+        self._workers.send(worker, Answer(leg_id=call.leg_id))
+
+    def _store_arrival(self, call: InboundCall, event: LegIncoming) -> None:
         row = leg_rows.NewLeg(
-            id=call.leg_id, kind=LegKind.CUSTOMER, node=self._runtime.node, worker=worker,
-            media_port=expected.media_port, opened_at_utc=self._runtime.clock.utc(),
+            id=call.leg_id, kind=LegKind.CUSTOMER, node=self._runtime.node, worker=call.worker,
+            media_port=call.media_port, opened_at_utc=self._runtime.clock.utc(),
         )  # fmt: skip
         call_id = event.call_id
 
@@ -255,22 +198,21 @@ class InboundCalls:
             leg_rows.update(tx, row.id, call_id=call_id)
 
         told = CallArrived(
-            campaign_id=campaign_id, leg_id=call.leg_id, trunk=event.trunk, at_mono_ns=event.at_ns
+            campaign_id=call.campaign_id, leg_id=call.leg_id, trunk=call.trunk, at_mono_ns=call.arrived_ns
         )
         self._runtime.store(write, told)
-        log.info("inbound_arrived", leg_id=call.leg_id, trunk=event.trunk, campaign=campaign_id)
-        self._workers.send(worker, Answer(leg_id=call.leg_id))
+        log.info("inbound_arrived", leg_id=call.leg_id, trunk=call.trunk, campaign=call.campaign_id)
 
     def on_worker(self, event: WorkerEvent) -> None:
         """Take a worker's event of a leg that `owns` says is ours."""
         match event:
             case LegNegotiated():
                 self._media.send(connect_command(event))
+                if event.leg_id in self._calls:
+                    self._calls[event.leg_id].negotiated = event
             case LegAnswered():
                 call = self._calls[event.leg_id]
-                call.dialog = event.dialog
-                leg_id, dialog = call.leg_id, msgspec.to_builtins(event.dialog)
-                self._runtime.store(lambda tx: leg_rows.update(tx, leg_id, dialog=dialog))
+                self._store_dialog(call, event.dialog)
                 if call.apply(CallCue.ANSWERED):
                     self._find_agent(call)
             case LegEnded() if event.leg_id in self._calls:
@@ -278,9 +220,18 @@ class InboundCalls:
             case _:
                 pass
 
+    def _store_dialog(self, call: InboundCall, dialog: Dialog) -> None:
+        call.dialog = dialog
+        leg_id, plain = call.leg_id, msgspec.to_builtins(dialog)
+        self._runtime.store(lambda tx: leg_rows.update(tx, leg_id, dialog=plain))
+
     def on_media(self, event: MediaEvent) -> None:
         """Take the media plane's event of a leg that `owns` says is ours."""
         match event:
+            case LegOpened() if event.leg_id in self._calls:  # again
+                if not event.port:
+                    log.error("leg_not_reopened", leg_id=event.leg_id, error=event.error)
+                    self._end(self._calls[event.leg_id], by_us=True)
             case LegOpened():
                 self._opened(event)
             case LegsBridged():
@@ -319,13 +270,110 @@ class InboundCalls:
             self._end(call, by_us=False)
         return len(lost)
 
+    def on_media_lost(self) -> None:
+        """Nobody hears anything: calls wait for the next media plane, and no further one is taken."""
+        self._forget_expected(set(self._expected))
+
     def end_all(self) -> int:
-        """End every call: the media plane is gone, or the node has drained; returns how many."""
+        """End every call: there has been no media plane for too long, or the node has drained; returns how many."""
         self._forget_expected(set(self._expected))
         calls = list(self._calls.values())
         for call in calls:
             self._end(call, by_us=True)
         return len(calls)
+
+    # --- after a death ---------------------------------------------------------------------------------------------------------
+
+    def adopt(
+        self,
+        worker: WorkerId,
+        leg: LegSnapshot,
+        sound: MediaLegSnapshot | None,
+        agent: Agent | None,
+        *,
+        stored: bool,
+    ) -> None:
+        """Take over a call that a former engine took, or was offered; what its leg lacks is ordered by `bring_in_line`.
+
+        Parameters
+        ----------
+        worker, leg
+            Who holds it, or saw it end, and what it says of it. One that came to a number which is nobody's any more is left to be ended as a stray.
+        sound
+            What the media plane says of it; None: it does not hold it.
+        agent
+            With whom it is bridged there.
+        stored
+            Whether the leg has its row.
+        """
+        arrival = leg.arrival
+        campaign_id = self._campaign_of.get(_digits(arrival.number)) if arrival is not None else None
+        if arrival is None or campaign_id is None or not (stored or leg.ended is None):
+            return
+        call = InboundCall(
+            leg_id=leg.leg_id, worker=worker, campaign_id=campaign_id, trunk=arrival.trunk, arrived_ns=arrival.at_ns,
+            media_port=leg.media_port, negotiated=leg.negotiated,
+        )  # fmt: skip
+        self._calls[call.leg_id] = call
+        if not stored:
+            self._store_arrival(call, arrival)
+        if leg.dialog is not None:
+            self._store_dialog(call, leg.dialog)
+        log.info("inbound_adopted", leg_id=call.leg_id, ended=leg.ended is not None)
+        if agent is not None and sound is not None:
+            self._adopt_talk(call, agent, sound)
+        elif sound is not None and sound.play_id == MESSAGE_PLAY_ID:
+            call.apply(CallCue.NOBODY)
+        if leg.ended is not None:
+            self._end(call, by_us=False, code=leg.ended.code)
+
+    def _adopt_talk(self, call: InboundCall, agent: Agent, sound: MediaLegSnapshot) -> None:
+        """Make call and agent what the bridge says; what was not told of it is told now."""
+        call.agent = agent
+        call.apply(CallCue.RESERVED)
+        if agent.state is not AgentState.TALKING:
+            self._roster.apply(agent, AgentCue.RESERVE, INBOUND_CALL, campaign=call.campaign_id)
+            told = LegsBridged(
+                at_ns=sound.bridged_ns, leg_id=call.leg_id, agent_leg_id=agent.leg_id or LegId("")
+            )
+            self._bridged(call, told)
+            return
+        agent.campaign_id = call.campaign_id
+        call.apply(CallCue.BRIDGED)
+        call.bridged_ns = sound.bridged_ns
+
+    def talks_with(self, agent: Agent) -> bool:
+        """Whether a call that came in has this agent."""
+        return any(call.agent is agent for call in self._calls.values())
+
+    def bring_in_line(self, held: Mapping[LegId, MediaLegSnapshot]) -> int:
+        """Order what the media plane lacks of these calls, after it was replaced or the engine was; return how many legs had to be opened."""
+        reopened = 0
+        for call in list(self._calls.values()):
+            leg = held.get(call.leg_id)
+            if leg is None:  # the same port: the far end was told of it
+                reopened += 1
+                self._media.send(OpenLeg(leg_id=call.leg_id, kind=LegKind.CUSTOMER, port=call.media_port))
+            if call.negotiated is not None:
+                command = connect_command(call.negotiated)
+                if leg is None or leg.connected != command:
+                    self._media.send(command)
+            self._go_on(call, leg)
+        return reopened
+
+    def _go_on(self, call: InboundCall, leg: MediaLegSnapshot | None) -> None:
+        if call.dialog is None:  # not answered yet: by a former engine's word it may never be
+            self._workers.send(call.worker, Answer(leg_id=call.leg_id))
+        elif call.agent is not None and call.agent.leg_id is not None:
+            if leg is None or leg.bridged_to != call.agent.leg_id:
+                self._media.send(Bridge(leg_id=call.leg_id, agent_leg_id=call.agent.leg_id))
+        elif call.state is CallState.MESSAGE:
+            if leg is None or leg.play_id != MESSAGE_PLAY_ID:
+                self._play_message(call)
+            elif not leg.playing:
+                self._end(call, by_us=True)
+        else:
+            self._find_agent(call)
 
     def _find_agent(self, call: InboundCall) -> None:
         """Give the caller to the agent idle longest, or tell the message."""
@@ -338,8 +386,10 @@ class InboundCalls:
         self._roster.apply(agent, AgentCue.RESERVE, INBOUND_CALL, campaign=call.campaign_id)
 
     def _tell_message(self, call: InboundCall) -> None:
-        if not call.apply(CallCue.NOBODY):
-            return
+        if call.apply(CallCue.NOBODY):
+            self._play_message(call)
+
+    def _play_message(self, call: InboundCall) -> None:
         prompt = self._campaigns[call.campaign_id].settings.inbound_prompt
         if not prompt:
             self._end(call, by_us=True)
@@ -387,13 +437,3 @@ class InboundCalls:
 def _digits(number: str | None) -> str:
     """Return a number without what trunks write differently: `+`, spaces, hyphens."""
     return "".join(char for char in number or "" if char.isdigit())
-
-
-def render_table() -> str:
-    """Return the table of transitions in Markdown."""
-    lines = ["| state | " + " | ".join(_CUES) + " |", "|---" * (len(_CUES) + 1) + "|"]
-    lines += [
-        f"| **{state}** | " + " | ".join(cell or "late" for cell in row) + " |"
-        for state, row in _ROWS.items()
-    ]
-    return "\n".join(lines)

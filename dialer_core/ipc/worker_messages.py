@@ -279,6 +279,8 @@ class LegSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     answered_ns: int = 0
     negotiated: LegNegotiated | None = None
     dialog: Dialog | None = None
+    arrival: LegIncoming | None = None
+    """What was said when it came in, for one that did."""
     ended: LegEnded | None = None
     """How it ended, for one of `recent_ends`."""
 

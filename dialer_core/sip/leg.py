@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from dialer_core.ipc.messages import Dialog, LegEnded, LegNegotiated, LegSnapshot, Place
+from dialer_core.ipc.messages import Dialog, LegEnded, LegIncoming, LegNegotiated, LegSnapshot, Place
 from dialer_core.vocabulary import EndedBy, LegId, LegKind, SrtpUse
 
 RELEASE_LIMIT_S = 2.0
@@ -163,6 +163,10 @@ class Leg:
     ended_by: EndedBy = EndedBy.FAR
     dialog: Dialog | None = None
     negotiated: LegNegotiated | None = None
+    arrival: LegIncoming | None = None
+    """What the engine was told when it came in."""
+    accepted: bool = False
+    """Its 200 has been sent."""
 
     def apply(self, signal: Signal, now_ns: int) -> bool:
         """Take a signal; return whether it counted (False: late)."""
@@ -216,6 +220,7 @@ class Leg:
             answered_ns=self.answered_ns,
             negotiated=self.negotiated,
             dialog=self.dialog,
+            arrival=self.arrival,
             ended=ended,
         )
 

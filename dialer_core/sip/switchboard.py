@@ -136,10 +136,11 @@ class Switchboard:
         self._endpoint.expect(offers)
 
     def answer(self, order: Answer) -> None:
-        """Answer a call that came in; nothing if it is over."""
+        """Answer a call that came in, once; nothing if it is over."""
         leg, call = self._legs.get(order.leg_id), self._calls.get(order.leg_id)
-        if leg is None or call is None or not isinstance(leg.order, Offer) or leg.phase is not Phase.EARLY:
+        if leg is None or call is None or not leg.incoming or leg.accepted or leg.phase is not Phase.EARLY:
             return
+        leg.accepted = True
         self._endpoint.answer(call)
 
     def attend(self, leg_id: LegId) -> None:
@@ -262,16 +263,15 @@ class Switchboard:
         self._legs[offer.leg_id], self._calls[offer.leg_id] = leg, call
         number = user_of(invite.start_line.split(" ")[1])
         trunk = invite.first(TRUNK_HEADER)
-        self._send(
-            LegIncoming(
-                at_ns=now_ns,
-                leg_id=offer.leg_id,
-                call_id=call_id,
-                number=number,
-                trunk=trunk,
-                encrypted=any(line.key for line in read_crypto(invite.body)),
-            )
+        leg.arrival = LegIncoming(
+            at_ns=now_ns,
+            leg_id=offer.leg_id,
+            call_id=call_id,
+            number=number,
+            trunk=trunk,
+            encrypted=any(line.key for line in read_crypto(invite.body)),
         )
+        self._send(leg.arrival)
 
     def _take(self, leg: Leg, notice: CallNotice) -> None:
         leg_id, at_ns = leg.order.leg_id, notice.at_ns

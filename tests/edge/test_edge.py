@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -292,6 +294,49 @@ def test_two_packets_do_not_end_a_worker(site: Site) -> None:
     finally:
         caller.close()
     assert not site.dialer.logged("worker_died")
+
+
+def test_a_caller_and_an_agent_talk_on_when_engine_and_media_plane_die(site: Site) -> None:
+    """The next engine has them as talking, the next media plane lets them hear each other; their end is told once, and the agent is free again."""
+    before = len(site.dialer.events("call.ended"))
+    _ready(site, "a0")
+    caller = Peer(CARRIER, (EDGE, SIP), hz=INBOUND_HZ)
+
+    def hears_more(seconds: float) -> None:
+        so_far = len(caller.heard())
+        wait_until(
+            lambda: _tone_s(caller.heard()[so_far:], AGENT_HZ[0]) >= seconds, 15.0, "the caller to hear more"
+        )
+
+    try:
+        caller.invite(OUR_NUMBER, "inbound-5")
+        answer = caller.final()
+        caller.within("ACK", answer, "inbound-5", 1)
+        _talking(site, "a0")
+        hears_more(0.5)
+        os.kill(site.dialer.pid("engine"), signal.SIGKILL)
+        hears_more(1.0)
+        site.dialer.until(lambda: site.dialer.logged("inbound_adopted"), 15.0, "the next engine")
+        site.dialer.until(site.dialer.is_up, 15.0, "the API to hear it")
+        _talking(site, "a0")
+        os.kill(site.dialer.pid("media"), signal.SIGKILL)
+        site.dialer.until(lambda: site.dialer.logged("media_restored"), 15.0, "the next media plane")
+        hears_more(1.0)
+        caller.within("BYE", answer, "inbound-5", 2)
+        assert caller.final().startswith("SIP/2.0 200")
+    finally:
+        caller.close()
+    site.dialer.wait_agent("a0", "ready")
+    arrived = site.dialer.events("call.arrived")[-1]
+    told = [
+        (event.name, event.data.get("talked"))
+        for event in site.dialer.events("call.arrived", "call.bridged", "call.ended")
+        if event.data["leg_id"] == arrived.data["leg_id"]
+    ]
+    assert told == [("call.arrived", None), ("call.bridged", None), ("call.ended", True)]
+    assert len(site.dialer.events("call.ended")) == before + 1
+    site.dialer.post("/agents/a0/logout")
+    site.dialer.wait_agent("a0", "logged_out")
 
 
 def test_the_doctor_finds_edge_registrations_and_stale_files(site: Site) -> None:
