@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, Table, Update, bindparam, exc, func, select, true
+from sqlalchemy import Row, Table, bindparam, exc, func, select, true
 from sqlalchemy import insert as sql_insert
 from sqlalchemy import update as sql_update
 
@@ -21,6 +21,7 @@ from dialer_core.errors import StoreError
 from dialer_core.events import AttemptEnded
 from dialer_core.store.errors import AlreadyEndedError, AlreadyLiveError, violated_constraint
 from dialer_core.store.models import Attempt, DetectionSample
+from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     AccountId,
@@ -38,7 +39,7 @@ from dialer_core.vocabulary import (
 
 _TABLE: Table = Attempt.__table__  # type: ignore[assignment]
 _SAMPLE: Table = DetectionSample.__table__  # type: ignore[assignment]
-_INSERT = sql_insert(_TABLE)
+_INSERT = Prepared(sql_insert(_TABLE))
 _END_ONLY = frozenset({"id", "live", "outcome", "ended_at_utc", "ended_mono_ns"})
 _LIVE_GUARDS = {
     "uq_attempt_live_person": "person",
@@ -254,7 +255,7 @@ def abandonment_counts(tx: Tx, campaign_id: CampaignId, since_utc: dt.datetime) 
 
 
 @lru_cache(maxsize=256)
-def _update_of(columns: frozenset[str], only_live: bool) -> Update:  # noqa: FBT001 - part of the cache's key
+def _update_of(columns: frozenset[str], only_live: bool) -> Prepared:  # noqa: FBT001 - part of the cache's key
     """Build the UPDATE of a set of columns once; the engine uses a few dozen sets."""
     if unknown := columns - set(_TABLE.c.keys()):
         raise StoreError(f"attempt has no column {min(unknown)}")
@@ -263,7 +264,7 @@ def _update_of(columns: frozenset[str], only_live: bool) -> Update:  # noqa: FBT
         .where(_TABLE.c.id == bindparam("key"))
         .values({name: bindparam(name) for name in columns})
     )
-    return statement.where(_TABLE.c.live == true()) if only_live else statement
+    return Prepared(statement.where(_TABLE.c.live == true()) if only_live else statement)
 
 
 def _record(row: Row[Any]) -> Attempt:

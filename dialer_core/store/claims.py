@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Table, bindparam, func, select, true
 
 from dialer_core.store.models import Attempt
+from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     AccountId,
@@ -26,18 +27,20 @@ from dialer_core.vocabulary import (
 _ATTEMPT: Table = Attempt.__table__  # type: ignore[assignment]
 
 _LIVE_PERSONS, _LIVE_NUMBERS = (
-    select(column).where(_ATTEMPT.c.live == true(), column.in_(bindparam("values", expanding=True)))
+    Prepared(select(column).where(_ATTEMPT.c.live == true(), column.in_(bindparam("values", expanding=True))))
     for column in (_ATTEMPT.c.person_id, _ATTEMPT.c.number)
 )
-_LAST_TRIES = (
+_LAST_TRIES = Prepared(
     select(_ATTEMPT.c.lead_id, _ATTEMPT.c.phone_id, _ATTEMPT.c.outcome)
     .where(_ATTEMPT.c.lead_id.in_(bindparam("leads", expanding=True)))
     .order_by(_ATTEMPT.c.id)
 )
-_COUNT_OUTCOME = select(func.count()).where(
-    _ATTEMPT.c.lead_id == bindparam("lead"),
-    _ATTEMPT.c.outcome == bindparam("named"),
-    _ATTEMPT.c.id != bindparam("left_out"),
+_COUNT_OUTCOME = Prepared(
+    select(func.count()).where(
+        _ATTEMPT.c.lead_id == bindparam("lead"),
+        _ATTEMPT.c.outcome == bindparam("named"),
+        _ATTEMPT.c.id != bindparam("left_out"),
+    )
 )
 
 
@@ -57,8 +60,8 @@ class Tried(msgspec.Struct, frozen=True):
     sent_mono_ns: int | None
 
 
-_TRIED = select(*(_ATTEMPT.c[name] for name in Tried.__struct_fields__)).where(
-    _ATTEMPT.c.id == bindparam("key")
+_TRIED = Prepared(
+    select(*(_ATTEMPT.c[name] for name in Tried.__struct_fields__)).where(_ATTEMPT.c.id == bindparam("key"))
 )
 
 
@@ -72,7 +75,7 @@ class LastTry(msgspec.Struct, frozen=True):
 def tried(tx: Tx, attempt_id: AttemptId) -> Tried | None:
     """Return whom and what an attempt was for, or None where there is none."""
     row = tx.execute(_TRIED, {"key": attempt_id}).first()
-    return None if row is None else Tried(**row._mapping)  # noqa: SLF001 - Row keeps its names behind an underscore
+    return None if row is None else Tried(*row)
 
 
 def live_persons(tx: Tx, person_ids: Collection[str]) -> set[str]:

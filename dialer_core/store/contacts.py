@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Sequence
-from typing import Any
 
 import msgspec
-from sqlalchemy import Select, Table, bindparam, insert, select, update
+from sqlalchemy import Table, bindparam, insert, select, update
 
 from dialer_core.store.models import Contact
+from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     AccountId,
@@ -25,8 +25,8 @@ from dialer_core.vocabulary import (
 )
 
 _TABLE: Table = Contact.__table__  # type: ignore[assignment]
-_INSERT = insert(_TABLE)
-_SETTLE = (
+_INSERT = Prepared(insert(_TABLE))
+_SETTLE = Prepared(
     update(_TABLE)
     .where(
         _TABLE.c.attempt_id == bindparam("attempt"), _TABLE.c.settlement == ContactSettlement.RESERVED.value
@@ -65,11 +65,13 @@ class NewContact(msgspec.Struct, frozen=True):
     attempt_id: AttemptId | None = None
 
 
-def _query(column: str) -> Select[Any]:
-    return select(*_ENTRY_COLUMNS).where(
-        _TABLE.c[column].in_(bindparam(column, expanding=True)),
-        _TABLE.c.at_utc >= bindparam("since"),
-        _TABLE.c.settlement != ContactSettlement.VOID.value,
+def _query(column: str) -> Prepared:
+    return Prepared(
+        select(*_ENTRY_COLUMNS).where(
+            _TABLE.c[column].in_(bindparam(column, expanding=True)),
+            _TABLE.c.at_utc >= bindparam("since"),
+            _TABLE.c.settlement != ContactSettlement.VOID.value,
+        )
     )
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import Row, Table, bindparam, func, insert, literal, select, tex
 from dialer_core.errors import StoreError
 from dialer_core.events import StoredEvent
 from dialer_core.store.models import EventRow
+from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import CampaignId, new_id
 
@@ -27,9 +28,11 @@ Writer = tuple[str, str]
 """(node, source)."""
 
 _TABLE: Table = EventRow.__table__  # type: ignore[assignment]
-_INSERT = insert(_TABLE)
-_LAST_SEQ = select(func.max(_TABLE.c.seq)).where(
-    _TABLE.c.node == bindparam("node"), _TABLE.c.source == bindparam("source")
+_INSERT = Prepared(insert(_TABLE))
+_LAST_SEQ = Prepared(
+    select(func.max(_TABLE.c.seq)).where(
+        _TABLE.c.node == bindparam("node"), _TABLE.c.source == bindparam("source")
+    )
 )
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 

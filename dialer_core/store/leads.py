@@ -15,10 +15,11 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, Update, and_, bindparam, func, insert, select, update
+from sqlalchemy import Table, and_, bindparam, func, insert, select, update
 
 from dialer_core.events import LeadFinished
 from dialer_core.store.models import Lead, Person
+from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AccountId, CampaignId, LeadId, LeadState, PersonId
 
@@ -28,7 +29,7 @@ _PERSON: Table = Person.__table__  # type: ignore[assignment]
 READY_UTC = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 """`next_at_utc` of a lead that may be dialed now."""
 
-_BLOCK = (
+_BLOCK = Prepared(
     update(_LEAD)
     .where(_LEAD.c.id == bindparam("key"))
     .values(
@@ -40,7 +41,7 @@ _BLOCK = (
         finished_reason=bindparam("finished"),
     )
 )
-_BEGIN = (
+_BEGIN = Prepared(
     update(_LEAD)
     .where(_LEAD.c.id == bindparam("key"))
     .values(
@@ -61,7 +62,7 @@ _DUE = (
     .order_by(_LEAD.c.next_at_utc, _LEAD.c.priority.desc(), _LEAD.c.attempts, _LEAD.c.id)
     .limit(bindparam("most"))
 )
-_PROMOTE = update(_LEAD).where(_LEAD.c.id == bindparam("key")).values(next_at_utc=READY_UTC)
+_PROMOTE = Prepared(update(_LEAD).where(_LEAD.c.id == bindparam("key")).values(next_at_utc=READY_UTC))
 _READY = (
     select(
         _LEAD.c.id,
@@ -79,14 +80,15 @@ _READY = (
     .limit(bindparam("most"))
 )
 # PostgreSQL has many writers: rows are kept for this claim, and what another claim keeps is passed over.
-_DUE_KEPT = _DUE.with_for_update(skip_locked=True, key_share=True)
-_READY_KEPT = _READY.with_for_update(of=[_LEAD, _PERSON], skip_locked=True, key_share=True)
+_DUE_KEPT = Prepared(_DUE.with_for_update(skip_locked=True, key_share=True))
+_READY_KEPT = Prepared(_READY.with_for_update(of=[_LEAD, _PERSON], skip_locked=True, key_share=True))
+_DUE_ALONE, _READY_ALONE = Prepared(_DUE), Prepared(_READY)
 _WITH_PERSON = (
     select(_LEAD, _PERSON.c.language, _PERSON.c.region)
     .join(_PERSON, _PERSON.c.id == _LEAD.c.person_id)
     .where(_LEAD.c.id == bindparam("key"))
 )
-_GET = select(_LEAD).where(_LEAD.c.id == bindparam("key"))
+_GET = Prepared(select(_LEAD).where(_LEAD.c.id == bindparam("key")))
 
 
 class ReadyLead(msgspec.Struct, frozen=True):
@@ -132,7 +134,7 @@ class Tally(msgspec.Struct, frozen=True):
 
 def promote_due(tx: Tx, campaign_id: CampaignId, now: dt.datetime, limit: int) -> int:
     """Make leads ready whose time has come, at most so many; return how many."""
-    due = _DUE_KEPT if tx.dialect == "postgresql" else _DUE
+    due = _DUE_KEPT if tx.dialect == "postgresql" else _DUE_ALONE
     ids = list(tx.scalars(due, {"campaign": campaign_id, "now": now, "most": limit}))
     if ids:
         tx.execute(_PROMOTE, [{"key": lead_id} for lead_id in ids])
@@ -141,7 +143,7 @@ def promote_due(tx: Tx, campaign_id: CampaignId, now: dt.datetime, limit: int) -
 
 def take_ready(tx: Tx, campaign_id: CampaignId, limit: int) -> list[ReadyLead]:
     """Return the next ready leads, in the hopper's order, each with its person kept from other claims until the transaction's end."""
-    ready = _READY_KEPT if tx.dialect == "postgresql" else _READY
+    ready = _READY_KEPT if tx.dialect == "postgresql" else _READY_ALONE
     return [
         ReadyLead(
             row.id,
@@ -185,8 +187,8 @@ def block(tx: Tx, blocks: Sequence[Block]) -> None:
 
 def get(tx: Tx, lead_id: LeadId) -> Lead | None:
     """Return a lead as a detached record, or None."""
-    row = tx.execute(_GET, {"key": lead_id}).mappings().first()
-    return None if row is None else Lead(**row)
+    row = tx.execute(_GET, {"key": lead_id}).first()
+    return None if row is None else Lead(**row._asdict())
 
 
 def with_person(tx: Tx, lead_id: LeadId) -> tuple[Lead, ReadyLead] | None:
@@ -216,8 +218,8 @@ def update_lead(tx: Tx, lead_id: LeadId, **changes: Any) -> None:
 
 
 @lru_cache(maxsize=64)
-def _update_of(columns: frozenset[str]) -> Update:
-    return (
+def _update_of(columns: frozenset[str]) -> Prepared:
+    return Prepared(
         update(_LEAD)
         .where(_LEAD.c.id == bindparam("key"))
         .values({name: bindparam(name) for name in columns})

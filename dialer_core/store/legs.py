@@ -11,18 +11,19 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, Table, Update, bindparam, select, true
+from sqlalchemy import Row, Table, bindparam, select, true
 from sqlalchemy import insert as sql_insert
 from sqlalchemy import update as sql_update
 
 from dialer_core.errors import StoreError
 from dialer_core.store.errors import AlreadyEndedError
 from dialer_core.store.models import Leg
+from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AgentId, AttemptId, LegId, LegKind
 
 _TABLE: Table = Leg.__table__  # type: ignore[assignment]
-_INSERT = sql_insert(_TABLE)
+_INSERT = Prepared(sql_insert(_TABLE))
 _END_ONLY = frozenset({"id", "live", "ended_at_utc"})
 
 
@@ -94,7 +95,7 @@ def of_attempt(tx: Tx, attempt_id: AttemptId) -> list[Leg]:
 
 
 @lru_cache(maxsize=64)
-def _update_of(columns: frozenset[str], only_live: bool) -> Update:  # noqa: FBT001 - part of the cache's key
+def _update_of(columns: frozenset[str], only_live: bool) -> Prepared:  # noqa: FBT001 - part of the cache's key
     if unknown := columns - set(_TABLE.c.keys()):
         raise StoreError(f"leg has no column {min(unknown)}")
     statement = (
@@ -102,7 +103,7 @@ def _update_of(columns: frozenset[str], only_live: bool) -> Update:  # noqa: FBT
         .where(_TABLE.c.id == bindparam("key"))
         .values({name: bindparam(name) for name in columns})
     )
-    return statement.where(_TABLE.c.live == true()) if only_live else statement
+    return Prepared(statement.where(_TABLE.c.live == true()) if only_live else statement)
 
 
 def _record(row: Row[Any]) -> Leg:

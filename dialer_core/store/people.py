@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import Table, bindparam, insert, select, update
 
 from dialer_core.store.models import Account, Person, Phone
+from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AccountId, PersonId, PhoneId
 
@@ -20,15 +21,21 @@ _PERSON: Table = Person.__table__  # type: ignore[assignment]
 _PHONE: Table = Phone.__table__  # type: ignore[assignment]
 _ACCOUNT: Table = Account.__table__  # type: ignore[assignment]
 
-_PHONES_OF = (
+_PHONES_OF = Prepared(
     select(_PHONE)
     .where(_PHONE.c.person_id.in_(bindparam("persons", expanding=True)))
     .order_by(_PHONE.c.rank, _PHONE.c.id)
 )
-_SET_HEALTH = (
+_SET_HEALTH = Prepared(
     update(_PHONE)
     .where(_PHONE.c.id == bindparam("key"))
     .values(failures=bindparam("new_failures"), last_outcome=bindparam("new_outcome"))
+)
+_LOCK = Prepared(
+    select(_PERSON.c.id)
+    .where(_PERSON.c.id.in_(bindparam("persons", expanding=True)))
+    .order_by(_PERSON.c.id)
+    .with_for_update(key_share=True)
 )
 
 
@@ -62,8 +69,7 @@ def lock(tx: Tx, person_ids: Sequence[str]) -> None:
     SQLite has one writer at a time, which is the same.
     """
     if tx.dialect == "postgresql":
-        query = select(_PERSON.c.id).where(_PERSON.c.id.in_(person_ids)).order_by(_PERSON.c.id)
-        tx.execute(query.with_for_update(key_share=True)).all()
+        tx.execute(_LOCK, {"persons": list(person_ids)})
 
 
 def phones_of(tx: Tx, person_ids: Collection[str]) -> dict[str, list[PhoneRow]]:

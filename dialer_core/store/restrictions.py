@@ -10,16 +10,33 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
-from sqlalchemy import ColumnElement, Table, and_, insert, or_, select, true
+from sqlalchemy import Table, and_, bindparam, insert, or_, select, true
 
 from dialer_core.events import RestrictionAdded
 from dialer_core.store.models import Attempt, Lead, Restriction
+from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AttemptId, Channel, LeadState, RestrictionKind, RestrictionScope, new_id
 
 _TABLE: Table = Restriction.__table__  # type: ignore[assignment]
 _ATTEMPT: Table = Attempt.__table__  # type: ignore[assignment]
 _LEAD: Table = Lead.__table__  # type: ignore[assignment]
+
+_ACTIVE = Prepared(
+    select(_TABLE).where(
+        or_(
+            *(
+                and_(
+                    _TABLE.c.scope == scope.value,
+                    _TABLE.c.scope_value.in_(bindparam(scope.value, expanding=True)),
+                )
+                for scope in RestrictionScope
+            )
+        ),
+        _TABLE.c.from_utc <= bindparam("at"),
+        or_(_TABLE.c.until_utc.is_(None), _TABLE.c.until_utc > bindparam("at")),
+    )
+)
 
 Scoped = Mapping[RestrictionScope, Collection[str]]
 """Values to look up, by scope."""
@@ -37,14 +54,9 @@ class Active(msgspec.Struct, frozen=True):
 
 def active(tx: Tx, scoped: Scoped, at_utc: dt.datetime) -> list[Active]:
     """Return the restrictions in force at an instant on any of these values."""
-    wanted = [
-        and_(_TABLE.c.scope == scope.value, _TABLE.c.scope_value.in_(values))
-        for scope, values in scoped.items()
-        if values
-    ]
-    if not wanted:
+    wanted = {scope.value: list(scoped.get(scope, ())) for scope in RestrictionScope}
+    if not any(wanted.values()):
         return []
-    query = select(_TABLE).where(or_(*wanted), *_in_force(at_utc))
     return [
         Active(
             RestrictionKind(row.kind),
@@ -53,7 +65,7 @@ def active(tx: Tx, scoped: Scoped, at_utc: dt.datetime) -> list[Active]:
             Channel(row.channel) if row.channel else None,
             row.until_utc,
         )
-        for row in tx.execute(query)
+        for row in tx.execute(_ACTIVE, {**wanted, "at": at_utc})
     ]
 
 
@@ -149,10 +161,6 @@ def forbidden_live_attempts(tx: Tx, at_utc: dt.datetime, node: str | None = None
             (RestrictionScope.PHONE, row.phone_id),
         }
     ]
-
-
-def _in_force(at_utc: dt.datetime) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return _TABLE.c.from_utc <= at_utc, or_(_TABLE.c.until_utc.is_(None), _TABLE.c.until_utc > at_utc)
 
 
 def _row(

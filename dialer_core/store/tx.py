@@ -8,18 +8,19 @@ just before the commit).
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
-from sqlalchemy import Connection, CursorResult, Executable, ScalarResult
+from sqlalchemy import Connection, CursorResult, Executable
 from sqlalchemy.exc import SQLAlchemyError
 
 from dialer_core.clock import Clock
 from dialer_core.errors import StoreError
 from dialer_core.events import Event
 from dialer_core.store.errors import DatabaseAwayError
+from dialer_core.store.prepared import Prepared, Rows, run_plain
 
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
@@ -77,16 +78,29 @@ class Tx:
         self.last_seq = 0
         """Number of the last event written in this transaction; 0 while there is none."""
 
-    def execute(self, stmt: Executable, params: Parameters | None = None) -> CursorResult[Any]:
+    @overload
+    def execute(self, stmt: Prepared, params: Parameters | None = None) -> Rows: ...
+    @overload
+    def execute(self, stmt: Executable, params: Parameters | None = None) -> CursorResult[Any]: ...
+    def execute(
+        self, stmt: Executable | Prepared, params: Parameters | None = None
+    ) -> CursorResult[Any] | Rows:
         """Run a statement; a sequence of parameters runs it once for each."""
+        if isinstance(stmt, Prepared):
+            return stmt.execute(self.connection, params or {})
         return self.connection.execute(stmt, params)
 
-    def scalar(self, stmt: Executable, params: Mapping[str, Any] | None = None) -> Any:
+    def scalar(self, stmt: Executable | Prepared, params: Mapping[str, Any] | None = None) -> Any:
         """Return the first column of the first row, or None."""
+        if isinstance(stmt, Prepared):
+            first = stmt.execute(self.connection, params or {}).first()
+            return None if first is None else first[0]
         return self.connection.scalar(stmt, params)
 
-    def scalars(self, stmt: Executable, params: Mapping[str, Any] | None = None) -> ScalarResult[Any]:
+    def scalars(self, stmt: Executable | Prepared, params: Mapping[str, Any] | None = None) -> Iterable[Any]:
         """Return the first column of every row."""
+        if isinstance(stmt, Prepared):
+            return [row[0] for row in stmt.execute(self.connection, params or {})]
         return self.connection.scalars(stmt, params)
 
     def utc(self) -> dt.datetime:
@@ -137,10 +151,10 @@ class Tx:
         PostgreSQL needs it around whatever may fail and be passed over: without it, the first error ends the
         transaction.
         """
-        # Plain statements: the library's own savepoints are compiled anew each time, at five times the cost.
+        # Plain statements: the library's own savepoints are compiled anew each time, at many times the cost.
         name = f"unit_{self._depth}"
         mark, audit_mark = len(self.pending), len(self.audited)
-        self.connection.exec_driver_sql(f"SAVEPOINT {name}")
+        run_plain(self.connection, f"SAVEPOINT {name}")
         self._depth += 1
         try:
             yield
@@ -148,8 +162,8 @@ class Tx:
             del self.pending[mark:]
             del self.audited[audit_mark:]
             try:
-                self.connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {name}")
-                self.connection.exec_driver_sql(f"RELEASE SAVEPOINT {name}")
+                run_plain(self.connection, f"ROLLBACK TO SAVEPOINT {name}")
+                run_plain(self.connection, f"RELEASE SAVEPOINT {name}")
             except SQLAlchemyError:
                 # a full disk, for one, ends the whole transaction and the savepoint with it
                 raise DatabaseAwayError(
@@ -157,7 +171,7 @@ class Tx:
                 ) from None
             raise
         else:
-            self.connection.exec_driver_sql(f"RELEASE SAVEPOINT {name}")
+            run_plain(self.connection, f"RELEASE SAVEPOINT {name}")
         finally:
             self._depth -= 1
 

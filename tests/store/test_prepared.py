@@ -1,0 +1,122 @@
+"""Prepared statements: they do, return and refuse what the library's own way does."""
+
+import datetime as dt
+import os
+import signal
+from typing import Any
+
+import pytest
+from sqlalchemy import Select, bindparam, exc, insert, select, text, update
+
+from dialer_core.store.database import Database
+from dialer_core.store.errors import DatabaseAwayError
+from dialer_core.store.prepared import Prepared
+from dialer_core.vocabulary import new_id
+from tests.store.rows import CAMPAIGN, NOON, TABLES, put_campaign, put_debtor
+
+pytestmark = pytest.mark.db
+
+PERSON, LEAD = TABLES["person"], TABLES["lead"]
+created = PERSON.c.created_at_utc
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    """Return a person's row."""
+    return {"id": new_id(), "name": "", "language": "es", "region": None, "created_at_utc": NOON, **changes}
+
+
+def test_rows_come_back_as_they_went_in(database: Database) -> None:
+    """Ids, times with their zone, JSON, truth values and absent values are what the library's own way returns."""
+    add = Prepared(insert(TABLES["campaign"]))
+    query = select(TABLES["campaign"]).where(TABLES["campaign"].c.id == bindparam("key"))
+    with database.write() as tx:
+        settings = {"weights": [1.5, None], "name": "ñ"}
+        tx.execute(add, {"id": "spring", "state": "running", "settings": settings, "changed_at_utc": NOON})
+        debtor = put_debtor(tx, "+525512345678")
+    with database.read() as tx:
+        found = tx.execute(Prepared(query), {"key": "spring"}).first()
+        assert tuple(found) == tuple(tx.execute(query, {"key": "spring"}).one())
+        assert (found.settings, found.changed_at_utc) == (settings, NOON)
+        lead = select(LEAD).where(LEAD.c.id == bindparam("key"))
+        assert tx.execute(Prepared(lead), {"key": debtor.lead}).all() == [
+            tuple(one) for one in tx.execute(lead, {"key": debtor.lead})
+        ]
+        assert tx.scalar(Prepared(query), {"key": "autumn"}) is None
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5, 33])
+def test_a_list_of_any_length_finds_each_of_its_values_once(database: Database, count: int) -> None:
+    """`IN` with none, one or many values: the fillers at its end add nothing, and what stands beside it still counts."""
+    rows = [row(created_at_utc=NOON + dt.timedelta(minutes=minute)) for minute in range(40)]
+    some = Prepared(
+        select(PERSON.c.id, created)
+        .where(PERSON.c.id.in_(bindparam("ids", expanding=True)), created >= bindparam("since"))
+        .order_by(created)
+        .limit(bindparam("most"))
+    )
+    with database.write() as tx:
+        tx.execute(Prepared(insert(PERSON)), rows)
+        ids = [one["id"] for one in rows[:count]]
+        found = tx.execute(some, {"ids": ids, "since": NOON + dt.timedelta(minutes=1), "most": 30}).all()
+    assert [one.id for one in found] == ids[1:31]
+
+
+def test_changes_count_their_rows(database: Database) -> None:
+    """An UPDATE says how many rows it changed; run once for each of several parameters it changes all of them."""
+    rename = Prepared(
+        update(PERSON).where(PERSON.c.id == bindparam("key")).values(name=bindparam("new"), language="en")
+    )
+    rows = [row() for _ in range(3)]
+    with database.write() as tx:
+        tx.execute(Prepared(insert(PERSON)), rows)
+        assert tx.execute(rename, {"key": rows[0]["id"], "new": "a"}).rowcount == 1
+        assert tx.execute(rename, {"key": new_id(), "new": "a"}).rowcount == 0
+        tx.execute(rename, [{"key": one["id"], "new": "b"} for one in rows[1:]])
+        assert sorted(tx.scalars(select(PERSON.c.name))) == ["a", "b", "b"]
+        assert set(tx.scalars(select(PERSON.c.language))) == {"en"}
+
+
+def test_errors_are_the_librarys(database: Database) -> None:
+    """A broken constraint, a wrong value and a missing parameter raise what `Connection.execute` raises, without the values."""
+    add = Prepared(insert(PERSON))
+    first = row(external_id="P1")
+    with database.write() as tx:
+        tx.execute(add, first)
+        with pytest.raises(exc.IntegrityError) as broken, tx.savepoint():
+            tx.execute(add, row(external_id="P1"))
+        assert "P1" not in str(broken.value.statement)
+        with pytest.raises(exc.StatementError, match="not an id"), tx.savepoint():
+            tx.execute(add, row(id="nobody", external_id=None))
+        with pytest.raises(exc.StatementError), tx.savepoint():
+            tx.execute(Prepared(_by_id()), {})
+        assert list(tx.scalars(Prepared(select(PERSON.c.id)))) == [first["id"]]
+
+
+def _by_id() -> Select[Any]:
+    return select(PERSON).where(PERSON.c.id == bindparam("key"))
+
+
+def test_an_insert_must_name_every_column_with_a_default(database: Database) -> None:
+    """What the library would fill in by itself is asked for, not left out."""
+    lead = {
+        "id": new_id(),
+        "campaign_id": CAMPAIGN,
+        "account_id": new_id(),
+        "person_id": new_id(),
+        "state": "dialable",
+    }
+    with database.write() as tx, pytest.raises(exc.CompileError, match="priority"):  # noqa: PT012 - as above
+        put_campaign(tx)
+        tx.execute(Prepared(insert(LEAD)), {**lead, "next_at_utc": NOON, "created_at_utc": NOON})
+
+
+def test_a_lost_connection_is_a_database_that_is_away(database: Database) -> None:
+    """A server that goes away under a statement is told as such, and the next transaction has a new connection."""
+    if database.dialect != "postgresql":
+        return  # a file cannot be lost like that
+    with pytest.raises(DatabaseAwayError), database.write() as tx:  # noqa: PT012 - as above
+        os.kill(int(tx.scalar(text("SELECT pg_backend_pid()"))), signal.SIGTERM)
+        for _ in range(100):
+            tx.execute(Prepared(_by_id()), {"key": new_id()})
+    with database.write() as tx:
+        assert tx.execute(Prepared(_by_id()), {"key": new_id()}).first() is None
