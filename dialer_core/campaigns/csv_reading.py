@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ MAX_RECORD_LINES = 20
 """A quoted cell may run over this many lines; beyond, its quote was never closed."""
 
 _CHUNK = 1 << 20
+_NOT_TEXT = re.compile("[\ud800-\udfff\ufffd]").search
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]").search
 _SAMPLE_LINES = 20
 _SAMPLE_BYTES = 1 << 16
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
@@ -197,10 +200,10 @@ def _split(raw: str, delimiter: str, *, lenient: bool = True) -> list[str] | Non
 
 
 def _bad_text(raw: str) -> str:
-    if raw.isascii() and raw.isprintable():
+    if raw.isprintable() and "\ufffd" not in raw:
         return ""
-    if any("\ud800" <= char <= "\udfff" or char == "\ufffd" for char in raw):
+    if _NOT_TEXT(raw):
         return "bytes that are not text in the file's encoding"
-    if any(char < " " and char not in "\t\r\n" for char in raw):
+    if _CONTROL(raw):
         return "a control character"
     return ""

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import structlog
 
+from dialer_core.campaigns.cell_values import fold
 from dialer_core.campaigns.csv_reading import CsvFile, Record, inspect
-from dialer_core.campaigns.lead_columns import HEADERS, PHONE, fold
+from dialer_core.campaigns.lead_columns import HEADERS, PHONE
 from dialer_core.campaigns.leads_import import Progress
 from dialer_core.campaigns.phone_numbers import MEXICO, NumberError, normalise
 from dialer_core.campaigns.rejects import RejectFile

@@ -1,19 +1,20 @@
 """The columns of a lead file: which field each header means, and what may stand in it.
 
-It owns the table of header names in Spanish and English, and the reading of amounts, dates, languages and zones. A file without
+It owns the table of header names in Spanish and English and what a row means. Single values are `cell_values.py`'s. A file without
 headers that it knows is told so; a mapping of the user's (`{"header": "field"}`) comes first.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import re
-import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from dialer_core.campaigns import cell_values
+from dialer_core.campaigns.cell_values import fold
 from dialer_core.campaigns.phone_numbers import NumberError, normalise
 from dialer_core.compliance import zones
 from dialer_core.errors import ImportFileError
@@ -71,11 +72,8 @@ _KINDS = {
     "home": ("casa", "home", "fijo"),
     "work": ("trabajo", "oficina", "work"),
 }
-_LANGUAGES = {
-    "es": ("es", "espanol", "spanish", "castellano"),
-    "en": ("en", "ingles", "english"),
-    "pt": ("pt", "portugues", "portuguese"),
-}
+_SEVERAL_RE = re.compile(r"[/;,|]")
+_SEVERAL = _SEVERAL_RE.search
 _LONGEST = {
     "external_id": 128,
     "person_id": 128,
@@ -96,8 +94,7 @@ class Problem:
     """False: the row is imported without this cell."""
 
 
-@dataclass(frozen=True, slots=True)
-class PhoneCell:
+class PhoneCell(msgspec.Struct, array_like=True, frozen=True):
     """One number of a row. `rank` is its place among the row's."""
 
     e164: str
@@ -105,8 +102,7 @@ class PhoneCell:
     rank: int
 
 
-@dataclass(slots=True)
-class LeadRow:
+class LeadRow(msgspec.Struct, array_like=True):
     """A row's meaning. A field that the file leaves empty is None and changes nothing where the account is known."""
 
     line: int
@@ -118,9 +114,9 @@ class LeadRow:
     region: str | None = None
     zone: str | None = None
     priority: float | None = None
-    account: dict[str, Any] = field(default_factory=dict)
-    attributes: dict[str, str] = field(default_factory=dict)
-    phones: list[PhoneCell] = field(default_factory=list)
+    account: dict[str, Any] = msgspec.field(default_factory=dict)
+    attributes: dict[str, str] = msgspec.field(default_factory=dict)
+    phones: list[PhoneCell] = msgspec.field(default_factory=list)
 
 
 class Columns:
@@ -128,23 +124,31 @@ class Columns:
 
     def __init__(self, header: Sequence[str], fields: Sequence[str]) -> None:
         self.header = tuple(header)
-        self._fields = tuple(fields)
-        self._kinds = [_kind(fold(name)) for name in header]
+        self.fields = tuple(fields)
+        self._readers = [
+            (index, _LONGEST.get(name, 1000), _reader(name, fold(title)))
+            for index, (title, name) in enumerate(zip(header, fields, strict=True))
+            if name != IGNORED
+        ]
 
     @property
     def mapping(self) -> dict[str, str]:
         """Header to field, as it was understood."""
-        return dict(zip(self.header, self._fields, strict=True))
+        return dict(zip(self.header, self.fields, strict=True))
 
     def read(self, line: int, cells: Sequence[str]) -> tuple[LeadRow, list[Problem]]:
         """Return what a row says and what is wrong with it; a fatal problem means that it is not to be imported."""
-        row, problems = LeadRow(line), []
-        for index, (name, cell) in enumerate(zip(self._fields, cells, strict=True)):
-            value = cell.strip()
-            if not value or name == IGNORED:
+        row = LeadRow(line)
+        problems: list[Problem] = []
+        for index, longest, reader in self._readers:
+            value = cells[index].strip()
+            if not value:
+                continue
+            if len(value) > longest:
+                problems.append(Problem(self.header[index], f"longer than {longest} characters"))
                 continue
             try:
-                self._take(row, index, name, value)
+                reader(row, value)
             except NumberError as error:
                 problems.append(Problem(self.header[index], f"not a phone number: {error}", fatal=False))
             except ValueError as error:
@@ -160,31 +164,87 @@ class Columns:
             row.external_id = row.phones[0].e164
         return row, problems
 
-    def _take(self, row: LeadRow, index: int, name: str, value: str) -> None:
-        if len(value) > _LONGEST.get(name, 1000):
-            raise ValueError(f"longer than {_LONGEST.get(name, 1000)} characters")
-        if name == PHONE:
-            for number in _numbers(value):
-                e164 = normalise(number)
-                if all(phone.e164 != e164 for phone in row.phones):
-                    row.phones.append(PhoneCell(e164, self._kinds[index], len(row.phones)))
-        elif name in {"external_id", "portfolio", "person_id", "name"}:
-            setattr(row, name, value)
-        elif name == "client":
-            _take_client(row, value)
-        elif name == "language":
-            row.language = _language(value)
-        elif name == "priority":
-            row.priority = float(_decimal(value))
-        elif name == "zone":
-            row.zone, row.region = _zone(value)
-        elif name == "state" and (code := zones.region_code(value)):
-            row.region = code
-        elif name in _ACCOUNT_VALUES:
-            column, read = _ACCOUNT_VALUES[name]
-            row.account[column] = read(value)
-        else:
-            row.attributes[name] = value
+
+_Reader = Callable[[LeadRow, str], None]
+"""Takes the meaning of a cell that is not empty into a row."""
+
+
+def _reader(name: str, folded: str) -> _Reader:
+    """Return how a column's cells are read."""
+    if name == PHONE:
+        return _phone_reader(_kind(folded))
+    if name in _ACCOUNT_VALUES:
+        return _account_reader(*_ACCOUNT_VALUES[name])
+    if name in _READERS:
+        return _READERS[name]
+    return lambda row, value: row.attributes.__setitem__(name, value)
+
+
+def _phone_reader(kind: str) -> _Reader:
+    def read(row: LeadRow, value: str) -> None:
+        for number in _numbers(value):
+            e164 = normalise(number)
+            for phone in row.phones:
+                if phone.e164 == e164:
+                    break
+            else:
+                row.phones.append(PhoneCell(e164, kind, len(row.phones)))
+
+    return read
+
+
+def _account_reader(column: str, read: Callable[[str], Any]) -> _Reader:
+    return lambda row, value: row.account.__setitem__(column, read(value))
+
+
+def _text_reader(name: str) -> _Reader:
+    return lambda row, value: setattr(row, name, value)
+
+
+def _take_client(row: LeadRow, value: str) -> None:
+    """A column `cliente` holds ids in some files and names in others. Taken for an id, a name would make one person of two namesakes."""
+    if any(char.isdigit() for char in value):
+        row.person_id = row.person_id or value
+    else:
+        row.name = row.name or value
+
+
+def _take_language(row: LeadRow, value: str) -> None:
+    row.language = cell_values.language(value)
+
+
+def _take_priority(row: LeadRow, value: str) -> None:
+    row.priority = float(cell_values.decimal(value))
+
+
+def _take_zone(row: LeadRow, value: str) -> None:
+    row.zone, row.region = cell_values.zone(value)
+
+
+def _take_state(row: LeadRow, value: str) -> None:
+    """A column `estado` that holds no state (`activo`) is an attribute."""
+    if code := zones.region_code(value):
+        row.region = code
+    else:
+        row.attributes["state"] = value
+
+
+_READERS: dict[str, _Reader] = {
+    **{name: _text_reader(name) for name in ("external_id", "portfolio", "person_id", "name")},
+    "client": _take_client,
+    "language": _take_language,
+    "priority": _take_priority,
+    "zone": _take_zone,
+    "state": _take_state,
+}
+_ACCOUNT_VALUES: dict[str, tuple[str, Any]] = {
+    "balance": ("balance_minor", cell_values.cents),
+    "currency": ("currency", cell_values.currency),
+    "days_past_due": ("days_past_due", cell_values.whole),
+    "due_date": ("due_date", cell_values.date),
+    "creditor": ("creditor", str),
+    "product": ("product", str),
+}
 
 
 def understand(header: Sequence[str], mapping: Mapping[str, str] | None, file: object) -> Columns:
@@ -233,12 +293,6 @@ def understand(header: Sequence[str], mapping: Mapping[str, str] | None, file: o
     return Columns(names, fields)
 
 
-def fold(header: str) -> str:
-    """Return a header in the form of `HEADERS`."""
-    plain = unicodedata.normalize("NFKD", header).encode("ascii", "ignore").decode().casefold()
-    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
-
-
 def _guess(header: str) -> str:
     folded = fold(header)
     if folded in _BY_HEADER:
@@ -254,99 +308,9 @@ def _kind(folded: str) -> str:
     return next((kind for kind, parts in _KINDS.items() if any(part in folded for part in parts)), "unknown")
 
 
-def _take_client(row: LeadRow, value: str) -> None:
-    """A column `cliente` holds ids in some files and names in others. Taken for an id, a name would make one person of two namesakes."""
-    if any(char.isdigit() for char in value):
-        row.person_id = row.person_id or value
-    else:
-        row.name = row.name or value
-
-
 def _numbers(cell: str) -> list[str]:
     """Split a cell that holds several numbers: `5512345678 / 5587654321`."""
-    parts = re.split(r"[/;,|]", cell)
+    if not _SEVERAL(cell):
+        return [cell]
+    parts = _SEVERAL_RE.split(cell)
     return parts if all(sum(char.isdigit() for char in part) >= 7 for part in parts) else [cell]
-
-
-def _decimal(text: str) -> Decimal:
-    """Read an amount written in any of the usual ways: `$1,234.50`, `1.234,50`, `1 234`, `MXN 12`."""
-    plain = re.sub(r"(?i)mxn|usd|eur|mn|m\.n\.|[$€\s\u00a0']", "", text)
-    if "," in plain and "." in plain:
-        thousands = "," if plain.rfind(".") > plain.rfind(",") else "."
-        plain = plain.replace(thousands, "").replace(",", ".")
-    elif plain.count(",") > 1 or re.fullmatch(r"-?\d{1,3},\d{3}", plain):
-        plain = plain.replace(",", "")
-    elif plain.count(".") > 1:
-        plain = plain.replace(".", "")
-    else:
-        plain = plain.replace(",", ".")
-    try:
-        value = Decimal(plain)
-    except InvalidOperation:
-        raise ValueError("not a number") from None
-    if not value.is_finite() or abs(value) >= Decimal(10) ** 15:
-        raise ValueError("not a number of a sensible size")
-    return value
-
-
-def _cents(text: str) -> int:
-    return int((_decimal(text) * 100).to_integral_value())
-
-
-def _whole(text: str) -> int:
-    value = _decimal(text)
-    if value != value.to_integral_value():
-        raise ValueError("not a whole number")
-    if abs(value) > 100_000:
-        raise ValueError("not a number of days")
-    return int(value)
-
-
-def _date(text: str) -> str:
-    for pattern in (
-        "%Y-%m-%d",
-        "%d/%m/%Y",
-        "%d-%m-%Y",
-        "%d.%m.%Y",
-        "%Y/%m/%d",
-        "%Y%m%d",
-        "%Y-%m-%d %H:%M:%S",
-    ):
-        try:
-            return dt.datetime.strptime(text, pattern).date().isoformat()  # noqa: DTZ007 - a date has no zone
-        except ValueError:
-            continue
-    raise ValueError("not a date; write YYYY-MM-DD or DD/MM/YYYY")
-
-
-def _language(text: str) -> str:
-    folded = fold(text)
-    for code, names in _LANGUAGES.items():
-        if folded in names or folded.startswith(f"{code}_"):
-            return code
-    raise ValueError("not a language that is spoken here; write es, en or pt")
-
-
-def _zone(text: str) -> tuple[str | None, str | None]:
-    """Return (IANA zone, region), one of them None. A column of states that holds no state (`estado: activo`) is no zone: see `_take`."""
-    if zones.is_zone(text):
-        return text, None
-    if code := zones.region_code(text):
-        return None, code
-    raise ValueError("neither an IANA zone such as America/Tijuana nor a Mexican state")
-
-
-def _currency(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z]{3}", text):
-        raise ValueError("not a currency; write three letters such as MXN")
-    return text.upper()
-
-
-_ACCOUNT_VALUES: dict[str, tuple[str, Any]] = {
-    "balance": ("balance_minor", _cents),
-    "currency": ("currency", _currency),
-    "days_past_due": ("days_past_due", _whole),
-    "due_date": ("due_date", _date),
-    "creditor": ("creditor", str),
-    "product": ("product", str),
-}

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from dialer_core.campaigns.lead_columns import LeadRow, PhoneCell
 from dialer_core.campaigns.number_health import NO_USABLE_NUMBER
 from dialer_core.compliance import zones
-from dialer_core.store import import_runs, leads, people, restrictions
+from dialer_core.portfolio.promises import WAITS as PROMISE
+from dialer_core.store import import_runs, leads, people, promises, restrictions
 from dialer_core.store.models import Lead
 from dialer_core.store.people import PersonRow, PhoneRow
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     AccountId,
+    AccountStatus,
     CampaignId,
     Channel,
     LeadId,
@@ -59,6 +61,8 @@ class _Known:
     leads: dict[str, Lead]
     forbidden: set[str]
     """Numbers not to be called, ever."""
+    promised: Collection[str]
+    """Accounts with an open promise."""
 
 
 @dataclass(slots=True)
@@ -71,6 +75,8 @@ class _Writes:
     leads: list[dict[str, Any]] = field(default_factory=list)
     account_changes: list[tuple[AccountId, dict[str, Any]]] = field(default_factory=list)
     lead_changes: list[tuple[LeadId, dict[str, Any]]] = field(default_factory=list)
+    new_persons: set[str] = field(default_factory=set)
+    new_phones: set[str] = field(default_factory=set)
     """Changes may name people of this batch, so they come after the inserts."""
 
 
@@ -144,6 +150,7 @@ def _look_up(tx: Tx, rows: Sequence[LeadRow], campaign_id: CampaignId, now: dt.d
         if accounts
         else {},
         forbidden,
+        promises.open_of(tx, [account["id"] for account in accounts.values()]) if accounts else (),
     )
 
 
@@ -164,6 +171,7 @@ def _write_person(
         known.phones[person.id] = []
         if row.person_id:
             known.persons_by_external_id[row.person_id] = person
+        writes.new_persons.add(person.id)
         writes.persons.append(
             {
                 "id": person.id,
@@ -184,7 +192,7 @@ def _write_person(
     changes = {
         key: value for key, value in wanted.items() if value is not None and value != getattr(person, key)
     }
-    if changes and all(one["id"] != person.id for one in writes.persons):
+    if changes and person.id not in writes.new_persons:
         people.update_person(tx, person.id, changes)
         return person.id, True
     return person.id, False
@@ -199,6 +207,7 @@ def _write_phones(tx: Tx, row: LeadRow, person_id: PersonId, known: _Known, writ
         if old is None:
             phone = _new_phone(row, cell, person_id)
             known.phones[person_id].append(phone)
+            writes.new_phones.add(phone.id)
             writes.phones.append(
                 {
                     "id": phone.id,
@@ -222,7 +231,7 @@ def _write_phones(tx: Tx, row: LeadRow, person_id: PersonId, known: _Known, writ
         found = _zones_of(row, cell)
         if (row.zone or not old.zones) and found != old.zones:
             changes["zones"] = " ".join(found)
-        if changes and all(one["id"] != old.id for one in writes.phones):
+        if changes and old.id not in writes.new_phones:
             people.update_phone(tx, old.id, changes)
             changed = True
     return changed
@@ -262,6 +271,7 @@ def _new_account(
             "external_id": row.external_id,
             "attributes": row.attributes,
             "created_at_utc": now,
+            "status": AccountStatus.OPEN.value,
         }
     )
 
@@ -309,6 +319,8 @@ def _new_lead(
             "blocked_rule": rule,
             "blocked_reason": reason,
         }
+    elif account_id in known.promised:
+        lead |= {"state": LeadState.WAITING.value, "waiting_for": PROMISE}
     elif not _has_zone(person_id, known, row):
         result.zone_unknown += 1
         reason = "no number's time zone is known; import the lead again with a column 'zona'"

@@ -1,33 +1,52 @@
 """Importing a lead file: good rows in, broken rows to a reject file, the same file again changes nothing.
 
 It owns the order of things: read, understand, check, write in short transactions, so that an engine goes on claiming meanwhile. The
-reading of CSV is `csv_reading.py`'s, of columns `lead_columns.py`'s, the writing of rows `lead_writing.py`'s.
+reading of rows is `import_reading.py`'s, their writing `lead_writing.py`'s.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
-from dialer_core.campaigns.csv_reading import CsvFile, Record, inspect
-from dialer_core.campaigns.lead_columns import Columns, LeadRow, Problem, understand
+from dialer_core.campaigns import import_reading
+from dialer_core.campaigns.csv_reading import CsvFile, inspect
+from dialer_core.campaigns.import_reading import Batch
+from dialer_core.campaigns.lead_columns import Columns, LeadRow, understand
 from dialer_core.campaigns.lead_writing import BatchResult, write_batch
 from dialer_core.campaigns.rejects import RejectFile
 from dialer_core.clock import Clock
 from dialer_core.errors import ConfigError, ImportFileError
 from dialer_core.events import LeadsImported
-from dialer_core.store import campaigns, import_runs
+from dialer_core.store import bulk, campaigns, import_runs
 from dialer_core.store.database import Database
 from dialer_core.vocabulary import CampaignId
 
 log = structlog.get_logger(__name__)
 
-BATCH_ROWS = 200
-"""Rows of one transaction: some 50 ms, so that a claim in between does not wait for long."""
+TRANSACTION_S = {"sqlite": 0.04, "postgresql": 0.25}
+"""A transaction is to be as long as this: on SQLite a claim waits for its end, on PostgreSQL nobody does."""
+_FEWEST_ROWS, _MOST_ROWS = 100, 4_000
+
+
+@dataclass(slots=True)
+class _Pace:
+    """How many rows go into one transaction: as many as were written in `TRANSACTION_S` of late."""
+
+    transaction_s: float
+    rows: int = 250
+    last_rows: int = 0
+
+    def learn(self, rows: int, took_s: float) -> None:
+        """Take note of a transaction."""
+        self.last_rows = rows
+        if rows >= self.rows:
+            fitting = self.rows * self.transaction_s / max(took_s, 0.001)
+            self.rows = int(min(max(0.5 * (self.rows + fitting), _FEWEST_ROWS), _MOST_ROWS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +138,26 @@ def import_leads(
     tell = progress or (lambda _progress: None)
     with RejectFile(reject_dir, file, source.sha256) as rejects:
         if strict:
-            for batch in _batches(source, columns, report, rejects):
+            for batch in import_reading.read(source, columns):
+                _take(report, rejects, batch)
                 tell(Progress(report.rows, batch.bytes_read, source.size_bytes, True))
             if report.rejected or report.cells_rejected:
                 report.refused = True
                 report.reject_file = rejects.path
                 return report
             report.rows = 0
-        for batch in _batches(source, columns, report, rejects):
-            with database.write() as tx:
-                _count(report, write_batch(tx, batch.rows, campaign_id, clock.utc()))
+        with database.write() as tx:
+            bulk.prepare(tx)
+        pace = _Pace(TRANSACTION_S[database.dialect])
+        waiting: list[LeadRow] = []
+        for batch in import_reading.read(source, columns):
+            _take(report, rejects, batch)
+            waiting += batch.rows
+            while len(waiting) >= pace.rows:
+                _write(database, waiting[: pace.rows], campaign_id, clock, report, pace)
+                del waiting[: pace.last_rows]
             tell(Progress(report.rows, batch.bytes_read, source.size_bytes, False))
+        _write(database, waiting, campaign_id, clock, report, pace)
         report.reject_file = rejects.path
     with database.write() as tx:
         import_runs.add(
@@ -174,12 +202,6 @@ def understood_columns(file: Path, mapping: Mapping[str, str] | None = None) -> 
     return _columns_of(inspect(file), mapping).mapping
 
 
-@dataclass(slots=True)
-class _Batch:
-    rows: list[LeadRow]
-    bytes_read: int
-
-
 def _columns_of(source: CsvFile, mapping: Mapping[str, str] | None) -> Columns:
     first = next(source.records(), None)
     if first is None:
@@ -192,50 +214,31 @@ def _columns_of(source: CsvFile, mapping: Mapping[str, str] | None) -> Columns:
     return understand(header.cells, mapping, source.path)
 
 
-def _batches(
-    source: CsvFile, columns: Columns, report: ImportReport, rejects: RejectFile
-) -> Iterator[_Batch]:
-    """Yield the good rows of a file in batches; what is wrong goes to the reject file and the report."""
-    records = source.records()
-    next(records)  # the header
-    seen: dict[bytes, int] = {}
-    rows: list[LeadRow] = []
-    bytes_read = 0
-    for record, bytes_read in records:
-        report.rows += 1
-        row, problems = _read(columns, record, seen)
-        for problem in problems:
-            rejects.add(record.line, problem.column, problem.reason, record.raw, imported=row is not None)
-            key = f"{problem.column}: {problem.reason}" if problem.column else problem.reason
-            report.reasons[key] = report.reasons.get(key, 0) + 1
-        if row is None:
-            report.rejected += 1
-            continue
-        report.cells_rejected += len(problems)
-        rows.append(row)
-        if len(rows) == BATCH_ROWS:
-            yield _Batch(rows, bytes_read)
-            rows = []
-    yield _Batch(rows, bytes_read)
+def _take(report: ImportReport, rejects: RejectFile, batch: Batch) -> None:
+    """Count what was read, and write down what was wrong."""
+    report.rows += batch.records
+    report.rejected += batch.rejected_rows
+    for one in batch.rejected:
+        report.cells_rejected += one.imported
+        rejects.add(one.line, one.column, one.reason, one.raw, imported=one.imported)
+        key = f"{one.column}: {one.reason}" if one.column else one.reason
+        report.reasons[key] = report.reasons.get(key, 0) + 1
 
 
-def _read(columns: Columns, record: Record, seen: dict[bytes, int]) -> tuple[LeadRow | None, list[Problem]]:
-    if record.problem:
-        return None, [Problem("", record.problem)]
-    cells, width = record.cells, len(columns.header)
-    if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
-        cells = cells[:width]  # a spreadsheet's empty columns
-    if len(cells) != width:
-        return None, [Problem("", f"{len(cells)} columns, and the header has {width}")]
-    row, problems = columns.read(record.line, cells)
-    if any(problem.fatal for problem in problems):
-        return None, problems
-    key = hashlib.blake2b(
-        f"{row.portfolio}\0{row.external_id}".encode(errors="replace"), digest_size=12
-    ).digest()
-    if (first := seen.setdefault(key, record.line)) != record.line:
-        return None, [Problem("", f"the account of line {first} again")]
-    return row, problems
+def _write(
+    database: Database,
+    rows: list[LeadRow],
+    campaign_id: CampaignId,
+    clock: Clock,
+    report: ImportReport,
+    pace: _Pace,
+) -> None:
+    began = time.monotonic()
+    with database.write() as tx:
+        waited = time.monotonic()
+        result = write_batch(tx, rows, campaign_id, clock.utc())
+    _count(report, result)
+    pace.learn(len(rows), time.monotonic() - (waited if database.dialect == "sqlite" else began))
 
 
 def _count(report: ImportReport, result: BatchResult) -> None:

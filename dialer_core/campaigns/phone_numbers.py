@@ -16,6 +16,7 @@ from dialer_core.compliance.zones import has_area_code
 MEXICO = "MX"
 
 _SEPARATORS = re.compile(r"[\s().\-/_\u2010-\u2015'`\u00b4]+")
+_PUNCTUATION = str.maketrans("", "", " ()-")
 _EXTENSION = re.compile(r"(ext|extension|int|x|#)\.?\s*\d{1,6}\s*$", re.IGNORECASE)
 _SCIENTIFIC = re.compile(r"^\d(\.\d+)?e\+?\d+$", re.IGNORECASE)
 _NOT_A_DEBTORS = frozenset(
@@ -60,7 +61,13 @@ def normalise(text: str, country: str = MEXICO) -> str:
     NumberError
         It is not a number, not possible, or not one a debtor can have.
     """
-    cleaned = _clean(text)
+    if country == MEXICO and (plain := text.translate(_PUNCTUATION)).isdecimal() and plain.isascii():
+        # most of a Mexican file: ten digits, or those with an old prefix, with the usual punctuation
+        if len(plain) == 10 and plain[0] not in "01" and plain.count(plain[0]) != 10 and has_area_code(plain):
+            return f"+52{plain}"
+        cleaned = f"+{plain[2:]}" if plain.startswith("00") else plain
+    else:
+        cleaned = _clean(text)
     international = cleaned.startswith("+")
     digits = cleaned.removeprefix("+")
     if not digits.isascii() or not digits.isdigit():

@@ -34,6 +34,7 @@ _SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
+    "PRAGMA wal_autocheckpoint=4000",  # imports have less, so that they move the log into the file, and no claim (`bulk.prepare`)
 )
 
 

@@ -15,9 +15,10 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, and_, bindparam, func, insert, select, update
+from sqlalchemy import Table, and_, bindparam, func, select, update
 
 from dialer_core.events import LeadFinished
+from dialer_core.store import bulk
 from dialer_core.store.models import Lead, Person
 from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
@@ -247,9 +248,8 @@ def finish(tx: Tx, lead: Lead, reason: str, **changes: Any) -> None:
 
 
 def insert_leads(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write new leads."""
-    if rows:
-        tx.execute(insert(_LEAD), rows)
+    """Write new leads, all with the same columns."""
+    bulk.insert(tx, _LEAD, rows)
 
 
 def by_account(tx: Tx, campaign_id: CampaignId, account_ids: Collection[str]) -> dict[str, Lead]:

@@ -70,7 +70,7 @@ class Account(Base):
     """One debt of one person."""
 
     __tablename__ = "account"
-    __table_args__ = (Index("uq_account_portfolio_external_id", "portfolio", "external_id", unique=True),)
+    __table_args__ = (Index("uq_account_external_id_portfolio", "external_id", "portfolio", unique=True),)
     id: Mapped[str] = mapped_column(ID, primary_key=True)
     person_id: Mapped[str] = mapped_column(ID, ForeignKey("person.id"), index=True)
     portfolio: Mapped[str] = mapped_column(String(64), default="default")

@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import Table, bindparam, select, update
 
+from dialer_core.store import bulk
 from dialer_core.store.models import Account, Person, Phone
 from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
@@ -130,18 +131,18 @@ def account(tx: Tx, account_id: AccountId) -> dict[str, Any] | None:
 
 
 def insert_persons(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write new people."""
-    _insert(tx, _PERSON, rows)
+    """Write new people, all with the same columns."""
+    bulk.insert(tx, _PERSON, rows)
 
 
 def insert_phones(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write new phones."""
-    _insert(tx, _PHONE, rows)
+    bulk.insert(tx, _PHONE, rows)
 
 
 def insert_accounts(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write new accounts."""
-    _insert(tx, _ACCOUNT, rows)
+    bulk.insert(tx, _ACCOUNT, rows)
 
 
 def update_person(tx: Tx, person_id: PersonId, changes: Mapping[str, Any]) -> None:
@@ -157,11 +158,6 @@ def update_phone(tx: Tx, phone_id: PhoneId, changes: Mapping[str, Any]) -> None:
 def update_account(tx: Tx, account_id: AccountId, changes: Mapping[str, Any]) -> None:
     """Change some columns of an account."""
     tx.execute(update(_ACCOUNT).where(_ACCOUNT.c.id == account_id).values(**changes))
-
-
-def _insert(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    if rows:
-        tx.execute(insert(table), rows)
 
 
 def _persons(tx: Tx, query: Any) -> dict[str, PersonRow]:

@@ -187,6 +187,10 @@ def upgrade() -> None:
     op.drop_index("uq_lead_campaign_id_account_id", "lead")
     op.create_index("uq_lead_account_id_campaign_id", "lead", ["account_id", "campaign_id"], unique=True)
 
+    # and here: before PostgreSQL has statistics, it would walk a whole portfolio in search of a few accounts
+    op.drop_index("uq_account_portfolio_external_id", "account")
+    op.create_index("uq_account_external_id_portfolio", "account", ["external_id", "portfolio"], unique=True)
+
     op.add_column("attempt", sa.Column("reason", sa.String(length=32), nullable=True))
 
     op.add_column("contact", sa.Column("external_id", sa.String(length=128), nullable=True))
@@ -217,6 +221,8 @@ def downgrade() -> None:
 
     op.drop_column("attempt", "reason")
 
+    op.drop_index("uq_account_external_id_portfolio", "account")
+    op.create_index("uq_account_portfolio_external_id", "account", ["portfolio", "external_id"], unique=True)
     op.drop_index("uq_lead_account_id_campaign_id", "lead")
     op.create_index("uq_lead_campaign_id_account_id", "lead", ["campaign_id", "account_id"], unique=True)
 

@@ -1,0 +1,113 @@
+"""What may stand in a cell: amounts, days, dates, languages, zones and currencies, written in any of the usual ways.
+
+It owns reading one value; a ValueError says what would be right. Which column holds what is `lead_columns.py`'s.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import unicodedata
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+
+from dialer_core.compliance import zones
+
+_PLAIN_AMOUNT = re.compile(r"[0-9]{1,12}\.[0-9]{2}").fullmatch
+_LANGUAGES = {
+    "es": ("es", "espanol", "spanish", "castellano"),
+    "en": ("en", "ingles", "english"),
+    "pt": ("pt", "portugues", "portuguese"),
+}
+
+
+def fold(header: str) -> str:
+    """Return a header in the form in which names are compared: lower case, without accents, `_` for anything else."""
+    plain = unicodedata.normalize("NFKD", header).encode("ascii", "ignore").decode().casefold()
+    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
+
+
+def decimal(text: str) -> Decimal:
+    """Read an amount written in any of the usual ways: `$1,234.50`, `1.234,50`, `1 234`, `MXN 12`."""
+    plain = re.sub(r"(?i)mxn|usd|eur|mn|m\.n\.|[$€\s\u00a0']", "", text)
+    if "," in plain and "." in plain:
+        thousands = "," if plain.rfind(".") > plain.rfind(",") else "."
+        plain = plain.replace(thousands, "").replace(",", ".")
+    elif plain.count(",") > 1 or re.fullmatch(r"-?\d{1,3},\d{3}", plain):
+        plain = plain.replace(",", "")
+    elif plain.count(".") > 1:
+        plain = plain.replace(".", "")
+    else:
+        plain = plain.replace(",", ".")
+    try:
+        value = Decimal(plain)
+    except InvalidOperation:
+        raise ValueError("not a number") from None
+    if not value.is_finite() or abs(value) >= Decimal(10) ** 15:
+        raise ValueError("not a number of a sensible size")
+    return value
+
+
+def cents(text: str) -> int:
+    """Return an amount in minor units."""
+    if _PLAIN_AMOUNT(text):
+        return int(text[:-3] + text[-2:])
+    return int((decimal(text) * 100).to_integral_value())
+
+
+def whole(text: str) -> int:
+    """Return a whole number of days."""
+    if text.isdecimal() and text.isascii() and len(text) < 6:
+        return int(text)
+    value = decimal(text)
+    if value != value.to_integral_value():
+        raise ValueError("not a whole number")
+    if abs(value) > 100_000:
+        raise ValueError("not a number of days")
+    return int(value)
+
+
+@lru_cache(maxsize=20_000)
+def date(text: str) -> str:
+    """Return a day in ISO form."""
+    for pattern in (
+        "%Y-%m-%d",
+        "%d/%m/%Y",
+        "%d-%m-%Y",
+        "%d.%m.%Y",
+        "%Y/%m/%d",
+        "%Y%m%d",
+        "%Y-%m-%d %H:%M:%S",
+    ):
+        try:
+            return dt.datetime.strptime(text, pattern).date().isoformat()  # noqa: DTZ007 - a date has no zone
+        except ValueError:
+            continue
+    raise ValueError("not a date; write YYYY-MM-DD or DD/MM/YYYY")
+
+
+@lru_cache(maxsize=1_000)
+def language(text: str) -> str:
+    """Return the code of a language."""
+    folded = fold(text)
+    for code, names in _LANGUAGES.items():
+        if folded in names or folded.startswith(f"{code}_"):
+            return code
+    raise ValueError("not a language that is spoken here; write es, en or pt")
+
+
+@lru_cache(maxsize=1_000)
+def zone(text: str) -> tuple[str | None, str | None]:
+    """Return (IANA zone, region), one of them None."""
+    if zones.is_zone(text):
+        return text, None
+    if code := zones.region_code(text):
+        return None, code
+    raise ValueError("neither an IANA zone such as America/Tijuana nor a Mexican state")
+
+
+def currency(text: str) -> str:
+    """Return the code of a currency."""
+    if not re.fullmatch(r"[A-Za-z]{3}", text):
+        raise ValueError("not a currency; write three letters such as MXN")
+    return text.upper()
