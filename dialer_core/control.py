@@ -69,6 +69,7 @@ class Control:
             "agents.login": lambda args: engine.login(self._agent(args)),
             "agents.ready": lambda args: engine.roster.ready(self._agent(args)),
             "agents.pause": lambda args: engine.roster.pause(self._agent(args), _text(args, "reason", "")),
+            "agents.finishing": lambda args: engine.roster.finishing(self._agent(args)),
             "agents.logout": lambda args: engine.roster.logout(self._agent(args)),
             "attempts.disposition": self._dispose,
             "engine.drain": lambda _args: engine.drain(),

@@ -230,7 +230,7 @@ class Dialing:
         for pool in self.pools:
             for campaigns, kind, seconds in finished:
                 if tuple(sorted(campaigns)) == pool.campaigns:
-                    pool.learn(EventKind(kind), seconds)
+                    pool.learn(kind, seconds)
             self._step_pool(pool)
 
     def _step_pool(self, pool: Pool) -> None:

@@ -299,6 +299,8 @@ class PacingDecided(Event, frozen=True, kw_only=True):
     talking: int = 0
     wrapping: int = 0
     """Agents in wrap-up who will come back."""
+    finishing: int = 0
+    """Agents seen finishing, in conversation or in wrap-up; they are not among the two above."""
     ringing: int
     listening: int
     waiting: int

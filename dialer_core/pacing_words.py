@@ -31,6 +31,8 @@ HORIZON_S: Final = 6.0
 def decision_words(told: PacingDecided) -> str:
     """Return one sentence: who is there, what is under way, what the ceiling leaves, what was done, and what bound it."""
     agents = f"{told.idle} idle, {told.talking} talking, {told.wrapping} in wrap-up"
+    if told.finishing:
+        agents += f", {told.finishing} finishing"
     parts = [f"{agents}, {told.ringing} ringing, {told.listening} listening, {told.waiting} waiting"]
     if told.expected_live_hz is not None:
         parts.append(f"{told.expected_live_hz * HORIZON_S:.1f} will be live in {HORIZON_S:g} s")

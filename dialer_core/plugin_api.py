@@ -124,6 +124,10 @@ class AgentCommands(_Commands):
         """Offer nobody to the agent. The conversation they have goes on; the interval keeps the reason."""
         return await self._send("agents.pause", agent=agent, reason=reason)
 
+    async def finishing(self, agent: AgentId, *, reason: str = "") -> Any:
+        """Say that the agent is about to be done (their disposition form is open, say): pacing then knows better when they are free."""
+        return await self._send("agents.finishing", agent=agent, reason=reason)
+
     async def logout(self, agent: AgentId, *, reason: str = "") -> Any:
         """End the agent's leg and log-in."""
         return await self._send("agents.logout", agent=agent, reason=reason)

@@ -213,6 +213,7 @@ class Pool:
 
         members = [agent for agent in self._roster.all() if self._mine(agent.campaigns)]
         busy = [agent for agent in members if agent.comes_back]
+        at_work = [agent for agent in busy if not agent.finishing_ns]
         placed = self._placed()
         waiting = [a for a in placed if a.state is AttemptState.WAITING]
         claiming = sum(campaign.claiming for campaign in running)
@@ -220,10 +221,9 @@ class Pool:
             now_s=now_ns / 1e9,
             idle=sum(agent.offered for agent in members),
             waiting=len(waiting),
-            talk_elapsed_s=[
-                seconds(agent.since_ns) for agent in busy if agent.state is not AgentState.WRAP_UP
-            ],
-            wrapup_elapsed_s=[seconds(agent.since_ns) for agent in busy if agent.state is AgentState.WRAP_UP],
+            talk_elapsed_s=[seconds(one.since_ns) for one in at_work if one.state is not AgentState.WRAP_UP],
+            wrapup_elapsed_s=[seconds(one.since_ns) for one in at_work if one.state is AgentState.WRAP_UP],
+            finishing_elapsed_s=[seconds(one.finishing_ns) for one in busy if one.finishing_ns],
             ring_age_s=[seconds(a.sent_ns or a.committed_ns) for a in placed if a.state in RINGING_STATES]
             + [0.0] * claiming,
             listening_age_s=[seconds(a.answered_ns) for a in placed if a.state is AttemptState.LISTENING],
@@ -260,7 +260,8 @@ class Pool:
     ) -> None:
         told = PacingDecided(
             at_mono_ns=now_ns, pool=self.key, place=decision.place, release=decision.release, idle=snapshot.idle,
-            talking=len(snapshot.talk_elapsed_s), wrapping=len(snapshot.wrapup_elapsed_s), ringing=len(snapshot.ring_age_s),
+            talking=len(snapshot.talk_elapsed_s), wrapping=len(snapshot.wrapup_elapsed_s),
+            finishing=len(snapshot.finishing_elapsed_s), ringing=len(snapshot.ring_age_s),
             listening=len(snapshot.listening_age_s), waiting=snapshot.waiting, lines_free=snapshot.lines_free,
             ledger_live=speaks.ledger_live, ledger_abandoned=speaks.ledger_abandoned, ceiling=speaks.ceiling,
             alpha=_known(decision.alpha), p_marginal=_known(decision.p_marginal), overflow=_known(decision.overflow),

@@ -180,6 +180,22 @@ def policies() -> list[str]:
     return [str(mode) for mode in Mode if mode is not Mode.PREVIEW] + ["predictive_without_release", *_OTHERS]
 
 
+def takes_level(name: str) -> bool:
+    """Say whether a policy goes by a level: calls per idle agent, or lines per agent to begin with.
+
+    Parameters
+    ----------
+    name : str
+        One of `policies`.
+
+    Returns
+    -------
+    bool
+        Whether `policy` heeds `level`.
+    """
+    return name == Mode.RATIO or name.startswith("vicidial")
+
+
 def policy(name: str, scenario: Scenario, ceiling: float, *, level: float | None = None) -> Policy:
     """Make a policy by name, knowing nothing yet.
 

@@ -22,6 +22,8 @@ LEAST = 0.03
 RESERVE_CALLS = 1.0
 """Kept back: a shift may end at any time, and an abandoned call cannot be undone. With less than that in the balance the next one would
 end it over the ceiling."""
+NEAR = 0.5
+"""Under one step of balance the allowed risk goes down to this share of itself, and is at its floor from no balance on."""
 LOAN_CALLS, LOAN_LIVE = 2.0, 120.0
 """An empty ledger allows nothing until 1 / ceiling people have answered: so it is lent calls, paid back by as many live answers."""
 
@@ -47,12 +49,14 @@ def allowed_risk(ceiling: Value, live: Value, abandoned: Value, live_hz: Value, 
 
     Notes
     -----
-    The balance is ``ceiling x live - abandoned``, in calls, less the reserve. Under one step, the next spell of abandoned calls would break
-    the ceiling: alpha falls to its floor with it.
+    The balance is ``ceiling x live - abandoned``, in calls, less the reserve. Under one step the next spell of abandoned calls would break
+    the ceiling, and alpha falls with it; under nothing the next call would, and alpha is at its floor. In between it moves gently: risk
+    that is spread evenly buys more conversations than the same risk taken by turns in plenty and not at all.
     """
     scale = by.maximum(1.0, SCALE * by.sqrt(live_hz))
     loan = LOAN_CALLS * by.maximum(0.0, 1.0 - live / LOAN_LIVE)
     balance = ceiling * live - abandoned + loan - RESERVE_CALLS
     alpha = ceiling * BASE * by.exp(by.minimum(GAIN * (balance / scale - CENTRE), 50.0))
-    alpha = alpha * by.where(balance < scale, 0.5 * by.maximum(balance, 0.0) / scale, 1.0)
+    near = by.minimum(by.maximum(balance / scale, 0.0), 1.0)
+    alpha = by.where(balance < 0.0, 0.0, alpha * (NEAR + (1.0 - NEAR) * near))
     return by.minimum(by.maximum(alpha, LEAST * ceiling), by.minimum(MOST * ceiling, 0.5))

@@ -72,8 +72,15 @@ class EventKind(IntEnum):
     """An agent's wrap-up ended; its length in seconds."""
     RELEASED = 5
     """The pacer had the attempt released while it rang; seconds rung, the outcome unknown (censored)."""
+    FINISHED = 6
+    """An agent seen finishing is free; seconds since they were first seen to."""
+    TALK_LEFT = 7
+    """An agent was seen finishing while in conversation; its length until then (censored: no `TALK_ENDED` follows)."""
+    WRAPUP_LEFT = 8
+    """An agent was seen finishing while in wrap-up; its length until then (censored: no `WRAPUP_ENDED` follows)."""
 
 
+_AGES = ("talk_elapsed_s", "wrapup_elapsed_s", "finishing_elapsed_s", "ring_age_s", "listening_age_s")
 _LEAST_KIND, _LAST_KIND = int(min(EventKind)), int(max(EventKind))
 _NO_EVENTS: FloatArray = np.empty((0, 2))
 
@@ -144,7 +151,7 @@ class PacerConfig:
 class Snapshot:
     """One pool as the engine sees it at one moment.
 
-    An agent is counted once: idle (ready and not reserved), talking, or in wrap-up; paused agents, and those who asked to pause
+    An agent is counted once: idle (ready and not reserved), talking, in wrap-up, or seen finishing; paused agents, and those who asked to pause
     after this call, are left out. An attempt is counted once: ringing, listening, or waiting; a caller for whom an agent is
     already reserved is with that agent.
 
@@ -158,6 +165,9 @@ class Snapshot:
         Live callers without an agent.
     talk_elapsed_s, wrapup_elapsed_s : array_like of float, shape (n_talking,) and (n_wrapup,)
         Seconds each busy agent who will come back has been talking, or in wrap-up.
+    finishing_elapsed_s : array_like of float, shape (n_finishing,), optional
+        Seconds since each agent was first seen finishing (their disposition form is open, say), who then is in neither of the two
+        above. Empty where nobody tells.
     ring_age_s, listening_age_s : array_like of float, shape (n_ringing,) and (n_listening,)
         Seconds since each ringing attempt was sent, and since each attempt under analysis was answered.
     lines_free : int
@@ -188,6 +198,7 @@ class Snapshot:
     waiting: int
     talk_elapsed_s: FloatArray | Sequence[float] = ()
     wrapup_elapsed_s: FloatArray | Sequence[float] = ()
+    finishing_elapsed_s: FloatArray | Sequence[float] = ()
     ring_age_s: FloatArray | Sequence[float] = ()
     listening_age_s: FloatArray | Sequence[float] = ()
     lines_free: int
@@ -207,7 +218,7 @@ class Snapshot:
             raise PacingInputError("now_s", f"{self.now_s} is not a finite time")
         for name in ("idle", "waiting", "lines_free", "live_total", "abandoned_total"):
             _set(self, name, _count(name, getattr(self, name)))
-        for name in ("talk_elapsed_s", "wrapup_elapsed_s", "ring_age_s", "listening_age_s"):
+        for name in _AGES:
             _set(self, name, _ages(name, getattr(self, name)))
         if self.abandoned_total > self.live_total:
             raise PacingInputError(
@@ -239,8 +250,13 @@ class Snapshot:
 
     @property
     def agents(self) -> int:  # numpydoc ignore=RT01
-        """Number of agents who take calls: idle, talking, in wrap-up."""
-        return self.idle + len(self.talk_elapsed_s) + len(self.wrapup_elapsed_s)
+        """Number of agents who take calls: idle, talking, in wrap-up, finishing."""
+        return self.idle + self.busy
+
+    @property
+    def busy(self) -> int:  # numpydoc ignore=RT01
+        """Number of agents who take calls later: talking, in wrap-up, finishing."""
+        return len(self.talk_elapsed_s) + len(self.wrapup_elapsed_s) + len(self.finishing_elapsed_s)
 
 
 class Decision(NamedTuple):

@@ -9,34 +9,35 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import special
 
 from pacing.errors import PacingInputError
-from pacing.interface import EventKind, FloatArray
-
-Bins = NDArray[np.intp]
+from pacing.hazards import accumulated, ahead, binned, from_here, groups, hazard, level, lognormal, within
+from pacing.interface import EventKind, FloatArray, Snapshot
 
 RING_BINS = 64
 TALK_BINS = 512
 TALK_BIN_S = 2.0
 WRAPUP_BINS = 128
 WRAPUP_BIN_S = 1.0
-BUSY_BINS = TALK_BINS + WRAPUP_BINS
-"""Bins of agents who are not free: of talk, then of wrap-up."""
+FINISH_BINS = 64
+FINISH_BIN_S = 1.0
+BUSY_BINS = TALK_BINS + WRAPUP_BINS + FINISH_BINS
+"""Bins of agents who are not free: of talk, of wrap-up, of the time since they were seen finishing."""
 
 PRIOR_ANSWER_RATE = 0.3
 """Live answers per attempt before anything is known; rather high, since a low one dials too much."""
 PRIOR_RING_S, PRIOR_RING_CV = 12.0, 0.6
 PRIOR_TALK_S, PRIOR_TALK_CV = 180.0, 0.9
 PRIOR_WRAPUP_S, PRIOR_WRAPUP_CV = 30.0, 0.6
+PRIOR_FINISH_S, PRIOR_FINISH_CV = 20.0, 0.8
+"""From the sign that an agent is finishing to their being free."""
 PRIOR_ATTEMPTS = 40.0
 """Weight of the prior on ringing, in attempts."""
 PRIOR_CONVERSATIONS = 12.0
-"""Weight of the priors on talk and wrap-up, in conversations."""
+"""Weight of the priors on talk, wrap-up and finishing, in conversations."""
 MEMORY_ATTEMPTS = 20_000.0
 """Attempts after which ringing forgets: older ones fade exponentially."""
 MEMORY_CONVERSATIONS = 4_000.0
@@ -50,7 +51,10 @@ RELEASE_HORIZON_S = 2.0
 """How far ahead it is asked whether calls that have rung long would find an agent."""
 
 
-_BINS = np.array([0, RING_BINS, RING_BINS, TALK_BINS, WRAPUP_BINS, RING_BINS], dtype=np.intp)
+_BINS = np.array(
+    [0, RING_BINS, RING_BINS, TALK_BINS, WRAPUP_BINS, RING_BINS, FINISH_BINS, TALK_BINS, WRAPUP_BINS],
+    dtype=np.intp,
+)
 """How many bins each kind of event has, by kind; all counts are one array."""
 _FIRST_BIN, _LAST_BIN = np.cumsum(_BINS) - _BINS, _BINS - 1
 _COUNTS, _KINDS = int(_BINS.sum()), _BINS.size
@@ -68,6 +72,9 @@ class LearnedState(TypedDict):
     talk_s: float
     wrapup: list[float]
     wrapup_s: float
+    finished: NotRequired[list[float]]
+    talk_left: NotRequired[list[float]]
+    wrapup_left: NotRequired[list[float]]
 
 
 @dataclass(slots=True)
@@ -79,7 +86,7 @@ class Tables:
     ring : numpy.ndarray, shape (RING_BINS, 6)
         Cumulative incidence of a live answer within one second and each of three horizons of the bin's middle, and, up to the
         middle, of a live answer and of any other end.
-    free : numpy.ndarray, shape (TALK_BINS + WRAPUP_BINS, 3)
+    free : numpy.ndarray, shape (BUSY_BINS, 3)
         Probability that an agent is free within each of three horizons (two of the answer law, and the release's), plus the wait.
     rate : float
         Live answers per attempt the ring table stands on.
@@ -125,10 +132,20 @@ class Learned:
         self.ring_bin_s = max(0.25, ring_timeout_s / 56.0)
         self._timeout_s = ring_timeout_s
         self._counts = np.zeros(_COUNTS)
-        self._live, self._other, self._talk, self._wrapup, self._released = (
-            self._counts[_FIRST_BIN[kind] : _FIRST_BIN[kind] + _LAST_BIN[kind] + 1] for kind in EventKind
-        )
-        widths = {EventKind.TALK_ENDED: TALK_BIN_S, EventKind.WRAPUP_ENDED: WRAPUP_BIN_S}
+        (
+            self._live,
+            self._other,
+            self._talk,
+            self._wrapup,
+            self._released,
+            self._finished,
+            self._talk_left,
+            self._wrapup_left,
+        ) = (self._counts[_FIRST_BIN[kind] : _FIRST_BIN[kind] + _LAST_BIN[kind] + 1] for kind in EventKind)
+        widths = {
+            EventKind.TALK_ENDED: TALK_BIN_S, EventKind.TALK_LEFT: TALK_BIN_S, EventKind.WRAPUP_ENDED: WRAPUP_BIN_S,
+            EventKind.WRAPUP_LEFT: WRAPUP_BIN_S, EventKind.FINISHED: FINISH_BIN_S,
+        }  # fmt: skip
         self._where = [(0, 0, 1.0)] + [
             (int(_FIRST_BIN[kind]), int(_LAST_BIN[kind]), widths.get(kind, self.ring_bin_s))
             for kind in EventKind
@@ -171,10 +188,13 @@ class Learned:
             seconds = np.bincount(kinds, weights=events[:, 1], minlength=_KINDS).tolist()
         answered = several[EventKind.LIVE_ANSWER]
         self._attempts += answered + several[EventKind.NOT_LIVE] + several[EventKind.RELEASED]
-        self._talks += several[EventKind.TALK_ENDED]
-        self._talk_s += seconds[EventKind.TALK_ENDED]
-        self._wrapups += several[EventKind.WRAPUP_ENDED]
-        self._wrapup_s += seconds[EventKind.WRAPUP_ENDED]
+        self._talks += several[EventKind.TALK_ENDED] + several[EventKind.TALK_LEFT]
+        self._talk_s += seconds[EventKind.TALK_ENDED] + seconds[EventKind.TALK_LEFT]
+        # who was seen finishing was in wrap-up from then on, as far as the mean goes
+        self._wrapups += several[EventKind.WRAPUP_ENDED] + several[EventKind.FINISHED]
+        self._wrapup_s += (
+            seconds[EventKind.WRAPUP_ENDED] + seconds[EventKind.WRAPUP_LEFT] + seconds[EventKind.FINISHED]
+        )
         self._fade()
         self._fresh += len(events)
         self.due = self._fresh > 1.0 and self._fresh > REFRESH_SHARE * (
@@ -192,11 +212,13 @@ class Learned:
         if self._talks > MEMORY_CONVERSATIONS:
             keep = 0.95
             self._talks, self._talk_s = self._talks * keep, self._talk_s * keep
-            self._talk *= keep
+            for counts in (self._talk, self._talk_left):
+                np.multiply(counts, keep, out=counts)
         if self._wrapups > MEMORY_CONVERSATIONS:
             keep = 0.95
             self._wrapups, self._wrapup_s = self._wrapups * keep, self._wrapup_s * keep
-            self._wrapup *= keep
+            for counts in (self._wrapup, self._wrapup_left, self._finished):
+                np.multiply(counts, keep, out=counts)
 
     @property
     def answer_rate(self) -> float:  # numpydoc ignore=RT01
@@ -210,7 +232,7 @@ class Learned:
         Parameters
         ----------
         talk_elapsed_s, wrapup_elapsed_s : numpy.ndarray of float
-            Seconds elapsed of those in progress (right-censored).
+            Seconds elapsed of those in progress (right-censored); who was seen finishing is in wrap-up.
 
         Returns
         -------
@@ -225,25 +247,26 @@ class Learned:
         )
         return talk_s + wrapup_s
 
-    def tables(
-        self, wait_s: float, ring_age_s: FloatArray, talk_elapsed_s: FloatArray, wrapup_elapsed_s: FloatArray
-    ) -> Tables:
+    def tables(self, wait_s: float, now: Snapshot) -> Tables:
         """Make the tables from what is known now, what is still under way included.
 
         Parameters
         ----------
         wait_s : float
             Seconds a live caller may wait for an agent.
-        ring_age_s, talk_elapsed_s, wrapup_elapsed_s : numpy.ndarray of float
-            What has not ended yet (right-censored): it counts as exposure.
+        now : Snapshot
+            What has not ended yet (right-censored) counts as exposure.
 
         Returns
         -------
         Tables
             The laws.
         """
+        talk_s, wrapup_s, finishing_s = (
+            np.asarray(ages) for ages in (now.talk_elapsed_s, now.wrapup_elapsed_s, now.finishing_elapsed_s)
+        )
         self._fresh, self.due = 0.0, False
-        live, other, survival = self._ring_law(ring_age_s)
+        live, other, survival = self._ring_law(np.asarray(now.ring_age_s))
         edges = self.ring_bin_s * np.arange(RING_BINS + 1, dtype=np.float64)
         incidence_live = np.concatenate(([0.0], np.cumsum(survival * live)))
         incidence_other = np.concatenate(([0.0], np.cumsum(survival * other)))
@@ -261,14 +284,13 @@ class Learned:
         answered = (edges[:-1] > 3.0) & (edges[1:] < self._timeout_s)
         person = float((survival * live)[answered].sum())
         nobody = float((survival * other)[answered].sum())
-        free, handling_s = self._free_law(horizons + wait_s, talk_elapsed_s, wrapup_elapsed_s)
         return Tables(
             ring=ring,
-            free=free,
+            free=self._free_law(horizons + wait_s, talk_s, wrapup_s, finishing_s),
             rate=rate,
             new=np.interp(horizons[:2], edges, share),
             listening=person / max(person + nobody, 1e-9),
-            handling_s=handling_s,
+            handling_s=self.handling_s(talk_s, np.concatenate((wrapup_s, finishing_s))),
             reach_s=float(horizons[1]),
             ring_bin_s=self.ring_bin_s,
         )
@@ -290,6 +312,9 @@ class Learned:
             talk_s=self._talk_s,
             wrapup=self._wrapup.tolist(),
             wrapup_s=self._wrapup_s,
+            finished=self._finished.tolist(),
+            talk_left=self._talk_left.tolist(),
+            wrapup_left=self._wrapup_left.tolist(),
         )
 
     def _restore(self, state: LearnedState) -> None:
@@ -300,11 +325,19 @@ class Learned:
                 name: np.asarray(state[name], dtype=np.float64)
                 for name in ("ring_live", "ring_other", "ring_released", "talk", "wrapup")
             }
+            # states stored before agents could be seen finishing lack these
+            for name, size in (
+                ("finished", FINISH_BINS),
+                ("talk_left", TALK_BINS),
+                ("wrapup_left", WRAPUP_BINS),
+            ):
+                lists[name] = np.asarray(state.get(name, np.zeros(size)), dtype=np.float64)
         except (KeyError, TypeError, ValueError):
             raise PacingInputError("state", "lacks counts, or holds what is no number") from None
         for name, counts in (
             ("ring_live", self._live), ("ring_other", self._other), ("ring_released", self._released),
-            ("talk", self._talk), ("wrapup", self._wrapup),
+            ("talk", self._talk), ("wrapup", self._wrapup), ("finished", self._finished), ("talk_left", self._talk_left),
+            ("wrapup_left", self._wrapup_left),
         ):  # fmt: skip
             given = lists[name]
             if given.shape != counts.shape or not (np.isfinite(given).all() and (given >= 0.0).all()):
@@ -321,14 +354,15 @@ class Learned:
         if not (0.0 <= self._talk_s < math.inf and 0.0 <= self._wrapup_s < math.inf):
             raise PacingInputError("state", "talk_s and wrapup_s must be seconds")
         self._attempts = float(self._live.sum() + self._other.sum() + self._released.sum())
-        self._talks, self._wrapups = float(self._talk.sum()), float(self._wrapup.sum())
+        self._talks = float(self._talk.sum() + self._talk_left.sum())
+        self._wrapups = float(self._wrapup.sum() + self._finished.sum())
 
     def _ring_law(self, ring_age_s: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         # discrete hazards: ends in a bin over attempts that entered it; those under way for the part they have been through
-        ringing, part = _binned(ring_age_s, self.ring_bin_s, RING_BINS)
+        ringing, part = binned(ring_age_s, self.ring_bin_s, RING_BINS)
         prior_live, prior_other = self._prior_live, self._prior_other
         ended = self._live + self._other + PRIOR_ATTEMPTS * (prior_live + prior_other)
-        at_risk = _from_here(ended + self._released + ringing) - 0.5 * self._released - (ringing - part)
+        at_risk = from_here(ended + self._released + ringing) - 0.5 * self._released - (ringing - part)
         at_risk = np.maximum(at_risk, 1e-9)
         hazard_live = (self._live + PRIOR_ATTEMPTS * prior_live) / at_risk
         hazard_other = (self._other + PRIOR_ATTEMPTS * prior_other) / at_risk
@@ -337,36 +371,51 @@ class Learned:
         return hazard_live, hazard_other, survival
 
     def _free_law(
-        self, within_s: FloatArray, talk_elapsed_s: FloatArray, wrapup_elapsed_s: FloatArray
-    ) -> tuple[FloatArray, float]:
-        talk, talk_mean_s = _hazard(
-            self._talk, talk_elapsed_s, TALK_BIN_S, _TALK_GROUPS, PRIOR_TALK_S, PRIOR_TALK_CV
+        self, within_s: FloatArray, talk_s: FloatArray, wrapup_s: FloatArray, finishing_s: FloatArray
+    ) -> FloatArray:
+        talk_log = accumulated(
+            hazard(self._talk, self._talk_left, talk_s, TALK_BIN_S, _TALK_GROUPS, _TALK_PRIOR)
         )
-        wrapup, wrapup_mean_s = _hazard(
-            self._wrapup, wrapup_elapsed_s, WRAPUP_BIN_S, _WRAPUP_GROUPS, PRIOR_WRAPUP_S, PRIOR_WRAPUP_CV
+        wrapup_log = accumulated(
+            hazard(self._wrapup, self._wrapup_left, wrapup_s, WRAPUP_BIN_S, _WRAPUP_GROUPS, _WRAPUP_PRIOR)
         )
-        # the tail keeps its last hazard
-        wrapup_log = np.concatenate(([0.0], np.cumsum(wrapup)))
-        talk_log = np.concatenate(([0.0], np.cumsum(talk)))
-        wrapup_now, talk_now = _ahead(wrapup_log, np.zeros(1)), _ahead(talk_log, np.zeros(1))
-        free = np.empty((TALK_BINS + WRAPUP_BINS, within_s.size))
-        wrapup_then = _ahead(wrapup_log, within_s / WRAPUP_BIN_S)
-        free[TALK_BINS:] = -np.expm1(wrapup_now - wrapup_then).T
-        for column, within in enumerate(within_s):
+        finish_log = accumulated(
+            hazard(
+                self._finished,
+                np.zeros(FINISH_BINS),
+                finishing_s,
+                FINISH_BIN_S,
+                _FINISH_GROUPS,
+                _FINISH_PRIOR,
+            )
+        )
+        free = np.empty((BUSY_BINS, within_s.size))
+        free[TALK_BINS : TALK_BINS + WRAPUP_BINS] = within(wrapup_log, within_s / WRAPUP_BIN_S)
+        free[TALK_BINS + WRAPUP_BINS :] = within(finish_log, within_s / FINISH_BIN_S)
+        talk_now = ahead(talk_log, np.zeros(1))
+        for column, limit_s in enumerate(within_s):
             # P(talk ends in u, wrap-up takes no more than the rest), in slices of a bin
-            slices = max(1, math.ceil(within / TALK_BIN_S))
-            end_s = np.arange(slices + 1) * (within / slices)
-            still = np.exp(talk_now - _ahead(talk_log, end_s / TALK_BIN_S))
-            left_s = within - 0.5 * (end_s[1:] + end_s[:-1])
-            soon = -np.expm1(-_level(wrapup_log, left_s / WRAPUP_BIN_S))
+            slices = max(1, math.ceil(limit_s / TALK_BIN_S))
+            end_s = np.arange(slices + 1) * (limit_s / slices)
+            still = np.exp(talk_now - ahead(talk_log, end_s / TALK_BIN_S))
+            left_s = limit_s - 0.5 * (end_s[1:] + end_s[:-1])
+            soon = -np.expm1(-level(wrapup_log, left_s / WRAPUP_BIN_S))
             free[:TALK_BINS, column] = soon @ (still[:-1] - still[1:])
-        return np.clip(free, 0.0, 1.0), talk_mean_s + wrapup_mean_s
+        return np.clip(free, 0.0, 1.0)
+
+
+_TALK_GROUPS = groups(TALK_BINS, 4, 1.35)
+_WRAPUP_GROUPS = groups(WRAPUP_BINS, 60, 1.3)
+_FINISH_GROUPS = groups(FINISH_BINS, 8, 1.3)
+_TALK_PRIOR = (PRIOR_TALK_S, PRIOR_TALK_CV, PRIOR_CONVERSATIONS)
+_WRAPUP_PRIOR = (PRIOR_WRAPUP_S, PRIOR_WRAPUP_CV, PRIOR_CONVERSATIONS)
+_FINISH_PRIOR = (PRIOR_FINISH_S, PRIOR_FINISH_CV, PRIOR_CONVERSATIONS)
 
 
 def _ring_prior(bin_s: float, timeout_s: float) -> tuple[FloatArray, FloatArray]:
     # shares of attempts that are answered live, and that end otherwise, in each bin
     edges = bin_s * np.arange(RING_BINS + 1, dtype=np.float64)
-    live = np.diff(_lognormal(edges, PRIOR_RING_S, PRIOR_RING_CV))
+    live = np.diff(lognormal(edges, PRIOR_RING_S, PRIOR_RING_CV))
     fails = np.diff(1.0 - np.exp(-edges / 2.0))
     out = np.zeros(RING_BINS)
     out[min(int(timeout_s / bin_s), RING_BINS - 1)] = 1.0
@@ -376,80 +425,3 @@ def _ring_prior(bin_s: float, timeout_s: float) -> tuple[FloatArray, FloatArray]
     prior_live = PRIOR_ANSWER_RATE * live / live.sum()
     prior_other = rest * (0.3 * live / live.sum() + 0.15 * fails / fails.sum() + 0.55 * out)
     return prior_live, prior_other
-
-
-def _binned(values_s: FloatArray, bin_s: float, bins: int) -> tuple[FloatArray, FloatArray]:
-    # how many are in each bin, and the sum of the parts of it they have been through
-    place = np.minimum(values_s / bin_s, bins - 1e-9)
-    index = place.astype(np.intp)
-    part = np.asarray(np.bincount(index, weights=place - index, minlength=bins), dtype=np.float64)
-    return np.bincount(index, minlength=bins).astype(np.float64), part
-
-
-def _from_here(counts: FloatArray) -> FloatArray:
-    return np.cumsum(counts[::-1])[::-1]
-
-
-def _lognormal(x: FloatArray, mean: float, cv: float) -> FloatArray:
-    # cumulative distribution function by mean and coefficient of variation
-    variance = math.log1p(cv * cv)
-    with np.errstate(divide="ignore"):
-        return np.asarray(
-            special.ndtr((np.log(x / mean) + 0.5 * variance) / math.sqrt(variance)), dtype=np.float64
-        )
-
-
-def _groups(bins: int, single: int, growth: float) -> Bins:
-    # starts of groups of bins that share a hazard: singles first, then ever wider
-    starts, at, width = [], 0, 1.0
-    while at < bins:
-        starts.append(at)
-        if at >= single:
-            width *= growth
-        at += int(width)
-    return np.array(starts, dtype=np.intp)
-
-
-_TALK_GROUPS = _groups(TALK_BINS, 4, 1.35)
-_WRAPUP_GROUPS = _groups(WRAPUP_BINS, 60, 1.3)
-
-
-def _hazard(
-    ended: FloatArray, elapsed_s: FloatArray, bin_s: float, groups: Bins, prior_s: float, prior_cv: float
-) -> tuple[FloatArray, float]:
-    # cumulative hazard added in each bin, and the mean; the prior's shape is stretched to the mean seen
-    under_way, part = _binned(elapsed_s, bin_s, ended.size)
-    middle_s = (np.arange(ended.size) + 0.5) * bin_s
-    time_s = float((ended * middle_s).sum() + elapsed_s.sum())
-    mean_s = (time_s + PRIOR_CONVERSATIONS * prior_s) / (ended.sum() + PRIOR_CONVERSATIONS)
-    cdf = _lognormal(bin_s * np.arange(ended.size + 1, dtype=np.float64), mean_s, prior_cv)
-    prior_ended = PRIOR_CONVERSATIONS * np.diff(cdf)
-    prior_here = PRIOR_CONVERSATIONS * (1.0 - 0.5 * (cdf[1:] + cdf[:-1]))
-    exposure = _from_here(ended + under_way) - 0.5 * ended - (under_way - part) + prior_here
-    sizes = np.diff(np.append(groups, ended.size))
-    hazard = np.add.reduceat(ended + prior_ended, groups) / np.maximum(
-        np.add.reduceat(exposure, groups), 1e-9
-    )
-    return np.repeat(hazard, sizes), mean_s
-
-
-def _level(cumulative: FloatArray, at_bin: FloatArray) -> FloatArray:
-    # cumulative hazard at a fractional bin; beyond the last bin its hazard goes on
-    last = cumulative.size - 1
-    inside = np.interp(at_bin, np.arange(cumulative.size), cumulative)
-    return np.asarray(
-        inside + np.maximum(at_bin - last, 0.0) * (cumulative[last] - cumulative[last - 1]), dtype=np.float64
-    )
-
-
-def _ahead(cumulative: FloatArray, by_bins: FloatArray) -> FloatArray:
-    # cumulative hazard so many bins after each bin's middle, a row for each
-    at = by_bins + 0.5
-    whole = at.astype(np.intp)
-    part = (at - whole)[:, None]
-    longer = int(whole.max()) + 1
-    more = cumulative[-1] + (cumulative[-1] - cumulative[-2]) * np.arange(1, longer + 1)
-    windows = np.lib.stride_tricks.sliding_window_view(
-        np.concatenate((cumulative, more)), cumulative.size - 1
-    )
-    return np.asarray((1.0 - part) * windows[whole] + part * windows[whole + 1])

@@ -123,12 +123,7 @@ class Pacer:
             answered = self._learned.take(np.asarray(snapshot.events))
         if self._learned.due and self._config.mode is Mode.PREDICTIVE:
             self._scored = self._scored or snapshot.ring_propensity is not None
-            tables = self._learned.tables(
-                self._config.agent_wait_s,
-                np.asarray(snapshot.ring_age_s),
-                np.asarray(snapshot.talk_elapsed_s),
-                np.asarray(snapshot.wrapup_elapsed_s),
-            )
+            tables = self._learned.tables(self._config.agent_wait_s, snapshot)
             self._bank.set_tables(self._row, tables, scored=self._scored)
         before, self._live_total = self._live_total, snapshot.live_total
         return answered if before is None else max(answered, snapshot.live_total - before)
@@ -182,7 +177,8 @@ class Pacer:
 
     def _owed(self, snapshot: Snapshot, elapsed_s: float) -> int:
         handling_s = self._learned.handling_s(
-            np.asarray(snapshot.talk_elapsed_s), np.asarray(snapshot.wrapup_elapsed_s)
+            np.asarray(snapshot.talk_elapsed_s),
+            np.concatenate((snapshot.wrapup_elapsed_s, snapshot.finishing_elapsed_s)),
         )
         rate_hz = strategies.erlang_c_dial_rate(
             snapshot.agents, handling_s, self._learned.answer_rate, self._config

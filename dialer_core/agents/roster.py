@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import Final
 
 import structlog
 
@@ -19,8 +20,14 @@ from dialer_core.store import agents as agent_rows
 from dialer_core.store.models import AgentInterval
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AgentId, AgentState, AttemptId, CampaignId, PauseReason, new_id
+from pacing import EventKind
 
 log = structlog.get_logger(__name__)
+
+_ENDED: Final = {AgentState.TALKING: EventKind.TALK_ENDED, AgentState.WRAP_UP: EventKind.WRAPUP_ENDED}
+"""What pacing learns where a state ends,"""
+_LEFT: Final = {AgentState.TALKING: EventKind.TALK_LEFT, AgentState.WRAP_UP: EventKind.WRAPUP_LEFT}
+"""and where its end comes in sight."""
 
 
 class Roster:
@@ -48,7 +55,7 @@ class Roster:
         self._on_free = on_free
         self._on_logged_out = on_logged_out
         self._wrap_up_timers: dict[AgentId, asyncio.TimerHandle] = {}
-        self.finished_work: list[tuple[frozenset[CampaignId], int, float]] = []
+        self.finished_work: list[tuple[frozenset[CampaignId], EventKind, float]] = []
         """Pacing's food: (the agent's campaigns, event kind, seconds) of talks and wrap-ups that ended since it last looked."""
         self.agents = {
             name: Agent(
@@ -114,6 +121,23 @@ class Roster:
     def logout(self, name: AgentId) -> None:
         """Log an agent out: now, or after this conversation."""
         self._command(self[name], AgentCue.LOGOUT, "")
+
+    def finishing(self, name: AgentId) -> None:
+        """Take note that an agent is about to be done: their disposition form is open, a promise is being entered.
+
+        It changes nothing but pacing's forecast, and holds until they are free; said again, the first time counts.
+        """
+        agent = self[name]
+        kind = _LEFT.get(agent.state)
+        if kind is None:
+            msg = f"agent {name} is {agent.state}: only who talks or is in wrap-up can be finishing"
+            raise CommandRefusedError(msg)
+        if agent.finishing_ns:
+            return
+        agent.finishing_ns = self._runtime.clock.mono_ns()
+        self.finished_work.append((agent.campaigns, kind, (agent.finishing_ns - agent.since_ns) / 1e9))
+        log.info("agent_finishing", agent_id=agent.id, state=agent.state)
+        self._on_free()
 
     def _command(self, agent: Agent, cue: AgentCue, reason: str) -> None:
         cell = agent.next_state(cue)
@@ -181,10 +205,8 @@ class Roster:
         if timer := self._wrap_up_timers.pop(agent.id, None):
             timer.cancel()
         if before is AgentState.TALKING:
-            self.finished_work.append((agent.campaigns, 3, spent_s))
             agent.conversations += 1
-        elif before is AgentState.WRAP_UP:
-            self.finished_work.append((agent.campaigns, 4, spent_s))
+        self._work_over(agent, state, spent_s, now_ns)
         agent.state, agent.reason, agent.since_ns = state, reason, now_ns
         if state in (AgentState.RESERVED, AgentState.TALKING):
             agent.attempt_id = attempt or agent.attempt_id
@@ -225,6 +247,16 @@ class Roster:
         if state is AgentState.LOGGED_OUT:
             self._on_logged_out(agent)
         self._on_free()
+
+    def _work_over(self, agent: Agent, after: AgentState, spent_s: float, now_ns: int) -> None:
+        """Tell pacing what ended with the state the agent leaves."""
+        if not agent.finishing_ns:
+            if kind := _ENDED.get(agent.state):
+                self.finished_work.append((agent.campaigns, kind, spent_s))
+        elif after is not AgentState.WRAP_UP:
+            since_sign_s = (now_ns - agent.finishing_ns) / 1e9
+            self.finished_work.append((agent.campaigns, EventKind.FINISHED, since_sign_s))
+            agent.finishing_ns = 0
 
     def _run_wrap_up(self, agent: Agent) -> None:
         """Let the wrap-up end by itself, counted from its beginning."""

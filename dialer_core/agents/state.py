@@ -94,6 +94,8 @@ class Agent:
     idle_since_ns: int = 0
     """Since when they have had no conversation: the longest idle is offered the next person."""
     redial_attempt: int = 0
+    finishing_ns: int = 0
+    """Since when they are seen finishing what they do; 0 while they are not."""
 
     def next_state(self, cue: AgentCue) -> AgentState | AgentCell:
         """Look the cell up; changes nothing."""

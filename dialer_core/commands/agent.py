@@ -59,6 +59,14 @@ def pause(call: Invocation, name: str, reason: str) -> None:
     _command(call, name, "pause", f"paused ({reason})", {"reason": reason})
 
 
+@agent.command("finishing", epilog=example("dialer agent finishing ana"))
+@click.argument("name")
+@invocation
+def finishing(call: Invocation, name: str) -> None:
+    """Say that the agent is about to be done: pacing then knows better when they are free."""
+    _command(call, name, "finishing", "finishing")
+
+
 @agent.command("logout", epilog=example("dialer agent logout ana"))
 @click.argument("name")
 @invocation

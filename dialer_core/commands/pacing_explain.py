@@ -11,6 +11,7 @@ import msgspec
 
 from dialer_core.commands.events import FOLLOW_PAUSE_S
 from dialer_core.commands.invocation import Invocation, example, invocation
+from dialer_core.errors import ConfigError
 from dialer_core.events import PacingDecided, StoredEvent
 from dialer_core.pacing_words import decision_words
 from dialer_core.store import events as event_rows
@@ -38,6 +39,7 @@ def explain(call: Invocation, *, campaign: str | None, last: int, follow: bool) 
     try:
         database.require_current()
         cursor, shown = "", deque[StoredEvent](maxlen=last)
+        said = False
         while True:
             with database.read() as tx:
                 page = event_rows.page(tx, cursor, (_NAME,))
@@ -45,6 +47,9 @@ def explain(call: Invocation, *, campaign: str | None, last: int, follow: bool) 
             cursor = page.cursor
             if page.events:
                 continue
+            if not shown and not said:
+                _say_nothing(call, campaign)
+            said = True
             while shown:
                 click.echo(_line(shown.popleft(), as_json=call.as_json))
             if not follow:
@@ -55,6 +60,15 @@ def explain(call: Invocation, *, campaign: str | None, last: int, follow: bool) 
         return
     finally:
         database.dispose()
+
+
+def _say_nothing(call: Invocation, campaign: str | None) -> None:
+    known = sorted(call.settings.campaigns)
+    if campaign is not None and campaign not in known:
+        msg = f"no campaign {campaign!r} in campaigns/; there are: {', '.join(known) or 'none'}"
+        raise ConfigError(msg)
+    of = f" of campaign {campaign}" if campaign else ""
+    click.echo(f"no decision{of} is recorded: a pool decides once a campaign of its agents dials", err=True)
 
 
 def _concerns(event: StoredEvent, campaign: str | None) -> bool:

@@ -8,7 +8,7 @@ import click
 
 from dialer_core.commands.invocation import Invocation, PictureFile, example, printing
 from dialer_core.commands.pacing_shifts import make_scenario, play, scenario_options
-from pacing.baselines import policies
+from pacing.baselines import policies, takes_level
 
 STANDARD = ("progressive", "ratio", "erlang_c", "vicidial_tapered", "issabel", "predictive")
 """What `compare` runs unless told otherwise."""
@@ -32,7 +32,7 @@ STANDARD = ("progressive", "ratio", "erlang_c", "vicidial_tapered", "issabel", "
     "--level",
     type=click.FloatRange(1, 20),
     default=None,
-    help="Calls per idle agent (ratio), dial level (VICIdial's).",
+    help="Calls per idle agent (ratio), dial level (VICIdial's); other modes have none.",
 )
 @scenario_options
 @click.option(
@@ -50,6 +50,10 @@ def simulate(
 
     Every seed is another day. The policy begins each one knowing nothing.
     """
+    if level is not None and not takes_level(mode):
+        raise click.UsageError(
+            f"--level says nothing to {mode}; it goes with {', '.join(filter(takes_level, policies()))}"
+        )
     found = play(
         make_scenario(scenario, agents=agents, hours=hours, laws=laws),
         mode,

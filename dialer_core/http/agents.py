@@ -66,6 +66,12 @@ async def pause_agent(agent: Name, engine: Engine, why: Annotated[PauseReason, B
     return answer(await engine.agents.pause(AgentId(agent), reason=why.reason))
 
 
+@router.post("/{agent}/finishing", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Done"))
+async def finishing_agent(agent: Name, engine: Engine, why: WhyBody = NO_REASON) -> Response:
+    """Say that the agent is about to be done, their disposition form open: pacing then knows better when they are free."""
+    return answer(await engine.agents.finishing(AgentId(agent), reason=why.reason))
+
+
 @router.post("/{agent}/logout", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Done"))
 async def logout_agent(agent: Name, engine: Engine, why: WhyBody = NO_REASON) -> Response:
     """End the agent's leg and log-in."""

@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from dialer_core.commands.cli import main
 from dialer_core.commands.pacing_replay import measure
 from dialer_core.errors import DialerError
+from dialer_core.settings import load_settings
+from dialer_core.store.database import open_database
 from dialer_core.store.recorded_days import DayAttempt, DayInterval
 
 pytestmark = pytest.mark.sim
@@ -59,6 +61,30 @@ def test_policies_are_compared_side_by_side() -> None:
     reports = {report["policy"]: report for report in json.loads(said)}
     assert set(reports) == {"progressive", "issabel"}
     assert reports["progressive"]["abandoned"] == 0.0
+
+
+def test_a_level_that_would_say_nothing_is_refused() -> None:
+    """A level with a mode that has none is a usage error that names those that have, not ignored."""
+    status, _, said = invoke("pacing", "simulate", "--agents", "3", "--mode", "progressive", "--level", "2")
+    assert status == 2
+    assert "progressive" in said
+    assert "ratio, vicidial_ratio" in said
+
+
+def test_explaining_nothing_says_so(tmp_path: Path) -> None:
+    """Of a campaign there is not, the answer names those there are; of one that has not dialed, that nothing is recorded."""
+    assert invoke("init", str(tmp_path))[0] == 0
+    database = open_database(load_settings(tmp_path).store_url, node="n1")
+    database.migrate()
+    database.dispose()
+    status, said, error = invoke("pacing", "explain", "--campaign", "nobody", "--config", str(tmp_path))
+    assert (status, said) == (2, "")
+    assert "nobody" in error
+    (name,) = load_settings(tmp_path).campaigns
+    assert name in error
+    status, said, error = invoke("pacing", "explain", "--campaign", name, "--config", str(tmp_path))
+    assert (status, said) == (0, "")
+    assert f"no decision of campaign {name} is recorded" in error
 
 
 def test_staffing_carries_the_list() -> None:

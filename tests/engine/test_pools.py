@@ -8,12 +8,13 @@ import msgspec
 import pytest
 
 from dialer_core.agents.state import AgentCue
+from dialer_core.errors import CommandRefusedError
 from dialer_core.events import PacingDecided
 from dialer_core.pacing_words import BOUND_BY, decision_words
 from dialer_core.store import events as event_rows
 from dialer_core.store import pacing_state
 from dialer_core.vocabulary import INBOUND_CALL, AgentId, AttemptId, CampaignId, LegKind
-from pacing import Binding, Snapshot
+from pacing import Binding, EventKind, Snapshot
 from tests.engine.conftest import MakeFloor
 from tests.engine.readings import verified
 from tests.engine.virtual import Behaviour, Floor
@@ -88,6 +89,39 @@ def test_an_agent_with_a_caller_comes_back_until_they_ask_to_pause(make_floor: M
         assert (pool_now(floor).idle, pool_now(floor).agents) == (0, 1)
         roster.apply(roster[A0], AgentCue.CALL_ENDED)
         assert len(pool_now(floor).wrapup_elapsed_s) == 1
+        await floor.stop()
+
+    floor.loop.run_until_complete(story())
+
+
+def test_an_agent_seen_finishing_is_told_apart(make_floor: MakeFloor) -> None:
+    """From the sign on the pacer sees them finishing, through the wrap-up too, and learns how long after it they were free; then it is over."""
+    floor = make_floor(leads=1, agents=2, campaign={"start": False, "wrap_up_s": 20.0})
+
+    async def story() -> None:
+        await floor.start()
+        roster = floor.engine.roster
+        await floor.until(lambda: all(agent.offered for agent in roster.all()))
+        with pytest.raises(CommandRefusedError, match="only who talks"):
+            roster.finishing(A0)
+        for cue in (AgentCue.RESERVE, AgentCue.BRIDGED):
+            roster.apply(roster[A0], cue, attempt=AttemptId(INBOUND_CALL), campaign=CampaignId("demo"))
+        await floor.pass_s(40.0)
+        roster.finishing(A0)
+        await floor.pass_s(6.0)
+        roster.finishing(A0)  # said again: the first time counts
+        seen = pool_now(floor)
+        assert seen.finishing_elapsed_s == pytest.approx([6.0], abs=0.1)
+        assert (len(seen.talk_elapsed_s), seen.agents) == (0, 2)
+        roster.apply(roster[A0], AgentCue.CALL_ENDED)
+        assert (len(pool_now(floor).wrapup_elapsed_s), len(pool_now(floor).finishing_elapsed_s)) == (0, 1)
+        await floor.pass_s(4.0)
+        roster.wrap_up_over(roster[A0])
+        assert (pool_now(floor).idle, len(pool_now(floor).finishing_elapsed_s)) == (2, 0)
+        (pool,) = floor.engine.dialing.pools
+        floor.engine.dialing.step()
+        told = [(kind, round(seconds)) for kind, seconds in pool.events]
+        assert told == [(EventKind.TALK_LEFT, 40), (EventKind.FINISHED, 10)]
         await floor.stop()
 
     floor.loop.run_until_complete(story())

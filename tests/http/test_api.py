@@ -76,6 +76,7 @@ async def test_reads_give_the_engines_own_views(tmp_path: Path) -> None:
         ("agents/ana/login", None, "agents.login", {"agent": "ana", "reason": ""}),
         ("agents/ana/ready", {}, "agents.ready", {"agent": "ana", "reason": ""}),
         ("agents/ana/pause", {"reason": "lunch"}, "agents.pause", {"agent": "ana", "reason": "lunch"}),
+        ("agents/ana/finishing", None, "agents.finishing", {"agent": "ana", "reason": ""}),
         ("agents/ana/logout", None, "agents.logout", {"agent": "ana", "reason": ""}),
         (
             "agents/ana/disposition",

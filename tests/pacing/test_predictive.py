@@ -42,6 +42,7 @@ def situations(draw: st.DrawFn) -> dict:
         "waiting": draw(st.integers(0, min(8, live))),
         "talk_elapsed_s": draw(ages),
         "wrapup_elapsed_s": draw(ages),
+        "finishing_elapsed_s": draw(ages),
         "ring_age_s": draw(ages),
         "listening_age_s": draw(st.lists(st.floats(0.0, 5.0), max_size=5)),
         "lines_free": draw(st.integers(0, 300)),
@@ -188,11 +189,15 @@ def test_callers_past_saving_are_abandoned_already() -> None:
 
 
 def test_the_last_call_of_the_ledger_is_kept_back() -> None:
-    """With room for less than two more abandoned calls the next is hardly risked, since a shift may end at any time."""
-    near = decide(pool(idle=2, talk_elapsed_s=[60.0] * 3, live_total=600, abandoned_total=17)).alpha
-    room = decide(pool(idle=2, talk_elapsed_s=[60.0] * 3, live_total=600, abandoned_total=15)).alpha
-    assert near <= 0.05 * 0.03
-    assert room > 0.5 * 0.03
+    """Where the next abandoned call would pass the ceiling it is hardly risked, since a shift may end at any time; with room it grows gently."""
+    alphas = [
+        decide(pool(idle=2, talk_elapsed_s=[60.0] * 3, live_total=live, abandoned_total=17)).alpha / 0.03
+        for live in (599, 600, 617, 634, 667)
+    ]
+    assert alphas[0] <= 0.05
+    assert alphas[1] > 0.2
+    assert alphas[3] > 0.8
+    assert all(1.0 < after / before < 2.2 for before, after in itertools.pairwise(alphas[1:]))
 
 
 def test_with_all_agents_gone_nothing_is_placed_and_long_ringing_goes() -> None:
@@ -234,6 +239,40 @@ def test_likely_leads_are_placed_in_smaller_numbers() -> None:
         ).place
 
     assert placed(0.45) < placed(0.25) < placed(0.1)
+
+
+def test_agents_seen_finishing_are_expected_sooner() -> None:
+    """Where the sign has been followed by a free agent within seconds, six who gave it just now earn more calls than six who talk on."""
+    pacer = Pacer(CONFIG)
+    signs = [(EventKind.TALK_LEFT, s) for s in np.linspace(20.0, 400.0, 200)] + [
+        (EventKind.FINISHED, s) for s in np.linspace(2.0, 8.0, 200)
+    ]
+    pacer.step(pool(idle=20, events=signs))
+    state, rest = pacer.export_state(), {"idle": 2, "talk_elapsed_s": [100.0] * 14}
+    talking = rest | {"talk_elapsed_s": [100.0] * 20}
+    silent = Pacer(CONFIG, state).step(pool(**talking)).place
+    assert Pacer(CONFIG, state).step(pool(**rest, finishing_elapsed_s=[3.0] * 6)).place >= silent + 3
+    # without what was learned the prior takes a sign for little, but for more than none
+    assert decide(pool(**rest, finishing_elapsed_s=[3.0] * 6)).place >= decide(pool(**talking)).place
+
+
+def test_a_sign_says_nothing_of_those_who_give_none() -> None:
+    """Conversations that left by a sign count for as long as they were seen, not as if they had ended: agents without one are no sooner free."""
+    plain, signed = Pacer(CONFIG), Pacer(CONFIG)
+    ended = [(EventKind.TALK_ENDED, 300.0)] * 100
+    plain.step(pool(idle=20, events=ended))
+    signed.step(pool(idle=20, events=ended + [(EventKind.TALK_LEFT, 150.0)] * 100))
+    now = pool(idle=1, talk_elapsed_s=[149.0] * 30)
+    assert signed.step(now).p_marginal >= plain.step(now).p_marginal
+    assert signed.export_state()["learned"]["talk_left"][75] == 100.0
+
+
+def test_a_state_from_before_signs_were_known_is_taken() -> None:
+    """What was stored before agents could be seen finishing restores, with nothing learned of that."""
+    old = Pacer(CONFIG).export_state()
+    for name in ("finished", "talk_left", "wrapup_left"):
+        del old["learned"][name]
+    assert sum(Pacer(CONFIG, old).export_state()["learned"]["finished"]) == 0.0
 
 
 def test_what_was_learned_survives_json() -> None:
