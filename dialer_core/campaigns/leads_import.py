@@ -7,7 +7,7 @@ reading of rows is `import_reading.py`'s, their writing `lead_writing.py`'s.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,11 +18,12 @@ from dialer_core.campaigns.csv_reading import CsvFile, inspect
 from dialer_core.campaigns.import_reading import Batch
 from dialer_core.campaigns.lead_columns import Columns, LeadRow, understand
 from dialer_core.campaigns.lead_writing import BatchResult, write_batch
+from dialer_core.campaigns.mapping_file import MappingFile
 from dialer_core.campaigns.rejects import RejectFile
 from dialer_core.clock import Clock
 from dialer_core.errors import ConfigError, ImportFileError
 from dialer_core.events import LeadsImported
-from dialer_core.store import bulk, campaigns, import_runs
+from dialer_core.store import attribute_marks, bulk, campaigns, import_runs
 from dialer_core.store.database import Database
 from dialer_core.vocabulary import CampaignId
 
@@ -83,6 +84,8 @@ class ImportReport:
     reject_file: Path | None = None
     refused: bool = False
     """A strict import found something wrong and wrote nothing."""
+    dry_run: bool = False
+    """Nothing was written: this is what would have come of it."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Rejects by column and reason."""
 
@@ -95,7 +98,8 @@ def import_leads(
     clock: Clock,
     strict: bool = False,
     reject_dir: Path,
-    mapping: Mapping[str, str] | None = None,
+    mapping: MappingFile | None = None,
+    dry_run: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> ImportReport:
     """Import a CSV file of leads into a campaign.
@@ -115,7 +119,9 @@ def import_leads(
     reject_dir
         Where the reject file goes; it is made where it is missing.
     mapping
-        Header to field, for what the guess does not know; `-` leaves a column out.
+        What the user says of the file, for what the guess does not know.
+    dry_run
+        Do everything, and take it back batch by batch: the report says what would have come of it.
     progress
         Called after every batch.
 
@@ -128,13 +134,16 @@ def import_leads(
     StoreError
         The database failed; what was imported before it stays, and importing again goes on from there.
     """
-    source = inspect(file)
+    mapping = mapping or MappingFile()
+    source = mapping.applied(inspect(file))
     with database.read() as tx:
         if campaigns.settings_of(tx, campaign_id) is None:
             known = ", ".join(sorted(campaigns.states(tx))) or "none"
             raise ConfigError(f"there is no campaign {campaign_id!r} in the store; known are: {known}")
     columns = _columns_of(source, mapping)
-    report = ImportReport(file, source.sha256, source.encoding, source.delimiter, columns.mapping)
+    report = ImportReport(
+        file, source.sha256, source.encoding, source.delimiter, columns.mapping, dry_run=dry_run
+    )
     tell = progress or (lambda _progress: None)
     with RejectFile(reject_dir, file, source.sha256) as rejects:
         if strict:
@@ -148,6 +157,8 @@ def import_leads(
             report.rows = 0
         with database.write() as tx:
             bulk.prepare(tx)
+            if not dry_run and mapping.public_attributes:
+                attribute_marks.mark(tx, mapping.portfolio, mapping.public_attributes, sensitive=False)
         pace = _Pace(TRANSACTION_S[database.dialect])
         waiting: list[LeadRow] = []
         for batch in import_reading.read(source, columns):
@@ -159,6 +170,8 @@ def import_leads(
             tell(Progress(report.rows, batch.bytes_read, source.size_bytes, False))
         _write(database, waiting, campaign_id, clock, report, pace)
         report.reject_file = rejects.path
+    if dry_run:
+        return report
     with database.write() as tx:
         import_runs.add(
             tx,
@@ -191,7 +204,7 @@ def import_leads(
     return report
 
 
-def understood_columns(file: Path, mapping: Mapping[str, str] | None = None) -> dict[str, str]:
+def understood_columns(file: Path, mapping: MappingFile | None = None) -> dict[str, str]:
     """Return what an import would take each column for: header to field, for showing it first.
 
     Raises
@@ -199,10 +212,11 @@ def understood_columns(file: Path, mapping: Mapping[str, str] | None = None) -> 
     ImportFileError
         The file cannot be used.
     """
-    return _columns_of(inspect(file), mapping).mapping
+    mapping = mapping or MappingFile()
+    return _columns_of(mapping.applied(inspect(file)), mapping).mapping
 
 
-def _columns_of(source: CsvFile, mapping: Mapping[str, str] | None) -> Columns:
+def _columns_of(source: CsvFile, mapping: MappingFile) -> Columns:
     first = next(source.records(), None)
     if first is None:
         raise ImportFileError(f"{source.path}: is empty; it needs a header line and a row per lead")
@@ -211,7 +225,7 @@ def _columns_of(source: CsvFile, mapping: Mapping[str, str] | None) -> Columns:
         raise ImportFileError(
             f"{source.path}: line {header.line}: the header cannot be read: {header.problem}"
         )
-    return understand(header.cells, mapping, source.path)
+    return understand(header.cells, mapping.columns, source.path)
 
 
 def _take(report: ImportReport, rejects: RejectFile, batch: Batch) -> None:
@@ -234,7 +248,7 @@ def _write(
     pace: _Pace,
 ) -> None:
     began = time.monotonic()
-    with database.write() as tx:
+    with database.rehearse() if report.dry_run else database.write() as tx:
         waited = time.monotonic()
         result = write_batch(tx, rows, campaign_id, clock.utc())
     _count(report, result)

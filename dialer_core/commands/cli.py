@@ -27,6 +27,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "doctor": ("doctor:doctor", "Check everything that a campaign needs, and say what to do."),
     "leads": ("imports:leads", "Bring leads into a campaign."),
     "dnc": ("imports:dnc", "Bring in do-not-call lists."),
+    "payments": ("table_imports:payments", "Bring in payments: they stop the calls about what was paid."),
+    "contacts": ("table_imports:contacts", "Bring in contacts made elsewhere: the caps count them."),
     "run": ("run:run", "Start dialing; drain and stop on Ctrl-C or SIGTERM."),
     "status": ("status:status", "What the running dialer is doing."),
     "campaign": ("campaign:campaign", "List, start, pause and stop campaigns."),

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dialer_core.campaigns import dnc_import, leads_import
 from dialer_core.campaigns.leads_import import understood_columns
+from dialer_core.campaigns.mapping_file import MappingFile, load_mapping
 from dialer_core.campaigns.why import why
 from dialer_core.clock import SystemClock
 from dialer_core.commands.invocation import Invocation, example, invocation
@@ -34,6 +37,17 @@ from dialer_core.store.database import Database, open_database
 from dialer_core.vocabulary import CampaignId, LeadId
 
 FILE = click.Path(path_type=Path, dir_okay=False)
+MAPPING = click.option(
+    "--mapping",
+    "mapping_file",
+    type=FILE,
+    default=None,
+    metavar="FILE",
+    help="A TOML that says what the columns are.",
+)
+DRY_RUN = click.option(
+    "--dry-run", is_flag=True, help="Do everything, write nothing, and say what would have come of it."
+)
 MOST_REASONS = 8
 
 
@@ -48,7 +62,7 @@ def dnc() -> None:
 
 
 @contextlib.contextmanager
-def _store(settings: Settings) -> Iterator[Database]:
+def open_store(settings: Settings) -> Iterator[Database]:
     """Open the store, with the tables and campaigns of this configuration."""
     configure_logging(level="warning", log_format=settings.dialer.log.format, process="cli")
     database = open_database(settings.store_url, node=settings.dialer.node.name)
@@ -64,7 +78,7 @@ def _store(settings: Settings) -> Iterator[Database]:
 
 
 @contextlib.contextmanager
-def _progress(call: Invocation) -> Iterator[Callable[[leads_import.Progress], None] | None]:
+def progress_bar(call: Invocation) -> Iterator[Callable[[leads_import.Progress], None] | None]:
     """Show a bar on the standard error of a terminal."""
     if call.as_json or not sys.stderr.isatty():
         yield None
@@ -72,15 +86,18 @@ def _progress(call: Invocation) -> Iterator[Callable[[leads_import.Progress], No
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.fields[rows]} rows"),
+        TextColumn("{task.fields[rows]:,} rows, {task.fields[rate]:,.0f} a second,"),
         TimeRemainingColumn(),
+        TextColumn("left"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading", rows=0, total=None)
+        task = bar.add_task("reading", rows=0, rate=0.0, total=None)
+        began_s = time.monotonic()
 
         def tell(at: leads_import.Progress) -> None:
             what = "checking" if at.checking else "importing"
-            bar.update(task, description=what, total=at.bytes_total, completed=at.bytes_read, rows=at.rows)
+            bar.update(task, description=what, total=at.bytes_total, completed=at.bytes_read, rows=at.rows,
+                       rate=at.rows / max(time.monotonic() - began_s, 0.1))  # fmt: skip
 
         yield tell
 
@@ -94,8 +111,10 @@ def _campaign_name(settings: Settings, name: str) -> CampaignId:
     return CampaignId(name)
 
 
-def _mapping(pairs: tuple[str, ...]) -> dict[str, str] | None:
-    mapping = {}
+def _mapping(pairs: tuple[str, ...], file: Path | None) -> MappingFile:
+    """Return what the user says of a file: the mapping file's columns, and those of the command line before them."""
+    found = load_mapping(file) if file is not None else MappingFile()
+    mapping = dict(found.columns)
     for pair in pairs:
         header, separator, field = pair.partition("=")
         if not (separator and header and field):
@@ -103,10 +122,27 @@ def _mapping(pairs: tuple[str, ...]) -> dict[str, str] | None:
                 f"{pair!r}: write HEADER=FIELD, such as 'Núm. crédito=external_id'", param_hint="--map"
             )
         mapping[header] = field
-    return mapping or None
+    return replace(found, columns=mapping)
 
 
-def _say_rejects(call: Invocation, report: Any) -> None:
+def confirm_guess(call: Invocation, columns: dict[str, str], *, asked: bool) -> None:
+    """Show what each column is taken for before anything is imported; on a terminal, ask whether that is right."""
+    if call.as_json:
+        return
+    call.table(("column", "taken for"), list(columns.items()))
+    if asked and sys.stdin.isatty():
+        click.confirm(
+            "Is that right? Else give --map HEADER=FIELD or --mapping FILE", abort=True, default=True
+        )
+
+
+def told_dry(dry_run: bool) -> str:  # noqa: FBT001 - a flag of the command line, in words
+    """Return what a line says of a dry run."""
+    return " (dry run, nothing written)" if dry_run else ""
+
+
+def say_rejects(call: Invocation, report: Any) -> None:
+    """Say what was wrong most often, and where each row's reason is."""
     if report.reasons:
         most = sorted(report.reasons.items(), key=lambda item: -item[1])
         for reason, count in most[:MOST_REASONS]:
@@ -135,27 +171,32 @@ def _say_rejects(call: Invocation, report: Any) -> None:
     metavar="HEADER=FIELD",
     help="What a column is, where the guess is wrong; '-' leaves it out.",
 )
+@MAPPING
+@DRY_RUN
+@click.option("--yes", is_flag=True, help="Do not ask whether the guess is right.")
 @click.option(
     "--columns", "only_columns", is_flag=True, help="Only show what each column would be taken for."
 )
 @invocation
 def import_leads(
-    call: Invocation, file: Path, *, campaign: str, strict: bool, pairs: tuple[str, ...], only_columns: bool
-) -> int:
+    call: Invocation, file: Path, *, campaign: str, strict: bool, pairs: tuple[str, ...], mapping_file: Path | None,
+    dry_run: bool, yes: bool, only_columns: bool,
+) -> int:  # fmt: skip
     """Bring a CSV file of leads into a campaign.
 
     Any common encoding and delimiter, headers in Spanish or English, several phones a row. Broken rows go to
     a reject file with line and reason, and good rows go in; importing the same file again changes nothing.
     """
-    mapping = _mapping(pairs)
+    mapping = _mapping(pairs, mapping_file)
+    columns = understood_columns(file, mapping)
     if only_columns:
-        columns = understood_columns(file, mapping)
         call.give(columns)
         call.table(("column", "taken for"), list(columns.items()))
         return 0
     settings = call.settings
     name = _campaign_name(settings, campaign)
-    with _store(settings) as database, _progress(call) as tell:
+    confirm_guess(call, columns, asked=mapping_file is None and not (yes or dry_run))
+    with open_store(settings) as database, progress_bar(call) as tell:
         report = leads_import.import_leads(
             database,
             file,
@@ -164,6 +205,7 @@ def import_leads(
             strict=strict,
             reject_dir=settings.state_dir / "rejects",
             mapping=mapping,
+            dry_run=dry_run,
             progress=tell,
         )
     call.give(msgspec.to_builtins(report, enc_hook=str))
@@ -173,7 +215,7 @@ def import_leads(
         )
     else:
         call.say(
-            f"{file}: {report.rows} rows: {report.accepted} new, {report.updated} updated, {report.unchanged} unchanged,"
+            f"{file}{told_dry(dry_run)}: {report.rows} rows: {report.accepted} new, {report.updated} updated, {report.unchanged} unchanged,"
             f" {report.rejected} rejected"
         )
         if report.cells_rejected:
@@ -186,7 +228,7 @@ def import_leads(
             call.say(
                 f"{report.restricted} new leads are finished at once: every number is on a do-not-call list"
             )
-    _say_rejects(call, report)
+    say_rejects(call, report)
     return 1 if report.refused else 0
 
 
@@ -204,7 +246,7 @@ def why_not_dialed(call: Invocation, account: str, *, campaign: str, portfolio: 
     name = _campaign_name(settings, campaign)
     packs = load_packs(settings.directory / "compliance")
     its = settings.campaigns[name]
-    with _store(settings) as database, database.read() as tx:
+    with open_store(settings) as database, database.read() as tx:
         found = people.accounts_by_external_id(tx, portfolio, [account]).get(account)
         lead = lead_rows.by_account(tx, name, [found["id"]]).get(found["id"]) if found else None
         if lead is None:
@@ -238,7 +280,7 @@ def import_dnc(call: Invocation, file: Path, *, source: str, strict: bool) -> in
     In force at once, in every campaign and for calls that are ringing now.
     """
     settings = call.settings
-    with _store(settings) as database, _progress(call) as tell:
+    with open_store(settings) as database, progress_bar(call) as tell:
         report = dnc_import.import_dnc(
             database,
             file,
@@ -255,5 +297,5 @@ def import_dnc(call: Invocation, file: Path, *, source: str, strict: bool) -> in
         call.say(
             f"{file}: {report.rows} rows: {report.accepted} newly restricted, {report.unchanged} known, {report.rejected} rejected"
         )
-    _say_rejects(call, report)
+    say_rejects(call, report)
     return 1 if report.refused else 0

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 from sqlalchemy import Table, bindparam, insert, select, update
 
+from dialer_core.store import bulk
 from dialer_core.store.models import Contact
 from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
@@ -125,6 +126,49 @@ def reserve(tx: Tx, new: Sequence[NewContact]) -> list[str]:
     if rows:
         tx.execute(_INSERT, rows)
     return [str(row["id"]) for row in rows]
+
+
+class PriorContact(msgspec.Struct, frozen=True, kw_only=True):
+    """A contact that was made before this system, or beside it."""
+
+    external_id: str
+    """The customer's own number of it; it counts once."""
+    person_id: PersonId
+    account_id: AccountId | None
+    channel: Channel
+    address: str
+    at_utc: dt.datetime
+    outcome: str | None
+    conversation: bool
+
+
+def add_prior(tx: Tx, prior: Sequence[PriorContact]) -> int:
+    """Write earlier contacts that are not known yet, as counted; return how many were new."""
+    known = set(
+        tx.scalars(
+            select(_TABLE.c.external_id).where(_TABLE.c.external_id.in_([one.external_id for one in prior]))
+        )
+    )
+    rows = [
+        {
+            "id": new_id(),
+            "person_id": one.person_id,
+            "account_id": one.account_id,
+            "channel": one.channel.value,
+            "address": one.address,
+            "purpose": "collection",
+            "at_utc": one.at_utc,
+            "settlement": ContactSettlement.COUNTED.value,
+            "outcome": one.outcome,
+            "conversation": one.conversation,
+            "prior": True,
+            "external_id": one.external_id,
+        }
+        for one in prior
+        if one.external_id not in known
+    ]
+    bulk.insert(tx, _TABLE, rows)
+    return len(rows)
 
 
 def settle(

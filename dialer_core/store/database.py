@@ -95,6 +95,13 @@ class Database:
             yield tx
 
     @contextmanager
+    def rehearse(self, source: str = "host") -> Iterator[Tx]:
+        """Open a write transaction that is taken back at the block's end: what would have happened can be told, and nothing did."""
+        with self._translated(), self._writer.connect() as connection, connection.begin() as begun:
+            yield Tx(connection, Stamp(self.node, source, self.boot_id, self.clock))
+            begun.rollback()
+
+    @contextmanager
     def transaction(self, stamp: Stamp) -> Iterator[Tx]:
         """Open a write transaction whose events carry a stamp of one's own (the journal's)."""
         with self._translated(), self._writer.connect() as connection, connection.begin():

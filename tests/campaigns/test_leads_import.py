@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import structlog.testing
 
-from dialer_core.campaigns import hopper, import_reading
+from dialer_core.campaigns import hopper
 from dialer_core.campaigns.leads_import import ImportReport, Progress, import_leads, understood_columns
+from dialer_core.campaigns.mapping_file import MappingFile
 from dialer_core.clock import VirtualClock
 from dialer_core.errors import ConfigError, ImportFileError
 from dialer_core.store import events
@@ -367,7 +368,7 @@ def test_the_guess_can_be_shown_first(tmp_path: Path) -> None:
     """What each column would be taken for can be asked before anything is imported."""
     path = write(tmp_path, [HEADER, *GOOD])
     assert understood_columns(path)["cuenta"] == "external_id"
-    assert understood_columns(path, {"acreedor": "-"})["acreedor"] == "-"
+    assert understood_columns(path, MappingFile({"acreedor": "-"}))["acreedor"] == "-"
 
 
 def test_progress_is_told(database: Database, tmp_path: Path) -> None:
@@ -413,33 +414,3 @@ def test_twenty_thousand_rows(database: Database, tmp_path: Path) -> None:
             .where(TABLES["lead"].c.state == LeadState.DIALABLE.value)
         )
     assert found == 20_000
-
-
-def test_a_long_file_is_read_by_a_process_of_its_own(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What comes of a long file, read beside the writing, is what comes of a short one: rows, rejects and counts."""
-    good = [f"A{number},José {number},55100{number:05d},1.5" for number in range(700)]
-    lines = ["cuenta,nombre,telefono,saldo", *good, "A1,x,5512345678,1", "broken"]
-    path = write(tmp_path, lines, encoding="cp1252")
-    monkeypatch.setattr(import_reading, "LONG_FILE_BYTES", 0)
-    report = load(database, path)
-    assert (report.rows, report.accepted, report.rejected, report.encoding) == (702, 700, 2, "cp1252")
-    assert [one["reason"] for one in rejects(report)] == [
-        "the account of line 3 again",
-        "1 columns, and the header has 4",
-    ]
-    with database.read() as tx:
-        assert {row["name"] for row in rows(tx, "person")} == {f"José {number}" for number in range(700)}
-
-
-def test_a_reader_that_dies_ends_the_import(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A reading process that ends before the file does is an error in one line, never a short import taken for a whole one."""
-    monkeypatch.setattr(import_reading, "LONG_FILE_BYTES", 0)
-    monkeypatch.setattr(import_reading.sys, "executable", "/bin/false")
-    with pytest.raises(ImportFileError, match=r"reading it stopped|did not start"):
-        load(database, write(tmp_path, ["cuenta,telefono", "A1,5510000001"]))
-    with database.read() as tx:
-        assert rows(tx, "import_run") == []
