@@ -20,7 +20,9 @@ from dialer_core.calls import forbidden
 from dialer_core.calls.adoption import Adoption
 from dialer_core.calls.attempt import RINGING_STATES, Attempt
 from dialer_core.calls.call_flow import CallFlow
+from dialer_core.calls.desk import Desk
 from dialer_core.calls.ending import Ending
+from dialer_core.calls.extensions import Extensions
 from dialer_core.calls.inbound import InboundCalls
 from dialer_core.calls.live_answers import LiveAnswers
 from dialer_core.calls.machine import AttemptMachine
@@ -157,6 +159,13 @@ class CallLoop:
             runtime, campaigns, settings.trunks, self.workers, self.media, self.roster,
             free=lambda: self.media_ready and not self.dialing.draining,
         )  # fmt: skip
+        self.extensions = Extensions(
+            runtime, settings.dialer.extensions, self.workers, self.media, sip_host=sip_host
+        )
+        self.desk = Desk(
+            runtime, self.machine, campaigns, self.workers, self.media, self.roster, self.answers, self.extensions
+        )  # fmt: skip
+        self.desk.listen_to(self.flow, self.inbound, self.softphones)
         self.flow.on_idle = self.wake
         self.answers.on_bad_agent_leg = self.softphones.restart
         self.sound = Sound(runtime, self.machine, campaigns, self.media, self.roster, self.answers)
@@ -168,7 +177,7 @@ class CallLoop:
             self.inbound, on_done=self._recovered,
         )  # fmt: skip
         self.presence = MediaPresence(
-            runtime, self.machine, self.media, self.roster, self.dialing, self.flow, self.softphones, self.inbound, self.sound,
+            runtime, self.machine, self.media, self.roster, self.dialing, self.flow, self.softphones, self.inbound, self.sound, self.desk,
             knows=self._knows, wake=self.wake,
         )  # fmt: skip
 
@@ -283,33 +292,14 @@ class CallLoop:
             self.answers.serve_waiting,
             self.inbound.prepare,
             self.dialing.step,
-            self._call_softphones,
-            self._move_softphones,
+            self.softphones.call_waiting,
+            self.softphones.leave_draining,
             self._finish_drain,
         ):
             try:
                 part()
             except Exception as error:  # no part that fails may end calls, or keep the others waiting
                 log.exception("step_failed", part=part.__name__, error=type(error).__name__)
-
-    def _call_softphones(self) -> None:
-        """Softphones whose first call found no worker or media plane yet."""
-        if self.media_ready and self.workers.choose(LegKind.AGENT) is not None:
-            for agent in self.roster.all():
-                if agent.state is AgentState.PAUSED and agent.leg_id is None and agent.redial_attempt == 0:
-                    self.softphones.call(agent)
-
-    def _move_softphones(self) -> None:
-        """Call anew, over another worker, whoever does not talk and hangs on one that wants to leave."""
-        for agent in self.roster.all():
-            if (
-                agent.leg_up
-                and agent.state in (AgentState.READY, AgentState.PAUSED, AgentState.WRAP_UP)
-                and self.workers.is_draining(self.softphones.worker_of(agent))
-                and self.workers.choose(LegKind.AGENT) is not None
-            ):
-                log.info("softphone_moved", agent_id=agent.id)
-                self.softphones.restart(agent)
 
     # --- drain ---------------------------------------------------------------------------------------------------------------------
 
@@ -338,6 +328,7 @@ class CallLoop:
             or (not self._hurried and any(run.claiming for run in self.dialing.campaigns.values()))
         ):
             return
+        self.extensions.end_all()
         for agent in self.roster.all():
             if agent.state not in (AgentState.LOGGED_OUT, AgentState.RESERVED, AgentState.TALKING):
                 self.roster.logout(agent.id)
@@ -353,6 +344,7 @@ class CallLoop:
             self.softphones.call(agent)
 
     def _on_agent_lost(self, agent: Agent) -> None:
+        self.desk.agent_lost(agent)
         self.answers.agent_lost(agent)
         self.inbound.agent_lost(agent)
 
@@ -365,7 +357,7 @@ class CallLoop:
     def on_orphan(self, end: Callable[[Dialog], None]) -> None:
         """Set what ends the dialogs of a dead worker."""
         self.flow.on_orphan = self.softphones.on_orphan = self.inbound.on_orphan = end
-        self.recovery.on_orphan = end
+        self.recovery.on_orphan = self.extensions.on_orphan = end
 
     def _on_worker(self, name: WorkerId, event: WorkerEvent) -> None:
         if self.recovery.pending:
@@ -402,6 +394,8 @@ class CallLoop:
             self.inbound.arrived(name, event)
         elif leg_id is not None and self.softphones.owns(leg_id):
             self.softphones.on_worker(name, event)
+        elif leg_id is not None and self.extensions.owns(leg_id):
+            self.extensions.on_worker(name, event)
         elif leg_id is not None and self.inbound.owns(leg_id):
             self.inbound.on_worker(event)
         else:
@@ -411,6 +405,8 @@ class CallLoop:
         leg_id: LegId | None = getattr(event, "leg_id", None)
         if leg_id is not None and self.softphones.owns(leg_id):
             self.softphones.on_media(event)
+        elif leg_id is not None and self.extensions.owns(leg_id):
+            self.extensions.on_media(event)
         elif leg_id is not None and self.inbound.owns(leg_id):
             self.inbound.on_media(event)
         else:
@@ -430,7 +426,8 @@ class CallLoop:
                 self.workers.send(name, Hangup(leg_id=leg.leg_id))
 
     def _knows(self, leg_id: LegId) -> bool:
-        return self.softphones.owns(leg_id) or self.flow.owns(leg_id) or self.inbound.owns(leg_id)
+        owners = (self.softphones, self.flow, self.inbound, self.extensions)
+        return any(owner.owns(leg_id) for owner in owners)
 
     def _on_worker_lost(self, name: WorkerId) -> None:
         if self.recovery.pending:
@@ -440,6 +437,7 @@ class CallLoop:
             self.flow.on_worker_lost(name)
             + self.softphones.on_worker_lost(name)
             + self.inbound.on_worker_lost(name)
+            + self.extensions.on_worker_lost(name)
         )
         log.error("worker_lost", worker=name, legs=legs)
         self.runtime.journal.append(

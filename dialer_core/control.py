@@ -13,15 +13,16 @@ from typing import Any
 import msgspec
 import structlog
 
+from dialer_core.agents.state import Agent
 from dialer_core.call_loop import CallLoop
 from dialer_core.campaigns import dispositions
+from dialer_core.command_arguments import ACTOR, Args, Command, InvalidError, UnknownError, agent_of, text_of
 from dialer_core.compliance.detection_quality import Quality
 from dialer_core.errors import CommandRefusedError
 from dialer_core.ipc.messages import HostCommand, HostReply, MediaHealth
 from dialer_core.snapshot import AgentView, CallView, CampaignView, MediaView, Snapshot, TrunkView, WorkerView
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
-    AgentId,
     AgentState,
     AttemptId,
     AttemptState,
@@ -30,6 +31,7 @@ from dialer_core.vocabulary import (
     LegId,
     Outcome,
 )
+from dialer_core.voice_control import voice_commands
 
 log = structlog.get_logger(__name__)
 
@@ -41,13 +43,7 @@ _DIALING = (
     AttemptState.EARLY_MEDIA,
 )
 
-
-class UnknownError(Exception):
-    """The thing named in a command does not exist."""
-
-
-class InvalidError(Exception):
-    """An argument is missing or not allowed."""
+_TALKING = (AttemptState.BRIDGED, AttemptState.BRIDGING, AttemptState.TRANSFERRING, AttemptState.TRANSFERRED)
 
 
 class Control:
@@ -55,23 +51,26 @@ class Control:
 
     def __init__(self, engine: CallLoop) -> None:
         self._engine = engine
-        self._commands: dict[str, Callable[[dict[str, Any]], Any]] = {
+        self._commands: dict[str, Command] = {
             "status": lambda _args: msgspec.to_builtins(self.snapshot()),
             "calls.list": lambda _args: msgspec.to_builtins(self.calls()),
             "calls.hangup": self._hangup,
             "campaigns.start": lambda args: engine.dialing.start(self._campaign(args)),
             "campaigns.pause": lambda args: engine.dialing.pause(
-                self._campaign(args), _text(args, "reason", "")
+                self._campaign(args), text_of(args, "reason", "")
             ),
             "campaigns.stop": lambda args: engine.dialing.stop(
-                self._campaign(args), _text(args, "reason", "")
+                self._campaign(args), text_of(args, "reason", "")
             ),
-            "agents.login": lambda args: engine.login(self._agent(args)),
-            "agents.ready": lambda args: engine.roster.ready(self._agent(args)),
-            "agents.pause": lambda args: engine.roster.pause(self._agent(args), _text(args, "reason", "")),
-            "agents.finishing": lambda args: engine.roster.finishing(self._agent(args)),
-            "agents.logout": lambda args: engine.roster.logout(self._agent(args)),
+            "agents.login": lambda args: engine.login(agent_of(engine, args)),
+            "agents.ready": lambda args: engine.roster.ready(agent_of(engine, args)),
+            "agents.pause": lambda args: engine.roster.pause(
+                agent_of(engine, args), text_of(args, "reason", "")
+            ),
+            "agents.finishing": lambda args: engine.roster.finishing(agent_of(engine, args)),
+            "agents.logout": lambda args: engine.roster.logout(agent_of(engine, args)),
             "attempts.disposition": self._dispose,
+            **voice_commands(engine),
             "engine.drain": lambda _args: engine.drain(),
         }
 
@@ -79,7 +78,7 @@ class Control:
         """Carry a command out and reply once: at once, or when the store has what the command wrote. Every failure is a reply."""
         handler = self._commands.get(command.name, partial(_no_such_command, command.name))
         try:
-            result = handler(command.args)
+            result = handler({**command.args, ACTOR: command.actor})
         except Exception as error:  # noqa: BLE001 - the call loop must outlive a mistake in a command; it is logged there
             reply(self._failure(command, error))
         else:
@@ -110,23 +109,16 @@ class Control:
             kind="internal",
         )
 
-    def _campaign(self, args: dict[str, Any]) -> CampaignId:
-        name = CampaignId(_text(args, "campaign"))
+    def _campaign(self, args: Args) -> CampaignId:
+        name = CampaignId(text_of(args, "campaign"))
         if name not in self._engine.dialing.campaigns:
             known = ", ".join(sorted(self._engine.dialing.campaigns)) or "none"
             raise UnknownError(f"no campaign {name!r}; known are: {known}")
         return name
 
-    def _agent(self, args: dict[str, Any]) -> AgentId:
-        name = AgentId(_text(args, "agent"))
-        if name not in self._engine.roster.agents:
-            known = ", ".join(sorted(self._engine.roster.agents)) or "none"
-            raise UnknownError(f"no agent {name!r}; known are: {known}")
-        return name
-
     def _hangup(self, args: dict[str, Any]) -> None:
-        attempt = self._engine.machine.attempts.get(AttemptId(_text(args, "attempt")))
-        leg_id = LegId(_text(args, "attempt"))
+        attempt = self._engine.machine.attempts.get(AttemptId(text_of(args, "attempt")))
+        leg_id = LegId(text_of(args, "attempt"))
         if attempt is None and self._engine.inbound.owns(
             leg_id
         ):  # a call that came in has its leg's id alone
@@ -137,9 +129,9 @@ class Control:
         self._engine.flow.release(attempt, Outcome.CANCELLED)
 
     def _dispose(self, args: dict[str, Any]) -> asyncio.Future[dict[str, str]]:
-        agent_id = self._agent(args)
+        agent_id = agent_of(self._engine, args)
         agent = self._engine.roster[agent_id]
-        text = _text(args, "disposition")
+        text = text_of(args, "disposition")
         try:
             disposition = Disposition(text)
         except ValueError:
@@ -192,14 +184,7 @@ class Control:
             held=engine.dialing.held_reason(),
             store_backlog=engine.runtime.journal.backlog,
             campaigns=tuple(self._campaign_view(name) for name in engine.dialing.campaigns),
-            agents=tuple(
-                AgentView(
-                    id=agent.id, name=agent.settings.name, state=agent.state, reason=agent.reason, leg_up=agent.leg_up,
-                    seconds_in_state=round((now_ns - agent.since_ns) / 1e9, 1), attempt_id=agent.attempt_id, campaign=agent.campaign_id,
-                    conversations=agent.conversations,
-                )
-                for agent in engine.roster.all()
-            ),
+            agents=tuple(self._agent_view(agent, now_ns) for agent in engine.roster.all()),
             trunks=tuple(
                 TrunkView(
                     id=trunk.id, state=trunk.state, reason=trunk.reason, lines=trunk.settings.lines, lines_used=trunk.lines_used,
@@ -212,6 +197,16 @@ class Control:
                            draining=worker.draining)
                 for worker in sorted(engine.workers.workers.values(), key=lambda worker: worker.id)
             ),
+        )  # fmt: skip
+
+    def _agent_view(self, agent: Agent, now_ns: int) -> AgentView:
+        desk = self._engine.desk
+        talk = desk.talks.get(agent.id)
+        return AgentView(
+            id=agent.id, name=agent.settings.name, state=agent.state, reason=agent.reason, leg_up=agent.leg_up,
+            seconds_in_state=round((now_ns - agent.since_ns) / 1e9, 1), attempt_id=agent.attempt_id, campaign=agent.campaign_id,
+            conversations=agent.conversations, talk=talk.state if talk else "", muted=talk is not None and talk.muted,
+            third=talk.third.name if talk and talk.third else "", supervised=desk.mode_of(agent) or "",
         )  # fmt: skip
 
     def _campaign_view(self, name: CampaignId) -> CampaignView:
@@ -229,7 +224,7 @@ class Control:
             dialing=sum(state in _DIALING for state in states),
             listening=states.count(AttemptState.LISTENING) + states.count(AttemptState.LEAVING_MESSAGE),
             waiting=states.count(AttemptState.WAITING) + states.count(AttemptState.ABANDONING),
-            talking=states.count(AttemptState.BRIDGED) + states.count(AttemptState.BRIDGING),
+            talking=sum(state in _TALKING for state in states),
             live_answers=campaign.live_answers,
             abandoned=campaign.abandoned,
             outcomes=dict(campaign.outcomes),
@@ -243,13 +238,6 @@ class Control:
 
 def _no_such_command(name: str, _args: dict[str, Any]) -> None:
     raise UnknownError(f"there is no command {name!r}")
-
-
-def _text(args: dict[str, Any], key: str, default: str | None = None) -> str:
-    value = args.get(key, default)
-    if not isinstance(value, str) or (default is None and not value):
-        raise InvalidError(f"{key} is missing; it must be a text")
-    return value[:200]
 
 
 def _quality(found: Quality | None) -> dict[str, Any]:

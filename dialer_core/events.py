@@ -7,58 +7,13 @@ classes; `EVENTS` maps a stored name back to its class.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from dialer_core import voice_events
+from dialer_core.event_base import COMMON_FIELDS, EVENTS, Event, StoredEvent
+from dialer_core.event_base import event_named as _event
+from dialer_core.vocabulary import AgentId, LegId
 
-import msgspec
-
-from dialer_core.vocabulary import AccountId, AgentId, AttemptId, CampaignId, LegId
-
-COMMON_FIELDS = frozenset({"campaign_id", "account_id", "attempt_id", "at_mono_ns"})
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """Base: the ids an event may carry. `at_mono_ns` is when it happened at its source (0: when it is written)."""
-
-    name: ClassVar[str] = ""
-    campaign_id: CampaignId | None = None
-    account_id: AccountId | None = None
-    attempt_id: AttemptId | None = None
-    at_mono_ns: int = 0
-
-    def data(self) -> dict[str, Any]:
-        """Return what goes into the row's `data` column."""
-        return {
-            field: value for field, value in msgspec.to_builtins(self).items() if field not in COMMON_FIELDS
-        }
-
-
-class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of the event log, as plugins and the API see it."""
-
-    node: str
-    source: str
-    seq: int
-    id: str
-    boot_id: str
-    at_utc: str
-    at_mono_ns: int
-    name: str
-    campaign_id: str | None
-    account_id: str | None
-    attempt_id: str | None
-    data: dict[str, Any]
-
-
-EVENTS: dict[str, type[Event]] = {}
-
-
-def _event(name: str) -> Any:
-    def register(cls: type[Event]) -> type[Event]:
-        cls.name = name
-        EVENTS[name] = cls
-        return cls
-
-    return register
+__all__ = ["COMMON_FIELDS", "EVENTS", "Event", "StoredEvent", "voice_events"]
+"""What else is imported from here; the events below are besides."""
 
 
 @_event("attempt.committed")
@@ -128,7 +83,7 @@ class AttemptScreened(Event, frozen=True, kw_only=True):
 
 @_event("attempt.message_started")
 class AttemptMessageStarted(Event, frozen=True, kw_only=True):
-    """Our message to a machine begins, `after` its `beep`, or its greeting's end where none came (`quiet`)."""
+    """Our message to a machine begins, `after` its `beep`, its greeting's end where none came (`quiet`), or its agent's word (`agent`)."""
 
     after: str
     prompt: str

@@ -152,7 +152,7 @@ class WorkerPool:
 
     def choose(self, kind: LegKind) -> WorkerId | None:
         """Return the worker with most room for a leg of this kind, of equals the one that has rested longest; None where there is no room."""
-        prefix = AGENT_WORKER_PREFIX if kind is LegKind.AGENT else CUSTOMER_WORKER_PREFIX
+        prefix = CUSTOMER_WORKER_PREFIX if kind is LegKind.CUSTOMER else AGENT_WORKER_PREFIX
         candidates = [
             worker for worker in self.workers.values() if worker.free and worker.id.startswith(prefix)
         ]

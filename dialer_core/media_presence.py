@@ -14,6 +14,7 @@ import structlog
 from dialer_core.agents.roster import Roster
 from dialer_core.agents.softphones import Softphones
 from dialer_core.calls.call_flow import CallFlow
+from dialer_core.calls.desk import Desk
 from dialer_core.calls.inbound import InboundCalls
 from dialer_core.calls.machine import AttemptMachine
 from dialer_core.calls.sound import Sound
@@ -52,6 +53,7 @@ class MediaPresence:
         softphones: Softphones,
         inbound: InboundCalls,
         sound: Sound,
+        desk: Desk,
         *,
         knows: Callable[[LegId], bool],
         wake: Callable[[], None],
@@ -65,6 +67,7 @@ class MediaPresence:
         self._softphones = softphones
         self._inbound = inbound
         self._sound = sound
+        self._desk = desk
         self._knows = knows
         self._wake = wake
         self._lost_ns = 0
@@ -92,8 +95,11 @@ class MediaPresence:
         for leg_id in held:
             if not self._knows(leg_id):
                 self._media.send(CloseLeg(leg_id=leg_id))
-        reopened = self._softphones.bring_in_line(held)  # first: a bridge needs both
+        reopened = self._softphones.bring_in_line(held) + self._desk.reopen(
+            held
+        )  # first: a bridge needs both
         reopened += self._sound.bring_in_line(held) + self._inbound.bring_in_line(held)
+        self._desk.bring_in_line()  # over the bridges
         if self._lost_ns or reopened:
             self._tell_restored(reopened, engine_down_ms)
         self._dialing.media_ready = True
@@ -127,3 +133,4 @@ class MediaPresence:
             self._flow.cut_off(attempt)
         self._inbound.end_all()
         self._softphones.on_media_gone()
+        self._desk.end_all()

@@ -20,7 +20,11 @@ BESIDE: Final = 320
 
 def files_needed(settings: Settings) -> int:
     """Return how many open files the hungriest of our processes may come to hold."""
-    legs = sum(trunk.lines for trunk in settings.trunks.values()) + len(settings.agents)
+    legs = (
+        sum(trunk.lines for trunk in settings.trunks.values())
+        + len(settings.agents)
+        + len(settings.dialer.extensions)
+    )
     return PER_LEG * legs + BESIDE
 
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import AsyncGenerator, Collection, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import pluggy
@@ -67,6 +67,7 @@ from dialer_core.events import (
 )
 from dialer_core.snapshot import AgentView, CallView, CampaignView, MediaView, Snapshot, TrunkView, WorkerView
 from dialer_core.vocabulary import AgentId, AgentState, AttemptId, CampaignId, Outcome, Verdict
+from dialer_core.voice_commands import CommandGroup, CommandPort, DeskCommands, SupervisionCommands
 
 PROJECT = "dialer"
 """Name of the pluggy project; every hook begins with it."""
@@ -75,25 +76,7 @@ ENTRY_POINT_GROUP = "dialer.plugins"
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
-class CommandPort(Protocol):
-    """Where commands go: the link to the engine."""
-
-    async def command(self, name: str, args: dict[str, Any], *, actor: str) -> Any:
-        """Return the engine's result; raise `NotRunningError` or `CommandRefusedError`."""
-
-
-class _Commands:
-    """A group of commands, sent as one actor."""
-
-    def __init__(self, port: CommandPort, actor: str) -> None:
-        self._port = port
-        self._actor = actor
-
-    async def _send(self, command: str, /, **args: Any) -> Any:
-        return await self._port.command(command, args, actor=self._actor)
-
-
-class CampaignCommands(_Commands):
+class CampaignCommands(CommandGroup):
     """Campaigns: what may be dialed now."""
 
     async def start(self, campaign: CampaignId, *, reason: str = "") -> Any:
@@ -109,7 +92,7 @@ class CampaignCommands(_Commands):
         return await self._send("campaigns.stop", campaign=campaign, reason=reason)
 
 
-class AgentCommands(_Commands):
+class AgentCommands(CommandGroup):
     """Agents: who takes people now."""
 
     async def login(self, agent: AgentId, *, reason: str = "") -> Any:
@@ -133,7 +116,7 @@ class AgentCommands(_Commands):
         return await self._send("agents.logout", agent=agent, reason=reason)
 
 
-class CallCommands(_Commands):
+class CallCommands(CommandGroup):
     """Attempts that are alive."""
 
     async def list(self) -> tuple[CallView, ...]:
@@ -145,7 +128,7 @@ class CallCommands(_Commands):
         return await self._send("calls.hangup", attempt=attempt)
 
 
-class AttemptCommands(_Commands):
+class AttemptCommands(CommandGroup):
     """What is said of an attempt."""
 
     async def disposition(self, disposition: str, *, agent: AgentId, attempt: AttemptId | None = None) -> Any:
@@ -173,6 +156,8 @@ class EngineHandle:
         self.actor = actor
         self.campaigns = CampaignCommands(port, actor)
         self.agents = AgentCommands(port, actor)
+        self.desk = DeskCommands(port, actor)
+        self.supervision = SupervisionCommands(port, actor)
         self.calls = CallCommands(port, actor)
         self.attempts = AttemptCommands(port, actor)
 
@@ -238,6 +223,7 @@ __all__ = [
     "CampaignStarted",
     "CampaignStopped",
     "CampaignView",
+    "CommandPort",
     "CommandRefusedError",
     "DialerError",
     "EngineHandle",

@@ -18,6 +18,7 @@ from dialer_core.edge_settings import INNER_HOST, EdgeSettings, Port
 from dialer_core.errors import ConfigError
 from dialer_core.toml_files import explain, read_secret, read_toml, section_table, with_environment
 from dialer_core.vocabulary import AgentId, CampaignId, DetectionMode, Outcome, PacingMode, SrtpUse, TrunkId
+from dialer_core.voice_settings import ExtensionSettings
 
 
 def _check_e164(number: str) -> str:
@@ -158,6 +159,7 @@ class DialerSettings(_Section):
     log: LogSettings = LogSettings()
     plugins: PluginSettings = PluginSettings()
     clips: ClipSettings = ClipSettings()
+    extensions: dict[str, ExtensionSettings] = {}
 
 
 class TrunkSettings(_Section):

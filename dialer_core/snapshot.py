@@ -22,6 +22,13 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     campaign: str | None = None
     conversations: int = 0
     """Since the engine started."""
+    talk: str = ""
+    """While they talk: together, held, calling, consulting or three_way."""
+    muted: bool = False
+    third: str = ""
+    """The extension or agent beside them and their customer."""
+    supervised: str = ""
+    """How a supervisor is with them: listen, whisper or barge."""
 
 
 class CampaignView(msgspec.Struct, frozen=True, kw_only=True):

@@ -69,6 +69,10 @@ class AttemptState(enum.StrEnum):
     """An agent is reserved and the media plane has been asked to bridge."""
     BRIDGED = "bridged"
     """Customer and agent hear each other."""
+    TRANSFERRING = "transferring"
+    """The agent has handed them on to an extension and left: it is being called, and they hear music."""
+    TRANSFERRED = "transferred"
+    """Customer and extension hear each other; no agent is with them any more."""
     LEAVING_MESSAGE = "leaving_message"
     """A machine: waiting for its beep, or the end of its greeting, and then speaking."""
     ABANDONING = "abandoning"
@@ -212,6 +216,8 @@ class PauseReason(enum.StrEnum):
     """The softphone's leg is gone; it is being called again."""
 
 
+CONSULTED: Final = "consulted"
+"""Reason of an agent who is with another agent's customer as their third."""
 INBOUND_CALL: Final = "inbound"
 """Reason of an agent who is reserved for or talks to somebody who called: there is no attempt."""
 
@@ -249,6 +255,34 @@ class LegKind(enum.StrEnum):
     """The leg to the dialed number."""
     AGENT = "agent"
     """The leg to an agent's softphone."""
+    EXTENSION = "extension"
+    """The leg to a named extension of the contact centre: a supervisor's phone, a colleague, a queue of the PBX."""
+
+
+class TalkState(enum.StrEnum):
+    """Where an agent's conversation is. The table of transitions is in `calls/conversation.py`."""
+
+    TOGETHER = "together"
+    """Agent and customer hear each other."""
+    HELD = "held"
+    """The customer hears music, the agent nobody."""
+    CALLING = "calling"
+    """The customer hears music while the agent calls a third."""
+    CONSULTING = "consulting"
+    """The customer hears music; agent and third speak alone."""
+    THREE_WAY = "three_way"
+    """All three hear each other."""
+
+
+class SupervisionMode(enum.StrEnum):
+    """How a supervisor is in an agent's conversations."""
+
+    LISTEN = "listen"
+    """They hear it; nobody hears them."""
+    WHISPER = "whisper"
+    """The agent alone hears them."""
+    BARGE = "barge"
+    """Everybody hears them."""
 
 
 class EndedBy(enum.StrEnum):

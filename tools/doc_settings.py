@@ -19,7 +19,7 @@ import click
 from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
-from dialer_core import edge_settings, settings
+from dialer_core import edge_settings, settings, voice_settings
 from dialer_core.commands import cli
 from dialer_core.compliance import rules
 from dialer_core.toml_files import ENVIRONMENT_PREFIX
@@ -134,6 +134,12 @@ def _fields(model: type[BaseModel], texts: Mapping[str, str], section: str = "")
     return table(("key", "allowed", "default", "what it is", "environment"), rows)
 
 
+def _section(name: str, kind: Any) -> tuple[str, type[BaseModel]]:
+    """Return a section's heading and its model: one of many of a kind is `[section.NAME]`, which the environment does not give."""
+    inner = typing.get_args(kind)
+    return (f"{name}.NAME", inner[1]) if inner else (name, kind)
+
+
 def _about(model: type[BaseModel]) -> str:
     """Return a model's docstring without the name of its table, which is the heading."""
     text = prose(doc(model))
@@ -148,7 +154,10 @@ def _example(file: str) -> str:
 
 def settings_page() -> str:
     """Return `settings.md`."""
-    texts, pack_texts = literals(settings) | literals(edge_settings), literals(rules)
+    texts, pack_texts = (
+        literals(settings) | literals(edge_settings) | literals(voice_settings),
+        literals(rules),
+    )
     dialer = settings.DialerSettings.model_fields.items()
     return page(
         "Settings",
@@ -165,10 +174,8 @@ def settings_page() -> str:
         f"Each of its keys can be given by the environment too, as `{ENVIRONMENT_PREFIX}SECTION__KEY`; the environment wins over the"
         f" file. A list is written with commas: `{ENVIRONMENT_PREFIX}PLUGINS__ENABLED=metrics,other`.",
         *(
-            f"### [{name}]\n\n{_about(model)}\n\n{_fields(model, texts, name)}"
-            for name, model in (
-                (name, typing.cast("type[BaseModel]", field.annotation)) for name, field in dialer
-            )
+            f"### [{name}]\n\n{_about(model)}\n\n{_fields(model, texts, '' if '.' in name else name)}"
+            for name, model in (_section(name, field.annotation) for name, field in dialer)
         ),
         _example("dialer.toml"),
         f"## trunks.toml\n\nOne table `[trunks.NAME]` for each SIP peer that carries calls.\n\n{_fields(settings.TrunkSettings, texts)}",

@@ -14,7 +14,7 @@ import click
 
 from dialer_core import vocabulary
 from dialer_core.agents import state as agent_state
-from dialer_core.calls import attempt, inbound_call
+from dialer_core.calls import attempt, conversation, inbound_call
 from dialer_core.campaigns import run
 from dialer_core.sim import __main__ as simulator
 from dialer_core.sim import behaviours, event_log
@@ -146,6 +146,15 @@ def states_page() -> str:
         _one_line(literals(agent_state)["TABLE"])
         .removeprefix("Every state and cue. ")
         .removesuffix(" Rendered into the documentation."),
+        "## Conversation",
+        "In the engine, `dialer_core/calls/conversation.py`, from the bridge to its end. "
+        + _one_line(literals(conversation)["TABLE"]).removesuffix(" Rendered into the documentation."),
+        conversation.render_table(),
+        table(
+            ("cell", "what it means"),
+            [r for r in members(conversation.TalkCell, literals(conversation)) if r[1]],
+        ),
+        _cues(conversation.TalkCue),
         "## Campaign",
         "In the engine, `dialer_core/campaigns/run.py`. `-`: it makes no sense there; a command is refused, an observation ignored.",
         run.render_table(),

@@ -20,6 +20,7 @@ from dialer_core.store import agents as agent_rows
 from dialer_core.store.models import AgentInterval
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AgentId, AgentState, AttemptId, CampaignId, PauseReason, new_id
+from dialer_core.voice_events import AgentWrapUpExtended
 from pacing import EventKind
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,8 @@ _ENDED: Final = {AgentState.TALKING: EventKind.TALK_ENDED, AgentState.WRAP_UP: E
 """What pacing learns where a state ends,"""
 _LEFT: Final = {AgentState.TALKING: EventKind.TALK_LEFT, AgentState.WRAP_UP: EventKind.WRAPUP_LEFT}
 """and where its end comes in sight."""
+WRAP_UP_LIMIT_S = 900.0
+"""Nobody is in wrap-up for longer, however often it is extended."""
 
 
 class Roster:
@@ -55,6 +58,8 @@ class Roster:
         self._on_free = on_free
         self._on_logged_out = on_logged_out
         self._wrap_up_timers: dict[AgentId, asyncio.TimerHandle] = {}
+        self._longer_s: dict[AgentId, float] = {}
+        """Wrap-ups that were extended: how long they last in all."""
         self.finished_work: list[tuple[frozenset[CampaignId], EventKind, float]] = []
         """Pacing's food: (the agent's campaigns, event kind, seconds) of talks and wrap-ups that ended since it last looked."""
         self.agents = {
@@ -204,6 +209,7 @@ class Roster:
             agent.session_id = new_id()
         if timer := self._wrap_up_timers.pop(agent.id, None):
             timer.cancel()
+        self._longer_s.pop(agent.id, None)
         if before is AgentState.TALKING:
             agent.conversations += 1
         self._work_over(agent, state, spent_s, now_ns)
@@ -260,14 +266,19 @@ class Roster:
 
     def _run_wrap_up(self, agent: Agent) -> None:
         """Let the wrap-up end by itself, counted from its beginning."""
-        limit_s = agent.settings.wrap_up_s
-        if limit_s is None:
-            campaign = self._campaigns.get(agent.campaign_id) if agent.campaign_id else None
-            limit_s = campaign.wrap_up_s if campaign else 0.0
+        limit_s = self._wrap_up_s(agent)
         spent_s = (self._runtime.clock.mono_ns() - agent.since_ns) / 1e9
         self._wrap_up_timers[agent.id] = self._runtime.later(
             limit_s - spent_s, lambda: self.wrap_up_over(agent)
         )
+
+    def _wrap_up_s(self, agent: Agent) -> float:
+        """Return how long this wrap-up lasts in all."""
+        limit_s = agent.settings.wrap_up_s
+        if limit_s is None:
+            campaign = self._campaigns.get(agent.campaign_id) if agent.campaign_id else None
+            limit_s = campaign.wrap_up_s if campaign else 0.0
+        return max(limit_s, self._longer_s.get(agent.id, 0.0))
 
     def adopt(self, agent: Agent, interval: AgentInterval, campaign: CampaignId | None) -> None:
         """Go on where a former engine was with an agent: the same log-in, the same state, since the same moment.
@@ -293,6 +304,35 @@ class Roster:
         agent.after_reason = interval.after_reason or ""
         if agent.state is AgentState.WRAP_UP:
             self._run_wrap_up(agent)
+
+    def extend_wrap_up(self, name: AgentId, seconds: float) -> None:
+        """Let an agent's wrap-up go on for so long from now, if it would have ended sooner; `WRAP_UP_LIMIT_S` in all at most."""
+        agent = self[name]
+        timer = self._wrap_up_timers.get(name)
+        if agent.state is not AgentState.WRAP_UP or timer is None:
+            raise CommandRefusedError(f"agent {name} is {agent.state}: there is no wrap-up to extend")
+        spent_s = (self._runtime.clock.mono_ns() - agent.since_ns) / 1e9
+        if spent_s + seconds > WRAP_UP_LIMIT_S:
+            raise CommandRefusedError(f"a wrap-up lasts {WRAP_UP_LIMIT_S:g} s at most; pause instead")
+        if self._wrap_up_s(agent) < spent_s + seconds:
+            timer.cancel()
+            self._longer_s[name] = spent_s + seconds
+            self._run_wrap_up(agent)
+            told = AgentWrapUpExtended(agent_id=name, seconds=seconds, attempt_id=agent.attempt_id)
+            self._runtime.journal.append(told)
+
+    def force(self, name: AgentId, state: AgentState, reason: str) -> None:
+        """Bring an agent who is not in a conversation to a state, by a supervisor's word."""
+        agent = self[name]
+        if state is AgentState.READY:
+            self.ready(name)
+        elif state is AgentState.PAUSED:
+            self.pause(name, reason)
+        elif state is AgentState.LOGGED_OUT:
+            self.logout(name)
+        else:
+            raise CommandRefusedError(f"nobody can be forced to be {state}: ready, paused or logged_out")
+        log.info("agent_forced", agent_id=agent.id, state=state)
 
     def wrap_up_over(self, agent: Agent) -> None:
         """End the after-call work: its time is up, or the disposition is in."""

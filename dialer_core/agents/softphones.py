@@ -24,6 +24,7 @@ from dialer_core.ipc.messages import (
     LegAnswered,
     LegClosed,
     LegEnded,
+    LegInfoDigit,
     LegNegotiated,
     LegOpened,
     LegProvisional,
@@ -93,6 +94,8 @@ class Softphones:
         self._redials: dict[AgentId, asyncio.TimerHandle] = {}
         self.on_orphan: Callable[[Dialog], None] = lambda _dialog: None
         """Called with the dialog of a leg whose worker is gone: somebody else is to send its BYE."""
+        self.on_digit: Callable[[Agent, str], None] = lambda _agent, _digit: None
+        """Called with a digit that a softphone has sent by INFO."""
 
     def owns(self, leg_id: LegId) -> bool:
         """Whether this leg is an agent's."""
@@ -118,6 +121,25 @@ class Softphones:
         leg_id = LegId(new_id())
         self._begin(agent, leg_id)
         self._media.send(OpenLeg(leg_id=leg_id, kind=LegKind.AGENT))
+
+    def call_waiting(self) -> None:
+        """Call the softphones whose first call found no worker or media plane yet."""
+        if self._media.attached and self._workers.choose(LegKind.AGENT) is not None:
+            for agent in self._roster.all():
+                if agent.state is AgentState.PAUSED and agent.leg_id is None and agent.redial_attempt == 0:
+                    self.call(agent)
+
+    def leave_draining(self) -> None:
+        """Call anew, over another worker, whoever does not talk and hangs on one that wants to leave."""
+        for agent in self._roster.all():
+            if (
+                agent.leg_up
+                and agent.state in (AgentState.READY, AgentState.PAUSED, AgentState.WRAP_UP)
+                and self._workers.is_draining(self.worker_of(agent))
+                and self._workers.choose(LegKind.AGENT) is not None
+            ):
+                log.info("softphone_moved", agent_id=agent.id)
+                self.restart(agent)
 
     def _begin(self, agent: Agent, leg_id: LegId) -> _Line:
         agent.leg_id = leg_id
@@ -219,6 +241,8 @@ class Softphones:
                 self._media.send(connect_command(event))
             case LegAnswered():
                 self._up(line.agent, worker, event.leg_id, event.dialog)
+            case LegInfoDigit(digit=digit):
+                self.on_digit(line.agent, digit)
             case LegEnded():
                 log.info(
                     "agent_leg_ended",

@@ -115,8 +115,9 @@ class Adoption:
             id=AttemptId(row.id), campaign_id=campaign.id, lead_id=LeadId(row.lead_id), account_id=AccountId(row.account_id),
             person_id=PersonId(row.person_id), phone_id=PhoneId(row.phone_id), number=row.number, trunk=TrunkId(row.trunk),
             pool=pool(campaign.id, agent), leg_id=_leg_id(found), retry_of=AttemptId(row.retry_of) if row.retry_of else None,
-            # A reservation is not in the row: the agent's interval and the media plane say whether it came to a bridge.
-            state=S.WAITING if state is S.BRIDGING else state,
+            # A reservation is not in the row: the agent's interval and the media plane say whether it came to a bridge. Of an extension's leg
+            # nobody knows: it is hung up, and they wait for an agent again.
+            state=S.WAITING if state in (S.BRIDGING, S.TRANSFERRING, S.TRANSFERRED) else state,
             worker=found.worker or (WorkerId(row.worker) if row.worker else None), placements=int(bool(leg or found.leg_row)),
             call_id=row.call_id or "", live=row.live_answer, abandoned=row.abandoned, verdict=Verdict(row.verdict) if row.verdict else None,
             ringing_seen=leg is not None and leg.ringing_code == 180, negotiated=leg.negotiated if leg else None, dialog=_dialog(found),

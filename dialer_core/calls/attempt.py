@@ -11,6 +11,7 @@ The races it decides, by cell:
 - A hang-up that crosses anything: LEG_ENDED ends every state; what comes after is late.
 - An agent lost while bridging or bridged: the customer waits again, with a new deadline.
 - A beep that comes after our message has begun, or after its hang-up, is late; so is the end of a message that their hang-up cut off.
+- A transfer is the agent's word and the extension's answer: whichever of them meets a hang-up late changes nothing any more.
 - A revision to `machine` while nobody is talking yet releases the call; while they talk it only tells.
 """
 
@@ -52,7 +53,7 @@ class Cue(enum.StrEnum):
     NOT_LIVE = "not_live"
     """A verdict says machine, fax, tone …"""
     LEAVE_MESSAGE = "leave_message"
-    """A machine, and the campaign leaves a message where its rules allow it."""
+    """A machine, by its verdict or by its agent's, and the campaign leaves a message where its rules allow it."""
     SCREENED = "screened"
     """A phone's assistant asks who is calling: it is told, and the detector listens anew."""
     REVISED_NOT_LIVE = "revised_not_live"
@@ -62,6 +63,14 @@ class Cue(enum.StrEnum):
     BRIDGE_REFUSED = "bridge_refused"
     """Not because of the fallback: a leg is gone or busy."""
     AGENT_LOST = "agent_lost"
+    HANDED_ON = "handed_on"
+    """Their agent gives them to another agent, who is free."""
+    TRANSFER = "transfer"
+    """Their agent hands them to an extension and leaves; it is being called."""
+    TRANSFER_ANSWERED = "transfer_answered"
+    """The extension is there."""
+    TRANSFER_FAILED = "transfer_failed"
+    """It did not answer, or is gone."""
     FALLBACK_STARTED = "fallback_started"
     PROMPT_FINISHED = "prompt_finished"
     RELEASE = "release"
@@ -85,22 +94,25 @@ S = AttemptState
 _CUES: Final = (
     Cue.PLACED, Cue.SENT, Cue.RINGING, Cue.EARLY_MEDIA, Cue.ANSWERED, Cue.LIVE, Cue.NOT_LIVE, Cue.LEAVE_MESSAGE, Cue.SCREENED, Cue.REVISED_NOT_LIVE, Cue.AGENT_RESERVED,
     Cue.BRIDGED, Cue.BRIDGE_REFUSED, Cue.AGENT_LOST, Cue.FALLBACK_STARTED, Cue.PROMPT_FINISHED, Cue.RELEASE, Cue.LEG_ENDED, Cue.OVERDUE,
+    Cue.HANDED_ON, Cue.TRANSFER, Cue.TRANSFER_ANSWERED, Cue.TRANSFER_FAILED,
 )  # fmt: skip
 _ROWS: Final[dict[AttemptState, tuple[AttemptState | Cell, ...]]] = {
-    # state        placed     sent       ringing    early media    answered     live       not live     message            screened     revised      reserved    bridged    refused    agent lost fallback      prompt end  release      leg ended overdue
-    S.COMMITTED:  (S.PLACING, BUG,       BUG,       BUG,           BUG,         BUG,       BUG,         BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          BUG,        S.ENDED,     S.ENDED,  S.ENDED),
-    S.PLACING:    (BUG,       S.DIALING, S.RINGING, S.EARLY_MEDIA, S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
-    S.DIALING:    (BUG,       LATE,      S.RINGING, S.EARLY_MEDIA, S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
-    S.RINGING:    (BUG,       LATE,      LATE,      S.EARLY_MEDIA, S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
-    S.EARLY_MEDIA:(BUG,       LATE,      LATE,      LATE,          S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
-    S.LISTENING:  (BUG,       LATE,      LATE,      LATE,          LATE,        S.WAITING, S.RELEASING, S.LEAVING_MESSAGE, S.LISTENING, LATE,        BUG,        BUG,       BUG,       BUG,       S.ABANDONING, LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
-    S.WAITING:    (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        S.RELEASING, S.BRIDGING, LATE,      LATE,      LATE,      S.ABANDONING, LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
-    S.BRIDGING:   (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        S.RELEASING, BUG,        S.BRIDGED, S.WAITING, S.WAITING, S.ABANDONING, LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
-    S.BRIDGED:    (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        BUG,        LATE,      LATE,      S.WAITING, LATE,         LATE,       S.RELEASING, S.ENDED,  S.RELEASING),
-    S.LEAVING_MESSAGE: (BUG,  LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        BUG,        BUG,       LATE,      LATE,      LATE,         S.RELEASING,S.RELEASING, S.ENDED,  S.RELEASING),
-    S.ABANDONING: (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        S.RELEASING, BUG,        BUG,       LATE,      LATE,      LATE,         S.RELEASING,S.RELEASING, S.ENDED,  S.RELEASING),
-    S.RELEASING:  (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        BUG,        LATE,      LATE,      LATE,      LATE,         LATE,       LATE,        S.ENDED,  S.ENDED),
-    S.ENDED:      (LATE,      LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        LATE,       LATE,      LATE,      LATE,      LATE,         LATE,       LATE,        LATE,     LATE),
+    # state        placed     sent       ringing    early media    answered     live       not live     message            screened     revised      reserved    bridged    refused    agent lost fallback      prompt end  release      leg ended overdue   handed on   transfer        tr. answered   tr. failed
+    S.COMMITTED:  (S.PLACING, BUG,       BUG,       BUG,           BUG,         BUG,       BUG,         BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          BUG,        S.ENDED,     S.ENDED,  S.ENDED,  BUG,        BUG,            BUG,           BUG),
+    S.PLACING:    (BUG,       S.DIALING, S.RINGING, S.EARLY_MEDIA, S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  BUG,        BUG,            BUG,           BUG),
+    S.DIALING:    (BUG,       LATE,      S.RINGING, S.EARLY_MEDIA, S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  BUG,        BUG,            BUG,           BUG),
+    S.RINGING:    (BUG,       LATE,      LATE,      S.EARLY_MEDIA, S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  BUG,        BUG,            BUG,           BUG),
+    S.EARLY_MEDIA:(BUG,       LATE,      LATE,      LATE,          S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  BUG,        BUG,            BUG,           BUG),
+    S.LISTENING:  (BUG,       LATE,      LATE,      LATE,          LATE,        S.WAITING, S.RELEASING, S.LEAVING_MESSAGE, S.LISTENING, LATE,        BUG,        BUG,       BUG,       BUG,       S.ABANDONING, LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  BUG,        BUG,            BUG,           BUG),
+    S.WAITING:    (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        S.RELEASING, S.BRIDGING, LATE,      LATE,      LATE,      S.ABANDONING, LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  LATE,       LATE,           LATE,          LATE),
+    S.BRIDGING:   (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        S.RELEASING, BUG,        S.BRIDGED, S.WAITING, S.WAITING, S.ABANDONING, LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  LATE,       LATE,           LATE,          LATE),
+    S.BRIDGED:    (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE, S.LEAVING_MESSAGE,              LATE,        LATE,        BUG,        LATE,      LATE,      S.WAITING, LATE,         LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  S.BRIDGING, S.TRANSFERRING, S.TRANSFERRED, LATE),
+    S.TRANSFERRING: (BUG,     LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        BUG,        LATE,      LATE,      LATE,      LATE,         LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  LATE,       LATE,           S.TRANSFERRED, S.WAITING),
+    S.TRANSFERRED: (BUG,      LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        BUG,        LATE,      LATE,      LATE,      LATE,         LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  LATE,       LATE,           LATE,          S.RELEASING),
+    S.LEAVING_MESSAGE: (BUG,  LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        BUG,        BUG,       LATE,      LATE,      LATE,         S.RELEASING,S.RELEASING, S.ENDED,  S.RELEASING,  LATE,       LATE,           LATE,          LATE),
+    S.ABANDONING: (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        S.RELEASING, BUG,        BUG,       LATE,      LATE,      LATE,         S.RELEASING,S.RELEASING, S.ENDED,  S.RELEASING,  LATE,       LATE,           LATE,          LATE),
+    S.RELEASING:  (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        BUG,        LATE,      LATE,      LATE,      LATE,         LATE,       LATE,        S.ENDED,  S.ENDED,  LATE,       LATE,           LATE,          LATE),
+    S.ENDED:      (LATE,      LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        LATE,       LATE,      LATE,      LATE,      LATE,         LATE,       LATE,        LATE,     LATE,  LATE,       LATE,           LATE,          LATE),
 }  # fmt: skip
 
 TABLE: Final[dict[tuple[AttemptState, Cue], AttemptState | Cell]] = {
@@ -117,6 +129,8 @@ STATE_LIMIT_S: Final[dict[AttemptState, float]] = {
     S.ABANDONING: 40.0,
     S.RELEASING: 10.0,
     S.BRIDGED: 4 * 3600.0,
+    S.TRANSFERRING: 60.0,
+    S.TRANSFERRED: 4 * 3600.0,
 }
 """Longest stay in a state before OVERDUE (I6). DIALING, RINGING and EARLY_MEDIA share the ring limit plus `RING_MARGIN_S`; WAITING has the
 profile's limit plus `WAIT_MARGIN_S`: the worker's and the media plane's own timers act first, these watch over them, and over a media plane that

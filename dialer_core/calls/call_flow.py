@@ -39,6 +39,7 @@ from dialer_core.ipc.messages import (
     LegBeep,
     LegClosed,
     LegEnded,
+    LegInfoDigit,
     LegNegotiated,
     LegOpened,
     LegProvisional,
@@ -110,6 +111,10 @@ class CallFlow:
         """Called when the last live attempt has ended."""
         self.on_orphan: Callable[[Dialog], None] = lambda _dialog: None
         """Called with the dialog of an answered leg whose worker has died: the far end waits for a BYE."""
+        self.on_digit: Callable[[Attempt, str], None] = lambda _attempt, _digit: None
+        """Called with a digit that a customer's phone has sent by INFO."""
+        self.on_transfer_left: Callable[[Attempt], None] = lambda _attempt: None
+        """Called when an attempt is no longer with an extension, nor on its way to one."""
         machine.on_change(self._changed)
 
     def _changed(self, attempt: Attempt, before: AttemptState, cue: Cue) -> None:
@@ -117,11 +122,15 @@ class CallFlow:
         state = attempt.state
         if before in (S.BRIDGED, S.BRIDGING) and state is not S.BRIDGED:
             self._answers.part_from_agent(attempt, before, cue)
+        elif before in (S.TRANSFERRING, S.TRANSFERRED) and state is not S.TRANSFERRED:
+            self.on_transfer_left(attempt)
         if state is S.WAITING:
             self._answers.wait_for_agent(attempt, before)
         elif state is S.RELEASING:
             if attempt.worker is not None:
                 self._workers.send(attempt.worker, Hangup(leg_id=attempt.leg_id))
+            self._records.change(attempt)
+        elif state in (S.TRANSFERRING, S.TRANSFERRED):
             self._records.change(attempt)
         elif state is S.ENDED and cue is not Cue.LEG_ENDED:
             self._end(attempt, 0, 0, EndedBy.US)
@@ -194,6 +203,8 @@ class CallFlow:
                 attempt.answered_ns = attempt.answered_ns or event.at_ns
                 if self._machine.feed(attempt, Cue.ANSWERED):
                     self._answered(attempt, event)
+            case LegInfoDigit(digit=digit):
+                self.on_digit(attempt, digit)
             case LegEnded():
                 attempt.crossed = event.crossed
                 if not self._placed_elsewhere(attempt, event):
@@ -274,10 +285,8 @@ class CallFlow:
                 self._answers.abandoned(attempt, event)
             case PromptFinished():
                 self._answers.machines.prompt_finished(attempt, event)
-            case LegBeep():
-                self._answers.machines.beep(attempt, event)
-            case LegQuiet():
-                self._answers.machines.quiet(attempt, event)
+            case LegBeep() | LegQuiet():
+                self._answers.machines.heard_end(attempt, event)
             case LegRtpLost() | LegRtpBack():
                 self._records.sound_changed(attempt, event)
             case _:

@@ -112,6 +112,10 @@ class InboundCalls:
             _digits(run.settings.caller_id): name for name, run in campaigns.items() if run.settings.caller_id
         }
         """By number: who is called back is who called. A campaign's own number goes before that of its trunk."""
+        self.on_bridged: Callable[[Agent, LegId, CampaignId], None] = lambda _agent, _leg_id, _campaign: None
+        """Called when an agent and a caller hear each other."""
+        self.on_parted: Callable[[Agent], None] = lambda _agent: None
+        """Called when an agent has been parted from a caller."""
         self.on_orphan: Callable[[Dialog], None] = lambda _dialog: None
         """Called with the dialog of a leg whose worker is gone."""
 
@@ -257,6 +261,7 @@ class InboundCalls:
         for call in list(self._calls.values()):
             if call.agent is agent:
                 self._media.send(Unbridge(leg_id=call.leg_id))
+                self.on_parted(agent)
                 call.agent = None
                 self._find_agent(call)
 
@@ -407,6 +412,7 @@ class InboundCalls:
             campaign_id=call.campaign_id, leg_id=call.leg_id, agent_id=agent.id, at_mono_ns=event.at_ns
         )
         self._runtime.journal.append(told)
+        self.on_bridged(agent, call.leg_id, call.campaign_id)
 
     def _part(self, call: InboundCall) -> None:
         """Free the call's agent: to wrap-up after a talk."""
@@ -414,6 +420,7 @@ class InboundCalls:
         if agent is None:
             return
         self._media.send(Unbridge(leg_id=call.leg_id))
+        self.on_parted(agent)
         talked = call.state is CallState.TALKING
         self._roster.apply(agent, AgentCue.CALL_ENDED if talked else AgentCue.UNRESERVE)
 

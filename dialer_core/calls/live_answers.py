@@ -98,6 +98,12 @@ class LiveAnswers:
         """What becomes of those that are no person's."""
         self.on_bad_agent_leg: Callable[[Agent], None] = lambda _agent: None
         """Called when the media plane will not bridge to an agent's leg: it is to be called anew."""
+        self.on_transfer_refused: Callable[[Attempt], None] = lambda _attempt: None
+        """Called when the media plane will not bridge a customer to an extension."""
+        self.on_bridged: Callable[[Agent, Attempt], None] = lambda _agent, _attempt: None
+        """Called when an agent and a customer hear each other."""
+        self.on_parted: Callable[[Agent], None] = lambda _agent: None
+        """Called when an agent has been parted from a customer, their leg told so."""
 
     def serve_waiting(self) -> None:
         """Give waiting people to agents: those with the least time left first, each to the agent idle longest."""
@@ -242,6 +248,15 @@ class LiveAnswers:
         self._media.send(Bridge(leg_id=attempt.leg_id, agent_leg_id=agent.leg_id))
         self._roster.apply(agent, AgentCue.RESERVE, attempt=attempt.id, campaign=attempt.campaign_id)
 
+    def hand_on(self, attempt: Attempt, agent: Agent) -> None:
+        """Entered BRIDGING by its former agent's word: give this person to the agent named."""
+        if agent.leg_id is None:
+            return  # its leg was lost in this very moment: the state's limit ends the call
+        attempt.agent_id = agent.id
+        self._media.send(Bridge(leg_id=attempt.leg_id, agent_leg_id=agent.leg_id))
+        if agent.state is AgentState.READY:
+            self._roster.apply(agent, AgentCue.RESERVE, attempt=attempt.id, campaign=attempt.campaign_id)
+
     def bridged(self, attempt: Attempt, event: LegsBridged) -> None:
         """Customer and agent hear each other."""
         if not self._is_of_now(attempt, event) or not self._machine.feed(attempt, Cue.BRIDGED):
@@ -264,10 +279,14 @@ class LiveAnswers:
         )
         columns = {"bridged_mono_ns": event.at_ns} if first else {}
         self._records.change(attempt, told, agent_id=attempt.agent_id, **columns)
+        self.on_bridged(self._roster[attempt.agent_id], attempt)
 
     def refused(self, attempt: Attempt, event: BridgeRefused) -> None:
         """The media plane would not bridge."""
         log.warning("bridge_refused", attempt_id=attempt.id, leg_id=event.leg_id, reason=event.reason)
+        if attempt.state is S.TRANSFERRED:
+            self.on_transfer_refused(attempt)
+            return
         if not self._is_of_now(attempt, event):
             return
         if (
@@ -301,6 +320,7 @@ class LiveAnswers:
             attempt.talk_ns += max(0, attempt.end_ns(now_ns) - attempt.bridge_began_ns)
             if cue is Cue.AGENT_LOST:
                 self._runtime.journal.append(event_of(AttemptUnbridged, attempt, now_ns, agent_id=agent_id))
+        self.on_parted(agent)
         if cue is not Cue.AGENT_LOST:  # a lost agent's state is changed by whoever saw the loss
             self._roster.apply(agent, AgentCue.CALL_ENDED if before is S.BRIDGED else AgentCue.UNRESERVE)
 

@@ -130,13 +130,9 @@ class Machines:
 
     # --- a message -----------------------------------------------------------------------------------------------------
 
-    def beep(self, attempt: Attempt, event: LegBeep) -> None:
-        """A recording beep has ended: speak, if that is what this attempt waits for."""
-        self._speak(attempt, event.at_ns, _BEEP_REASON)
-
-    def quiet(self, attempt: Attempt, event: LegQuiet) -> None:
-        """The machine's greeting is over and no beep came: speak, if that is what this attempt waits for."""
-        self._speak(attempt, event.at_ns, "quiet")
+    def heard_end(self, attempt: Attempt, event: LegBeep | LegQuiet) -> None:
+        """A recording beep has ended, or the greeting is over and none came: speak, if that is what this attempt waits for."""
+        self._speak(attempt, event.at_ns, _BEEP_REASON if isinstance(event, LegBeep) else "quiet")
 
     def _speak(self, attempt: Attempt, at_ns: int, after: str) -> None:
         if attempt.state is not S.LEAVING_MESSAGE or attempt.message_ns:
@@ -146,6 +142,10 @@ class Machines:
         self._media.send(Play(leg_id=attempt.leg_id, prompts=(prompt,), play_id=MESSAGE_PLAY_ID))
         told = event_of(AttemptMessageStarted, attempt, at_ns, after=after, prompt=prompt)
         self._records.change(attempt, told)
+
+    def speak_now(self, attempt: Attempt) -> None:
+        """An agent has heard a machine and its beep: speak."""
+        self._speak(attempt, self._runtime.clock.mono_ns(), "agent")
 
     def go_on(self, attempt: Attempt, leg: MediaLegSnapshot | None) -> None:
         """Go on with a message under a new engine, or with a new media plane (`leg` None): a message cut in two is none."""

@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute
 
-from dialer_core.http import agents, calls, campaigns, events, leads, problems, system
+from dialer_core.http import agents, calls, campaigns, desk, events, leads, problems, supervision, system
 from dialer_core.http.answers import ApiParts, components
 from dialer_core.http.guard import PREFIX, Guard
 from dialer_core.http.tokens import Tokens
@@ -22,6 +22,8 @@ from dialer_core.plugin_host import Plugin
 CORE_ROUTERS = (
     campaigns.router,
     agents.router,
+    desk.router,
+    supervision.router,
     calls.router,
     leads.router,
     events.router,

@@ -41,8 +41,9 @@ from dialer_core.ipc.messages import (
     Unbridge,
 )
 from dialer_core.media.answers import Answers
+from dialer_core.media.far_end import is_reachable
 from dialer_core.media.hearing import Hearing, NoRecorder
-from dialer_core.media.leg import Leg, is_reachable
+from dialer_core.media.leg import Leg
 from dialer_core.media.listener import Listener
 from dialer_core.media.mixer import Rings
 from dialer_core.media.playback import Playback

@@ -6,23 +6,22 @@ calls: commands, deadlines and reports are `exchange.py`'s, the wait for an agen
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 from typing import Final
 
 from amd.g711 import PCMA_TO_PCMU, PCMU_TO_PCMA
 from dialer_core.ipc.messages import ConnectLeg, LegStatistics, LegVerdict
 from dialer_core.media import dtmf, rtcp, rtp
+from dialer_core.media.far_end import PAYLOAD_TYPES
 from dialer_core.media.listener import Ear
 from dialer_core.media.mixer import Rings, Tap
 from dialer_core.media.prompts import SILENCE, Player
 from dialer_core.media.relay import Relay
 from dialer_core.media.sockets import PortPair, release
-from dialer_core.media.srtp import Srtp, is_usable
+from dialer_core.media.srtp import Srtp
 from dialer_core.media.waiting import Waiting
 from dialer_core.vocabulary import LegId, LegKind
 
-PAYLOAD_TYPES: Final = {"PCMU": rtp.PCMU, "PCMA": rtp.PCMA}
 _TRANSLATION: Final = {(rtp.PCMU, rtp.PCMA): PCMU_TO_PCMA, (rtp.PCMA, rtp.PCMU): PCMA_TO_PCMU}
 _HELD_HOSTS: Final = ("", "0.0.0.0")
 _WE_SEND: Final = (1, 3)
@@ -34,25 +33,6 @@ _RTCP_TYPES: Final = range(192, 224)
 _RTCP_SECOND_BYTES: Final = frozenset(bytes([kind]) for kind in _RTCP_TYPES)
 
 Address = tuple[str, int]
-
-
-def is_reachable(command: ConnectLeg) -> bool:
-    """Return whether a far end can be sent to as described (or is on hold): IPv4 addresses, real ports, a codec and keys we can use.
-
-    A host name is refused: looking it up would stop the sound of every call.
-    """
-    try:
-        for host in filter(None, (command.host, command.rtcp_host)):
-            ipaddress.IPv4Address(host)
-    except ValueError:
-        return False
-    return (
-        command.codec in PAYLOAD_TYPES
-        and 0 <= command.port <= 65534
-        and 0 <= command.rtcp_port <= 65535
-        and -1 <= command.dtmf_pt <= 127
-        and (command.srtp is None or is_usable(command.srtp))
-    )
 
 
 class Leg:

@@ -121,7 +121,8 @@ class Crew:
         await self._spawn(first)
         self.capacity = await self._read_capacity(first)
         lines = sum(trunk.lines for trunk in self.settings.trunks.values())
-        self._planned, agents = planned(lines, len(self.settings.agents), self.capacity)
+        phones = len(self.settings.agents) + len(self.settings.dialer.extensions)
+        self._planned, agents = planned(lines, phones, self.capacity)
         edge = self.settings.dialer.edge
         inbound = edge.inbound_workers if edge.enabled else 0
         await self._add([CUSTOMERS] * (self._planned - 1) + [AGENTS] * agents + [INBOUND] * inbound)

@@ -14,7 +14,7 @@ from pathlib import Path
 from dialer_core.compliance.rules import RulePack
 from dialer_core.settings import TrunkSettings
 from dialer_core.store.database import Database
-from dialer_core.verify import answers, audit, calls, law, leads, limits, log, people, timing
+from dialer_core.verify import answers, audit, calls, law, leads, limits, log, people, talks, timing
 from dialer_core.verify.carrier import read_carrier_log
 from dialer_core.verify.report import Check, Invariant, Report, Violation
 from dialer_core.verify.subject import Subject
@@ -29,6 +29,7 @@ CHECKS: tuple[Check, ...] = (
     *leads.CHECKS,
     *log.CHECKS,
     *audit.CHECKS,
+    *talks.CHECKS,
 )
 
 _NEEDS = {

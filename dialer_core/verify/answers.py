@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from dialer_core.verify.report import Check, Invariant, Violation
 from dialer_core.verify.subject import Row, Subject, Trail
-from dialer_core.vocabulary import INBOUND_CALL
+from dialer_core.vocabulary import CONSULTED, INBOUND_CALL
 
 TOLERANCE_NS = 100_000_000
 """A deadline is kept by a loop that turns every 20 ms on a machine that does other things too."""
@@ -104,7 +104,7 @@ def one_agent(subject: Subject, attempt: Row, trail: Trail) -> Iterator[Violatio
                     attempt.id,
                     f"was bridged to agent {agent_id}, who has no interval of talking to it",
                 )
-        elif event.name == "attempt.unbridged":
+        elif event.name in ("attempt.unbridged", "attempt.handed_on"):
             agent_id = None
 
 
@@ -114,7 +114,7 @@ def one_conversation(subject: Subject) -> Iterator[Violation]:
     for interval in subject.intervals:
         if interval.state not in {"reserved", "talking"}:
             continue
-        if interval.attempt_id is None and interval.reason != INBOUND_CALL:
+        if interval.attempt_id is None and interval.reason not in (INBOUND_CALL, CONSULTED):
             yield Violation(Invariant.I5, "agent_interval", interval.id, f"{interval.state} with nobody")
             continue
         if last is not None and last.agent_id == interval.agent_id:
@@ -134,7 +134,7 @@ def one_agent_each(subject: Subject) -> Iterator[Violation]:
     open_now = Counter(
         row.attempt_id
         for row in subject.intervals
-        if row.to_utc is None and row.state in {"reserved", "talking"}
+        if row.to_utc is None and row.state in {"reserved", "talking"} and row.reason != CONSULTED
     )
     for attempt_id, count in open_now.items():
         if count > 1:

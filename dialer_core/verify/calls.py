@@ -51,7 +51,7 @@ def retries(subject: Subject) -> Iterator[Violation]:
 def on_the_wire(subject: Subject) -> Iterator[Violation]:
     """I1: every INVITE that the carrier saw belongs to an attempt, committed before, to the number dialed."""
     by_call_id = {attempt.call_id: attempt for attempt in subject.attempts if attempt.call_id}
-    agents = {leg.call_id for leg in subject.legs if leg.kind == "agent"}
+    agents = {leg.call_id for leg in subject.legs if leg.kind in ("agent", "extension")}
     for call in subject.carrier_calls:
         if call.side != CARRIER_SIDE:
             if call.call_id not in agents:

@@ -47,6 +47,7 @@ from dialer_core.ipc.messages import (
     WorkerState,
 )
 from dialer_core.vocabulary import EndedBy, LegId, LegKind, Verdict, WorkerId
+from tests.engine.hearing import HeldHearing
 from tests.engine.held import Behaviour, HeldCall, HeldSound
 
 if TYPE_CHECKING:
@@ -64,8 +65,10 @@ class FakeCarrier:
         self.floor = floor
         self.by_suffix: dict[str, Behaviour] = {}
         self.default = Behaviour()
+        self.by_extension: dict[str, Behaviour] = {}
         self.calls: dict[LegId, HeldCall] = {}
         self.opened: dict[LegId, HeldSound] = {}
+        self.hearing = HeldHearing(self.opened)
         self.closed: list[MediaLegSnapshot] = []
         self.recent_ends: dict[WorkerId, list[LegSnapshot]] = {}
         self.placed: list[Place] = []
@@ -118,6 +121,7 @@ class FakeCarrier:
 
     def to_worker(self, worker: WorkerId, command: object) -> None:
         """Take a command for a worker."""
+        self.hearing.take(command)
         match command:
             case Place():
                 self._place(worker, command)
@@ -211,7 +215,9 @@ class FakeCarrier:
         self.placed.append(place)
         user, _, host = place.to_uri.removeprefix("sip:").partition("@")
         behaviour = self.by_suffix.get(user[-2:]) or self.behave()
-        if place.kind is LegKind.AGENT:
+        if place.kind is LegKind.EXTENSION:
+            behaviour = self.by_extension.get(place.owner, Behaviour(final_s=2.0))
+        elif place.kind is LegKind.AGENT:
             behaviour = Behaviour(progress_s=None, final_s=0.05)
         code = self.trunk_codes.get(host.partition(":")[0], 0)
         if code is None:
@@ -314,6 +320,7 @@ class FakeCarrier:
 
     def send(self, command: object) -> None:
         """Take a command for the media plane."""
+        self.hearing.take(command)
         leg_id: LegId | None = getattr(command, "leg_id", None)
         call = self.calls.get(leg_id) if leg_id else None
         match command:
@@ -485,6 +492,7 @@ class FakeCarrier:
 
     def _unbridge(self, leg_id: LegId) -> None:
         sound = self.opened.get(leg_id)
+        self.hearing.forget(leg_id, sound.bridged_to if sound else None)
         partner = self.opened.get(sound.bridged_to) if sound and sound.bridged_to else None
         if partner is not None:
             partner.bridged_to = None

@@ -114,6 +114,7 @@ class Floor:
         trunks: dict[str, dict[str, Any]] | None = None,
         workers: int = 10,
         pack: str = "demo",
+        extensions: dict[str, dict[str, Any]] | None = None,
     ) -> None:
         self.clock = VirtualClock(START)
         self.loop = VirtualLoop(self.clock)
@@ -128,7 +129,7 @@ class Floor:
         } | (campaign or {})  # fmt: skip
         self.settings = Settings(
             config,
-            DialerSettings(),
+            DialerSettings(extensions=extensions or {}),
             {TrunkId(name): TrunkSettings(**trunk) for name, trunk in trunk_settings.items()},
             {
                 AgentId(f"a{index}"): AgentSettings(
@@ -198,7 +199,7 @@ class Floor:
                 at_ns=self.clock.mono_ns(),
                 pid=1,
                 boot="m",
-                prompts=("connect", "abandonment-es", "abandonment-en"),
+                prompts=("connect", "abandonment-es", "abandonment-en", "hold"),
             )
         )
         self.carrier.tell_kept(None)

@@ -1,0 +1,403 @@
+"""What agents do on the call: hold, mute, digits, a third, transfers, a message left by hand.
+
+It owns the conversations between bridge and end. Attempts' and agents' states are moved by their own machines; who hears whom is worked out
+in `conversation.py` and ordered here. Extensions' legs are `extensions.py`'s, supervisors `supervision.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+import structlog
+
+from dialer_core.agents.roster import Roster
+from dialer_core.agents.softphones import Softphones
+from dialer_core.agents.state import Agent, AgentCue
+from dialer_core.calls.attempt import Attempt, Cue
+from dialer_core.calls.call_flow import CallFlow
+from dialer_core.calls.conversation import Talk, TalkCell, TalkCue, Third, hearing
+from dialer_core.calls.extensions import Extensions
+from dialer_core.calls.inbound import InboundCalls
+from dialer_core.calls.live_answers import LiveAnswers
+from dialer_core.calls.machine import AttemptMachine, event_of
+from dialer_core.calls.supervision import Supervision
+from dialer_core.calls.transfers import MUSIC, Transfers
+from dialer_core.campaigns.run import CampaignRun
+from dialer_core.errors import CommandRefusedError
+from dialer_core.ipc.messages import Hear, LegNegotiated, MediaLegSnapshot, SendDigits, SendInfoDigits
+from dialer_core.lines import MediaPort, WorkerPool
+from dialer_core.runtime import Runtime
+from dialer_core.vocabulary import (
+    CONSULTED,
+    AgentId,
+    AgentState,
+    CampaignId,
+    LegId,
+    SupervisionMode,
+    TalkState,
+    WorkerId,
+)
+from dialer_core.voice_events import AttemptHandedOn, TalkDigitsSent, TalkStateChanged
+
+log = structlog.get_logger(__name__)
+
+DIGITS: Final = frozenset("0123456789*#ABCD")
+MOST_DIGITS: Final = 64
+
+
+class Desk:
+    """The conversations of all agents."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        machine: AttemptMachine,
+        campaigns: Mapping[CampaignId, CampaignRun],
+        workers: WorkerPool,
+        media: MediaPort,
+        roster: Roster,
+        answers: LiveAnswers,
+        extensions: Extensions,
+    ) -> None:
+        self._runtime = runtime
+        self._machine = machine
+        self._campaigns = campaigns
+        self._workers = workers
+        self._media = media
+        self._roster = roster
+        self._answers = answers
+        self._extensions = extensions
+        self.talks: dict[AgentId, Talk] = {}
+        self.transfers = Transfers(runtime, machine, media, extensions)
+        self.supervision = Supervision(
+            runtime, roster, extensions, on_change=self.apply, on_lost=self.transfers.leg_lost
+        )
+        self.transfers.on_left = self.supervision.gave_back
+        self.transfers.keeps = self.supervision.is_supervisor
+
+    def listen_to(self, flow: CallFlow, inbound: InboundCalls, softphones: Softphones) -> None:
+        """Have bridges, partings and digits told."""
+        self._answers.on_bridged = lambda agent, attempt: self.begun(
+            agent, attempt.leg_id, attempt.campaign_id, attempt
+        )
+        self._answers.on_parted = inbound.on_parted = self.ended
+        inbound.on_bridged = lambda agent, leg_id, campaign_id: self.begun(agent, leg_id, campaign_id, None)
+        flow.on_transfer_left = self.transfers.left
+        self._answers.on_transfer_refused = self.transfers.refused
+        flow.on_digit = self.customer_pressed
+        softphones.on_digit = self.pressed
+
+    # --- the conversation's life -------------------------------------------------------------------------------------------
+
+    def begun(self, agent: Agent, customer: LegId, campaign_id: CampaignId, attempt: Attempt | None) -> None:
+        """An agent and a customer have been bridged."""
+        talk = self.talks.get(agent.id)
+        if talk is None or talk.customer != customer:
+            self.talks[agent.id] = Talk(agent, customer, campaign_id, attempt)
+        if self._is_more_than_a_bridge(agent):
+            self.apply(agent)
+
+    def ended(self, agent: Agent) -> None:
+        """Agent and customer have been parted: whoever was with them goes too."""
+        talk = self.talks.pop(agent.id, None)
+        if talk is not None:
+            self._let_go(talk)
+        if self.supervision.of(agent):
+            self.apply(agent)
+
+    def agent_lost(self, agent: Agent) -> None:
+        """An agent's leg is gone: they may have been somebody's third."""
+        for talk in self.talks.values():
+            if talk.third is not None and talk.third.agent is agent:
+                talk.third = None  # their state is changed by whoever saw the loss
+                self._feed(talk, TalkCue.THIRD_LOST)
+                return
+
+    def reopen(self, held: Mapping[LegId, MediaLegSnapshot]) -> int:
+        """Open again the extensions' legs that a new media plane does not hold; return how many."""
+        return self._extensions.bring_in_line(held)
+
+    def end_all(self) -> None:
+        """End every extension's leg: there has been no media plane for too long."""
+        self._extensions.end_all()
+
+    def bring_in_line(self) -> None:
+        """There is a new media plane: tell it again who hears whom."""
+        self.transfers.bring_in_line()
+        for agent in self._roster.all():
+            if self._is_more_than_a_bridge(agent):
+                self.apply(agent)
+
+    def _is_more_than_a_bridge(self, agent: Agent) -> bool:
+        talk = self.talks.get(agent.id)
+        told = talk is not None and (talk.state is not TalkState.TOGETHER or talk.muted)
+        return told or bool(self.supervision.of(agent))
+
+    def apply(self, agent: Agent) -> None:
+        """Order who hears whom around an agent."""
+        if agent.leg_id is None:
+            return
+        told = hearing(agent.leg_id, self.talks.get(agent.id), self.supervision.of(agent))
+        self._media.send(Hear(hears=told.hears, music=dict.fromkeys(told.music, MUSIC)))
+
+    # --- commands ----------------------------------------------------------------------------------------------------------
+
+    def hold(self, agent_id: AgentId) -> None:
+        """Play music to the customer; the agent hears nobody."""
+        self._command(agent_id, TalkCue.HOLD)
+
+    def resume(self, agent_id: AgentId) -> None:
+        """Take the customer back from hold."""
+        self._command(agent_id, TalkCue.RESUME)
+
+    def mute(self, agent_id: AgentId, *, muted: bool) -> None:
+        """Let nobody hear the agent, or everybody again."""
+        talk = self._talk(agent_id)
+        talk.muted = muted
+        self._changed(talk)
+
+    def send_digits(self, agent_id: AgentId, digits: str) -> None:
+        """Send digits to the customer, or to the third the agent speaks to alone."""
+        if not digits or len(digits) > MOST_DIGITS or not DIGITS.issuperset(digits):
+            msg = f"digits must be 1 to {MOST_DIGITS} of 0-9 * # A-D"
+            raise CommandRefusedError(msg, "invalid")
+        talk = self._talk(agent_id)
+        alone = talk.state in (TalkState.CALLING, TalkState.CONSULTING) and talk.third is not None
+        leg_id = talk.third.leg_id if alone and talk.third is not None else talk.customer
+        attempt = None if alone else talk.attempt
+        method = self._send_digits(
+            leg_id, digits, attempt.negotiated if attempt else None, attempt.worker if attempt else None
+        )
+        told = TalkDigitsSent(
+            agent_id=agent_id, leg_id=leg_id, count=len(digits), method=method, campaign_id=talk.campaign_id,
+            attempt_id=talk.attempt.id if talk.attempt else None, at_mono_ns=self._runtime.clock.mono_ns(),
+        )  # fmt: skip
+        self._runtime.journal.append(told)
+
+    def pressed(self, agent: Agent, digit: str) -> None:
+        """The agent's softphone has sent a digit by INFO, which no packet carries on: send it to whom they speak."""
+        talk = self.talks.get(agent.id)
+        if talk is not None and talk.attempt is not None and talk.state is not TalkState.HELD:
+            attempt = talk.attempt
+            self._send_digits(talk.customer, digit, attempt.negotiated, attempt.worker)
+
+    def customer_pressed(self, attempt: Attempt, digit: str) -> None:
+        """The customer's phone has sent a digit by INFO: the agent, or the extension, hears it as a press."""
+        talk = self.talks.get(attempt.agent_id) if attempt.agent_id else None
+        leg_id = talk.agent.leg_id if talk is not None else self.transfers.extension_of(attempt)
+        if leg_id is not None:
+            self._media.send(SendDigits(leg_id=leg_id, digits=digit))
+
+    def _send_digits(
+        self, leg_id: LegId, digits: str, negotiated: LegNegotiated | None, worker: WorkerId | None
+    ) -> str:
+        if negotiated is not None and negotiated.dtmf_pt < 0 and worker is not None:
+            self._workers.send(worker, SendInfoDigits(leg_id=leg_id, digits=digits))
+            return "info"
+        self._media.send(SendDigits(leg_id=leg_id, digits=digits))
+        return "rfc4733"
+
+    def leave_message(self, agent_id: AgentId) -> None:
+        """Leave the campaign's message with the machine that the agent hears, and free the agent."""
+        talk, attempt = self._with_attempt(agent_id)
+        if not self._campaigns[attempt.campaign_id].message:
+            msg = (
+                f"campaign {attempt.campaign_id} leaves no message: none is set, or its rule pack allows none"
+            )
+            raise CommandRefusedError(msg)
+        self._let_go(talk)
+        if self._machine.feed(attempt, Cue.LEAVE_MESSAGE):
+            self._answers.machines.speak_now(attempt)
+
+    def consult(self, agent_id: AgentId, *, extension: str = "", agent: str = "") -> None:
+        """Put the customer on hold and call a third."""
+        talk = self._talk(agent_id)
+        self._cell(talk, TalkCue.CONSULT)
+        if extension:
+            self._known(extension)
+            leg_id = self._extensions.call(
+                extension,
+                on_up=partial(self._third_up, talk),
+                on_gone=partial(self._third_gone, talk),
+            )
+            talk.third = Third(leg_id, extension=extension)
+            self._feed(talk, TalkCue.CONSULT)
+            return
+        other = self._free_agent(agent, but=agent_id)
+        assert other.leg_id is not None  # noqa: S101 - `offered` has looked
+        talk.third = Third(other.leg_id, agent=other)
+        attempt_id = talk.attempt.id if talk.attempt else None
+        self._roster.apply(other, AgentCue.RESERVE, CONSULTED, attempt=attempt_id, campaign=talk.campaign_id)
+        self._roster.apply(other, AgentCue.BRIDGED, CONSULTED)
+        self._feed(talk, TalkCue.CONSULT)
+        self._feed(talk, TalkCue.THIRD_ANSWERED)
+
+    def join(self, agent_id: AgentId) -> None:
+        """Bring customer, agent and third together."""
+        self._command(agent_id, TalkCue.JOIN)
+
+    def dismiss(self, agent_id: AgentId) -> None:
+        """Let the third go, and take the customer back."""
+        talk = self._talk(agent_id)
+        self._cell(talk, TalkCue.DISMISS)
+        self._let_go(talk)
+        self._feed(talk, TalkCue.DISMISS)
+
+    def transfer(self, agent_id: AgentId, *, extension: str = "", agent: str = "") -> None:
+        """Hand the customer on and leave: to a free agent, to an extension, or (neither named) to the third just consulted."""
+        talk, attempt = self._with_attempt(agent_id)
+        if not extension and not agent:
+            self._complete(talk, attempt)
+        elif extension:
+            self._known(extension)
+            self._let_go(talk)
+            self._tell_handed_on(talk, attempt, extension=extension)
+            del self.talks[talk.agent.id]
+            if self._machine.feed(attempt, Cue.TRANSFER):
+                self.transfers.call(attempt, extension)
+        else:
+            other = self._free_agent(agent, but=agent_id)
+            self._let_go(talk)
+            self._hand_on(talk, attempt, other, attended=False)
+
+    def take_over(self, supervisor: str) -> None:
+        """Give an agent's customer to the supervisor who is with them."""
+        watch = self.supervision.with_a_talk(supervisor)
+        talk, attempt = self._with_attempt(watch.agent.id)
+        self._let_go(talk)
+        self._tell_handed_on(talk, attempt, extension=supervisor, attended=True)
+        del self.talks[talk.agent.id]
+        watch.took_over = True
+        if self._machine.feed(attempt, Cue.TRANSFER_ANSWERED):
+            self.transfers.connect(attempt, supervisor, watch.leg_id)
+
+    def release(self, agent: Agent) -> None:
+        """Take an agent out of their conversation at once (a supervisor's word): the customer waits for the next one."""
+        talk = self.talks.get(agent.id)
+        if talk is not None and talk.attempt is not None:
+            self._answers.agent_lost(agent)
+            self._roster.apply(agent, AgentCue.CALL_ENDED)
+
+    # --- what follows ------------------------------------------------------------------------------------------------------
+
+    def _complete(self, talk: Talk, attempt: Attempt) -> None:
+        third = talk.third
+        if third is None or talk.state not in (TalkState.CONSULTING, TalkState.THREE_WAY):
+            msg = f"agent {talk.agent.id} has consulted nobody: name an agent or an extension to transfer to"
+            raise CommandRefusedError(msg)
+        talk.third = None
+        if third.agent is not None:
+            self._hand_on(talk, attempt, third.agent, attended=True)
+            return
+        self._tell_handed_on(talk, attempt, extension=third.extension, attended=True)
+        del self.talks[talk.agent.id]
+        if self._machine.feed(attempt, Cue.TRANSFER_ANSWERED):
+            self.transfers.connect(attempt, third.extension, third.leg_id)
+
+    def _hand_on(self, talk: Talk, attempt: Attempt, other: Agent, *, attended: bool) -> None:
+        self._tell_handed_on(talk, attempt, to=other.id, attended=attended)
+        del self.talks[talk.agent.id]
+        if self._machine.feed(attempt, Cue.HANDED_ON):
+            self._answers.hand_on(attempt, other)
+
+    def _tell_handed_on(
+        self,
+        talk: Talk,
+        attempt: Attempt,
+        *,
+        to: AgentId | None = None,
+        extension: str = "",
+        attended: bool = False,
+    ) -> None:
+        told = event_of(
+            AttemptHandedOn, attempt, self._runtime.clock.mono_ns(), agent_id=talk.agent.id, to_agent=to,
+            to_extension=extension, attended=attended,
+        )  # fmt: skip
+        self._runtime.journal.append(told)
+
+    def _third_up(self, talk: Talk) -> None:
+        self._feed(talk, TalkCue.THIRD_ANSWERED)
+
+    def _third_gone(self, talk: Talk, code: int) -> None:
+        third = talk.third
+        if third is not None:
+            talk.third = None
+            self._feed(talk, TalkCue.THIRD_LOST)
+        elif talk.attempt is not None:  # it has become the customer's own since
+            self.transfers.gone(talk.attempt, code)
+
+    def _let_go(self, talk: Talk) -> None:
+        """End the third's part in it."""
+        third, talk.third = talk.third, None
+        if third is None:
+            return
+        if third.agent is not None:
+            self._roster.apply(third.agent, AgentCue.CALL_ENDED)
+        else:
+            self._extensions.hang_up(third.leg_id)
+
+    def _command(self, agent_id: AgentId, cue: TalkCue) -> None:
+        talk = self._talk(agent_id)
+        self._cell(talk, cue)
+        self._feed(talk, cue)
+
+    @staticmethod
+    def _cell(talk: Talk, cue: TalkCue) -> None:
+        if talk.next_state(cue) is TalkCell.REFUSED:
+            msg = f"agent {talk.agent.id}'s conversation is {talk.state}: cannot {cue} now"
+            raise CommandRefusedError(msg)
+
+    def _feed(self, talk: Talk, cue: TalkCue) -> None:
+        cell = talk.next_state(cue)
+        if not isinstance(cell, TalkState):
+            return
+        talk.state = cell
+        self._changed(talk)
+
+    def _changed(self, talk: Talk) -> None:
+        if self.talks.get(talk.agent.id) is not talk:
+            return
+        told = TalkStateChanged(
+            agent_id=talk.agent.id, leg_id=talk.customer, state=talk.state, muted=talk.muted,
+            third=talk.third.name if talk.third else "", campaign_id=talk.campaign_id,
+            attempt_id=talk.attempt.id if talk.attempt else None, at_mono_ns=self._runtime.clock.mono_ns(),
+        )  # fmt: skip
+        self._runtime.journal.append(told)
+        self.apply(talk.agent)
+
+    # --- what is asked for exists ------------------------------------------------------------------------------------------
+
+    def _talk(self, agent_id: AgentId) -> Talk:
+        agent = self._roster[agent_id]
+        talk = self.talks.get(agent_id)
+        if talk is None or agent.state is not AgentState.TALKING:
+            msg = f"agent {agent_id} is {agent.state}: there is no conversation"
+            raise CommandRefusedError(msg)
+        return talk
+
+    def _with_attempt(self, agent_id: AgentId) -> tuple[Talk, Attempt]:
+        talk = self._talk(agent_id)
+        if talk.attempt is None:
+            msg = f"agent {agent_id} talks to somebody who called in: such a call cannot be handed on"
+            raise CommandRefusedError(msg)
+        return talk, talk.attempt
+
+    def _known(self, extension: str) -> None:
+        settings = self._extensions.settings
+        if extension not in settings:
+            msg = f"no extension {extension!r} in dialer.toml; known are: {', '.join(sorted(settings)) or 'none'}"
+            raise CommandRefusedError(msg)
+
+    def _free_agent(self, name: str, *, but: AgentId) -> Agent:
+        other = self._roster[AgentId(name)]
+        if other.id == but or not other.offered:
+            msg = f"agent {other.id} is {other.state}: not free to take a customer"
+            raise CommandRefusedError(msg)
+        return other
+
+    def mode_of(self, agent: Agent) -> SupervisionMode | None:
+        """Return how somebody is with this agent, if anybody is: the closest where they are several."""
+        modes = [mode for _, mode in self.supervision.of(agent)]
+        return max(modes, key=list(SupervisionMode).index, default=None)

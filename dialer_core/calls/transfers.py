@@ -1,0 +1,112 @@
+"""Customers who were handed to an extension: music while it is called, the bridge when it answers, and what follows when it does not.
+
+It owns which extension has which customer. The attempt's states are its machine's; the extension's leg is `extensions.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from dialer_core.calls.attempt import Attempt, Cue
+from dialer_core.calls.extensions import Extensions
+from dialer_core.calls.machine import AttemptMachine, event_of
+from dialer_core.ipc.messages import Bridge, Hear, Unbridge
+from dialer_core.lines import MediaPort
+from dialer_core.runtime import Runtime
+from dialer_core.vocabulary import AttemptId, AttemptState, LegId
+from dialer_core.voice_events import AttemptTransferFailed, AttemptTransferred
+
+log = structlog.get_logger(__name__)
+
+S = AttemptState
+MUSIC = "hold"
+"""Prompt id of what they hear meanwhile."""
+
+
+class Transfers:
+    """Attempts that are TRANSFERRING or TRANSFERRED."""
+
+    def __init__(
+        self, runtime: Runtime, machine: AttemptMachine, media: MediaPort, extensions: Extensions
+    ) -> None:
+        self._runtime = runtime
+        self._machine = machine
+        self._media = media
+        self._extensions = extensions
+        self._legs: dict[AttemptId, tuple[str, LegId]] = {}
+        """Extension and leg, from the wish to call it."""
+        self.on_left: Callable[[LegId], None] = lambda _leg_id: None
+        """Called with a leg whose customer has gone, before it is hung up; whoever keeps it says so through `keeps`."""
+        self.keeps: Callable[[LegId], bool] = lambda _leg_id: False
+
+    def call(self, attempt: Attempt, extension: str) -> None:
+        """Entered TRANSFERRING: music to the customer, and the extension is called."""
+        self._media.send(Hear(hears={}, music={attempt.leg_id: MUSIC}))
+        leg_id = self._extensions.call(
+            extension, on_up=lambda: self._answered(attempt), on_gone=lambda code: self.gone(attempt, code)
+        )
+        self._legs[attempt.id] = (extension, leg_id)
+
+    def connect(self, attempt: Attempt, extension: str, leg_id: LegId) -> None:
+        """Entered TRANSFERRED: they hear each other."""
+        self._legs[attempt.id] = (extension, leg_id)
+        self._media.send(Bridge(leg_id=attempt.leg_id, agent_leg_id=leg_id, connect_tone=""))
+        told = event_of(
+            AttemptTransferred, attempt, self._runtime.clock.mono_ns(), extension=extension, leg_id=leg_id
+        )
+        self._runtime.journal.append(told)
+
+    def extension_of(self, attempt: Attempt) -> LegId | None:
+        """Return the leg of the extension that a customer talks to."""
+        return (
+            self._legs[attempt.id][1] if attempt.state is S.TRANSFERRED and attempt.id in self._legs else None
+        )
+
+    def left(self, attempt: Attempt) -> None:
+        """The attempt is no longer transferred: its extension is hung up, unless it is a supervisor's phone."""
+        _, leg_id = self._legs.pop(attempt.id, ("", None))
+        if leg_id is None:
+            return
+        self._media.send(Unbridge(leg_id=attempt.leg_id))
+        self.on_left(leg_id)
+        if not self.keeps(leg_id):
+            self._extensions.hang_up(leg_id)
+
+    def refused(self, attempt: Attempt) -> None:
+        """The media plane would not bridge them."""
+        self.gone(attempt, 0)
+
+    def leg_lost(self, leg_id: LegId, code: int) -> None:
+        """A leg that has a customer is over."""
+        for attempt_id, (_, held) in list(self._legs.items()):
+            if held == leg_id and (attempt := self._machine.attempts.get(attempt_id)) is not None:
+                self.gone(attempt, code)
+
+    def gone(self, attempt: Attempt, code: int) -> None:
+        """The extension did not answer, or hung up: back to the agents, or over."""
+        extension, leg_id = self._legs.pop(attempt.id, ("", None))
+        if leg_id is None:
+            return
+        if attempt.state is S.TRANSFERRING:
+            now_ns = self._runtime.clock.mono_ns()
+            told = event_of(AttemptTransferFailed, attempt, now_ns, extension=extension, sip_code=code)
+            self._runtime.journal.append(told)
+        self._machine.feed(attempt, Cue.TRANSFER_FAILED)
+
+    def bring_in_line(self) -> None:
+        """There is a new media plane: bridges and music once more."""
+        for attempt_id, (_, leg_id) in self._legs.items():
+            attempt = self._machine.attempts.get(attempt_id)
+            if attempt is None:
+                continue
+            if attempt.state is S.TRANSFERRED:
+                self._media.send(Bridge(leg_id=attempt.leg_id, agent_leg_id=leg_id, connect_tone=""))
+            else:
+                self._media.send(Hear(hears={}, music={attempt.leg_id: MUSIC}))
+
+    def _answered(self, attempt: Attempt) -> None:
+        held = self._legs.get(attempt.id)
+        if held is not None and self._machine.feed(attempt, Cue.TRANSFER_ANSWERED):
+            self.connect(attempt, *held)

@@ -1,0 +1,78 @@
+"""Events of what happens on the line between bridge and end: hold, thirds, transfers, supervision, recordings.
+
+It owns these classes; `events.py`, which imports them, says what an event is.
+"""
+
+from __future__ import annotations
+
+from dialer_core.event_base import Event, event_named
+from dialer_core.vocabulary import AgentId, LegId
+
+
+@event_named("talk.state_changed")
+class TalkStateChanged(Event, frozen=True, kw_only=True):
+    """An agent's conversation went on or off hold, to a third or to three: `state` as in `TalkState`."""
+
+    agent_id: AgentId
+    leg_id: LegId
+    """The customer's."""
+    state: str
+    muted: bool = False
+    third: str = ""
+    """The extension or agent beside them."""
+
+
+@event_named("talk.digits_sent")
+class TalkDigitsSent(Event, frozen=True, kw_only=True):
+    """The agent had so many digits sent to the far end; which ones is not kept."""
+
+    agent_id: AgentId
+    leg_id: LegId
+    count: int
+    method: str
+    """`rfc4733` or `info`."""
+
+
+@event_named("attempt.handed_on")
+class AttemptHandedOn(Event, frozen=True, kw_only=True):
+    """Their agent has transferred them, `blind` or `attended`: to another agent, who is bridged next, or to an extension."""
+
+    agent_id: AgentId
+    to_agent: AgentId | None = None
+    to_extension: str = ""
+    attended: bool = False
+
+
+@event_named("attempt.transferred")
+class AttemptTransferred(Event, frozen=True, kw_only=True):
+    """Customer and extension hear each other; no agent is with them."""
+
+    extension: str
+    leg_id: LegId
+    """The extension's."""
+
+
+@event_named("attempt.transfer_failed")
+class AttemptTransferFailed(Event, frozen=True, kw_only=True):
+    """The extension did not answer, or was lost before it did: the customer waits for an agent again."""
+
+    extension: str
+    sip_code: int
+
+
+@event_named("agent.wrap_up_extended")
+class AgentWrapUpExtended(Event, frozen=True, kw_only=True):
+    """The agent's wrap-up goes on for `seconds` from now."""
+
+    agent_id: AgentId
+    seconds: float
+
+
+@event_named("agent.supervision_changed")
+class AgentSupervisionChanged(Event, frozen=True, kw_only=True):
+    """A supervisor's phone is with an agent: `listen`, `whisper`, `barge`; or (`none`) no longer."""
+
+    agent_id: AgentId
+    supervisor: str
+    mode: str
+    actor: str = ""
