@@ -129,11 +129,11 @@ def confirm_guess(call: Invocation, columns: dict[str, str], *, asked: bool) -> 
     """Show what each column is taken for before anything is imported; on a terminal, ask whether that is right."""
     if call.as_json:
         return
+    if not (asked and sys.stdin.isatty()):
+        call.say("Taken for: " + ", ".join(f"{header}={field}" for header, field in columns.items()))
+        return
     call.table(("column", "taken for"), list(columns.items()))
-    if asked and sys.stdin.isatty():
-        click.confirm(
-            "Is that right? Else give --map HEADER=FIELD or --mapping FILE", abort=True, default=True
-        )
+    click.confirm("Is that right? Else give --map HEADER=FIELD or --mapping FILE", abort=True, default=True)
 
 
 def told_dry(dry_run: bool) -> str:  # noqa: FBT001 - a flag of the command line, in words
@@ -188,14 +188,17 @@ def import_leads(
     a reject file with line and reason, and good rows go in; importing the same file again changes nothing.
     """
     mapping = _mapping(pairs, mapping_file)
-    columns = understood_columns(file, mapping)
     if only_columns:
+        columns = understood_columns(file, mapping)
         call.give(columns)
         call.table(("column", "taken for"), list(columns.items()))
         return 0
     settings = call.settings
     name = _campaign_name(settings, campaign)
-    confirm_guess(call, columns, asked=mapping_file is None and not (yes or dry_run))
+    with open_store(settings) as database:
+        confirm_guess(
+            call, understood_columns(file, mapping), asked=mapping_file is None and not (yes or dry_run)
+        )
     with open_store(settings) as database, progress_bar(call) as tell:
         report = leads_import.import_leads(
             database,
