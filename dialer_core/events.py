@@ -10,7 +10,7 @@ from __future__ import annotations
 from dialer_core import voice_events
 from dialer_core.event_base import COMMON_FIELDS, EVENTS, Event, StoredEvent
 from dialer_core.event_base import event_named as _event
-from dialer_core.vocabulary import AgentId, LegId
+from dialer_core.vocabulary import AgentId, LegId, LegKind
 
 __all__ = ["COMMON_FIELDS", "EVENTS", "Event", "StoredEvent", "voice_events"]
 """What else is imported from here; the events below are besides."""
@@ -308,6 +308,26 @@ class LegSoundBack(Event, frozen=True, kw_only=True):
     """A customer of whom nothing was heard is heard again."""
 
     leg_id: LegId
+
+
+@_event("leg.measured")
+class LegMeasured(Event, frozen=True, kw_only=True):
+    """The sound of a leg that has ended, both ways: what we got of it, and what its far end said by RTCP that it got of us."""
+
+    leg_id: LegId
+    kind: LegKind
+    rx_packets: int
+    rx_lost: int
+    rx_jitter_ms: float
+    tx_packets: int
+    one_way: bool
+    """We spoke for a second at least, and never heard anything."""
+    far_reports: int
+    """How often the far end reported; where it did not, the following say nothing."""
+    far_lost: int
+    far_jitter_ms: float
+    round_trip_ms: float | None = None
+    """None: the far end never answered a report of ours."""
 
 
 @_event("media.lost")

@@ -104,7 +104,8 @@ class CallFlow:
         self._answers = answers
         self._records = records
         self._observer = observer
-        self._closing: set[LegId] = set()
+        self._closing: dict[LegId, Attempt] = {}
+        """Attempts that have ended and whose legs the media plane has not closed yet."""
         self._no_socket = ""
         self._no_socket_ns = 0
         self.on_idle: Callable[[], None] = lambda: None
@@ -258,12 +259,11 @@ class CallFlow:
     def on_media(self, event: MediaEvent) -> None:
         """Take one event of the media plane about a customer's leg."""
         if isinstance(event, LegClosed):
-            if event.leg_id in self._closing or event.kind is LegKind.AGENT:
-                self._closing.discard(event.leg_id)
-                self._records.leg_statistics(event.leg_id, event.statistics)
-            elif (silenced := self._machine.by_leg.get(event.leg_id)) is not None:
+            if (silenced := self._machine.by_leg.get(event.leg_id)) is not None:
                 log.error("leg_closed_unasked", attempt_id=silenced.id, leg_id=event.leg_id)
                 self.cut_off(silenced)
+            else:
+                self._records.leg_closed(event, self._closing.pop(event.leg_id, None))
             return
         leg_id: LegId | None = getattr(event, "leg_id", None)
         attempt = self._machine.by_leg.get(leg_id) if leg_id else None
@@ -351,7 +351,7 @@ class CallFlow:
         self._machine.remove(attempt)
         self._media.send(CloseLeg(leg_id=attempt.leg_id))
         if attempt.placements:
-            self._closing.add(attempt.leg_id)
+            self._closing[attempt.leg_id] = attempt
         trunk = self._trunks[attempt.trunk]
         if attempt.placements and not attempt.sent_ns:
             trunk.sent(self._runtime.clock.mono_ns())  # its worker may have died before it told us

@@ -11,13 +11,16 @@ import msgspec
 
 from dialer_core.calls.attempt import Attempt
 from dialer_core.calls.machine import event_of
-from dialer_core.events import Event, LegSoundBack, LegSoundLost
-from dialer_core.ipc.messages import Dialog, LegRtpBack, LegRtpLost, LegStatistics
+from dialer_core.events import Event, LegMeasured, LegSoundBack, LegSoundLost
+from dialer_core.ipc.messages import Dialog, LegClosed, LegRtpBack, LegRtpLost
 from dialer_core.runtime import Runtime
 from dialer_core.store import attempts as attempt_rows
 from dialer_core.store import legs as leg_rows
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import LegId, LegKind, WorkerId
+from dialer_core.vocabulary import LegKind, WorkerId
+
+ONE_WAY_PACKETS = 50
+"""We have spoken for a second."""
 
 
 class CallRecords:
@@ -100,7 +103,43 @@ class CallRecords:
             told = event_of(LegSoundBack, attempt, event.at_ns, leg_id=event.leg_id)
         self._runtime.journal.append(told)
 
-    def leg_statistics(self, leg_id: LegId, statistics: LegStatistics) -> None:
-        """Store a closed leg's totals; one that no worker ever placed has no row, and needs none."""
-        row = msgspec.to_builtins(statistics)
-        self._runtime.store(lambda tx: leg_rows.set_statistics(tx, leg_id, row))
+    def leg_closed(self, closed: LegClosed, attempt: Attempt | None) -> None:
+        """Store a closed leg's totals, and tell of its sound if there was any.
+
+        Parameters
+        ----------
+        closed
+            What the media plane says.
+        attempt
+            Whose customer it was; None: an agent's leg, or a call that came in.
+        """
+        leg_id, totals = closed.leg_id, closed.statistics
+        sound = _sound_of(closed)
+        told: list[Event] = []
+        if totals.rx_packets or totals.tx_packets:
+            told.append(
+                event_of(LegMeasured, attempt, closed.at_ns, **sound)
+                if attempt is not None
+                else LegMeasured(at_mono_ns=closed.at_ns, **sound)
+            )
+        elif attempt is None:
+            return  # it was kept ready and never used, or never answered
+        row = msgspec.to_builtins(totals)
+        self._runtime.store(lambda tx: leg_rows.set_statistics(tx, leg_id, row), *told)
+
+
+def _sound_of(closed: LegClosed) -> dict[str, Any]:
+    totals = closed.statistics
+    return {
+        "leg_id": closed.leg_id,
+        "kind": closed.kind,
+        "rx_packets": totals.rx_packets,
+        "rx_lost": totals.rx_lost,
+        "rx_jitter_ms": round(totals.jitter_ms, 2),
+        "tx_packets": totals.tx_packets,
+        "one_way": not totals.rx_packets and totals.tx_packets >= ONE_WAY_PACKETS,
+        "far_reports": totals.far_reports,
+        "far_lost": totals.far_lost,
+        "far_jitter_ms": round(totals.far_jitter_ms, 2),
+        "round_trip_ms": None if totals.round_trip_ms is None else round(totals.round_trip_ms, 2),
+    }

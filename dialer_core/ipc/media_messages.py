@@ -254,6 +254,15 @@ class LegStatistics(msgspec.Struct, frozen=True, kw_only=True):
     tx_failed: int = 0
     """Packets the kernel would not take."""
     jitter_ms: float = 0.0
+    """Interarrival jitter of what we got (RFC 3550, A.8), as it was last."""
+    far_reports: int = 0
+    """How often the far end has reported by RTCP on what it gets of us."""
+    far_lost: int = 0
+    """Packets of ours that it says it never got."""
+    far_jitter_ms: float = 0.0
+    """Of our stream as it arrives there."""
+    round_trip_ms: float | None = None
+    """There and back, by RTCP; None where the far end never answered a report of ours."""
 
 
 class LegClosed(SourcedEvent, frozen=True, kw_only=True, tag="leg_closed"):

@@ -11,12 +11,13 @@ from typing import Final
 
 from amd.g711 import PCMA_TO_PCMU, PCMU_TO_PCMA
 from dialer_core.ipc.messages import ConnectLeg, LegStatistics, LegVerdict
-from dialer_core.media import dtmf, rtcp, rtp
+from dialer_core.media import dtmf, rtp
 from dialer_core.media.far_end import PAYLOAD_TYPES
 from dialer_core.media.listener import Ear
 from dialer_core.media.mixer import Rings, Tap
 from dialer_core.media.prompts import SILENCE, Player
 from dialer_core.media.relay import Relay
+from dialer_core.media.reports import Reports
 from dialer_core.media.sockets import PortPair, release
 from dialer_core.media.srtp import Srtp
 from dialer_core.media.waiting import Waiting
@@ -45,10 +46,10 @@ class Leg:
         "_far",
         "_far_rtcp",
         "_guarded",
-        "_last_sender_report",
         "_latching",
         "_refused",
         "_refused_before",
+        "_reports",
         "_rtp",
         "_sending",
         "_srtp",
@@ -121,7 +122,7 @@ class Leg:
         self._latching = False
         self._event_pt = -1
         self._digits = dtmf.DigitReceiver()
-        self._last_sender_report: tuple[int, int] | None = None
+        self._reports = Reports()
         self._refused = 0
         self._refused_before = 0
         self._guarded = False
@@ -264,9 +265,7 @@ class Leg:
                 self._unusable += 1
                 return
             data = plain
-        for part in rtcp.parse(data):
-            if isinstance(part, rtcp.Report) and part.ntp is not None:
-                self._last_sender_report = (part.middle_of_ntp, now_ns)
+        self._reports.receive(data, self.stream.ssrc, now_ns)
 
     # --- what goes out -------------------------------------------------------------------------------------------------
 
@@ -430,31 +429,9 @@ class Leg:
         """Send an SR (or an RR, when we have sent nothing), with a BYE at the end. `unix_s` is the wall clock at `now_ns`."""
         if self._far_rtcp is None:
             return
-        blocks: tuple[rtcp.ReportBlock, ...] = ()
-        heard = self.statistics
-        if heard.received:
-            middle, at_ns = self._last_sender_report or (0, now_ns)
-            blocks = (
-                rtcp.ReportBlock(
-                    ssrc=heard.ssrc,
-                    fraction_lost=heard.fraction_lost(),
-                    lost=heard.lost,
-                    highest_sequence=heard.extended_highest_sequence,
-                    jitter=int(heard.jitter),
-                    last_report=middle,
-                    delay=(now_ns - at_ns) * 65536 // 1_000_000_000 & 0xFFFF_FFFF,
-                ),
-            )
-        stream = self.stream
-        report = rtcp.Report(
-            ssrc=stream.ssrc,
-            blocks=blocks,
-            ntp=rtcp.ntp_time(unix_s) if stream.packets else None,
-            timestamp=stream.position(now_ns),
-            packets=stream.packets,
-            octets=stream.octets,
+        packet: bytes | None = self._reports.build(
+            self.stream, self.statistics, now_ns, unix_s, cname, bye=bye
         )
-        packet: bytes | None = rtcp.build(report, cname, bye=bye)
         if self._srtp is not None and packet is not None:
             packet = self._srtp.protect_rtcp(packet)
         if packet is None:
@@ -479,4 +456,8 @@ class Leg:
             tx_packets=self.stream.packets - self.send_failed,
             tx_failed=self.send_failed,
             jitter_ms=heard.jitter / 8,
+            far_reports=self._reports.far_reports,
+            far_lost=self._reports.far_lost,
+            far_jitter_ms=self._reports.far_jitter_ms,
+            round_trip_ms=self._reports.round_trip_ms,
         )

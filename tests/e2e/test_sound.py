@@ -204,3 +204,19 @@ def test_the_legs_statistics_are_what_was_on_the_wire(campaign_run: CampaignRun,
     # SIPp goes on for a moment after its BYE, when the leg is closed already
     assert len([p for p in received if p.at_ns < talk.ended_ns]) <= counts["rx_packets"] <= len(received)
     assert (counts.get("rx_lost", 0), counts.get("rx_duplicate", 0), counts.get("rx_refused", 0)) == (0, 0, 0)
+    (told,) = campaign_run.dialer.events("leg.measured", attempt=talk.attempt.id)
+    assert (told.data["rx_packets"], told.data["tx_packets"]) == (counts["rx_packets"], counts["tx_packets"])
+    assert told.data["one_way"] is False
+
+
+def test_what_a_softphone_says_of_our_sound_is_told(campaign_run: CampaignRun) -> None:
+    """Baresip reports by RTCP: how much of us it lost, how unevenly it came, and by answering our reports how far away it is."""
+    told = [event.data for event in campaign_run.dialer.events("leg.measured")]
+    reported = [leg for leg in told if leg["kind"] == "agent" and leg["round_trip_ms"] is not None]
+    assert reported
+    for leg in reported:
+        assert leg["far_reports"] >= 1
+        assert leg["far_lost"] <= leg["tx_packets"] // 100
+        assert 0.0 <= leg["round_trip_ms"] < 1000.0
+        assert 0.0 < leg["rx_jitter_ms"] < 20.0
+        assert 0.0 <= leg["far_jitter_ms"] < 100.0

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,30 @@ def test_rtcp_comes_from_the_odd_port_and_tells_the_truth(plane: Plane) -> None:
     assert report[44:48] == bytes.fromhex("bbbbcccc"), "the middle of its NTP time comes back"
     delay_s = int.from_bytes(report[48:52], "big") / 65536
     assert 1.0 < delay_s < 5.0, "the first is due after a quarter to three quarters of five seconds"
+
+
+def test_what_the_far_end_reports_is_in_the_totals(plane: Plane) -> None:
+    """A receiver report on our stream, answering our sender report: its loss and jitter, and the round trip without the time it kept it."""
+    customer = plane.leg(LegKind.CUSTOMER)
+    far = customer.far
+    far.speak()
+    wait_until(lambda: far.reports, 9, "a sender report")
+    ours = far.reports[0][1]
+
+    def block(ssrc: bytes, delay_s: float) -> bytes:
+        held = int(delay_s * 65536).to_bytes(4, "big")
+        return ssrc + bytes.fromhex("40000007 00000100 00000028") + ours[10:14] + held
+
+    waited_s = (time.monotonic_ns() - far.reports[0][0]) / 1e9
+    blocks = block(b"none", 0.0) + block(ours[4:8], waited_s)
+    report = bytes.fromhex("82c9000d") + far.ssrc.to_bytes(4, "big") + blocks
+    far.rtcp.sendto(report, ("127.0.0.1", customer.port + 1))
+    plane.engine.dump()  # what came before has been read when this is answered
+    plane.engine.dump()
+    totals = plane.close(customer).statistics
+    assert (totals.far_reports, totals.far_lost, totals.far_jitter_ms) == (1, 7, 5.0)
+    assert totals.round_trip_ms is not None
+    assert totals.round_trip_ms < 500.0
 
 
 def test_no_leg_is_heard_on_a_port_it_does_not_have(plane: Plane) -> None:
