@@ -6,6 +6,7 @@ them measured; see docs/adr/0002-line-worker.md). It owns no leg: `worker.py` do
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import time
@@ -108,11 +109,8 @@ class _Account(pj.Account):  # type: ignore[misc]
             self.calls += 1
             self._offered.append(CallHandle(self, self._expected.pop(0), came_in=prm))
             return
-        call = pj.Call(self, prm.callId)
-        self._refused.append(call)  # dropped after this callback, not inside it
-        answer = pj.CallOpParam()
-        answer.statusCode = pj.PJSIP_SC_TEMPORARILY_UNAVAILABLE
-        call.hangup(answer)
+        # Refused after this callback, not inside it: pjsip frees what it kept of an INVITE without a description twice then, and aborts.
+        self._refused.append(pj.Call(self, prm.callId))
 
     def onIncomingSubscribe(self, prm: Any) -> None:  # noqa: N802
         """Refuse: pjsua2 would accept presence subscriptions by itself."""
@@ -206,7 +204,12 @@ class SipEndpoint:
         return bool(self._endpoint.libHandleEvents(0))
 
     def drop_refused(self) -> None:
-        """Drop the objects of refused incoming calls; in the turn that refused them."""
+        """Refuse the calls that came in uncalled for, and drop their objects; in the turn in which they came."""
+        for call in self._refused:
+            answer = pj.CallOpParam()
+            answer.statusCode = pj.PJSIP_SC_TEMPORARILY_UNAVAILABLE
+            with contextlib.suppress(pj.Error):  # it was cancelled in this very moment
+                call.hangup(answer)
         self._refused.clear()
 
     def ms_to_next_timer(self) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,10 +12,11 @@ from typing import Self
 
 import pytest
 
-from dialer_core.ipc.messages import AllowSources, LegAnswered, WorkerHealth
+from dialer_core.ipc.messages import AllowSources, DumpState, LegAnswered, WorkerHealth, WorkerState
 from dialer_core.vocabulary import EndedBy
 from tests.sip.harness import Engine, Worker, options, sipp
 from tests.skips import requires_program
+from tests.soak.floods import sip_garbage
 
 pytestmark = [pytest.mark.sip, requires_program("sipp")]
 CALLS = 6
@@ -97,4 +99,41 @@ def test_a_flood_from_a_trunk_slows_and_kills_nothing(tmp_path: Path) -> None:
             _calls(engine, tmp_path)
             engine.expect(WorkerHealth, count=len(engine.of(WorkerHealth)) + 2)
             assert flood.sent > 500
+        assert engine.state().legs == ()
+
+
+def test_garbage_from_a_trunk_ends_no_worker(tmp_path: Path) -> None:
+    """Requests whole, cut short, changed and none at all, as fast as it reads them: it lives, and its calls are placed, answered and ended."""
+    rng = random.Random(4)
+    with _worker() as (worker, engine), socket.socket(type=socket.SOCK_DGRAM) as out:
+        out.bind(("127.0.0.1", 0))
+        for number in range(4000):
+            out.sendto(sip_garbage(rng, worker.sip_port), ("127.0.0.1", worker.sip_port))
+            if number % 200 == 0:  # its buffer holds so many: what the kernel throws away would test nothing
+                seen = len(engine.of(WorkerState))
+                engine.send(DumpState())
+                engine.expect(WorkerState, count=seen + 1)
+        _calls(engine, tmp_path)
+        assert engine.state().legs == ()
+
+
+def test_a_caller_without_a_description_is_refused() -> None:
+    """An INVITE that leaves the offer to us is as good a call as any: 480, and the worker lives (refused inside its callback, pjsip aborted)."""
+    with _worker() as (worker, engine), socket.socket(type=socket.SOCK_DGRAM) as caller:
+        caller.bind(("127.0.0.1", 0))
+        caller.settimeout(5.0)
+        source = f"127.0.0.1:{caller.getsockname()[1]}"
+        for number in range(3):
+            caller.sendto(
+                (
+                    f"INVITE sip:+525512345678@127.0.0.1:{worker.sip_port} SIP/2.0\r\nVia: SIP/2.0/UDP {source};branch=z9hG4bKdelayed{number}\r\n"
+                    f"Max-Forwards: 70\r\nFrom: <sip:caller@127.0.0.1>;tag=t{number}\r\nTo: <sip:+525512345678@127.0.0.1>\r\n"
+                    f"Call-ID: delayed-{number}\r\nCSeq: 1 INVITE\r\nContact: <sip:caller@{source}>\r\nContent-Length: 0\r\n\r\n"
+                ).encode(),
+                ("127.0.0.1", worker.sip_port),
+            )
+            answers = {caller.recv(65536).split(b"\r\n")[0]}
+            while b"SIP/2.0 480 Temporarily Unavailable" not in answers:
+                answers.add(caller.recv(65536).split(b"\r\n")[0])
+        engine.wait_slots(0)
         assert engine.state().legs == ()
