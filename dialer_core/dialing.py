@@ -163,28 +163,44 @@ class Dialing:
             self._save_learned()
 
     def _refresh_ledger(self, campaign: CampaignRun, now_utc: dt.datetime) -> None:
-        live, abandoned = campaign.live_answers, campaign.abandoned
-
+        """Ask on the reader's thread, once what has been counted until now is committed."""
+        if campaign.refreshing:
+            return  # the last question is still under way
+        campaign.refreshing = True
+        abandoned = campaign.abandoned
         now_ns = self._runtime.clock.mono_ns()
         estimate = now_ns >= campaign.quality_due_ns
-        if estimate:
-            campaign.quality_due_ns = now_ns + int(QUALITY_INTERVAL_S * 1e9)
 
         def read(tx: Tx) -> tuple[tuple[int, int], Quality | None]:
-            found = detection_quality.quality(tx, campaign.id) if estimate else campaign.quality
-            if found is not None and found != campaign.quality and found.machine_verdicts + found.passed:
-                tx.emit(found.event(campaign.id))
-            return abandonment.tightest(tx, campaign.id, campaign.pack, now_utc), found
+            ledger = abandonment.tightest(tx, campaign.id, campaign.pack, now_utc)
+            return ledger, detection_quality.quality(tx, campaign.id) if estimate else None
 
-        def refreshed(done: asyncio.Future[tuple[tuple[int, int], Quality | None]]) -> None:
+        def committed(done: asyncio.Future[None]) -> None:
             if done.cancelled() or done.exception() is not None:
+                campaign.refreshing = False
                 return  # a store that is away is told elsewhere; the counts in memory go on
-            (stored_live, stored_abandoned), campaign.quality = done.result()
-            # What was counted while the question was under way is not in the answer.
+            live = campaign.live_answers
+            self._runtime.reader.ask(read).add_done_callback(lambda answer: refreshed(answer, live))
+
+        def refreshed(done: asyncio.Future[tuple[tuple[int, int], Quality | None]], live: int) -> None:
+            campaign.refreshing = False
+            if done.cancelled() or done.exception() is not None:
+                return
+            (stored_live, stored_abandoned), found = done.result()
+            # What was counted while the question was under way is not in the answer. Of the few calls counted between the
+            # commit and the snapshot an answer is left out, and an abandoned one may be counted twice, until the next refresh: on the careful side.
             campaign.ledger_live = stored_live + campaign.live_answers - live
             campaign.ledger_abandoned = stored_abandoned + campaign.abandoned - abandoned
+            if found is not None:
+                self._estimated(campaign, found)
 
-        self._runtime.journal.submit(read).add_done_callback(refreshed)
+        self._runtime.journal.append().add_done_callback(committed)
+
+    def _estimated(self, campaign: CampaignRun, found: Quality) -> None:
+        campaign.quality_due_ns = self._runtime.clock.mono_ns() + int(QUALITY_INTERVAL_S * 1e9)
+        if found != campaign.quality and found.machine_verdicts + found.passed:
+            self._runtime.journal.append(found.event(campaign.id))
+        campaign.quality = found
 
     # --- what pacing learns (calls.call_flow.Observer) ---------------------------------------------------------------------
 

@@ -41,6 +41,7 @@ from dialer_core.settings import Settings, load_settings
 from dialer_core.sip.orphan import end_orphan
 from dialer_core.store.database import open_database
 from dialer_core.store.journal import Journal
+from dialer_core.store.reader import Reader
 
 log = structlog.get_logger(__name__)
 
@@ -93,10 +94,10 @@ async def serve(settings: Settings, heart: Heart) -> int:
     clock, boot_id, node = SystemClock(), read_boot_id(), settings.dialer.node.name
     database = open_database(settings.store_url, node=node, clock=clock, boot_id=boot_id)
     database.require_current()
-    journal = Journal(database, node=node, boot_id=boot_id, clock=clock)
+    journal, reader = Journal(database, node=node, boot_id=boot_id, clock=clock), Reader(database)
     loop = asyncio.get_running_loop()
     engine = CallLoop(
-        Runtime(node=node, boot_id=boot_id, clock=clock, journal=journal, loop=loop),
+        Runtime(node=node, boot_id=boot_id, clock=clock, journal=journal, reader=reader, loop=loop),
         settings,
         packs,
         passwords,
@@ -170,6 +171,7 @@ async def serve(settings: Settings, heart: Heart) -> int:
         await asyncio.to_thread(
             journal.close, JOURNAL_LIMIT_S
         )  # the loop goes on: the supervisor must hear us
+        reader.close()
         database.dispose()
         beating.cancel()
     log.info("engine_stopped")

@@ -1,4 +1,4 @@
-"""What every part of the engine is handed: the clock, the journal, timers, and who we are.
+"""What every part of the engine is handed: the clock, the journal, the reader, timers, and who we are.
 
 It owns nothing but the bundle. Timers run on the event loop, so a test's virtual loop moves them together with the clock.
 """
@@ -14,6 +14,7 @@ import structlog
 from dialer_core.clock import Clock
 from dialer_core.events import Event
 from dialer_core.store.journal import Journal
+from dialer_core.store.reader import Reader
 from dialer_core.store.tx import Tx
 
 log = structlog.get_logger(__name__)
@@ -27,6 +28,7 @@ class Runtime:
     boot_id: str
     clock: Clock
     journal: Journal
+    reader: Reader
     loop: asyncio.AbstractEventLoop
 
     def store(self, work: Callable[[Tx], object], *events: Event) -> asyncio.Future[object]:

@@ -75,6 +75,8 @@ class CampaignRun:
     """What detection does, as last estimated."""
     quality_due_ns: int = 0
     """It is estimated anew from then on."""
+    refreshing: bool = False
+    """The store is being asked for ledger and detection."""
 
     @property
     def dialing(self) -> bool:

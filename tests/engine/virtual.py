@@ -24,6 +24,7 @@ from dialer_core.runtime import Runtime
 from dialer_core.settings import AgentSettings, CampaignSettings, DialerSettings, Settings, TrunkSettings
 from dialer_core.store.database import open_database
 from dialer_core.store.journal import Journal
+from dialer_core.store.reader import Reader
 from dialer_core.vocabulary import AgentId, CampaignId, TrunkId, WorkerId
 from tests.engine.fakes import Behaviour, FakeCarrier
 from tests.engine.mortal import Life
@@ -168,6 +169,7 @@ class Floor:
         self.life = Life(self.loop, self.journal, self.commit_s)
         runtime = Runtime(
             node="node1", boot_id="boot-1", clock=self.clock, journal=cast("Journal", self.life.journal),
+            reader=Reader(self.database, inline=True),
             loop=cast("asyncio.AbstractEventLoop", self.life.loop),
         )  # fmt: skip
         self.engine = CallLoop(runtime, self.settings, self.packs, {})
