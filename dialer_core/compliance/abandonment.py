@@ -41,13 +41,15 @@ def totals(tx: Tx, campaign_id: CampaignId, profile: Abandonment, now: dt.dateti
 
     Where the profile counts them, the people that detection is taken to have lost are live answers that were abandoned.
     """
+    begun = [
+        _BEGINNING if window.days is None else now - dt.timedelta(days=window.days)
+        for window in profile.windows
+    ]
+    counted = attempts.abandonment_counts(tx, campaign_id, begun)
     found = []
-    for window in profile.windows:
-        since = _BEGINNING if window.days is None else now - dt.timedelta(days=window.days)
-        live, abandoned = attempts.abandonment_counts(tx, campaign_id, since)
+    for window, since, (live, abandoned) in zip(profile.windows, begun, counted, strict=True):
         lost = lost_in(tx, campaign_id, profile, since) if profile.count_lost else 0
-        live, abandoned = live + lost, abandoned + lost
-        found.append(WindowTotal(window.name, live, abandoned))
+        found.append(WindowTotal(window.name, live + lost, abandoned + lost))
     return found
 
 

@@ -8,19 +8,19 @@ outcome.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, Table, bindparam, exc, func, select, true
+from sqlalchemy import Row, Table, bindparam, exc, func, select, text, true
 from sqlalchemy import insert as sql_insert
 from sqlalchemy import update as sql_update
 
 from dialer_core.errors import StoreError
 from dialer_core.events import AttemptEnded
 from dialer_core.store.errors import AlreadyEndedError, AlreadyLiveError, violated_constraint
-from dialer_core.store.models import Attempt, DetectionSample
+from dialer_core.store.models import ANSWERED_LIVE, Attempt, DetectionSample
 from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
@@ -236,8 +236,10 @@ def count_by_outcome(tx: Tx, campaign_id: CampaignId) -> dict[Outcome, int]:
     return {Outcome(row.outcome): row.attempts for row in tx.execute(query)}
 
 
-def abandonment_counts(tx: Tx, campaign_id: CampaignId, since_utc: dt.datetime) -> tuple[int, int]:
-    """Return (live answers, abandoned among them) of a campaign's attempts committed since then.
+def abandonment_counts(
+    tx: Tx, campaign_id: CampaignId, since_utc: Sequence[dt.datetime]
+) -> list[tuple[int, int]]:
+    """Return (live answers, abandoned among them) of a campaign's attempts committed since each of some instants, all read in one walk.
 
     A machine connected for evidence is a live answer once an agent has said that it was a person, or once it was abandoned.
     """
@@ -246,12 +248,28 @@ def abandonment_counts(tx: Tx, campaign_id: CampaignId, since_utc: dt.datetime) 
     )
     heard = _TABLE.c.disposition.not_in((Disposition.MACHINE, Disposition.OTHER))
     counts = (_TABLE.c.abandoned == true()) | ~drawn.exists() | heard
+    answers = (
+        select(
+            _TABLE.c.committed_at_utc,
+            _TABLE.c.abandoned,
+            ((_TABLE.c.live_answer == true()) & counts).label("answer"),
+        )
+        .where(
+            _TABLE.c.campaign_id == campaign_id,
+            _TABLE.c.committed_at_utc >= min(since_utc),
+            text(ANSWERED_LIVE),
+        )
+        .subquery()
+    )
     query = select(
-        func.count().filter((_TABLE.c.live_answer == true()) & counts).label("answers"),
-        func.count().filter(_TABLE.c.abandoned == true()).label("abandoned"),
-    ).where(_TABLE.c.campaign_id == campaign_id, _TABLE.c.committed_at_utc >= since_utc)
-    row = tx.execute(query).one()
-    return row.answers, row.abandoned
+        *(
+            func.count().filter(which == true(), answers.c.committed_at_utc >= since)
+            for since in since_utc
+            for which in (answers.c.answer, answers.c.abandoned)
+        )
+    )
+    row = tuple(tx.execute(query).one())
+    return list(zip(row[::2], row[1::2], strict=True))
 
 
 @lru_cache(maxsize=256)

@@ -137,6 +137,10 @@ Index(
 )
 
 
+ANSWERED_LIVE = "(live_answer OR abandoned)"
+"""Attempts that the abandonment ledger counts."""
+
+
 class Attempt(Base):
     """One try at one number: one Call-ID. Committed before its INVITE leaves (I1)."""
 

@@ -165,9 +165,11 @@ def test_counts(database: Database) -> None:
             Outcome.BUSY: 1,
         }
         assert attempts.count_by_outcome(tx, CampaignId("autumn")) == {}
-        assert attempts.abandonment_counts(tx, CAMPAIGN, NOON) == (3, 2)
-        assert attempts.abandonment_counts(tx, CAMPAIGN, NOON + dt.timedelta(hours=2)) == (1, 1)
-        assert attempts.abandonment_counts(tx, CampaignId("autumn"), NOON) == (0, 0)
+        assert attempts.abandonment_counts(tx, CAMPAIGN, [NOON, NOON + dt.timedelta(hours=2)]) == [
+            (3, 2),
+            (1, 1),
+        ]
+        assert attempts.abandonment_counts(tx, CampaignId("autumn"), [NOON]) == [(0, 0)]
 
 
 # --- legs -------------------------------------------------------------------------------------------------
