@@ -131,7 +131,7 @@ class AttemptMachine:
         self.feed(attempt, Cue.OVERDUE)
 
 
-def event_of(kind: type[Event], attempt: Attempt, at_ns: int, **data: Any) -> Event:
+def event_of(kind: type[Event], attempt: Attempt, at_ns: int, /, **data: Any) -> Event:
     """Return an event about an attempt."""
     return kind(
         attempt_id=attempt.id,

@@ -124,3 +124,25 @@ def test_a_200_that_crossed_our_cancel_is_told(make_floor: MakeFloor) -> None:
     with floor.database.read() as tx:
         (data,) = tx.scalars(select(EventRow.data).where(EventRow.name == "attempt.ended"))
     assert (data["outcome"], data["crossed"]) == ("cancelled", True)
+
+
+def test_the_sound_of_a_call_is_told_when_its_leg_is_closed(make_floor: MakeFloor) -> None:
+    """One event for each leg that had sound, the customer's with the attempt's ids."""
+    floor = make_floor(leads=["01"], agents=1)
+    floor.carrier.default = Behaviour(talk_s=5.0)
+
+    async def story() -> None:
+        await floor.start()
+        await floor.until(lambda: floor.carrier.ended != [], 60)
+        await floor.stop()
+
+    floor.loop.run_until_complete(story())
+    verified(floor)
+    (attempt,) = attempts(floor)
+    with floor.database.read() as tx:
+        told = list(
+            tx.execute(select(EventRow.attempt_id, EventRow.data).where(EventRow.name == "leg.measured"))
+        )
+    (customers,) = [row for row in told if row.data["kind"] == "customer"]
+    assert customers.attempt_id == attempt.id
+    assert (customers.data["rx_packets"], customers.data["one_way"]) == (1, False)

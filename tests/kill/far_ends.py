@@ -47,13 +47,13 @@ def _row(
 
 _SOON = Pause(0.1, 0.2)
 ROWS: tuple[Behaviour, ...] = (
-    _row("talks", range(44), TrueClass.HUMAN, Ending.PERSON, (0.2, 0.6), _SOON, Speech("hello")),
-    _row("rings_long", range(44, 52), TrueClass.HUMAN, Ending.PERSON, (2.0, 3.5), _SOON, Speech("hello")),
-    _row("thinks_first", range(52, 62), TrueClass.HUMAN, Ending.PERSON, (0.2, 0.5), Pause(1.2, 1.8), Speech("hello")),
-    _row("voicemail", range(62, 70), TrueClass.MACHINE, Ending.PLAYS_OUT, (0.2, 0.5), Pause(0.2, 0.4), Speech("voicemail"), Tones(("beep",))),
+    _row("talks", range(40), TrueClass.HUMAN, Ending.PERSON, (0.2, 0.6), _SOON, Speech("hello")),
+    _row("rings_long", range(40, 48), TrueClass.HUMAN, Ending.PERSON, (2.0, 3.5), _SOON, Speech("hello")),
+    _row("thinks_first", range(48, 58), TrueClass.HUMAN, Ending.PERSON, (0.2, 0.5), Pause(1.2, 1.8), Speech("hello")),
+    _row("voicemail", range(58, 66), TrueClass.MACHINE, Ending.PLAYS_OUT, (0.2, 0.5), Pause(0.2, 0.4), Speech("voicemail"), Tones(("beep",))),
     # nothing at all for a while, then sound before the answer
     _row(
-        "early_sound", range(70, 84), TrueClass.ANNOUNCEMENT, Ending.EARLY_THEN_REJECT, (1.0, 1.6), Pause(1.5, 2.0), Speech("announcement"),
+        "early_sound", range(66, 84), TrueClass.ANNOUNCEMENT, Ending.EARLY_THEN_REJECT, (1.0, 1.6), Pause(1.5, 2.0), Speech("announcement"),
         final_code=404, q850_cause=1,
     ),
     _row("rings_out", range(84, 92), TrueClass.NONE, Ending.RINGS_OUT, (0.0, 0.0), final_code=487),

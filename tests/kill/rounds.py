@@ -24,7 +24,7 @@ from tests.polling import WaitedTooLongError
 
 RECOVER_LIMIT_S = 30.0
 """Nothing dialed for so long after a kill: the run is given up."""
-CALM_S = 1.5
+CALM_S = 1.2
 """Between recovery and the next kill, so that there is something to kill."""
 STEADY_S = 31.0
 """One process is not killed again before it has lived so long: a process that dies over and over is slowed down on purpose."""
