@@ -25,7 +25,7 @@ PAGE = 500
 POLL_S = 1.0
 """How often the log is looked at without a wake-up: other nodes' events, and those of an engine not
 attached."""
-PACE_S = 0.05
+PACE_S = 0.1
 """Shortest time between two reads of one follower: the group commits of a busy engine are read together."""
 
 
@@ -86,6 +86,16 @@ class EventTail:
         A store that cannot be read is waited for: the log says so once, and the events come when it is back.
         """
         positions = events.parse_cursor(cursor)
+        async for page in self.pages(cursor, names=names):
+            for event in page.events:
+                positions[event.node, event.source] = event.seq
+                yield event, events.format_cursor(positions)
+            positions = events.parse_cursor(page.cursor)
+
+    async def pages(
+        self, cursor: str, *, names: Collection[str] | None = None
+    ) -> AsyncGenerator[events.EventPage, None]:
+        """Yield what `follow` yields, as many at once as are there."""
         away = False
         while True:
             more = self._more
@@ -97,12 +107,9 @@ class EventTail:
                 if not away:
                     log.warning("event_log_unreadable", error=str(error))
                 away = True
-            for event in page.events if page else ():
-                positions[event.node, event.source] = event.seq
-                yield event, events.format_cursor(positions)
             if page:
                 cursor = page.cursor
-                positions = events.parse_cursor(cursor)
+                yield page
             if page is None or len(page.events) < PAGE:
                 await asyncio.sleep(self._pace_s)
                 try:

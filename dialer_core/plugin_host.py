@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 FAILURES_IN_A_ROW = 5
 """So many, and the plugin is disabled until the host starts again."""
+TURN_S = 0.005
+"""A plugin's async hook may keep the host's loop for so long over events that it does not wait for, before others have their turn."""
 CANCEL_GRACE_S = 1.0
 """How long a cancelled async hook may take to end before it counts as hung."""
 
@@ -211,6 +213,40 @@ class HookHungError(HookLimitError):
     """A hook did not come back even so; its plugin cannot be called again."""
 
 
+class Run:
+    """Calls of one hook of one plugin, one after another: what is done, and since when the present one runs."""
+
+    def __init__(self, function: Callable[..., Any], calls: Sequence[dict[str, Any]]) -> None:
+        self.function = function
+        self.calls = calls
+        self.done = 0
+        self.begun_s = time.monotonic()
+
+    async def in_loop(self) -> Any:
+        """Make the calls of an async function; others have their turn between them."""
+        value: Any = None
+        turn_s = self.begun_s
+        for arguments in self.calls:
+            self.begun_s = time.monotonic()
+            if self.begun_s - turn_s > TURN_S:
+                await asyncio.sleep(0)
+                self.begun_s = turn_s = time.monotonic()
+            value = await self.function(**arguments)
+            self.done += 1
+        return value
+
+    def in_thread(self) -> Any:
+        """Make the calls of a plain function that are left, up to the first that returns something to wait for: that call is not done."""
+        value: Any = None
+        while self.done < len(self.calls):
+            self.begun_s = time.monotonic()
+            value = self.function(**self.calls[self.done])
+            if inspect.isawaitable(value):
+                break
+            self.done += 1
+        return value
+
+
 class PluginHost:
     """The running plugins.
 
@@ -265,7 +301,7 @@ class PluginHost:
         offered = {"engine": self._handles[plugin.name], **arguments}
         named = {name: offered[name] for name in implementation.argnames}
         try:
-            value = await self._run(plugin, implementation.function, named)
+            value = await self._run(plugin, Run(implementation.function, [named]))
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises is its outcome
@@ -307,14 +343,38 @@ class PluginHost:
                     group.create_task(self._track_one(plugin, tail, node, start), name=f"track-{plugin.name}")
 
     async def _track_one(self, plugin: Plugin, tail: EventTail, node: str, start: str) -> None:
-        async with contextlib.aclosing(tail.follow(start)) as stream:
-            async for stored, _ in stream:
+        async with contextlib.aclosing(tail.pages(start)) as stream:
+            async for page in stream:
+                calls = [
+                    {"event": event, "stored": stored}
+                    for stored in page.events
+                    if stored.node == node and (event := typed(stored)) is not None
+                ]
+                await self._call_each(plugin, "dialer_track_event", calls)
                 if plugin.state is not PluginState.RUNNING:
                     return
-                if stored.node != node or (event := typed(stored)) is None:
-                    continue
-                own_failure = isinstance(event, PluginFailed)
-                await self.call(plugin, "dialer_track_event", silent=own_failure, event=event, stored=stored)
+
+    async def _call_each(self, plugin: Plugin, hook: str, calls: Sequence[dict[str, Any]]) -> None:
+        """Do what `call` does for one set of arguments after the other, crossing to the plugin once for all up to the first that fails."""
+        implementation = plugin.hooks[hook]
+        offered = [{"engine": self._handles[plugin.name], **one} for one in calls]
+        left = [{name: one[name] for name in implementation.argnames} for one in offered]
+        done = 0
+        while done < len(calls) and plugin.state is PluginState.RUNNING:
+            run = Run(implementation.function, left[done:])
+            try:
+                await self._run(plugin, run)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises is its outcome
+                failed = calls[done + run.done]["event"]
+                if run.done:
+                    plugin.failures_in_a_row = 0
+                await self._failed(plugin, hook, error, silent=isinstance(failed, PluginFailed))
+                done += run.done + 1
+            else:
+                plugin.failures_in_a_row = 0
+                done = len(calls)
 
     def _named(self, name: str) -> Plugin:
         return next(plugin for plugin in self.plugins if plugin.name == name)
@@ -323,22 +383,30 @@ class PluginHost:
         if outcome.error:
             self._named(outcome.plugin).disable(f"{what}: {outcome.error}")
 
-    async def _run(self, plugin: Plugin, function: Callable[..., Any], named: dict[str, Any]) -> Any:
-        if inspect.iscoroutinefunction(function):
-            return await self._within_limit(asyncio.ensure_future(function(**named)), cancel_works=True)
+    async def _run(self, plugin: Plugin, run: Run) -> Any:
+        """Make the calls of a run, each under the limit; raise what the first one that fails raises, else return the last one's value."""
+        if inspect.iscoroutinefunction(run.function):
+            return await self._within_limit(asyncio.ensure_future(run.in_loop()), run, cancel_works=True)
         if plugin.thread is None:
             plugin.thread = HookThread(plugin.name)
-        future = asyncio.wrap_future(plugin.thread.submit(lambda: function(**named)))
-        value = await self._within_limit(future, cancel_works=False)
-        if inspect.isawaitable(value):
-            return await self._within_limit(asyncio.ensure_future(value), cancel_works=True)
-        return value
+        while True:
+            future = asyncio.wrap_future(plugin.thread.submit(run.in_thread))
+            value = await self._within_limit(future, run, cancel_works=False)
+            if inspect.isawaitable(value):  # a plain function that returned one: it is waited for here
+                run.begun_s = time.monotonic()
+                value = await self._within_limit(asyncio.ensure_future(value), run, cancel_works=True)
+                run.done += 1
+            if run.done == len(run.calls):
+                return value
 
-    async def _within_limit(self, future: asyncio.Future[Any], *, cancel_works: bool) -> Any:
-        """Wait up to the limit. A thread, or a coroutine that outlives its cancellation, counts as hung."""
-        started = time.monotonic()
+    async def _within_limit(self, future: asyncio.Future[Any], run: Run, *, cancel_works: bool) -> Any:
+        """Wait as long as no single call is over the limit. A thread, or a coroutine that outlives its cancellation, counts as hung."""
         try:
-            await asyncio.wait({future}, timeout=self._limit_s)
+            while not future.done():
+                left_s = run.begun_s + self._limit_s - time.monotonic()
+                if left_s <= 0:
+                    break
+                await asyncio.wait({future}, timeout=left_s)
             if not future.done() and cancel_works:
                 future.cancel()
                 await asyncio.wait({future}, timeout=CANCEL_GRACE_S)
@@ -348,7 +416,7 @@ class PluginHost:
             future.cancel()
             raise
         if not future.done():
-            raise HookHungError(f"did not come back within {time.monotonic() - started:.1f} s")
+            raise HookHungError(f"did not come back within {time.monotonic() - run.begun_s:.1f} s")
         return future.result()
 
     async def _failed(self, plugin: Plugin, hook: str, error: Exception, *, silent: bool) -> str:

@@ -11,11 +11,11 @@ were given.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, Table, bindparam, func, insert, literal, select, text, tuple_
+from sqlalchemy import Select, Table, bindparam, func, insert, select, text, tuple_
 
 from dialer_core.errors import StoreError
 from dialer_core.events import StoredEvent
@@ -34,6 +34,25 @@ _LAST_SEQ = Prepared(
         _TABLE.c.node == bindparam("node"), _TABLE.c.source == bindparam("source")
     )
 )
+_WRITERS = select(_TABLE.c.node, _TABLE.c.source).order_by(_TABLE.c.node, _TABLE.c.source).limit(1)
+_FIRST_WRITER = Prepared(_WRITERS)
+_NEXT_WRITER = Prepared(
+    _WRITERS.where(
+        tuple_(_TABLE.c.node, _TABLE.c.source)
+        > tuple_(bindparam("node", type_=_TABLE.c.node.type), bindparam("source", type_=_TABLE.c.source.type))
+    )
+)
+_NEXT = (
+    select(_TABLE)
+    .where(
+        _TABLE.c.node == bindparam("of_node"),
+        _TABLE.c.source == bindparam("of_source"),
+        _TABLE.c.seq > bindparam("seen"),
+    )
+    .order_by(_TABLE.c.seq)
+    .limit(bindparam("most"))
+)
+_NEXT_OF_ALL = Prepared(_NEXT)
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 
 
@@ -83,12 +102,10 @@ def insert_pending(tx: Tx) -> int:
 def writers(tx: Tx) -> list[Writer]:
     """Return every (node, source) that has written, by skipping from one to the next along the key."""
     found: list[Writer] = []
-    key = tuple_(_TABLE.c.node, _TABLE.c.source)
-    columns = select(_TABLE.c.node, _TABLE.c.source).order_by(_TABLE.c.node, _TABLE.c.source).limit(1)
-    row = tx.execute(columns).first()
+    row = tx.execute(_FIRST_WRITER).first()
     while row is not None:
         found.append((row.node, row.source))
-        row = tx.execute(columns.where(key > tuple_(literal(row.node), literal(row.source)))).first()
+        row = tx.execute(_NEXT_WRITER, {"node": row.node, "source": row.source}).first()
     return found
 
 
@@ -147,21 +164,33 @@ def tail(
         Only events that carry this id.
     """
     insert_pending(tx)
-    query = select(_TABLE).order_by(_TABLE.c.seq).limit(limit)
-    if names is not None:
-        query = query.where(_TABLE.c.name.in_(names))
-    if attempt_id is not None:
-        query = query.where(_TABLE.c.attempt_id == attempt_id)
-    if campaign_id is not None:
-        query = query.where(_TABLE.c.campaign_id == campaign_id)
-    streams: list[Sequence[Row[Any]]] = []
-    for node, source in writers(tx):
+    return _tail(tx, writers(tx), after, names, limit, attempt_id=attempt_id, campaign_id=campaign_id)
+
+
+def _tail(
+    tx: Tx,
+    of: Iterable[Writer],
+    after: Mapping[Writer, int],
+    names: Collection[str] | None,
+    limit: int,
+    *,
+    attempt_id: str | None,
+    campaign_id: str | None,
+) -> list[StoredEvent]:
+    query: Select[Any] | Prepared = _NEXT_OF_ALL
+    if (names, attempt_id, campaign_id) != (None, None, None):
+        query = _NEXT
+        if names is not None:
+            query = query.where(_TABLE.c.name.in_(names))
+        if attempt_id is not None:
+            query = query.where(_TABLE.c.attempt_id == attempt_id)
+        if campaign_id is not None:
+            query = query.where(_TABLE.c.campaign_id == campaign_id)
+    streams: list[Sequence[Any]] = []
+    for node, source in of:
         seen = after.get((node, source), 0)
-        streams.append(
-            tx.execute(
-                query.where(_TABLE.c.node == node, _TABLE.c.source == source, _TABLE.c.seq > seen)
-            ).all()
-        )
+        given = {"of_node": node, "of_source": source, "seen": seen, "most": limit}
+        streams.append(tx.execute(query, given).all())
     merged = heapq.merge(*streams, key=lambda row: row.at_utc)
     return [_stored(row) for row, _ in zip(merged, range(limit), strict=False)]
 
@@ -186,7 +215,8 @@ def page(
     """
     after = parse_cursor(cursor)
     end = last_positions(tx)
-    found = tail(tx, after, names, limit, attempt_id=attempt_id, campaign_id=campaign_id)
+    ahead = [writer for writer, seq in end.items() if seq > after.get(writer, 0)]
+    found = _tail(tx, ahead, after, names, limit, attempt_id=attempt_id, campaign_id=campaign_id)
     if len(found) < limit:
         after.update(end)
     for event in found:
@@ -220,7 +250,7 @@ def format_cursor(positions: Mapping[Writer, int]) -> str:
     return ",".join(f"{node}:{source}:{seq}" for (node, source), seq in sorted(positions.items()))
 
 
-def _stored(row: Row[Any]) -> StoredEvent:
+def _stored(row: Any) -> StoredEvent:
     return StoredEvent(
         node=row.node,
         source=row.source,

@@ -148,3 +148,29 @@ async def test_an_event_of_a_newer_version_is_passed_over(database: Database) ->
         _commit(database, tail, 1)
         await wait_until_async(lambda: seen, 10, "the known one")
     assert seen == ["attempt.committed"]
+
+
+@pytest.mark.parametrize("plain", [True, False])
+async def test_an_event_that_fails_is_left_out_alone(database: Database, *, plain: bool) -> None:
+    """Of many events read at once each is handed over once and in order, also those behind one that fails or takes too long."""
+    tail = EventTail(database, poll_s=0.05, pace_s=0)
+    seen: list[int] = []
+
+    def take(stored: StoredEvent) -> None:
+        seen.append(stored.seq)
+        if stored.seq in (3, 4, 7):
+            raise ValueError("not this one")
+
+    async def take_later(stored: StoredEvent) -> None:
+        if stored.seq == 6:
+            await asyncio.sleep(60)
+        take(stored)
+
+    running = Running(tail=tail, limit_s=0.5, one={"dialer_track_event": take if plain else take_later})
+    async with tracking(running, tail):
+        _commit(database, tail, 12)
+        await wait_until_async(lambda: 12 in seen, 10, "the last event")
+    assert seen == [seq for seq in range(1, 13) if plain or seq != 6]
+    assert running["one"].failures == 3 + (not plain)
+    assert running["one"].failures_in_a_row == 0
+    assert running["one"].state is PluginState.RUNNING
