@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 TRANSACTION_S = {"sqlite": 0.04, "postgresql": 0.25}
 """A transaction is to be as long as this: on SQLite a claim waits for its end, on PostgreSQL nobody does."""
+_MANY_ROWS = 1_000
 _FEWEST_ROWS, _MOST_ROWS = 100, 4_000
 
 
@@ -173,6 +174,8 @@ def import_leads(
     if dry_run:
         return report
     with database.write() as tx:
+        if report.accepted > _MANY_ROWS:
+            bulk.finish(tx, "person", "phone", "account", "lead")
         import_runs.add(
             tx,
             "leads",

@@ -33,6 +33,12 @@ def prepare(tx: Tx) -> None:
         tx.connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
 
 
+def finish(tx: Tx, *tables: str) -> None:
+    """Let PostgreSQL count anew what stands in tables that have grown: by its old numbers it walks through them whole."""
+    if tx.dialect == "postgresql":
+        tx.connection.exec_driver_sql(f"ANALYZE {', '.join(tables)}")
+
+
 def insert(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows, all with the same columns in the same order.
 
