@@ -11,7 +11,7 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 
 import structlog
@@ -38,10 +38,13 @@ from dialer_core.liveness import Heart, beat
 from dialer_core.log_setup import configure_logging
 from dialer_core.runtime import Runtime
 from dialer_core.settings import Settings, load_settings
+from dialer_core.sip.digest import Credentials
+from dialer_core.sip.headers import host_of
 from dialer_core.sip.orphan import end_orphan
 from dialer_core.store.database import open_database
 from dialer_core.store.journal import Journal
 from dialer_core.store.reader import Reader
+from dialer_core.vocabulary import TrunkId
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +111,7 @@ async def serve(settings: Settings, heart: Heart) -> int:
     orphans: set[asyncio.Task[None]] = set()
 
     def end_soon(dialog: Dialog) -> None:
-        task = loop.create_task(_end_orphan(dialog))
+        task = loop.create_task(_end_orphan(dialog, _credentials_of(dialog, settings, passwords)))
         orphans.add(task)
         task.add_done_callback(orphans.discard)
 
@@ -192,8 +195,23 @@ async def run_attached(work: Coroutine[None, None, None], attaching: asyncio.Tas
     working.result()
 
 
-async def _end_orphan(dialog: Dialog) -> None:
-    code = await end_orphan(dialog)
+def _credentials_of(
+    dialog: Dialog, settings: Settings, passwords: Mapping[TrunkId, str]
+) -> Credentials | None:
+    """Return what answers a challenge to a dead worker's BYE: of the trunk that the call was addressed to, and of no other."""
+    host = host_of(dialog.remote_uri)
+    return next(
+        (
+            Credentials(trunk.user, passwords[name])
+            for name, trunk in settings.trunks.items()
+            if trunk.user and passwords[name] and trunk.host == host
+        ),
+        None,
+    )
+
+
+async def _end_orphan(dialog: Dialog, credentials: Credentials | None) -> None:
+    code = await end_orphan(dialog, credentials)
     log.info("orphan_ended", call_id=dialog.call_id, code=code)
 
 

@@ -11,9 +11,11 @@ import pytest
 from dialer_core import engine
 from dialer_core.engine import run_attached
 from dialer_core.ipc.channel import listen_unix
-from dialer_core.ipc.messages import AllowSources, WorkerHello
+from dialer_core.ipc.messages import AllowSources, Dialog, WorkerHello
 from dialer_core.lines import Attacher, MediaLink, WorkerPool
-from dialer_core.vocabulary import WorkerId
+from dialer_core.settings import DialerSettings, Settings, TrunkSettings
+from dialer_core.sip.digest import Credentials
+from dialer_core.vocabulary import TrunkId, WorkerId
 from tests.descriptors import no_descriptors
 from tests.polling import wait_until_async
 
@@ -104,3 +106,24 @@ async def test_a_name_that_cannot_be_looked_up_shuts_nobody_out(monkeypatch: pyt
     told.clear()
     pool.receive(name, hello)
     assert told[0] == answers[-1]
+
+
+def test_a_password_answers_only_whom_it_belongs_to() -> None:
+    """A dead worker's BYE is proved to the trunk that was called, and to nobody else who might ask."""
+    trunks = {
+        TrunkId("open"): TrunkSettings(host="192.0.2.1"),
+        TrunkId("asks"): TrunkSettings(host="sip.example", user="acc", password_env="X"),
+    }
+    settings = Settings(Path(), DialerSettings(), trunks, {}, {})
+    passwords = {TrunkId("open"): "", TrunkId("asks"): "secret"}
+
+    def of(uri: str) -> Credentials | None:
+        dialog = Dialog(
+            call_id="c", local_uri="sip:us@sip.example", local_tag="l", remote_uri=uri, remote_tag="r",
+            remote_target="sip:x@10.0.0.1", route_set=(), local_cseq=1, destination="10.0.0.1:5060",
+        )  # fmt: skip
+        return engine._credentials_of(dialog, settings, passwords)
+
+    assert of("sip:+5255@sip.example:5070;user=phone") == Credentials("acc", "secret")
+    assert of("sip:+5255@192.0.2.1") is None
+    assert of("sip:a0@127.0.0.1:5060") is None

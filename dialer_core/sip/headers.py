@@ -136,6 +136,17 @@ def user_of(uri: str) -> str:
     return user.partition(";")[0].partition(":")[0] if at else ""
 
 
+def host_of(uri: str) -> str:
+    """Return the host of a SIP URI without its port and parameters, or an empty text.
+
+    Examples
+    --------
+    >>> host_of("sip:+525512345678@trunk.example:5060;transport=udp"), host_of("sip:trunk.example")
+    ('trunk.example', 'trunk.example')
+    """
+    return uri.partition(":")[2].rpartition("@")[2].partition(";")[0].partition("?")[0].partition(":")[0]
+
+
 def tag_of(value: str) -> str:
     """Return the tag parameter of a From or To value, or an empty text."""
     opening = _outside_quotes(value, "<")

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import re
 import secrets
 import socket
+from collections.abc import Sequence
 
 import structlog
 
 from dialer_core.ipc.messages import Dialog
+from dialer_core.sip import digest
+from dialer_core.sip.digest import Credentials
 from dialer_core.sip.headers import SipText, split_list, tag_of, uri_of
 
 _log = structlog.get_logger(__name__)
@@ -42,8 +46,8 @@ def next_hop(dialog: Dialog) -> tuple[str, int, bool]:
 
 
 def build_request(
-    method: str, cseq: int, dialog: Dialog, *, sent_by: str, branch: str, by_tcp: bool = False
-) -> bytes:
+    method: str, cseq: int, dialog: Dialog, *, sent_by: str, branch: str, by_tcp: bool = False, more: Sequence[str] = (),
+) -> bytes:  # fmt: skip
     """Return a request within the dialog, without a body, as bytes.
 
     Parameters
@@ -54,6 +58,8 @@ def build_request(
         `host:port` where the answer shall come to.
     branch
         The transaction's id.
+    more
+        Further header lines.
     """
     lines = [
         f"{method} {dialog.remote_target} SIP/2.0",
@@ -64,6 +70,7 @@ def build_request(
         f"Call-ID: {dialog.call_id}",
         f"CSeq: {cseq} {method}",
         *(f"Route: {route}" for route in dialog.route_set),
+        *more,
         'Reason: SIP;cause=500;text="Worker lost"',
         "Content-Length: 0",
     ]
@@ -109,16 +116,23 @@ def build_cancel(dialog: Dialog) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-async def end_orphan(dialog: Dialog, *, limit_s: float = LIMIT_S) -> int:
+async def end_orphan(
+    dialog: Dialog, credentials: Credentials | None = None, *, limit_s: float = LIMIT_S
+) -> int:
     """Send the BYE, or the CANCEL, until it is answered; return the final code, 0 when none came within `limit_s`.
 
     A 200 that crosses the CANCEL is ended by the worker that has the port by then. 481 is as good as 200: the far end has no such call
-    (any more). A challenge (401, 407) is not met: no credentials are journalled.
+    (any more). A BYE that is challenged (401, 407) is sent once more with `credentials`, where there are any; a CANCEL cannot be challenged.
     """
     host, port, by_tcp = next_hop(dialog)
     try:
         async with asyncio.timeout(limit_s):
-            return await (_by_tcp if by_tcp else _by_udp)(dialog, host, port)
+            exchange = _by_tcp if by_tcp else _by_udp
+            final = await exchange(dialog, host, port, "")
+            if credentials is not None and not dialog.via and final.status in (401, 407):
+                proof = digest.answer(final, "BYE", dialog.remote_target, credentials)
+                final = await exchange(dialog, host, port, proof) if proof else final
+            return final.status
     except TimeoutError:
         return 0
     except OSError as error:
@@ -126,14 +140,19 @@ async def end_orphan(dialog: Dialog, *, limit_s: float = LIMIT_S) -> int:
         return 0
 
 
-def _requests(dialog: Dialog, sent_by: str, *, by_tcp: bool) -> tuple[bytes, bytes, str]:
-    """Return what goes first and once (the ACK that is still owed, or nothing), the BYE or CANCEL, and the branch of its transaction."""
+def _requests(dialog: Dialog, sent_by: str, proof: str, *, by_tcp: bool) -> tuple[bytes, bytes, str]:
+    """Return what goes first and once (the ACK that is still owed, or nothing), the BYE or CANCEL, and the branch of its transaction.
+
+    `proof` is the header line that answers the challenge to a first BYE; empty for the first one.
+    """
     if dialog.via:
         return b"", build_cancel(dialog), dialog.via.partition("branch=")[2].partition(";")[0]
     branch = _new_branch()
     cseq = dialog.local_cseq
-    bye = build_request("BYE", cseq + CSEQ_JUMP, dialog, sent_by=sent_by, branch=branch, by_tcp=by_tcp)
-    if dialog.acknowledged:
+    more = (proof,) if proof else ()
+    number = cseq + CSEQ_JUMP + len(more)
+    bye = build_request("BYE", number, dialog, sent_by=sent_by, branch=branch, by_tcp=by_tcp, more=more)
+    if dialog.acknowledged or proof:
         return b"", bye, branch
     ack = build_request("ACK", cseq, dialog, sent_by=sent_by, branch=_new_branch(), by_tcp=by_tcp)
     return ack, bye, branch
@@ -143,13 +162,13 @@ def _new_branch() -> str:
     return f"z9hG4bK{secrets.token_hex(8)}"
 
 
-async def _by_udp(dialog: Dialog, host: str, port: int) -> int:
+async def _by_udp(dialog: Dialog, host: str, port: int, proof: str) -> SipText:
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
         sender.connect((host, port))
         own_host, own_port = sender.getsockname()
-        first, request, branch = _requests(dialog, f"{own_host}:{own_port}", by_tcp=False)
+        first, request, branch = _requests(dialog, f"{own_host}:{own_port}", proof, by_tcp=False)
         if first:
             await loop.sock_sendall(sender, first)
         wait_s = _FIRST_WAIT_S
@@ -157,28 +176,29 @@ async def _by_udp(dialog: Dialog, host: str, port: int) -> int:
             await loop.sock_sendall(sender, request)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
-                    while not (code := _final(await loop.sock_recv(sender, 65_536), branch)):
+                    while (final := _final(await loop.sock_recv(sender, 65_536), branch)) is None:
                         pass
-                    return code
+                    return final
             wait_s *= 2
 
 
-async def _by_tcp(dialog: Dialog, host: str, port: int) -> int:
+async def _by_tcp(dialog: Dialog, host: str, port: int, proof: str) -> SipText:
     reader, writer = await asyncio.open_connection(host, port)
     try:
         own_host, own_port = writer.get_extra_info("sockname")[:2]
-        first, request, branch = _requests(dialog, f"{own_host}:{own_port}", by_tcp=True)
+        first, request, branch = _requests(dialog, f"{own_host}:{own_port}", proof, by_tcp=True)
         writer.writelines((first, request))
         while True:
-            if code := _final(await reader.readuntil(b"\r\n\r\n"), branch):
-                return code
-    except asyncio.IncompleteReadError:
-        return 0
+            final = _final(await reader.readuntil(b"\r\n\r\n"), branch)
+            if final is not None:
+                return final
+    except asyncio.IncompleteReadError as error:
+        raise ConnectionResetError(errno.ECONNRESET, "closed without an answer") from error
     finally:
         writer.close()
 
 
-def _final(data: bytes, branch: str) -> int:
-    """Return the code of a final response to our branch, else 0."""
+def _final(data: bytes, branch: str) -> SipText | None:
+    """Return a final response to our branch; None for anything else."""
     message = SipText.parse(data.decode(errors="replace"))
-    return message.status if message.status >= 200 and branch in message.first("via") else 0
+    return message if message.status >= 200 and branch in message.first("via") else None

@@ -363,9 +363,7 @@ class FakeCarrier:
             self.closed = [*self.closed[-255:], sound.snapshot(leg_id)]
         self._unbridge(leg_id)
         del self.opened[leg_id]
-        closed = LegClosed(
-            at_ns=self.now_ns(), leg_id=leg_id, kind=sound.kind, statistics=LegStatistics(rx_packets=1)
-        )
+        closed = LegClosed(at_ns=self.now_ns(), leg_id=leg_id, kind=sound.kind, statistics=LegStatistics(rx_packets=1))  # fmt: skip
         self.loop.call_soon(lambda: self.tell_media(closed))
 
     def _listen(self, call: HeldCall, listen: Listen) -> None:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from dialer_core.ipc.messages import Dialog, LegAnswered
+from dialer_core.sip.digest import Credentials
 from dialer_core.sip.headers import SipText
 from dialer_core.sip.orphan import build_cancel, build_request, end_orphan, next_hop
 from tests.sip.harness import Worker, free_port, sipp
@@ -131,6 +132,36 @@ async def test_an_answer_that_was_never_acknowledged_gets_its_ack_first() -> Non
         assert SipText.parse(bye.decode()).cseq[1] == "BYE"
         await loop.sock_sendto(far, _answer(bye), source)
         assert await ending == 481
+
+
+@pytest.mark.sip
+@pytest.mark.parametrize(("credentials", "told"), [(Credentials("acc", "secret"), 481), (None, 401)])
+async def test_a_challenged_bye_is_sent_again_with_the_proof(
+    credentials: Credentials | None, told: int
+) -> None:
+    """401: once more, in a new transaction, with a higher CSeq and the digest; without a password the 401 is the answer."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(type=socket.SOCK_DGRAM) as far:
+        far.bind(("127.0.0.1", free_port()))
+        far.setblocking(False)
+        target = f"sip:b@127.0.0.1:{far.getsockname()[1]}"
+        dialog = msgspec.structs.replace(DIALOG, route_set=(), remote_target=target)
+        ending = asyncio.create_task(end_orphan(dialog, credentials))
+        first, source = await loop.sock_recvfrom(far, 2000)
+        challenge = b'401 Prove it\r\nWWW-Authenticate: Digest realm="r", nonce="n", qop="auth"'
+        await loop.sock_sendto(far, _answer(first).replace(b"481 Gone", challenge), source)
+        if credentials is not None:
+            second, source = await loop.sock_recvfrom(far, 2000)
+            before, after = SipText.parse(first.decode()), SipText.parse(second.decode())
+            assert after.cseq == (before.cseq[0] + 1, "BYE")
+            assert after.first("via") != before.first("via")
+            assert (after.first("call-id"), after.first("to")) == (
+                before.first("call-id"),
+                before.first("to"),
+            )
+            assert f'username="acc", realm="r", nonce="n", uri="{target}"' in after.first("authorization")
+            await loop.sock_sendto(far, _answer(second), source)
+        assert await ending == told
 
 
 @pytest.mark.sip
