@@ -107,7 +107,7 @@ def _run_ends(
     ended = records.take(at)
     hz, dbfs = ended["ended_hz"], ended["ended_dbfs"]
     # the frame the run ended in may still hold part of the tone
-    part = 10.0 ** (np.minimum(level_dbfs[at] - dbfs, 0.0) / 10.0)
+    part = 10.0 ** (np.minimum(level_dbfs[at] - dbfs, 0.0) / 10.0) * (ended["ended_empty"] == 0.0)
     ticks = ended["ended_ticks"] + ended["ended_attack"] + part
     calling = (np.abs(hz - CNG_HZ) <= CNG_TOLERANCE_HZ) & (ticks >= CNG_MIN_TICKS) & (ticks <= CNG_MAX_TICKS)
     band = (hz >= BAND_HZ[0]) & (hz <= BAND_HZ[1])
@@ -123,6 +123,6 @@ def _run_ends(
         & (speech_before[at] | calling | (~band & (ended["run_quiet"] >= BEFORE_TICKS)))
     )
     rows = at[burst]
-    records["burst_end"][rows] = tick[rows] - 1
+    records["burst_end"][rows] = tick[rows] - 1 - ended["ended_empty"][burst].astype(np.int32)
     records["burst_dbfs"][rows] = dbfs[burst]
     records["burst_calling"][rows] = calling[burst]

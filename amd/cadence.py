@@ -18,6 +18,8 @@ LARGEST_CHANGE_DB = 3.0
 """A change counts for no more than this: one click is not the swing of speech."""
 MOTION_DB = 2.5
 """Sum of changes over `STEADY_DB` per tick from which a sound moves enough to be speech while the floor is not known."""
+SYLLABLE_TICKS = 3
+"""Ticks of voice that may become speech: while they sound, and when they just have, it is not quiet."""
 DIP_TICKS = 2
 """Ticks a sound may dip before it is confirmed."""
 CLOSURE_TICKS = 7
@@ -34,6 +36,7 @@ FIELDS: list[Field] = [
     ("onset", "i4", -1),  # first tick of speech, -1 before any
     ("segment_start", "i4", -1),  # first tick of the latest segment
     ("last_speech", "i4", -1),  # last tick of speech
+    ("last_syllable", "i4", -1),  # the same of what may become speech
     ("speech_ticks", "i4", 0),  # ticks of voice within speech
 ]
 
@@ -77,6 +80,7 @@ def update(
         moving |= motion >= MOTION_DB
     confirmed = (was_speech & ~over) | (voice & (count >= CONFIRM_TICKS) & moving)
     records["burst_speech"] = confirmed
+    np.copyto(records["last_syllable"], tick, where=voice & (count >= SYLLABLE_TICKS))
     speech = voice & confirmed
     (new,) = np.nonzero(speech & ~was_speech)
     if new.size:

@@ -16,6 +16,8 @@ MAX_S = 60.0
 """No threshold may be longer: a minute of listening serves nobody."""
 RESUMES_S = 0.35
 """Mean pause between two phrases of a recorded greeting."""
+HEARD_OUT_S = 1.5
+"""How much longer than `limit_s` a row is listened to in which somebody spoke: a recording that began late is told from its length."""
 MAX_COST = 1e6
 """No cost may be higher; what counts are their ratios."""
 
@@ -41,12 +43,15 @@ class DetectorConfig:
         What a machine connected to an agent costs.
     cost_delay_s : float
         What a second of silence costs that a person hears after their greeting.
+    cost_told_person : float
+        What it costs to tell an agent, who talks to a person already, that a machine speaks.
     longest_pause_s : float
         Quiet after a greeting from which it is a person's, whatever the odds: nobody is left in silence for longer.
     longest_greeting_s : float
-        From its first to its last word, the length from which a greeting is a machine's.
+        From its first to its last word, the length from which a greeting is a machine's, unless its rhythm speaks against it.
     limit_s : float
-        An undecided row gets its final verdict (`silence` or `unknown`) this long after join or answer.
+        An undecided row gets its final verdict this long after join or answer: `silence`; or `unknown` if somebody spoke, who is
+        heard `HEARD_OUT_S` longer.
     revise_s : float
         How long after a person's verdict the row listens on and may be revised.
 
@@ -61,10 +66,11 @@ class DetectorConfig:
     True
     """
 
-    cost_lost_person: float = 250.0
+    cost_lost_person: float = 550.0
     cost_passed_machine: float = 1.0
-    cost_delay_s: float = 0.58
-    longest_pause_s: float = 0.86
+    cost_delay_s: float = 0.49
+    cost_told_person: float = 0.14
+    longest_pause_s: float = 0.92
     longest_greeting_s: float = 5.2
     limit_s: float = 6.5
     revise_s: float = 3.0
@@ -91,6 +97,11 @@ class DetectorConfig:
         """
         return math.log(self.cost_delay_s * RESUMES_S / self.cost_passed_machine)
 
+    @property
+    def revise_log_odds(self) -> float:  # numpydoc ignore=RT01
+        """Log odds of a machine from which what resumes after a greeting's pause is told to be one."""
+        return math.log(self.cost_told_person / self.cost_passed_machine)
+
     @classmethod
     def preset(cls, name: str) -> Self:
         """Return a ready set of thresholds.
@@ -114,8 +125,9 @@ class DetectorConfig:
             return cls()
         if name == Preset.STRICT:
             return cls(
-                cost_lost_person=600.0,
+                cost_lost_person=1400.0,
                 cost_passed_machine=2.0,
+                cost_told_person=0.28,
                 longest_pause_s=1.2,
                 longest_greeting_s=6.2,
                 limit_s=8.0,

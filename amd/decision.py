@@ -15,33 +15,34 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from amd.config import DetectorConfig
+from amd.config import HEARD_OUT_S, DetectorConfig
 from amd.frames import TICK_S
 from amd.labels import Label, MarkKind, Reason
 from amd.rows import Field, Records
 
 LISTENING, PROVISIONAL, FINAL = 0, 1, 2
 
-PERSON_TICKS = 10
-"""Quiet after which a greeting may be over: 0.2 s. Shorter gaps are within words."""
+PERSON_TICKS = 18
+"""Quiet after which a greeting may be over: 0.36 s. Shorter gaps are between words, of people and of recordings alike."""
+VOICE_TICKS = 4
+"""How long after any voice, however short, a greeting is not over."""
 MACHINE_TICKS = 45
 """Speech from which it may be a recording's: 0.9 s. Nobody can tell from less."""
-LENGTH_ODDS = np.float32(1.0 * TICK_S)
-"""Log odds that each further tick adds to the classifier's: 1 a second. It was trained on more business greetings than calls bring, and
-of the greetings people give, each second longer leaves a third."""
-RESUMED_TICKS = 25
-"""Speech that resumed after a person's verdict is judged from this length on: 0.5 s."""
-PHRASE_TICKS = (50, 130)
-"""A greeting so long is a phrase as recordings begin with: 1 to 2.6 s. Shorter ones are a hello, longer ones a business's."""
+LENGTH_ODDS = np.float32(0.75 * TICK_S)
+"""Log odds that each further tick adds to the classifier's: 0.75 a second. Of the greetings people give, each second longer leaves half."""
+LONG_ODDS = np.float32(1.0)
+"""Log odds asked for from the longest greeting on: a hello with talk behind it is as long, and its rhythm another."""
+RESUMED_TICKS = 30
+"""Speech that resumed after a person's verdict is judged from this length on: 0.6 s. Who says hello again says less."""
+PHRASE_TICKS = 30
+"""A greeting so long may be a recording's first phrase: 0.6 s. What follows a shorter one is a reply."""
 CONTINUED_TICKS, CONTINUED_GAP_TICKS = 150, 35
 """A greeting that was taken for over and went on to 3 s, without a pause of over 0.7 s, is no hello."""
-RESUMED_AFTER_TICKS = (55, 125)
-"""Pauses after which a recording resumes: 1.1 to 2.5 s. After shorter ones people go on too, after longer ones they answer an agent."""
+RESUMED_AFTER_TICKS = (50, 125)
+"""Pauses after which a recording resumes: 1 to 2.5 s. After shorter ones people go on too, after longer ones they answer an agent."""
 CONTINUED_ODDS = np.float32(2.0)
 """Log odds asked for then: a business's greeting may pause and go on too."""
-REVISE_ODDS = np.float32(-1.5)
-"""Log odds that then suffice: an agent is told, nobody is hung up on. At -0.5 a third of the people told so are left, and half of the
-recordings; the classifier must not speak clearly for a person."""
+HEARD_OUT_TICKS = round(HEARD_OUT_S / TICK_S)
 EARLY_SPEECH_TICKS = 60
 """Speech before the answer that makes an announcement: 1.2 s."""
 
@@ -55,6 +56,7 @@ FIELDS: list[Field] = [
     ("log_odds", "f4", np.nan),  # of a machine, at the latest look of the classifier
     ("machine_odds", "f4", 0.0),  # logarithms of the odds at which a verdict is given
     ("person_odds", "f4", 0.0),
+    ("revise_odds", "f4", 0.0),
     ("greeting_ticks", "i4", 0),  # greeting length at a person's verdict
     ("longest_pause_ticks", "i4", 0),
     ("longest_ticks", "i4", 0),
@@ -79,6 +81,7 @@ def thresholds(config: DetectorConfig) -> dict[str, object]:
     return {
         "machine_odds": config.machine_log_odds,
         "person_odds": config.person_log_odds,
+        "revise_odds": config.revise_log_odds,
         "longest_pause_ticks": round(config.longest_pause_s / TICK_S),
         "longest_ticks": round(config.longest_greeting_s / TICK_S),
         "limit_ticks": round(config.limit_s / TICK_S),
@@ -99,10 +102,13 @@ def quiet_ticks(records: Records, tick: NDArray[np.int32]) -> NDArray[np.int32]:
     Returns
     -------
     numpy.ndarray of int32, shape (n,)
-        Ticks since the last speech or tone; 0 while there is voice, since a sound under way may become speech.
+        Ticks since the last speech, syllable or tone; 0 while there is voice or just was, since a sound under way may become speech.
     """
-    quiet = tick - np.maximum(records["last_speech"], records["last_tone"])
-    return np.where(records["voice_tick"] == tick, 0, quiet)
+    quiet = tick - np.maximum(
+        np.maximum(records["last_speech"], records["last_syllable"]), records["last_tone"]
+    )
+    since_voice = tick - records["voice_tick"]
+    return np.asarray(np.where(since_voice < VOICE_TICKS, np.minimum(quiet, since_voice), quiet), np.int32)
 
 
 def log_odds(records: Records) -> NDArray[np.float32]:
@@ -182,9 +188,9 @@ def update(records: Records, tick: NDArray[np.int32], heard: Heard) -> Outcome:
     run = last - records["segment_start"] + 1
     went_on = provisional & (last > since)
     if went_on.any():
-        gap, phrase = records["gap_last"], records["greeting_ticks"]
-        recording = (gap >= RESUMED_AFTER_TICKS[0]) & (gap <= RESUMED_AFTER_TICKS[1]) & (odds >= REVISE_ODDS)
-        recording &= (phrase >= PHRASE_TICKS[0]) & (phrase <= PHRASE_TICKS[1])
+        gap = records["gap_last"]
+        recording = (gap >= RESUMED_AFTER_TICKS[0]) & (gap <= RESUMED_AFTER_TICKS[1])
+        recording &= (odds >= records["revise_odds"]) & (records["greeting_ticks"] >= PHRASE_TICKS)
         resumed = (records["segment_start"] > since) & (run >= RESUMED_TICKS)
         continued = (records["gap_longest"] <= CONTINUED_GAP_TICKS) & (length >= CONTINUED_TICKS)
         revised = resumed & (recording | (odds >= records["machine_odds"]))
@@ -192,12 +198,14 @@ def update(records: Records, tick: NDArray[np.int32], heard: Heard) -> Outcome:
         decide(went_on & revised, Label.MACHINE, Reason.RESUMED_SPEECH)
     recorded = answered & (length >= MACHINE_TICKS) & (log_odds(records) >= records["machine_odds"])
     decide(recorded, Label.MACHINE, Reason.RECORDED_SPEECH)
-    decide(answered & (length >= records["longest_ticks"]), Label.MACHINE, Reason.LONG_GREETING)
+    long = answered & (length >= records["longest_ticks"]) & ~(odds < LONG_ODDS)
+    decide(long, Label.MACHINE, Reason.LONG_GREETING)
     over = (quiet >= PERSON_TICKS) & (odds <= records["person_odds"])
     over |= quiet >= records["longest_pause_ticks"]
     decide(answered & spoken & over, Label.HUMAN, Reason.SHORT_GREETING)
     limit = answered & (tick + 1 >= records["limit_ticks"])
-    decide(limit & spoken, Label.UNKNOWN, Reason.LIMIT)
+    heard_out = answered & (tick + 1 >= records["limit_ticks"] + HEARD_OUT_TICKS)
+    decide(heard_out & spoken, Label.UNKNOWN, Reason.LIMIT)
     decide(limit & ~spoken, Label.SILENCE, Reason.NO_VOICE)
     early_speech = listening & early & (records["speech_ticks"] >= EARLY_SPEECH_TICKS)
     decide(early_speech, Label.ANNOUNCEMENT, Reason.EARLY_SPEECH)

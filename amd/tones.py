@@ -40,18 +40,22 @@ _SIT_REASON[_HIGH, _LOW] = Reason.SIT_VACANT
 _SIT_REASON[_LOW, _HIGH] = Reason.SIT_REORDER
 _SIT_REASON[_HIGH, _HIGH] = Reason.SIT_NO_CIRCUIT
 
-ENDED = ("hz", "dbfs", "purity", "attack", "before_dbfs")
+EMPTY_DBFS = np.float32(-119.0)
+"""A frame without any power says nothing: a run goes on over one of them, and ends at the second."""
+
+ENDED = ("hz", "dbfs", "purity", "attack", "before_dbfs", "empty")
 """Measures of a run that are kept when it ends."""
 
 FIELDS: list[Field] = [
     # the run under way: its length (0 between runs), mean frequency, level and purity, the part of a tick it began before its
-    # first tonal frame, and the level two ticks before that frame, where none of the tone can be
+    # first tonal frame, the level two ticks before that frame, where none of the tone can be, and 1 after an empty frame
     ("run_ticks", "i4", 0),
     ("run_hz", "f4", 0.0),
     ("run_dbfs", "f4", 0.0),
     ("run_purity", "f4", 0.0),
     ("run_attack", "f4", 0.0),
     ("run_before_dbfs", "f4", 0.0),
+    ("run_empty", "f4", 0.0),
     # the run that ended on this tick: its length, 0 if none did, and the same measures
     ("ended_ticks", "i4", 0),
     *((f"ended_{name}", "f4", 0.0) for name in ENDED),
@@ -109,13 +113,14 @@ def _advance_runs(records: Records, tones: ToneFrames, level_dbfs: NDArray[np.fl
     # a fading tone ends its run and begins none: its echo is not another tone
     fading = (run_ticks > 0) & (level_dbfs < run_dbfs - SWELL_DB)
     begins = tonal & ~more & ~fading
-    records["ended_ticks"] = np.where(more, 0, run_ticks)
+    empty = (run_ticks > 0) & (level_dbfs <= EMPTY_DBFS) & (records["run_empty"] == 0.0)
+    records["ended_ticks"] = np.where(more | empty, 0, run_ticks)
     (ended,) = np.nonzero(records["ended_ticks"])
     for name in ENDED:
         records[f"ended_{name}"][ended] = records[f"run_{name}"][ended]
     (begun,) = np.nonzero(begins)
     (on,) = np.nonzero(more)
-    run_ticks[~more & ~begins] = 0
+    run_ticks[~more & ~begins & ~empty] = 0
     if begun.size:
         # how much of the frame before already held the tone: its energy against this one's
         rise = np.minimum(records["last_dbfs"][begun] - level_dbfs[begun], 0.0) / 10.0
@@ -125,11 +130,12 @@ def _advance_runs(records: Records, tones: ToneFrames, level_dbfs: NDArray[np.fl
         run_hz[begun], run_dbfs[begun] = tones.hz[begun], level_dbfs[begun]
         records["run_purity"][begun] = tones.purity[begun]
     if on.size:
-        run_ticks[on] += 1
+        run_ticks[on] += 1 + records["run_empty"][on].astype(np.int32)
         weight = np.float32(1.0) / run_ticks[on]
         run_hz[on] += weight * (tones.hz[on] - run_hz[on])
         run_dbfs[on] += weight * (level_dbfs[on] - run_dbfs[on])
         records["run_purity"][on] += weight * (tones.purity[on] - records["run_purity"][on])
+    records["run_empty"] = empty
     records["before_dbfs"] = records["last_dbfs"]
     records["last_dbfs"] = level_dbfs
 

@@ -30,6 +30,10 @@ FALL_DB = 2.0
 """Voice ends this far below where it begins."""
 SPAN_DB = 30.0
 """What is this far below the loudest speech of the call is its reverberation or breath."""
+NEAR_DB = 18.0
+"""What is this far below it may be another voice, farther from the phone: it is voice only beside louder sound."""
+BESIDE_TICKS = np.int32(12)
+"""How long after the louder sound: 0.24 s, a weak end of a word."""
 FAINTEST_DBFS = -52.0
 """Nothing fainter is voice."""
 
@@ -46,6 +50,7 @@ FIELDS: list[Field] = [
     ("heard_ticks", "i4", 0),  # ticks the floor has learned from
     ("floor_dbfs", "f4", -np.inf),
     ("loudest_dbfs", "f4", -np.inf),  # most of the smoothed level
+    ("far_ticks", "i4", 0),  # ticks since anything was as loud as the voice near the phone
     ("voiced", "?", False),
 ]
 
@@ -109,7 +114,9 @@ def update(
     loudest = np.where(teaching, np.maximum(records["loudest_dbfs"], smooth), records["loudest_dbfs"])
 
     begin = np.maximum(np.maximum(floor + RISE_DB, loudest - SPAN_DB), FAINTEST_DBFS)
-    voiced = level_dbfs > np.where(records["voiced"], begin - FALL_DB, begin)
+    far = np.where(level_dbfs > loudest - NEAR_DB, 0, records["far_ticks"] + 1)
+    records["far_ticks"] = far
+    voiced = (level_dbfs > np.where(records["voiced"], begin - FALL_DB, begin)) & (far <= BESIDE_TICKS)
     records["smooth_dbfs"], records["heard_ticks"] = smooth, heard
     records["minimum_dbfs"], records["floor_dbfs"], records["loudest_dbfs"] = least, floor, loudest
     records["voiced"] = voiced

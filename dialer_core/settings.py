@@ -257,11 +257,13 @@ class DetectionSettings(_Section):
     """What a campaign does with verdicts, beside its mode `detection`."""
 
     cost_lost_person: Annotated[float, Field(gt=0, le=1e6)] | None = None
-    """What a person taken for a machine costs, in any unit; with the next two it sets the detector's thresholds. By default the mode's own."""
+    """What a person taken for a machine costs, in any unit; with the next three it sets the detector's thresholds. By default the mode's own."""
     cost_passed_machine: Annotated[float, Field(gt=0, le=1e6)] | None = None
     """What a machine connected to an agent costs, in the same unit."""
     cost_delay_s: Annotated[float, Field(gt=0, le=1e6)] | None = None
     """What a second of silence costs that a person hears after their greeting."""
+    cost_told_person: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """What it costs to call a person a machine on the agent's screen, after a first verdict that connected them."""
     sample: Annotated[float, Field(ge=0, le=0.1)] = 0.0
     """Share of machine verdicts connected anyway, while an agent is free, to learn how many people are lost; 0.01 to 0.02 is recommended."""
     screening_answer: str = "screening-es"

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amd.training import channel
-from amd.training.channel import Line
-from amd.training.scenes import SAMPLE_HZ, SECONDS, Cast, Scene, active, machine, person
+from amd.training.channel import Line, active
+from amd.training.scenes import SAMPLE_HZ, SECONDS, Cast, Scene, machine, person
 
 BATCH = 250
 """Calls made at once: their sound fits into some hundred megabytes."""
@@ -87,12 +87,12 @@ def _heard(
     for i, (scene, line) in enumerate(zip(scenes, lines, strict=True)):
         clean = active(scene.sound)
         power = np.square(clean.reshape(-1, 160)).mean(axis=1)
-        speaking.append(power > 1e-3)
+        speaking.append((power > 1e-3) | (np.square(scene.beep.reshape(-1, 160)).mean(axis=1) > 1e-3))
         _behind(clean, cast, rng)
-        linear = channel.to_the_codec(clean, line, rng)
+        linear = channel.to_the_codec(clean, scene.beep, line, rng)
         sound[i] = np.clip(np.rint(linear * 32768.0), -32768, 32767)
         by_codec[line.codec].append(i)
-        scene.sound = np.zeros(0, np.float32)
+        scene.sound = scene.beep = np.zeros(0, np.float32)
     for codec, rows in by_codec.items():
         if codec != "g711":
             sound[rows] = channel.through_program(codec, sound[rows].reshape(-1)).reshape(len(rows), -1)

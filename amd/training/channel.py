@@ -30,6 +30,8 @@ PROGRAM_CODECS: dict[str, tuple[list[str], list[str]]] = {
     "g726": (["-c:a", "g726", "-b:a", "24k", "-f", "wav"], ["-f", "wav"]),
 }
 """Codecs of ffmpeg: its options to write and to read."""
+DELAY_SAMPLES = {"mp3": 1105, "speex": 80}
+"""How much later sound comes out of those whose delay the program leaves in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,25 +118,33 @@ def noise(kind: str, n: int, rng: np.random.Generator) -> Sound:
     return _noises()[kind][at : at + n] * np.float32(rng.choice([-1.0, 1.0]))
 
 
-def to_the_codec(speech: Sound, line: Line, rng: np.random.Generator) -> Sound:
-    """Return what a call's codec is given: speech of active level 1 through microphone, room, noise and gain."""
+def active(sound: Sound) -> Sound:
+    """Return sound at active level 1: the power of its louder frames."""
+    power = np.square(sound[: sound.size // 160 * 160].reshape(-1, 160)).mean(axis=1)
+    loud = power[power > power.max() * 0.01] if power.size and power.max() > 0.0 else np.ones(1)
+    return np.asarray(sound / np.sqrt(loud.mean()), np.float32)
+
+
+def to_the_codec(speech: Sound, beep: Sound, line: Line, rng: np.random.Generator) -> Sound:
+    """Return what a call's codec is given: speech, and a beep of level 1 to the speech's, through microphone, room, noise and gain."""
     n = speech.size
-    sound = speech.astype(np.float32)
+    sounds = np.stack([speech, beep]).astype(np.float32)
     if line.echo:
         taps = np.zeros(2400, np.float32)
         taps[0] = 1.0
         decay = np.exp(-np.arange(1, 2400) / rng.uniform(150, 700))
         taps[1:] = rng.standard_normal(2399) * decay * rng.uniform(0.02, 0.09)
-        sound = fftconvolve(sound, taps)[:n].astype(np.float32)
+        sounds = fftconvolve(sounds, taps[None], axes=1)[:, :n].astype(np.float32)
     lean = np.tanh(line.tilt_db / 12.0)
-    sound = lfilter([1.0, -lean * 0.7], [1.0], sound)
-    sound = sound / np.sqrt(1.0 + (0.7 * lean) ** 2)
-    # the noise stands on both sides of the phone's filter
+    sounds = lfilter([1.0, -lean * 0.7], [1.0], sounds)
+    low, high = line.low_hz / 4000.0, line.high_hz / 4000.0
+    phone = butter(2, [low, min(high, 0.98)], "bandpass", output="sos")
+    sounds = sosfilt(phone, sounds)
+    # what the phone's filter leaves of the speech has the level, whatever voice it is; the noise stands on both sides of the filter
     near = rng.uniform(0.2, 0.95)
     gain, floor = 10.0 ** (line.level_dbfs / 20.0), 10.0 ** (line.noise_dbfs / 20.0)
-    sound = gain * sound + floor * np.sqrt(near) * noise(line.colour, n, rng)
-    low, high = line.low_hz / 4000.0, line.high_hz / 4000.0
-    sound = sosfilt(butter(2, [low, min(high, 0.98)], "bandpass", output="sos"), sound)
+    sound = gain * (active(sounds[0]) + sounds[1])
+    sound = sound + floor * np.sqrt(near) * sosfilt(phone, noise(line.colour, n, rng))
     sound = sound + floor * np.sqrt(1.0 - near) * noise("white", n, rng)
     if line.hum:
         t = np.arange(n) / 8000.0
@@ -188,8 +198,9 @@ def through_program(codec: str, sound: Pcm) -> Pcm:
     write, read = PROGRAM_CODECS[codec]
     raw = ["-f", "s16le", "-ar", "8000", "-ac", "1"]
     base = ["ffmpeg", "-hide_banner", "-loglevel", "error"]
-    coded = _run([*base, *raw, "-i", "-", *write, "-"], sound.tobytes())
-    back = np.frombuffer(_run([*base, *read, "-i", "-", *raw, "-"], coded), np.int16)
+    delay = DELAY_SAMPLES.get(codec, 0)
+    coded = _run([*base, *raw, "-i", "-", *write, "-"], np.pad(sound, (0, delay)).tobytes())
+    back = np.frombuffer(_run([*base, *read, "-i", "-", *raw, "-"], coded), np.int16)[delay:]
     return back[: sound.size] if back.size >= sound.size else np.pad(back, (0, sound.size - back.size))
 
 

@@ -44,10 +44,6 @@ LINES_OF_A_VOICE = {
 """How many lines of each kind every voice reads."""
 
 
-PACES = {"hello": (120, 230), "who": (140, 240), "business": (180, 270), "more": (140, 250)}
-"""Least and most words a minute; receptionists say the same sentence all day."""
-
-
 def available() -> bool:
     """Return whether espeak-ng is installed."""
     return shutil.which("espeak-ng") is not None

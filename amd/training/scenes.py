@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from amd.training.parts import Part, Sound, trimmed
+from amd.training.parts import Part, Sound
 
 SECONDS = 10.0
 """Length of a simulated call."""
@@ -21,8 +21,8 @@ SAMPLE_HZ = 8000
 PEOPLE = {"hello": 0.67, "who": 0.08, "two phrases": 0.07, "business": 0.06, "repeated": 0.05, "late": 0.07}
 """How people answer, as shares: four in five with a short word or two, of which some late or twice. No survey is behind them."""
 MACHINES = {
-    "greeting": 0.5,
-    "short": 0.1,
+    "greeting": 0.55,
+    "short": 0.05,
     "pausing": 0.16,
     "announcement": 0.08,
     "ivr": 0.1,
@@ -31,8 +31,12 @@ MACHINES = {
 """What answers otherwise, as shares."""
 PAUSE_S = (1.2, 2.4)
 """Pause after the first phrase of a greeting of kind `pausing`."""
-SPOKEN_S = {"hello": (0.2, 1.3), "who": (0.7, 2.8), "business": (1.3, 5.0), "more": (0.4, 7.0)}
+SPOKEN_S = {"hello": (0.2, 1.3), "who": (0.7, 2.8), "business": (1.3, 4.5), "more": (0.4, 7.0)}
 """Lengths of utterances that count as such."""
+
+
+def _nothing() -> Sound:
+    return np.zeros(round(SECONDS * SAMPLE_HZ), np.float32)
 
 
 @dataclass(slots=True)
@@ -52,7 +56,9 @@ class Scene:
     beep_end_s : float
         End of the beep; NaN without one.
     sound : numpy.ndarray of float32
-        Speech of active level 1, silence elsewhere.
+        Speech, silence elsewhere.
+    beep : numpy.ndarray of float32
+        The beep, its level against the speech's, however loud that is; silence elsewhere.
     """
 
     label: str
@@ -64,12 +70,13 @@ class Scene:
     greeting_end_s: float = 0.0
     resumed_s: float = np.nan
     beep_end_s: float = np.nan
-    sound: Sound = field(default_factory=lambda: np.zeros(round(SECONDS * SAMPLE_HZ), np.float32))
+    sound: Sound = field(default_factory=_nothing)
+    beep: Sound = field(default_factory=_nothing)
 
-    def put(self, sound: Sound, at_s: float) -> float:
+    def put(self, sound: Sound, at_s: float, *, beep: bool = False) -> float:
         """Mix sound in; return when it ends, in seconds."""
         first = round(at_s * SAMPLE_HZ)
-        room = self.sound[first : first + sound.size]
+        room = (self.beep if beep else self.sound)[first : first + sound.size]
         room += sound[: room.size]
         return at_s + sound.size / SAMPLE_HZ
 
@@ -150,7 +157,7 @@ def person(cast: Cast, rng: np.random.Generator, kind: str | None = None) -> Sce
         end = scene.put(first if again is None else again, end + rng.uniform(1.1, 2.4))
     if rng.random() < 0.5:
         # nobody spoke to them yet and they ask, or an agent did and they answer
-        asks = rng.random() < 0.6
+        asks = rng.random() < 0.2
         more = cast.utterance(speaker, str(rng.choice(["hello", "who"] if asks else ["who", "more"])), rng)
         if more is not None:
             scene.put(more, end + (rng.uniform(0.9, 2.5) if asks else rng.uniform(1.8, 4.5)))
@@ -180,8 +187,8 @@ def machine(cast: Cast, rng: np.random.Generator, kind: str | None = None) -> Sc
     if kind in {"greeting", "short", "pausing"} and rng.random() < 0.8:
         length = rng.uniform(0.1, 1.2)
         at = end + rng.uniform(0.2, 1.4)
-        if at + length < SECONDS:
-            scene.beep_end_s = scene.put(_beep(rng, length), at)
+        if at + length < SECONDS - 0.2:
+            scene.beep_end_s = scene.put(_beep(rng, length), at, beep=True)
     return scene
 
 
@@ -191,13 +198,10 @@ def _recording(cast: Cast, speaker: str, kind: str, rng: np.random.Generator) ->
     if part is None:
         if kind == "screening":
             return []
-        # a person's own recording: several of their utterances in a row
-        phrases = [
-            sound
-            for _ in range(rng.integers(3, 7))
-            if (sound := cast.utterance(speaker, str(rng.choice(["who", "hello", "business"])), rng))
-            is not None
-        ]
+        # a person's own recording: several of their utterances in a row, one in three beginning with a short word
+        kinds = ["hello"] * int(rng.random() < 1 / 3)
+        kinds += [str(kind) for kind in rng.choice(["who", "business"], rng.integers(2, 6))]
+        phrases = [sound for kind in kinds if (sound := cast.utterance(speaker, kind, rng)) is not None]
     else:
         phrases = list(part.phrases)
         while sum(phrase.size for phrase in phrases) < 4.0 * SAMPLE_HZ and part.kind == "prompt":
@@ -214,7 +218,7 @@ def _recording(cast: Cast, speaker: str, kind: str, rng: np.random.Generator) ->
             phrases = [phrases[0][: cut[0]], phrases[0][cut[1] :], *phrases[1:]]
         long_enough = sum(phrase.size for phrase in phrases[1:]) > 1.5 * SAMPLE_HZ
         return phrases if 0.5 <= phrases[0].size / SAMPLE_HZ <= 2.3 and long_enough else []
-    return phrases if sum(phrase.size for phrase in phrases) > 2.0 * SAMPLE_HZ else []
+    return phrases if sum(phrase.size for phrase in phrases) > 3.0 * SAMPLE_HZ else []
 
 
 def _first_phrases(part: Part) -> list[Part]:
@@ -250,14 +254,6 @@ def _beep(rng: np.random.Generator, length_s: float) -> Sound:
     tone[:ramp] *= np.linspace(0, 1, ramp)
     tone[t.size - ramp :] *= np.linspace(1, 0, ramp)
     return np.asarray(tone, np.float32)
-
-
-def active(sound: Sound) -> Sound:
-    """Return sound at active level 1: the power of its louder frames."""
-    frames = trimmed(sound)
-    power = np.square(frames[: frames.size // 160 * 160].reshape(-1, 160)).mean(axis=1)
-    loud = power[power > power.max() * 0.01] if power.size else np.ones(1)
-    return np.asarray(sound / np.sqrt(loud.mean()), np.float32)
 
 
 def _weights(lines: dict[str, dict[str, list[Part]]], speakers: list[str]) -> NDArray[np.float64]:

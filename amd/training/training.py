@@ -24,7 +24,7 @@ SHARED = "amd"
 """Folder of the shared data that holds parts."""
 NOT_SPOKEN = {"whole", "music"}
 """Kinds of parts that are no speaker's lines."""
-DEV_SHARE, TEST_SHARE = 0.2, 0.6
+DEV_SHARE, TEST_SHARE = 0.2, 0.3
 """Calls of the development and of the test split, as shares of those trained on."""
 
 Tell = Callable[[str], None]

@@ -138,6 +138,7 @@ class LiveAnswers:
                 leg_id=attempt.leg_id, mode=mode, early=early, agent_wait_s=campaign.agent_wait_s, limit_s=limit_s,
                 fallback_prompt=campaign.settings.abandonment_prompt, cost_lost_person=machines.cost_lost_person or 0.0,
                 cost_passed_machine=machines.cost_passed_machine or 0.0, cost_delay_s=machines.cost_delay_s or 0.0,
+                cost_told_person=machines.cost_told_person or 0.0,
                 tell_quiet=bool(campaign.message), clip_id=attempt.id if machines.keep_clips and not early else "",
             )
         )  # fmt: skip

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amd import DetectorConfig, FingerprintIndex, Label, Mark, MarkKind, Preset, detect_all, g711
+from amd.config import HEARD_OUT_S
 from amd.frames import TICK_S
 from amd.marks import BEEP_WAIT_TICKS
 from dialer_core.errors import SoundFileError
@@ -75,7 +76,7 @@ def as_heard(file: Path, config: DetectorConfig, channel: int | None = None) -> 
     SoundFileError
         The file holds no sound that can be used.
     """
-    longest_s = config.limit_s + config.revise_s + (BEEP_WAIT_TICKS + 50) * TICK_S
+    longest_s = config.limit_s + HEARD_OUT_S + config.revise_s + (BEEP_WAIT_TICKS + 50) * TICK_S
     return g711.decode_pcmu(g711.encode_pcmu(read_sound(file, channel=channel, first_s=longest_s)))
 
 

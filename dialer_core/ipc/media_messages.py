@@ -47,6 +47,7 @@ class Listen(Message, frozen=True, kw_only=True, tag="listen"):
     cost_lost_person: float = 0.0
     cost_passed_machine: float = 0.0
     cost_delay_s: float = 0.0
+    cost_told_person: float = 0.0
     """What mistakes and delays cost (`amd.DetectorConfig`). 0: the mode's own."""
     clip_id: str = ""
     """Keep the first seconds after the answer under this id, where the media plane keeps clips; empty: keep nothing."""

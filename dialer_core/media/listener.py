@@ -35,7 +35,7 @@ FRAMES_PER_TICK: Final = 4
 """How many frames of one leg a tick takes: a burst after a stall is worked off, a flood is not followed."""
 QUIET_TICKS: Final = 200
 """A machine that has said nothing for so long has ended its greeting, whether or not a beep was heard: 4 s."""
-_SAID: Final = ("limit_s", "cost_lost_person", "cost_passed_machine", "cost_delay_s")
+_SAID: Final = ("limit_s", "cost_lost_person", "cost_passed_machine", "cost_delay_s", "cost_told_person")
 _JUMP: Final = 8000
 _RING_SAMPLES: Final = (RING_FRAMES - 1) * SAMPLES_PER_FRAME
 _ROWS: Final = 64

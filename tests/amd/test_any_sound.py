@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from amd import AmdInputError, Detector, DetectorConfig, FingerprintIndex, Label, Mark, MarkKind, Recogniser
+from amd.config import HEARD_OUT_S
+from amd.frames import TICK_S
 from tests.amd import sounds
 
 pytestmark = pytest.mark.unit
 
 CONFIG = DetectorConfig(limit_s=1.5, revise_s=1.0, longest_greeting_s=1.2)
-LIMIT_TICKS, REVISE_TICKS = 75, 50
+LIMIT_TICKS, REVISE_TICKS = 75 + round(HEARD_OUT_S / TICK_S), 50
 MOST_TICKS = LIMIT_TICKS + REVISE_TICKS + 2
 INDEX = FingerprintIndex.of([("known", sounds.pcm(sounds.speech(3.0, np.random.default_rng(1))))])
 

@@ -47,7 +47,7 @@ def test_a_beep_after_a_greeting_is_marked_within_100_ms_of_its_end(noise_dbfs: 
 def test_a_beep_after_speech_makes_a_machine() -> None:
     """A beep revises the verdict of a person; one that comes before any verdict gives the machine's."""
     greeting = speech(1.5, np.random.default_rng(2))
-    late = detect(pcm(silence(0.4), greeting, silence(0.9), tone(1000.0, 0.3), silence(1.0)))
+    late = detect(pcm(silence(0.4), greeting, silence(1.2), tone(1000.0, 0.3), silence(1.0)))
     assert [(mark.kind, mark.label, mark.reason) for mark in late] == [
         (MarkKind.VERDICT, Label.HUMAN, Reason.SHORT_GREETING),
         (MarkKind.BEEP, Label.MACHINE, Reason.BEEP),

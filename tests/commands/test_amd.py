@@ -106,8 +106,8 @@ def test_rate_and_channels_change_nothing(tmp_path: Path, rate_hz: int, channels
     (found,), status = classify(write(tmp_path / "other.flac", sound, rate_hz))
     assert status == 0
     assert found["label"] == plain["label"]
-    # the classifier looks every 100 ms, and resampling may move odds at the bar to the look after
-    assert found["decision_s"] == pytest.approx(plain["decision_s"], abs=0.14)
+    # the classifier looks every 100 ms, and resampling may move odds at the bar to one of the two looks after
+    assert found["decision_s"] == pytest.approx(plain["decision_s"], abs=0.24)
     assert found["beep_s"] == pytest.approx(plain["beep_s"], abs=0.04)
 
 
