@@ -264,7 +264,7 @@ def place_normally(
     running, further = leads.cumulants()
     listed = len(running[0]) - 1
 
-    def added(calls: int) -> list[list[float]]:
+    def added(calls: int) -> list[list[float]]:  # numpydoc ignore=GL08
         base, more = min(calls, listed), max(calls - listed, 0)
         out = []
         for first_ones, (f, g, h) in zip(running, further, strict=True):
