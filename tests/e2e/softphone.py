@@ -20,7 +20,7 @@ from tests.polling import wait_until
 
 _MODULES = Path("/usr/lib/baresip/modules")
 _CONFIG = """\
-sip_listen 127.0.0.1:{sip}
+sip_listen {host}:{sip}
 net_interface 127.0.0.1
 call_max_calls 4
 audio_source aufile,{speaks}
@@ -59,6 +59,7 @@ class Softphone:
         speaks: Path,
         account: str = "",
         encryption: str = "",
+        host: str = "127.0.0.1",
     ) -> None:
         self.name = name
         self.port = ports.softphone(index)
@@ -66,10 +67,10 @@ class Softphone:
         self._folder = folder / f"softphone-{name}"
         self._folder.mkdir()
         config = _CONFIG.format(
-            sip=self.port, speaks=speaks, rtp=ports.softphone_rtp(index), folder=self._folder, control=self._control, modules=_MODULES
+            host=host, sip=self.port, speaks=speaks, rtp=ports.softphone_rtp(index), folder=self._folder, control=self._control, modules=_MODULES
         )  # fmt: skip
         (self._folder / "config").write_text(config, encoding="ascii")
-        account = account or f"<sip:{name}@127.0.0.1:{self.port}>;regint=0"
+        account = account or f"<sip:{name}@{host}:{self.port}>;regint=0"
         account += ";answermode=auto;audio_codecs=PCMU/8000/1,PCMA/8000/1"
         account += f";mediaenc={encryption}\n" if encryption else "\n"
         (self._folder / "accounts").write_text(account, encoding="ascii")
@@ -107,8 +108,12 @@ class Softphone:
         """Have it end its call with a BYE."""
         self._command("hangup")
 
-    def _command(self, command: str) -> None:
-        text = json.dumps({"command": command}).encode()
+    def dial(self, uri: str) -> None:
+        """Have it call somebody."""
+        self._command("dial", uri)
+
+    def _command(self, command: str, parameters: str = "") -> None:
+        text = json.dumps({"command": command, "params": parameters}).encode()
         with socket.create_connection(("127.0.0.1", self._control), 5.0) as control:
             control.sendall(b"%d:%s," % (len(text), text))
             control.settimeout(5.0)

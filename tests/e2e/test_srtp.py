@@ -19,6 +19,7 @@ from tests.e2e.desk import PATIENT_MS, PERSON_HZ
 from tests.e2e.floor import Floor
 from tests.e2e.live import number
 from tests.e2e.scenario import Answer, Ring, Stay
+from tests.e2e.softphone import Softphone
 from tests.e2e.sounds import AGENT_HZ, Sounds
 from tests.e2e.wire import Capture, requires_capture
 from tests.skips import requires_program
@@ -125,3 +126,43 @@ def test_a_trunk_that_refuses_encryption_is_not_spoken_to(tmp_path: Path, sounds
             capture.close()
     assert (ended.outcome, ended.sip_code) == ("media_failed", 488)
     assert [p for p in capture.read().rtp if p.source == leg.media_port] == []
+
+
+def test_a_trunk_that_encrypts(tmp_path: Path, sounds: Sounds) -> None:
+    """A trunk whose far end is baresip, and another as the agent's softphone, both with SRTP alone: each hears the other, and nothing can be read."""
+    with Floor(tmp_path, sounds) as floor:
+        agent = floor.softphone(encryption="srtp-mand")
+        to = number(1, 0)
+        person = Softphone(
+            tmp_path, floor.ports, 1, name=to, speaks=sounds.agent(AGENT_HZ[1]), encryption="srtp-mand"
+        )
+        try:
+            dialer = floor.dialer(
+                trunks={"carrier0": {"port": person.port, "srtp": "required", "options_interval_s": 0}},
+                agents={"a0": {"srtp": "required"}},
+                campaign={"detection": "off", "wrap_up_s": 0.2},
+            )
+            dialer.start()
+            capture = Capture(tmp_path, floor.ports)
+            try:
+                dialer.login("a0")
+                dialer.import_numbers([to])
+                row = dialer.in_state(to, "bridged")
+                dialer.until(lambda: _has_passed(row.bridged_mono_ns, 2 * TALK_S), 10.0, "a talk")
+                dialer.post(f"/calls/{row.id}/hangup")
+                (ended,) = dialer.ended(to)
+            finally:
+                capture.close()
+            assert ended.outcome == "connected"
+            ports = [leg.media_port for kind in ("customer", "agent") for leg in dialer.legs(kind)]
+            dialer.post("/agents/a0/logout")
+            dialer.until(lambda: not dialer.agent("a0")["leg_up"], 10.0, "the agent to be logged out")
+        finally:
+            person.stop()
+    sent = [p for p in capture.read().rtp if p.source in ports]
+    assert len(sent) > 100
+    assert {p.payload for p in sent} == {b""}, "tshark, to which SRTP is no payload, can read it"
+    (person_heard,), (agent_heard,) = person.heard(), agent.heard()
+    assert _heard_s(person_heard, AGENT_HZ[0]) >= TALK_S
+    assert _heard_s(agent_heard, AGENT_HZ[1]) >= TALK_S
+    _no_key_is_written(tmp_path, capture.file.read_bytes())

@@ -38,7 +38,7 @@ class Kamailio:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         try:
-            wait_until(lambda: self.process.poll() is not None or self.answers(), 40.0, "Kamailio to answer")
+            wait_until(lambda: self.process.poll() is not None or self.answers(), 90.0, "Kamailio to answer")
             assert self.process.poll() is None
         except AssertionError:
             self.close()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             trunks={
                 "carrier": {"host": CARRIER, "port": ports.carrier(0), "user": "acc", "password_file": str(folder / "trunk.secret"),
                             "options_interval_s": 2, "lines": 4},
-                "provider": {"host": PROVIDER, "port": BASE + 2, "user": "account-7", "registers": True,
+                "provider": {"host": PROVIDER, "port": BASE + 2, "user": "account-7", "registers": True, "srtp": "optional",
                              "password_file": str(folder / "trunk.secret"), "lines": 2},
             },
             agents={name: {"sip": f"sip:{name}@{DOMAIN}", **secret} for name in ("a0", "a1", "ghost")},
@@ -337,6 +338,34 @@ def test_a_caller_and_an_agent_talk_on_when_engine_and_media_plane_die(site: Sit
     assert len(site.dialer.events("call.ended")) == before + 1
     site.dialer.post("/agents/a0/logout")
     site.dialer.wait_agent("a0", "logged_out")
+
+
+def test_a_caller_with_encrypted_sound_reaches_an_agent(site: Site, tmp_path: Path) -> None:
+    """A caller who takes SRTP alone (baresip, at a trunk's address) and an agent in the clear hear each other, through the edge."""
+    _ready(site, "a0")
+    ports, sounds = Ports(BASE), Sounds(tmp_path)
+    caller = Softphone(
+        tmp_path, ports, 2, name="caller", speaks=sounds.agent(AGENT_HZ[2]), encryption="srtp-mand", host=CARRIER
+    )  # fmt: skip
+    try:
+        caller.dial(f"sip:{OUR_NUMBER}@{EDGE}:{SIP}")
+        _talking(site, "a0")
+        talked = site.dialer.events("call.bridged")[-1]
+        site.dialer.until(lambda: time.monotonic_ns() - talked.at_mono_ns > 2e9, 10.0, "a talk")
+        caller.hang_up()
+        site.dialer.wait_agent("a0", "ready")
+        wait_until(caller.heard, 5.0, "the caller's recording")
+    finally:
+        caller.stop()
+    (measured,) = [
+        event for event in site.dialer.events("leg.measured") if event.data["leg_id"] == talked.data["leg_id"]
+    ]
+    assert measured.data["rx_packets"] > 50
+    assert not measured.data["one_way"]
+    assert _tone_s(caller.heard()[-1], AGENT_HZ[0]) >= 1.0
+    site.dialer.post("/agents/a0/logout")
+    site.dialer.wait_agent("a0", "logged_out")
+    assert _tone_s(wait_until(site.phones["a0"].heard, 5.0, "a recording")[-1], AGENT_HZ[2]) >= 1.0
 
 
 def test_the_doctor_finds_edge_registrations_and_stale_files(site: Site) -> None:
