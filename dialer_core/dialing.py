@@ -268,7 +268,7 @@ class Dialing:
             return
         room = {campaign.id: self._room(campaign, now_ns) for campaign in running}
         decision = pool.decide(running, sum(room.values()), self._brake(), now_ns)
-        for attempt in pool.longest_ringing(decision.release, now_ns):
+        for attempt in pool.longest_ringing(decision.release, now_ns, self.campaigns):
             self._release(attempt, Outcome.RELEASED)
         weights = {campaign.id: campaign.settings.weight for campaign in running}
         allowed = pool.veto(running, room, decision.place)

@@ -28,7 +28,7 @@ from pacing import Decision, EventKind, Pacer, PacerConfig, PacingInputError, Sn
 log = structlog.get_logger(__name__)
 
 MIN_RING_S: Final = 15.0
-"""No attempt is released before: what the rules of most countries ask of a ring."""
+"""No attempt is released before, what the rules of most countries ask of a ring; a rule pack may ask for more."""
 UNLEARNED_MAX: Final = 4096
 """What a pool whose campaigns rest keeps for its pacer."""
 SEGMENT: Final = ""
@@ -39,6 +39,11 @@ def make_pools(runtime: Runtime, roster: Roster, live: Callable[[], Iterable[Att
     """Return one pool for each set of eligible campaigns that agents have."""
     keys = dict.fromkeys(tuple(sorted(agent.campaigns)) for agent in roster.all())
     return [Pool(campaigns, runtime, roster, live) for campaigns in keys]
+
+
+def ring_min_s(campaign: CampaignRun) -> float:
+    """Return how long a campaign's call must ring before it may be let go."""
+    return max(MIN_RING_S, campaign.pack.ring_min_s)
 
 
 def may_abandon(campaign: CampaignRun) -> bool:
@@ -119,7 +124,7 @@ class Pool:
             abandonment_ceiling=min(campaign.ceiling for campaign in running),
             agent_wait_s=min(campaign.agent_wait_s for campaign in running),
             ring_timeout_s=settings.ring_limit_s,
-            min_ring_s=min(MIN_RING_S, settings.ring_limit_s),
+            min_ring_s=min(max(map(ring_min_s, running)), settings.ring_limit_s),
             ratio=settings.ratio,
         )
         if self._pacer is None or self._config != config:
@@ -238,14 +243,18 @@ class Pool:
             events=list(self.events),
         )
 
-    def longest_ringing(self, count: int, now_ns: int) -> list[Attempt]:
+    def longest_ringing(
+        self, count: int, now_ns: int, campaigns: Mapping[CampaignId, CampaignRun]
+    ) -> list[Attempt]:
         """Return up to `count` attempts that have rung the legal minimum, the oldest first."""
         if not count:
             return []
         ringing = [
             a
             for a in self._placed()
-            if a.state in RINGING_STATES and a.sent_ns and now_ns - a.sent_ns >= MIN_RING_S * 1e9
+            if a.state in RINGING_STATES
+            and a.sent_ns
+            and now_ns - (a.ringing_ns or a.sent_ns) >= ring_min_s(campaigns[a.campaign_id]) * 1e9
         ]
         return sorted(ringing, key=lambda attempt: attempt.sent_ns)[:count]
 

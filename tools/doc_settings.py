@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 
 from dialer_core import edge_settings, settings, voice_settings
 from dialer_core.commands import cli
-from dialer_core.compliance import rules
+from dialer_core.compliance import calendar, rules
 from dialer_core.toml_files import ENVIRONMENT_PREFIX
 from tools.doc_source import doc, literals, page, prose, table
 
@@ -42,11 +42,14 @@ _BOUNDS = (
 )
 _PACK_PARTS: dict[str, type[BaseModel]] = {
     "[sources.KEY]": rules.Source,
-    "[windows]": rules.Windows,
-    "[[holidays.rules]]": rules.HolidayRule,
-    "[[holidays.days]]": rules.HolidayDay,
+    "[windows]": calendar.Windows,
+    "[[holidays.rules]]": calendar.HolidayRule,
+    "[[holidays.days]]": calendar.HolidayDay,
     "[[caps]]": rules.Cap,
     "[[quiet_periods]]": rules.QuietPeriod,
+    "[[single_channels]]": rules.SingleChannel,
+    "[[consents]]": rules.ConsentNeeded,
+    "[[local]]": rules.LocalRules,
     "[abandonment]": rules.Abandonment,
     "abandonment.windows": rules.LedgerWindow,
     "[voicemail]": rules.Voicemail,
@@ -70,7 +73,7 @@ def allowed(kind: Any, limits: Sequence[Any] = ()) -> str:
     if origin in {tuple, frozenset}:
         least = next((limit.min_length for limit in limits if isinstance(limit, annotated_types.MinLen)), 0)
         return f"list of: {allowed(arguments[0])}" + (f" (at least {least})" if least else "")
-    if kind is rules.Span:
+    if kind is calendar.Span:
         return "`HH:MM-HH:MM`"
     if inspect.isclass(kind) and issubclass(kind, enum.Enum):
         return ", ".join(f"`{member.value}`" for member in kind)
@@ -156,7 +159,7 @@ def settings_page() -> str:
     """Return `settings.md`."""
     texts, pack_texts = (
         literals(settings) | literals(edge_settings) | literals(voice_settings),
-        literals(rules),
+        literals(rules) | literals(calendar),
     )
     dialer = settings.DialerSettings.model_fields.items()
     return page(

@@ -56,4 +56,7 @@ def request_of(lead: ReadyLead, phone: PhoneRow, campaign_id: CampaignId, now: d
         purpose=PURPOSE,
         campaign_id=campaign_id,
         at=now,
+        region=lead.region,
+        phone_kind=phone.kind,
+        consent=phone.consent,
     )

@@ -26,7 +26,7 @@ from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import StoreError
 from dialer_core.events import AttemptCommitted, LeadBlocked, LeadFinished
 from dialer_core.settings import CampaignSettings
-from dialer_core.store import attempts, claims, leads, people
+from dialer_core.store import attempts, claims, consents, leads, people
 from dialer_core.store.attempts import NewAttempt
 from dialer_core.store.errors import AlreadyLiveError
 from dialer_core.store.leads import Block, ReadyLead
@@ -258,7 +258,7 @@ def _decide(
             facts.add(request.entry())
             return _Permit(AttemptId(new_id()), lead, phone, request, decision)
         refusals.append(decision)
-    return _block(lead, refusals)
+    return _block(lead, refusals, place.pack)
 
 
 def _commit(
@@ -350,7 +350,7 @@ def _live_elsewhere(lead: ReadyLead, now: dt.datetime) -> Block:
     )
 
 
-def _block(lead: ReadyLead, refusals: Sequence[Refused]) -> Block:
+def _block(lead: ReadyLead, refusals: Sequence[Refused], pack: RulePack) -> Block:
     """Say what a lead waits for when none of its numbers may be dialed now (I18)."""
     if not refusals:
         reason = "no number of this person is left to dial"
@@ -364,6 +364,9 @@ def _block(lead: ReadyLead, refusals: Sequence[Refused]) -> Block:
     first = refusals[0]
     if any(one.rule == "zone_unknown" for one in refusals):
         return Block(lead.id, "zone_unknown", first.reason, waiting_for="zone")
+    needs_consent = {rule.id for one in pack.every() for rule in one.consents}
+    if any(one.rule in needs_consent for one in refusals):
+        return Block(lead.id, first.rule, first.reason, waiting_for=consents.WAITS)
     return Block(lead.id, first.rule, first.reason, finished_reason=first.rule)
 
 

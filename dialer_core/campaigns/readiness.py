@@ -75,10 +75,16 @@ def _campaign(
             f"{file}: machines.message: rule pack {pack.name!r} does not allow a message with a machine;"
             " remove the setting, or name a pack whose [voicemail] has message = true"
         )
+    if pack is not None and not pack.loopback_only and beyond and campaign.ring_limit_s < pack.ring_min_s:
+        yield (
+            f"{file}: ring_limit_s: is {campaign.ring_limit_s:g}, and rule pack {pack.name!r} wants an unanswered call"
+            f" to ring {pack.ring_min_s:g} s at least"
+        )
     if not campaign.creditor and (beyond or (pack is not None and pack.creditor_required)):
         yield f"{file}: creditor: is missing; people must be told for whom you call"
     without = [trunk for trunk, its in trunks.items() if not (campaign.caller_id or its.caller_id)]
-    if without and any(trunk in beyond for trunk in without):
+    needed = pack is not None and pack.caller_id_required and not pack.loopback_only
+    if without and (needed or any(trunk in beyond for trunk in without)):
         yield (
             f"{file}: caller_id: is missing, and trunk {without[0]!r} has none either;"
             " set a number of yours that reaches you when called back"

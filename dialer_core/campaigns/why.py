@@ -9,7 +9,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from dialer_core.campaigns import candidates, number_health
-from dialer_core.compliance import gate
+from dialer_core.compliance import gate, windows
 from dialer_core.compliance.facts import Facts
 from dialer_core.compliance.gate import Refused
 from dialer_core.compliance.rules import RulePack
@@ -30,6 +30,8 @@ class NumberAnswer:
     rule: str
     reason: str
     allowed_from: dt.datetime | None
+    zone: str = ""
+    """Where its hours are counted: the first of the zones that it may lie in."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,23 @@ class LeadAnswer:
     def words(self) -> str:
         """Say it in one line."""
         parts = [self.reason]
-        if self.numbers and all(one.rule for one in self.numbers):
-            parts.append(f"blocked: {self.numbers[0].reason}")
         if self.dialable_from is not None:
-            parts.append(f"can be dialed from {self.dialable_from:%A %Y-%m-%d %H:%M} UTC")
+            first = next(one for one in self.numbers if one.allowed_from == self.dialable_from)
+            parts.append(f"can be dialed from {_local(self.dialable_from, first.zone)}")
+        if self.numbers and all(one.rule for one in self.numbers):
+            soonest = min(self.numbers, key=lambda one: one.allowed_from or _NEVER)
+            parts.append(f"blocked now: {_RULE_WORDS.get(soonest.rule, soonest.rule)} ({soonest.reason})")
         return "; ".join(parts)
+
+
+_NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
+_RULE_WORDS = {"window": "out of hours", "weekday": "closed that day", "zone_unknown": "unknown time zone"}
+
+
+def _local(at: dt.datetime, zone: str) -> str:
+    if not zone:
+        return f"{at:%A %Y-%m-%d %H:%M} UTC"
+    return f"{at.astimezone(windows.zone_info(zone)):%A %Y-%m-%d %H:%M} {zone}"
 
 
 def why(
@@ -90,10 +104,10 @@ def why(
     numbers = []
     for phone, request in zip(phones, requests, strict=True):
         decision = gate.decide(request, pack, facts)
+        said: tuple[str, str, dt.datetime | None] = ("", "may be dialed", rests_until)
         if isinstance(decision, Refused):
-            answer = NumberAnswer(phone.id, phone.rank, decision.rule, decision.reason, decision.allowed_from)
-        else:
-            answer = NumberAnswer(phone.id, phone.rank, "", "may be dialed", rests_until)
+            said = decision.rule, decision.reason, decision.allowed_from
+        answer = NumberAnswer(phone.id, phone.rank, *said, zone=request.zones[0] if request.zones else "")
         numbers.append(answer)
     times = [one.allowed_from for one in numbers if one.allowed_from is not None]
     dialable_from = min(times, default=None) if lead.state == LeadState.DIALABLE else None

@@ -36,6 +36,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "events": ("events:events", "Print the event log."),
     "plugins": ("plugins:plugins", "List installed plugins."),
     "amd": ("amd:amd", "Answering-machine detection: judge recordings, show why, measure how well it does."),
+    "rules": ("rules:rules", "The rule packs, and what each rule stands on."),
     "pacing": ("pacing:pacing", "Pacing: why the dialer places what it places, simulated shifts, staffing."),
     "verify": ("verify:verify", "Check the invariants over the store."),
 }

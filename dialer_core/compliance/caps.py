@@ -8,12 +8,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 
-from dialer_core.compliance.rules import Cap, QuietPeriod, RulePack
+from dialer_core.compliance.rules import Cap, QuietPeriod, RulePack, SingleChannel
 from dialer_core.compliance.windows import start_of_local_day, zone_info
 from dialer_core.store.contacts import Entry
 from dialer_core.vocabulary import Channel
 
 _DAY = dt.timedelta(days=1)
+_HOUR = dt.timedelta(hours=1)
 _SPARE_DAYS = 2
 """A calendar day is at most this much longer than 24 hours, over every zone and daylight change."""
 
@@ -21,11 +22,16 @@ _SPARE_DAYS = 2
 def horizon(pack: RulePack) -> dt.timedelta:
     """Return how far back contacts matter to a pack."""
     days = [0.0]
-    days += [
-        cap.rolling_days if cap.rolling_days is not None else (cap.local_days or 0) + _SPARE_DAYS
-        for cap in pack.caps
-    ]
-    days += [quiet.local_days + _SPARE_DAYS for quiet in pack.quiet_periods]
+    for one in pack.every():
+        days += [
+            cap.rolling_days if cap.rolling_days is not None else (cap.local_days or 0) + _SPARE_DAYS
+            for cap in one.caps
+        ]
+        days += [
+            quiet.hours / 24 if quiet.hours is not None else (quiet.local_days or 0) + _SPARE_DAYS
+            for quiet in one.quiet_periods
+        ]
+        days += [single.local_days + _SPARE_DAYS for single in one.single_channels]
     return max(days) * _DAY
 
 
@@ -70,9 +76,26 @@ def frees_at(cap: Cap, times: Sequence[dt.datetime], zones: Sequence[str]) -> dt
 
 
 def quiet_until(quiet: QuietPeriod, contacts: Iterable[Entry], zones: Sequence[str]) -> dt.datetime | None:
-    """Return the end of the quiet period after the last conversation, or None where there was none."""
-    talked = [one.at_utc for one in contacts if one.conversation and concerns(quiet.channels, one.channel)]
-    return _after_local_days(zones, max(talked), quiet.local_days) if talked else None
+    """Return the end of the quiet period after the last conversation, or other cause, or None where there was none."""
+    causes = [
+        one.at_utc
+        for one in contacts
+        if (one.outcome in quiet.after if quiet.after else one.conversation)
+        and concerns(quiet.channels, one.channel)
+    ]
+    if not causes:
+        return None
+    if quiet.hours is not None:
+        return max(causes) + quiet.hours * _HOUR
+    return _after_local_days(zones, max(causes), quiet.local_days or 1)
+
+
+def other_channel_until(
+    single: SingleChannel, contacts: Iterable[Entry], channel: Channel, zones: Sequence[str]
+) -> dt.datetime | None:
+    """Return from when a channel may be used again after contacts by others, or None where there were none."""
+    others = [one.at_utc for one in contacts if one.channel is not channel]
+    return _after_local_days(zones, max(others), single.local_days) if others else None
 
 
 def _local_days_begin(zone: str, at: dt.datetime, days: int) -> dt.datetime:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from dialer_core.compliance import caps
 from dialer_core.compliance.rules import CapScope, RulePack
-from dialer_core.store import contacts, restrictions
+from dialer_core.store import consents, contacts, restrictions
 from dialer_core.store.contacts import Entry
 from dialer_core.store.restrictions import Active
 from dialer_core.store.tx import Tx
@@ -32,6 +33,11 @@ class ContactRequest:
     purpose: str
     campaign_id: CampaignId | None
     at: dt.datetime
+    region: str | None = None
+    """Where the person is known to live: rules of that part of the jurisdiction hold, too."""
+    phone_kind: str = "unknown"
+    consent: bool | None = None
+    """What the address itself says of consent; what the person said is read beside it."""
 
     def entry(self) -> Entry:
         """Return the contact as the ledger will count it."""
@@ -44,7 +50,13 @@ _FOR_GOOD = dt.datetime.max.replace(tzinfo=dt.UTC)
 class Facts:
     """Contacts and restrictions of some people, and what has been reserved since they were read."""
 
-    def __init__(self, entries: Sequence[Entry], in_force: Sequence[Active]) -> None:
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        in_force: Sequence[Active],
+        said: Mapping[Channel, Mapping[tuple[PersonId, PhoneId | None], bool]] = MappingProxyType({}),
+    ) -> None:
+        self._said = said
         self._entries: dict[tuple[CapScope, str], list[Entry]] = defaultdict(list)
         self._restrictions: dict[tuple[RestrictionScope, str], list[Active]] = defaultdict(list)
         for entry in entries:
@@ -58,7 +70,8 @@ class Facts:
         if not requests:
             return cls((), ())
         at = min(request.at for request in requests)
-        per = {*(cap.per for cap in pack.caps), *(quiet.per for quiet in pack.quiet_periods)}
+        per = {rule.per for one in pack.every() for rule in one.counting()}
+        people = {request.person_id for request in requests}
         scoped: dict[RestrictionScope, set[str]] = defaultdict(set)
         for request in requests:
             for scope, value in _scoped_values(request):
@@ -72,6 +85,10 @@ class Facts:
                 addresses={request.address for request in requests} if CapScope.ADDRESS in per else (),
             ),
             restrictions.active(tx, scoped, at),
+            {
+                channel: consents.current(tx, people, channel)
+                for channel in {request.channel for request in requests}
+            },
         )
 
     def add(self, entry: Entry) -> None:
@@ -87,6 +104,14 @@ class Facts:
             CapScope.ADDRESS: request.address,
         }
         return self._entries.get((per, values[per]), ())
+
+    def consent(self, request: ContactRequest) -> bool | None:
+        """Return whether the person agreed to be contacted so: any no is a no, else any yes; None: nothing is known."""
+        said = self._said.get(request.channel, {})
+        words = {request.consent, said.get((request.person_id, None))}
+        if request.phone_id is not None:
+            words.add(said.get((request.person_id, request.phone_id)))
+        return False if False in words else (True if True in words else None)
 
     def restrictions_on(self, request: ContactRequest) -> list[Active]:
         """Return the restrictions that concern a request, those without an end first, then the longest."""

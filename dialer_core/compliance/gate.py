@@ -3,8 +3,9 @@
 It owns the decision, its words and its evidence, and reserves the contact in the ledger within the caller's transaction, so that two
 claims can never both take the last one a cap allows. It fails closed: an unknown zone, a missing pack or a fault of ours is a refusal.
 
-Refusals are named `window`, `weekday`, `holiday`, `zone_unknown` (`windows.py`), a cap's or quiet period's id (the rule pack), a
-restriction's kind (`vocabulary.RestrictionKind`), `rule_pack` (there is none) or `gate_error` (a fault; it is in the log).
+Refusals are named `window`, `weekday`, `holiday`, `zone_unknown` (`windows.py`), the id of a cap, quiet period, single channel or
+consent (the rule pack), a restriction's kind (`vocabulary.RestrictionKind`), `consent_refused`, `rule_pack` (there is none) or
+`gate_error` (a fault; it is in the log).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from dialer_core.compliance import caps, windows
+from dialer_core.compliance import caps, inconvenient_hours, windows
 from dialer_core.compliance.facts import ContactRequest, Facts
 from dialer_core.compliance.rules import Cap, RulePack
 from dialer_core.store import contacts, people
@@ -123,9 +124,50 @@ _Refusal = tuple[str, str, dt.datetime | None]
 def _refusal(request: ContactRequest, pack: RulePack, facts: Facts, at: dt.datetime) -> _Refusal | None:
     """Return the first rule that stands in the way at an instant; those that need the person's doing come first."""
     for one in facts.restrictions_on(request):
-        if one.until_utc is None or one.until_utc > at:
-            until = f"until {one.until_utc:%Y-%m-%d %H:%M} UTC" if one.until_utc else "for good"
-            return one.kind.value, f"{one.kind.value} for this {one.scope.value}, {until}", one.until_utc
+        if one.until_utc is not None and one.until_utc <= at:
+            continue
+        if one.hours is not None:
+            over = inconvenient_hours.end_of(one.hours, request.zones, at)
+            if over is not None:
+                return (
+                    one.kind.value,
+                    f"{one.kind.value} for this {one.scope.value}: not at {one.hours}",
+                    over,
+                )
+            continue
+        until = f"until {one.until_utc:%Y-%m-%d %H:%M} UTC" if one.until_utc else "for good"
+        return one.kind.value, f"{one.kind.value} for this {one.scope.value}, {until}", one.until_utc
+    consent = facts.consent(request)
+    if consent is False:
+        return "consent_refused", f"they do not want to be contacted by {request.channel.value}", None
+    holding = pack.for_callee(request.address, request.region)
+    for its in holding:
+        if found := _without_consent(request, its, consent=consent):
+            return found
+    for its in holding:
+        if found := _by_time(request, its, facts, at):
+            return found
+    return None
+
+
+def _without_consent(request: ContactRequest, pack: RulePack, *, consent: bool | None) -> _Refusal | None:
+    for rule in pack.consents:
+        if (
+            consent is None
+            and request.channel in rule.channels
+            and (not rule.phone_kinds or request.phone_kind in rule.phone_kinds)
+        ):
+            kind = f" at a number of kind {request.phone_kind}" if rule.phone_kinds else ""
+            return (
+                rule.id,
+                f"no consent to {request.channel.value}{kind} is known, needed by {pack.name}",
+                None,
+            )
+    return None
+
+
+def _by_time(request: ContactRequest, pack: RulePack, facts: Facts, at: dt.datetime) -> _Refusal | None:
+    """Return what one pack has against an instant."""
     if found := windows.closed(pack, request.zones, at):
         return found.rule, found.reason, windows.next_open(pack, request.zones, at)
     for quiet in pack.quiet_periods:
@@ -133,8 +175,15 @@ def _refusal(request: ContactRequest, pack: RulePack, facts: Facts, at: dt.datet
             continue
         until_utc = caps.quiet_until(quiet, facts.entries(quiet.per, request), request.zones)
         if until_utc is not None and until_utc > at:
-            reason = f"a conversation with this {quiet.per.value}: quiet for {quiet.local_days} days by {pack.name}"
+            reason = f"{quiet.cause} with this {quiet.per.value}: quiet for {quiet.length} by {pack.name}"
             return quiet.id, reason, until_utc
+    for single in pack.single_channels:
+        until_utc = caps.other_channel_until(
+            single, facts.entries(single.per, request), request.channel, request.zones
+        )
+        if until_utc is not None and until_utc > at:
+            reason = f"this {single.per.value} was contacted by another channel: one in {single.local_days} days by {pack.name}"
+            return single.id, reason, until_utc
     for cap in pack.caps:
         if not caps.concerns(cap.channels, request.channel):
             continue
@@ -162,30 +211,45 @@ def _allowed_from(request: ContactRequest, pack: RulePack, facts: Facts) -> dt.d
 
 def _evidence(request: ContactRequest, pack: RulePack, facts: Facts) -> dict[str, Any]:
     """Say by which rules, where, and at which counts the contact was allowed. No address, no name: ids and numbers."""
+    holding = pack.for_callee(request.address, request.region)
     counts = {
-        cap.id: [
+        counted_as(pack, one, cap): [
             len(caps.counted(cap, facts.entries(cap.per, request), request.zones, request.at)),
             cap.limit,
         ]
-        for cap in pack.caps
+        for one in holding
+        for cap in one.caps
         if caps.concerns(cap.channels, request.channel)
     }
     local = {zone: request.at.astimezone(windows.zone_info(zone)) for zone in request.zones}
     return {
         "rule_pack": pack.name,
         "version": pack.version,
-        "verified": pack.verified,
+        "verified": all(one.verified for one in holding),
+        "local_packs": {one.name: one.version for one in holding[1:]},
         "at_utc": request.at.astimezone(dt.UTC).isoformat(),
         "channel": request.channel.value,
         "purpose": request.purpose,
         "zones": {zone: time.strftime("%a %Y-%m-%d %H:%M:%S%z") for zone, time in local.items()},
-        "windows": {zone: windows.spans_text(pack, zone, request.at) for zone in request.zones},
+        "windows": {
+            zone: " and ".join(windows.spans_text(one, zone, request.at) for one in holding)
+            for zone in request.zones
+        },
         "counts": counts,
         "quiet_periods": [
-            quiet.id for quiet in pack.quiet_periods if caps.concerns(quiet.channels, request.channel)
+            quiet.id
+            for one in holding
+            for quiet in one.quiet_periods
+            if caps.concerns(quiet.channels, request.channel)
         ],
+        "consent": facts.consent(request),
         "restrictions": {"checked": [scope.value for scope in facts.scopes_of(request)], "in_force": 0},
     }
+
+
+def counted_as(pack: RulePack, one: RulePack, cap: Cap) -> str:
+    """Return a cap's name in evidence: its id, with the pack's name before it where it is a local one's."""
+    return cap.id if one is pack else f"{one.name}:{cap.id}"
 
 
 def _span(cap: Cap) -> str:

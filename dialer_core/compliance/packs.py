@@ -76,12 +76,25 @@ def load_packs(directory: Path) -> dict[str, RulePack]:
             problems.append(str(error))
         else:
             packs[pack.name] = pack
+    if not problems:
+        problems = [problem for pack in packs.values() if (problem := _link(directory, pack, packs))]
     if problems:
         raise ConfigError("\n".join(problems))
     if not packs:
         msg = f"{directory}: holds no rule pack (*.toml); 'dialer init' writes the packaged ones"
         raise ConfigError(msg)
     return packs
+
+
+def _link(directory: Path, pack: RulePack, packs: dict[str, RulePack]) -> str:
+    wrong = pack.link(packs)
+    if wrong is None:
+        return ""
+    path = directory / f"{pack.name}.toml"
+    index = next(number for number, one in enumerate(pack.local) if one.pack == wrong)
+    line = _line_of(path.read_text(encoding="utf-8"), ("local", index, "pack"))
+    what = "has local rules of its own" if wrong in packs else f"is not in {directory}"
+    return f"{path}:{line}: local.{index}.pack: {wrong!r} {what}; known are: {', '.join(sorted(packs))}"
 
 
 def _digest(raw: dict[str, Any]) -> str:

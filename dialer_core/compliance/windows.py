@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from dialer_core.compliance.rules import WEEKDAYS, RulePack
+from dialer_core.compliance.calendar import WEEKDAYS
+from dialer_core.compliance.rules import RulePack
 
 HORIZON_DAYS = 400
 """How far ahead an opening is looked for; a year with every holiday has one."""
@@ -87,7 +88,7 @@ def spans_text(pack: RulePack, zone: str, at: dt.datetime) -> str:
 
 def start_of_local_day(zone: str, day: dt.date) -> dt.datetime:
     """Return the first instant of a calendar day in a zone, in UTC; where midnight is skipped, the end of the gap."""
-    candidates = _candidates(zone, dt.datetime.combine(day, dt.time()), day)
+    candidates = wall_instants(zone, dt.datetime.combine(day, dt.time()), day)
     return min((one for one in candidates if _on(zone, one, day)), default=candidates[-1])
 
 
@@ -117,7 +118,7 @@ def _next_open_in(pack: RulePack, zone: str, at: dt.datetime, end: dt.datetime) 
             found = [
                 instant
                 for span in pack.windows.on(day)
-                for instant in _candidates(zone, _wall(day, span.start_min), day)
+                for instant in wall_instants(zone, _wall(day, span.start_min), day)
                 if instant >= at and _on(zone, instant, day) and _closed_in(pack, zone, instant) is None
             ]
             if found:
@@ -134,7 +135,7 @@ def _wall(day: dt.date, minute: int) -> dt.datetime:
     return dt.datetime.combine(day, dt.time()) + dt.timedelta(minutes=minute)
 
 
-def _candidates(zone: str, wall: dt.datetime, day: dt.date) -> list[dt.datetime]:
+def wall_instants(zone: str, wall: dt.datetime, day: dt.date) -> list[dt.datetime]:
     """Return, in UTC, instants among which every beginning of a wall-clock span that starts at `wall` is found.
 
     A wall time happens once, twice (both are given) or, in a gap, never: then the span begins at the gap's end. A repeated hour may

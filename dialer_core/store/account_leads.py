@@ -14,7 +14,7 @@ from dialer_core.store import callbacks, leads
 from dialer_core.store.leads import READY_UTC
 from dialer_core.store.models import Campaign, Lead
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import AccountId, LeadId, LeadState
+from dialer_core.vocabulary import AccountId, LeadId, LeadState, PersonId
 
 _LEAD: Table = Lead.__table__  # type: ignore[assignment]
 _CAMPAIGN: Table = Campaign.__table__  # type: ignore[assignment]
@@ -58,6 +58,19 @@ def reopen(
         query.values(
             state=LeadState.DIALABLE.value, waiting_for=None, finished_reason=None, next_at_utc=READY_UTC
         )
+    )
+
+
+def reopen_person(tx: Tx, person_id: PersonId, *, waiting_for: str) -> None:
+    """Make those of a person's leads dialable that wait for this."""
+    tx.execute(
+        update(_LEAD)
+        .where(
+            _LEAD.c.person_id == person_id,
+            _LEAD.c.state == LeadState.WAITING.value,
+            _LEAD.c.waiting_for == waiting_for,
+        )
+        .values(state=LeadState.DIALABLE.value, waiting_for=None, next_at_utc=READY_UTC)
     )
 
 

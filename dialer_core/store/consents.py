@@ -11,10 +11,13 @@ from collections.abc import Collection
 
 from sqlalchemy import Table, insert, select
 
-from dialer_core.store import people
+from dialer_core.store import account_leads, people
 from dialer_core.store.portfolio_models import Consent
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import Channel, PersonId, PhoneId, new_id
+
+WAITS = "consent"
+"""What a lead waits for whose person must agree first."""
 
 _TABLE: Table = Consent.__table__  # type: ignore[assignment]
 
@@ -44,6 +47,8 @@ def record(
     tx.execute(insert(_TABLE), row)
     if channel is Channel.VOICE and phone_id is not None:
         people.update_phone(tx, phone_id, {"consent": granted})
+    if granted:
+        account_leads.reopen_person(tx, person_id, waiting_for=WAITS)
     tx.audit("consent.recorded", f"consent {row['id']}", channel=channel.value, granted=granted)
     return str(row["id"])
 

@@ -42,6 +42,7 @@ _ENTRY_COLUMNS = (
     _TABLE.c.channel,
     _TABLE.c.at_utc,
     _TABLE.c.conversation,
+    _TABLE.c.outcome,
 )
 
 
@@ -55,6 +56,8 @@ class Entry(msgspec.Struct, frozen=True):
     at_utc: dt.datetime
     conversation: bool = False
     """They and an agent spoke."""
+    outcome: str | None = None
+    """How it ended, once it has."""
 
 
 class NewContact(msgspec.Struct, frozen=True):
@@ -100,6 +103,7 @@ def entries_since(
                     Channel(row.channel),
                     row.at_utc,
                     bool(row.conversation),
+                    row.outcome,
                 )
     return list(found.values())
 

@@ -304,6 +304,8 @@ class Restriction(Base):
     from_utc: Mapped[dt.datetime]
     until_utc: Mapped[dt.datetime | None]
     """Empty: for good."""
+    hours: Mapped[str | None] = mapped_column(Text)
+    """Only at these hours of the callee: `mon-fri 09:00-17:00`."""
 
 
 class Agent(Base):

@@ -50,6 +50,8 @@ class Active(msgspec.Struct, frozen=True):
     scope_value: str
     channel: Channel | None
     until_utc: dt.datetime | None
+    hours: str | None = None
+    """Only at these hours of the callee."""
 
 
 def active(tx: Tx, scoped: Scoped, at_utc: dt.datetime) -> list[Active]:
@@ -64,6 +66,7 @@ def active(tx: Tx, scoped: Scoped, at_utc: dt.datetime) -> list[Active]:
             row.scope_value,
             Channel(row.channel) if row.channel else None,
             row.until_utc,
+            row.hours,
         )
         for row in tx.execute(_ACTIVE, {**wanted, "at": at_utc})
     ]
@@ -79,9 +82,10 @@ def add(
     from_utc: dt.datetime,
     until_utc: dt.datetime | None = None,
     channel: Channel | None = None,
+    hours: str | None = None,
 ) -> str:
     """Restrict one person, account, number or phone, in force with this transaction; return the restriction's id."""
-    row = _row(kind, scope, scope_value, source, from_utc, until_utc, channel)
+    row = _row(kind, scope, scope_value, source, from_utc, until_utc, channel, hours)
     tx.execute(insert(_TABLE), row)
     tx.emit(RestrictionAdded(kind=kind.value, scope=scope.value))
     tx.audit("restriction.added", f"restriction {row['id']}", kind=kind.value, scope=scope.value)
@@ -107,6 +111,7 @@ def add_missing(
                 _TABLE.c.kind == kind.value,
                 _TABLE.c.until_utc.is_(None),
                 _TABLE.c.channel.is_(None),
+                _TABLE.c.hours.is_(None),
                 _TABLE.c.from_utc <= from_utc,
             )
         )
@@ -148,6 +153,7 @@ def forbidden_live_attempts(tx: Tx, at_utc: dt.datetime, node: str | None = None
         (one.scope, one.scope_value)
         for one in active(tx, scoped, at_utc)
         if one.channel in {None, Channel.VOICE}
+        and one.hours is None  # hours are the gate's: what rings began outside them
     }
     return [
         AttemptId(row.id)
@@ -171,6 +177,7 @@ def _row(
     from_utc: dt.datetime,
     until_utc: dt.datetime | None,
     channel: Channel | None,
+    hours: str | None = None,
 ) -> dict[str, object]:
     return {
         "id": new_id(),
@@ -181,4 +188,5 @@ def _row(
         "source": source[:128],
         "from_utc": from_utc,
         "until_utc": until_utc,
+        "hours": hours,
     }

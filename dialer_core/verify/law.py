@@ -183,6 +183,24 @@ def _judge(
     subject: Subject, pack: RulePack, attempt: Row, own: Row, earlier: list[Row]
 ) -> Iterator[Violation]:
     said: dict[str, Any] = attempt.evidence
+    local = said.get("local_packs", {})
+    region = subject.person_regions[attempt.person_id]
+    for name in slow_gate.local_packs(pack, attempt.number, region):
+        if name not in local and attempt.number.startswith(
+            tuple(prefix for one in pack.local if one.pack == name for prefix in one.prefixes) or ("-",)
+        ):  # a region may have been learned since; a number has always begun as it does
+            yield _broken(attempt, f"was allowed without asking {name}, which holds for its number")
+    yield from _judge_by(subject, pack, "", attempt, own, earlier)
+    for name, version in local.items():
+        its = subject.packs.get(name)
+        if its is not None and its.version == version:
+            yield from _judge_by(subject, its, f"{name}:", attempt, own, earlier)
+
+
+def _judge_by(
+    subject: Subject, pack: RulePack, prefix: str, attempt: Row, own: Row, earlier: list[Row]
+) -> Iterator[Violation]:
+    said: dict[str, Any] = attempt.evidence
     allowed_by = list(said["zones"])
     known = sorted({*allowed_by, *_zones_known_now(subject, attempt)})
     if closed := slow_gate.why_closed(pack, known, own.at_utc):
@@ -191,7 +209,10 @@ def _judge(
         if slow_gate.speaks_of(quiet, own.channel) and slow_gate.quiet_broken(
             quiet, earlier, own, allowed_by
         ):
-            yield _broken(attempt, f"was allowed within {quiet.id} after a conversation")
+            yield _broken(attempt, f"was allowed within {quiet.id} after {quiet.cause}")
+    for single in pack.single_channels:
+        if slow_gate.channel_broken(single, earlier, own, allowed_by):
+            yield _broken(attempt, f"was allowed although another channel was used within {single.id}")
     for cap in pack.caps:
         if not slow_gate.speaks_of(cap, own.channel):
             continue
@@ -207,10 +228,11 @@ def _judge(
             yield _broken(
                 attempt, f"was allowed although {cap.id} counted {least}, and the limit is {cap.limit}"
             )
-        if said["counts"].get(cap.id) not in [[number, cap.limit] for number in range(least, found + 1)]:
+        counted = said["counts"].get(prefix + cap.id)
+        if counted not in [[number, cap.limit] for number in range(least, found + 1)]:
             yield _broken(
                 attempt,
-                f"its evidence says {said['counts'].get(cap.id)} for {cap.id}, and the rows say {[found, cap.limit]}",
+                f"its evidence says {counted} for {cap.id}, and the rows say {[found, cap.limit]}",
             )
 
 
@@ -259,13 +281,14 @@ def settled_by_the_pack(subject: Subject) -> Iterator[Violation]:
 
 def restrictions_obeyed(subject: Subject, attempt: Row, trail: Trail) -> Iterator[Violation]:
     """I12: no INVITE left a second after a restriction on its person, account or number, and what rang then was not answered."""
+    zones = list(attempt.evidence.get("zones", ()))
     for restriction in _on(subject, attempt):
         for name, grace_s, text in (
             ("attempt.sent", EFFECTIVE_S, "was sent"),
             ("attempt.answered", RINGING_S, "was left ringing until it was answered"),
         ):
             event = trail.first(name)
-            if event is not None and _in_force(restriction, event, grace_s):
+            if event is not None and _in_force(restriction, event, grace_s, zones):
                 yield Violation(
                     Invariant.I12,
                     "attempt",
@@ -275,11 +298,13 @@ def restrictions_obeyed(subject: Subject, attempt: Row, trail: Trail) -> Iterato
                 break
 
 
-def _in_force(restriction: Row, event: Row, grace_s: float) -> bool:
+def _in_force(restriction: Row, event: Row, grace_s: float, zones: list[str]) -> bool:
     grace = dt.timedelta(seconds=grace_s)
     begun = restriction.from_utc + grace < event.at_utc
     over = restriction.until_utc is not None and restriction.until_utc <= event.at_utc
     # a restriction may be dated back: what counts is also when it was written, which its id tells
+    if restriction.hours and not slow_gate.at_hours(restriction.hours, zones, event.at_utc):
+        return False
     return begun and not over and _written_ms(restriction.id) + grace_s * 1000 < _written_ms(event.id)
 
 

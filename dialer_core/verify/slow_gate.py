@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dialer_core.compliance.rules import Cap, CapScope, HolidayRule, QuietPeriod, RulePack
+from dialer_core.compliance.calendar import HolidayRule
+from dialer_core.compliance.rules import Cap, CapScope, CountingRule, QuietPeriod, RulePack, SingleChannel
 from dialer_core.vocabulary import Channel
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -43,6 +44,35 @@ def is_holiday(pack: RulePack, day: dt.date) -> bool:
 
 
 def _falls_on(rule: HolidayRule, day: dt.date) -> bool:
+    if rule.moves is not None:
+        return _kept_on_monday(rule, day)
+    return _is_own_day(rule, day)
+
+
+def _kept_on_monday(rule: HolidayRule, day: dt.date) -> bool:
+    """Say whether a movable holiday is kept on a day: the days about it are tried."""
+    for step in range(-4, 7):
+        own = day - dt.timedelta(days=step)
+        if not _is_own_day(rule, own):
+            continue
+        weekday = own.strftime("%a")
+        next_monday = dt.timedelta(days=(7 - own.weekday()) % 7)
+        if weekday == "Mon" or (weekday in {"Sat", "Sun"} and rule.moves != "next_monday"):
+            kept = own
+        elif (
+            rule.moves == "next_monday"
+            or weekday == "Fri"
+            or (weekday == "Thu" and rule.moves == "nearest_monday")
+        ):
+            kept = own + next_monday
+        else:
+            kept = own - dt.timedelta(days=own.weekday())
+        if kept == day:
+            return True
+    return False
+
+
+def _is_own_day(rule: HolidayRule, day: dt.date) -> bool:
     if day.year < rule.from_year or (day.year - rule.from_year) % rule.every_years:
         return False
     if rule.easter_days is not None:
@@ -89,19 +119,66 @@ def count(cap: Cap, contacts: Iterable[Any], own: Any, zones: Sequence[str]) -> 
 
     `contacts` are rows that were in the ledger and not void when `own` was allowed.
     """
-    return sum(_within(cap, one, own, zones) for one in _of_scope(cap, contacts, own))
+    return sum(_within(cap, one, own, zones) for one in _of_scope(cap, contacts, own, cap.channels))
 
 
 def quiet_broken(quiet: QuietPeriod, contacts: Iterable[Any], own: Any, zones: Sequence[str]) -> bool:
-    """Say whether an earlier conversation should have kept `own` from being made."""
-    for one in _of_scope(quiet, contacts, own):
-        if not one.conversation:
+    """Say whether an earlier conversation, or other cause, should have kept `own` from being made."""
+    for one in _of_scope(quiet, contacts, own, quiet.channels):
+        if one.outcome not in quiet.after if quiet.after else not one.conversation:
+            continue
+        if quiet.hours is not None:
+            if (own.at_utc - one.at_utc).total_seconds() < quiet.hours * 3600:
+                return True
             continue
         for zone in zones:
             days = (_local_day(own.at_utc, zone) - _local_day(one.at_utc, zone)).days
-            if days < quiet.local_days:
+            if days < int(quiet.local_days or 0):
                 return True
     return False
+
+
+def channel_broken(single: SingleChannel, contacts: Iterable[Any], own: Any, zones: Sequence[str]) -> bool:
+    """Say whether an earlier contact by another channel should have kept `own` from being made."""
+    return any(
+        (_local_day(own.at_utc, zone) - _local_day(one.at_utc, zone)).days < single.local_days
+        for one in _of_scope(single, contacts, own, ())
+        if one.channel != own.channel
+        for zone in zones
+    )
+
+
+def local_packs(pack: RulePack, number: str, region: str | None) -> list[str]:
+    """Return the names of the packs that hold beside this one for a number and a region."""
+    return [
+        local.pack
+        for local in pack.local
+        if region in local.regions or any(number[: len(prefix)] == prefix for prefix in local.prefixes)
+    ]
+
+
+def at_hours(hours: str, zones: Iterable[str], at: dt.datetime) -> bool:
+    """Say whether an instant lies in the hours of a restriction, in any zone."""
+    for part in hours.lower().split(";"):
+        *days, spans = part.split()
+        for zone in zones:
+            local = at.astimezone(ZoneInfo(zone))
+            on_day = not days or _DAYS[local.weekday()][:3] in _named_days(days[0])
+            if on_day and any(
+                span.strip()[:5] <= f"{local:%H:%M}" < span.strip()[6:] for span in spans.split(",")
+            ):
+                return True
+    return False
+
+
+def _named_days(text: str) -> list[str]:
+    short = [day[:3] for day in _DAYS] * 2
+    found = []
+    for piece in text.split(","):
+        first, _, last = piece.partition("-")
+        begin = short.index(first[:3])
+        found += short[begin : short.index((last or first)[:3], begin) + 1]
+    return found
 
 
 def speaks_of(rule: Cap | QuietPeriod, channel: str) -> bool:
@@ -109,10 +186,14 @@ def speaks_of(rule: Cap | QuietPeriod, channel: str) -> bool:
     return not rule.channels or Channel(channel) in rule.channels
 
 
-def _of_scope(rule: Cap | QuietPeriod, contacts: Iterable[Any], own: Any) -> Iterator[Any]:
+def _of_scope(
+    rule: CountingRule, contacts: Iterable[Any], own: Any, channels: Sequence[Channel]
+) -> Iterator[Any]:
     column = _SCOPE_COLUMNS[rule.per]
     for one in contacts:
-        if getattr(one, column) == getattr(own, column) and speaks_of(rule, one.channel):
+        if getattr(one, column) == getattr(own, column) and (
+            not channels or Channel(one.channel) in channels
+        ):
             yield one
 
 

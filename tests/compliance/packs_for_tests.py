@@ -1,10 +1,12 @@
 """Rule packs for tests: the packaged ones, and small ones written for a case. Not named after the law, so nobody takes them for it."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dialer_core.compliance.packs import load_pack
-from dialer_core.compliance.rules import WEEKDAYS, RulePack
+from dialer_core.compliance.calendar import WEEKDAYS
+from dialer_core.compliance.packs import load_packs
+from dialer_core.compliance.rules import RulePack
 from tests.skips import ROOT
 
 PACKAGED = ROOT / "dialer_core" / "config_defaults" / "compliance"
@@ -12,7 +14,12 @@ PACKAGED = ROOT / "dialer_core" / "config_defaults" / "compliance"
 
 def packaged(name: str) -> RulePack:
     """Return a packaged rule pack."""
-    return load_pack(PACKAGED / f"{name}.toml")
+    return _packaged()[name]
+
+
+@lru_cache(maxsize=1)
+def _packaged() -> dict[str, RulePack]:
+    return load_packs(PACKAGED)
 
 
 def pack_of(**changes: Any) -> RulePack:

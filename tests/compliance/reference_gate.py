@@ -22,6 +22,7 @@ class PastContact:
     channel: str
     at: dt.datetime
     talked: bool
+    outcome: str = "no_answer"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Ban:
     value: str
     channel: str | None
     until: dt.datetime | None
+    hours: str | None = None
+    """`tue 09:00-17:00`, one part."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +47,35 @@ class Asked:
     phone: str
     channel: str
     zones: tuple[str, ...]
+    region: str | None = None
+    kind: str = "unknown"
+    consents: tuple[bool | None, ...] = ()
+    """Every word that is known of it."""
 
 
 def allowed(
     asked: Asked, pack: RulePack, contacts: Sequence[PastContact], bans: Sequence[Ban], at: dt.datetime
 ) -> bool:
-    """Say whether the contact may be made at an instant."""
+    """Say whether the contact may be made at an instant: by the pack, and by each for the part of its jurisdiction they are in."""
+    packs = [pack]
+    for local, its in zip(pack.local, pack.every()[1:], strict=True):
+        if asked.region in local.regions or [one for one in local.prefixes if asked.address.startswith(one)]:
+            packs.append(its)
     return (
         bool(asked.zones)
-        and all(_open(pack, zone, at) for zone in asked.zones)
+        and False not in asked.consents
         and not any(_banned(ban, asked, at) for ban in bans)
+        and all(_allowed_by(one, asked, contacts, at) for one in packs)
+    )
+
+
+def _allowed_by(pack: RulePack, asked: Asked, contacts: Sequence[PastContact], at: dt.datetime) -> bool:
+    return (
+        all(_open(pack, zone, at) for zone in asked.zones)
         and not any(_too_often(rule, asked, contacts, at) for rule in pack.caps)
         and not any(_too_soon(rule, asked, contacts, at) for rule in pack.quiet_periods)
+        and not any(_other_channel(rule, asked, contacts, at) for rule in pack.single_channels)
+        and (True in asked.consents or not any(_needs_consent(rule, asked) for rule in pack.consents))
     )
 
 
@@ -90,6 +110,29 @@ def _banned(ban: Ban, asked: Asked, at: dt.datetime) -> bool:
         values[ban.scope] == ban.value
         and (ban.channel is None or ban.channel == asked.channel)
         and (ban.until is None or at < ban.until)
+        and (ban.hours is None or any(_at_hours(ban.hours, zone, at) for zone in asked.zones))
+    )
+
+
+def _at_hours(hours: str, zone: str, at: dt.datetime) -> bool:
+    day, span = hours.split()
+    wall = at.astimezone(ZoneInfo(zone))
+    return wall.strftime("%a").lower() == day and span[:5] <= wall.strftime("%H:%M") < span[6:]
+
+
+def _needs_consent(rule, asked: Asked) -> bool:  # noqa: ANN001
+    return asked.channel in [one.value for one in rule.channels] and (
+        not rule.phone_kinds or asked.kind in rule.phone_kinds
+    )
+
+
+def _other_channel(rule, asked: Asked, contacts: Sequence[PastContact], at: dt.datetime) -> bool:  # noqa: ANN001
+    return any(
+        contact.channel != asked.channel
+        and _same(rule.per.value, asked, contact)
+        and _local_days_ago(contact, zone, at) < rule.local_days
+        for contact in contacts
+        for zone in asked.zones
     )
 
 
@@ -131,8 +174,15 @@ def _too_often(rule, asked: Asked, contacts: Sequence[PastContact], at: dt.datet
 
 
 def _too_soon(rule, asked: Asked, contacts: Sequence[PastContact], at: dt.datetime) -> bool:  # noqa: ANN001
-    return _concerned(rule, asked) and any(
-        contact.talked and _local_days_ago(contact, zone, at) < rule.local_days
+    causes = [
+        contact
         for contact in _of_rule(rule, asked, contacts)
-        for zone in asked.zones
+        if (contact.outcome in [one.value for one in rule.after] if rule.after else contact.talked)
+    ]
+    if rule.hours is not None:
+        return _concerned(rule, asked) and any(
+            at - contact.at < dt.timedelta(hours=rule.hours) for contact in causes
+        )
+    return _concerned(rule, asked) and any(
+        _local_days_ago(contact, zone, at) < rule.local_days for contact in causes for zone in asked.zones
     )

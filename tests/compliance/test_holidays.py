@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 from pydantic import ValidationError
 
-from dialer_core.compliance.rules import HolidayRule, easter
+from dialer_core.compliance.calendar import HolidayRule, easter
 from tests.compliance.packs_for_tests import packaged
 
 pytestmark = pytest.mark.unit

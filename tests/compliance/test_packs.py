@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from dialer_core.compliance import rules
+from dialer_core.compliance import calendar, rules
 from dialer_core.compliance.packs import load_pack, load_packs
 from dialer_core.errors import ConfigError
-from tests.compliance.packs_for_tests import PACKAGED, packaged, write_pack
+from tests.compliance.packs_for_tests import PACKAGED, write_pack
 from tests.skips import ROOT
 
 pytestmark = pytest.mark.unit
@@ -16,11 +16,14 @@ MX = (PACKAGED / "mx.toml").read_text(encoding="utf-8").replace('name = "mx"', '
 
 
 def test_packaged_packs_load() -> None:
-    """`mx` and `demo` load by name; mx says that it is unverified, demo that it is for loopback only."""
+    """Every packaged pack loads by name; none says that it is verified, and only demo is for loopback alone."""
     packs = load_packs(PACKAGED)
-    assert sorted(packs) == ["demo", "mx"]
-    assert not packs["mx"].verified
-    assert not packs["mx"].loopback_only
+    assert sorted(packs) == [
+        *("ar", "br", "cl", "co", "demo", "es", "mx", "pe", "uk", "uk-strict", "us-federal", "us-fl"),
+    ]
+    assert not any(pack.verified for pack in packs.values())
+    assert [name for name, pack in packs.items() if pack.loopback_only] == ["demo"]
+    assert all(pack.ring_min_s >= 15 for pack in packs.values())
     assert packs["mx"].caller_id_required
     assert packs["mx"].creditor_required
     assert packs["mx"].ring_min_s == 15
@@ -30,11 +33,44 @@ def test_packaged_packs_load() -> None:
 
 def test_every_rule_of_the_packaged_packs_cites_a_source() -> None:
     """No rule stands without saying where it comes from."""
-    for name in ("mx", "demo"):
-        pack = packaged(name)
-        rules = [pack.windows, pack.abandonment, *pack.caps, *pack.quiet_periods, *pack.holidays.rules]
-        assert all(rule.cite for rule in rules)
-        assert {source for rule in rules for source in rule.cite} <= pack.sources.keys()
+    for pack in load_packs(PACKAGED).values():
+        found = dict(pack.rules())
+        assert {"windows", "abandonment"} <= found.keys()
+        assert all(rule.cite for rule in found.values())
+        assert {source for rule in found.values() for source in rule.cite} <= pack.sources.keys()
+
+
+def test_a_weekly_ceiling_holds_where_no_law_names_one(tmp_path: Path) -> None:
+    """Every packaged pack limits what reaches a person in a week over all channels; a pack that does not say is given 14."""
+    for pack in load_packs(PACKAGED).values():
+        assert any(
+            cap.per == "person" and not cap.channels and (cap.rolling_days or cap.local_days or 99) <= 7
+            for cap in pack.caps
+        )
+    silent = load_pack(
+        write_pack(
+            tmp_path,
+            MX.replace('id = "person_weekly_all_channels"\nper = "person"', 'id = "weekly"\nper = "account"'),
+        )
+    )
+    [given] = [cap for cap in silent.caps if cap.id == rules.WEEKLY_CEILING]
+    assert (given.per, given.limit, given.rolling_days, given.channels) == ("person", 14, 7, ())
+
+
+def test_local_rules_must_lead_somewhere(tmp_path: Path) -> None:
+    """A pack of a part of the jurisdiction that is not there, or has parts of its own, is refused with file and line."""
+    write_pack(tmp_path, MX)
+    local = '\n[[local]]\npack = "{}"\nregions = ["US-XX"]\ncite = ["house"]\n'
+    outer = MX.replace('name = "case"', 'name = "outer"')
+    write_pack(tmp_path, outer + local.format("case"), "outer")
+    assert load_packs(tmp_path)["outer"].for_callee("+1", "US-XX")[1].name == "case"
+    path = write_pack(tmp_path, outer + local.format("nowhere"), "outer")
+    line = path.read_text(encoding="utf-8").splitlines().index('pack = "nowhere"') + 1
+    with pytest.raises(ConfigError, match=rf"outer.toml:{line}: local.0.pack: 'nowhere' is not in"):
+        load_packs(tmp_path)
+    write_pack(tmp_path, outer + local.format("outer"), "outer")
+    with pytest.raises(ConfigError, match="has local rules of its own"):
+        load_packs(tmp_path)
 
 
 def test_the_version_names_the_content(tmp_path: Path) -> None:
@@ -129,7 +165,8 @@ def test_the_reference_names_every_key() -> None:
     days = "`monday` to `sunday`"
     assert days in text
     models = (
-        rules.RulePack, rules.Source, rules.HolidayRule, rules.HolidayDay, rules.Cap, rules.QuietPeriod, rules.LedgerWindow,
+        rules.RulePack, rules.Source, calendar.HolidayRule, calendar.HolidayDay, rules.Cap, rules.SingleChannel,
+            rules.ConsentNeeded, rules.LocalRules, rules.QuietPeriod, rules.LedgerWindow,
         rules.Abandonment,
     )  # fmt: skip
     for model in models:

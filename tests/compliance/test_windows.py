@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dialer_core.compliance.rules import WEEKDAYS, RulePack
+from dialer_core.compliance.calendar import WEEKDAYS
+from dialer_core.compliance.rules import RulePack
 from dialer_core.compliance.windows import closed, next_open, start_of_local_day
 from tests.compliance.packs_for_tests import pack_of, packaged, weekly
 
