@@ -48,16 +48,18 @@ class LeadAnswer:
 
     def words(self) -> str:
         """Say it in one line."""
-        parts = [self.reason]
+        blocked = bool(self.numbers) and all(one.rule for one in self.numbers)
+        parts = [] if blocked and self.reason == _READY else [self.reason]
         if self.dialable_from is not None:
             first = next(one for one in self.numbers if one.allowed_from == self.dialable_from)
             parts.append(f"can be dialed from {_local(self.dialable_from, first.zone)}")
-        if self.numbers and all(one.rule for one in self.numbers):
+        if blocked:
             soonest = min(self.numbers, key=lambda one: one.allowed_from or _NEVER)
             parts.append(f"blocked now: {_RULE_WORDS.get(soonest.rule, soonest.rule)} ({soonest.reason})")
         return "; ".join(parts)
 
 
+_READY = "ready: its turn comes by priority"
 _NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
 _RULE_WORDS = {"window": "out of hours", "weekday": "closed that day", "zone_unknown": "unknown time zone"}
 
@@ -131,4 +133,4 @@ def _reason(lead: Lead, now: dt.datetime, has_number: bool) -> str:  # noqa: FBT
             f"after {lead.last_outcome}" if lead.last_outcome else "scheduled"
         )
         return f"rests until {lead.next_at_utc:%Y-%m-%d %H:%M} UTC ({why_resting})"
-    return "ready: its turn comes by priority"
+    return _READY

@@ -23,18 +23,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from dialer_core.campaigns import dnc_import, leads_import
 from dialer_core.campaigns.leads_import import understood_columns
 from dialer_core.campaigns.mapping_file import MappingFile, load_mapping
-from dialer_core.campaigns.why import why
 from dialer_core.clock import SystemClock
 from dialer_core.commands.invocation import Invocation, example, invocation
-from dialer_core.compliance.packs import load_packs
-from dialer_core.errors import CommandRefusedError, ConfigError
-from dialer_core.log_setup import configure_logging
-from dialer_core.settings import Settings
-from dialer_core.store import campaigns as campaign_rows
-from dialer_core.store import leads as lead_rows
-from dialer_core.store import people
-from dialer_core.store.database import Database, open_database
-from dialer_core.vocabulary import CampaignId, LeadId
+from dialer_core.commands.outlook import forecast_leads, why_not_dialed
+from dialer_core.commands.store_access import campaign_of, open_store
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 MAPPING = click.option(
@@ -62,22 +54,6 @@ def dnc() -> None:
 
 
 @contextlib.contextmanager
-def open_store(settings: Settings) -> Iterator[Database]:
-    """Open the store, with the tables and campaigns of this configuration."""
-    configure_logging(level="warning", log_format=settings.dialer.log.format, process="cli")
-    database = open_database(settings.store_url, node=settings.dialer.node.name)
-    try:
-        database.migrate()
-        with database.write() as tx:
-            campaign_rows.sync(
-                tx, {name: its.model_dump(mode="json") for name, its in settings.campaigns.items()}
-            )
-        yield database
-    finally:
-        database.dispose()
-
-
-@contextlib.contextmanager
 def progress_bar(call: Invocation) -> Iterator[Callable[[leads_import.Progress], None] | None]:
     """Show a bar on the standard error of a terminal."""
     if call.as_json or not sys.stderr.isatty():
@@ -100,15 +76,6 @@ def progress_bar(call: Invocation) -> Iterator[Callable[[leads_import.Progress],
                        rate=at.rows / max(time.monotonic() - began_s, 0.1))  # fmt: skip
 
         yield tell
-
-
-def _campaign_name(settings: Settings, name: str) -> CampaignId:
-    """Return the campaign's id; ConfigError with the known ones where there is none."""
-    if name not in settings.campaigns:
-        known = ", ".join(sorted(settings.campaigns)) or "none"
-        place = settings.directory / "campaigns"
-        raise ConfigError(f"--campaign: {name!r} has no file in {place}; known are: {known}")
-    return CampaignId(name)
 
 
 def _mapping(pairs: tuple[str, ...], file: Path | None) -> MappingFile:
@@ -194,7 +161,7 @@ def import_leads(
         call.table(("column", "taken for"), list(columns.items()))
         return 0
     settings = call.settings
-    name = _campaign_name(settings, campaign)
+    name = campaign_of(settings, campaign)
     with open_store(settings) as database:
         confirm_guess(
             call, understood_columns(file, mapping), asked=mapping_file is None and not (yes or dry_run)
@@ -235,38 +202,6 @@ def import_leads(
     return 1 if report.refused else 0
 
 
-@leads.command("why", epilog=example("dialer leads why A-1 --campaign cobranza"))
-@click.argument("account")
-@click.option("--campaign", required=True, metavar="NAME", help="On whose list.")
-@click.option("--portfolio", default="default", show_default=True, help="The account's portfolio.")
-@invocation
-def why_not_dialed(call: Invocation, account: str, *, campaign: str, portfolio: str) -> None:
-    """Say why an account's lead is not dialed now, and from when it can be.
-
-    ACCOUNT is its number in your file.
-    """
-    settings = call.settings
-    name = _campaign_name(settings, campaign)
-    packs = load_packs(settings.directory / "compliance")
-    its = settings.campaigns[name]
-    with open_store(settings) as database, database.read() as tx:
-        found = people.accounts_by_external_id(tx, portfolio, [account]).get(account)
-        lead = lead_rows.by_account(tx, name, [found["id"]]).get(found["id"]) if found else None
-        if lead is None:
-            raise CommandRefusedError(
-                f"account {account} (portfolio {portfolio}) has no lead in {campaign}", "unknown"
-            )
-        if its.rule_pack not in packs:
-            raise ConfigError(f"campaign {campaign}: rule_pack: {its.rule_pack!r} is not in compliance/")
-        said = why(tx, LeadId(lead.id), settings=its, pack=packs[its.rule_pack], now=SystemClock().utc())
-    call.give(said)
-    call.say(f"{account}: {said.words()}")
-    call.table(
-        ("number", "may be dialed", "rule", "why"),
-        [(one.rank, one.allowed_from or "-", one.rule or "-", one.reason) for one in said.numbers],
-    )
-
-
 @dnc.command("import", epilog=example("dialer dnc import reus.csv --source 'REUS 2026-01'"))
 @click.argument("file", type=FILE)
 @click.option(
@@ -302,3 +237,7 @@ def import_dnc(call: Invocation, file: Path, *, source: str, strict: bool) -> in
         )
     say_rejects(call, report)
     return 1 if report.refused else 0
+
+
+leads.add_command(why_not_dialed)
+leads.add_command(forecast_leads)

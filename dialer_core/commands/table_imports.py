@@ -20,12 +20,12 @@ from dialer_core.commands.imports import (
     FILE,
     MAPPING,
     confirm_guess,
-    open_store,
     progress_bar,
     say_rejects,
     told_dry,
 )
 from dialer_core.commands.invocation import Invocation, example, invocation
+from dialer_core.commands.store_access import open_store
 
 
 @click.group(epilog=example("dialer payments import pagos.csv"))

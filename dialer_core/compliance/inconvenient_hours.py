@@ -56,15 +56,15 @@ def end_of(text: str, zones: tuple[str, ...], at: dt.datetime) -> dt.datetime | 
                 later = [
                     one
                     for one in wall_instants(zone, end, local.date())
-                    if one > at and _over(part, zone, one)
+                    if one > at and _over(part.span, zone, local.date(), one)
                 ]
                 return min(later, default=at + _DAY)
     return None
 
 
-def _over(part: _Part, zone: str, instant: dt.datetime) -> bool:
+def _over(span: Span, zone: str, day: dt.date, instant: dt.datetime) -> bool:
     local = instant.astimezone(zone_info(zone))
-    return not (local.weekday() in part.weekdays and part.span.holds(local))
+    return local.date() != day or not span.holds(local)
 
 
 def _weekdays(text: str) -> frozenset[int]:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, and_, bindparam, func, select, update
+from sqlalchemy import Table, Text, and_, bindparam, cast, func, or_, select, update
 
 from dialer_core.events import LeadFinished
 from dialer_core.store import bulk
@@ -211,6 +211,51 @@ def with_person(tx: Tx, lead_id: LeadId) -> tuple[Lead, ReadyLead] | None:
         region,
     )
     return lead, ready
+
+
+def sample_dialable(
+    tx: Tx, campaign_id: CampaignId, most: int
+) -> tuple[list[tuple[ReadyLead, dt.datetime]], int]:
+    """Return a campaign's dialable leads with their times, and how many there are; of more than `most`, about so many by chance.
+
+    By chance: by the last digits of their ids, which are random in a UUIDv7.
+    """
+    of_campaign = (_LEAD.c.campaign_id == campaign_id, _LEAD.c.state == LeadState.DIALABLE.value)
+    total = tx.scalar(select(func.count()).select_from(_LEAD).where(*of_campaign)) or 0
+    query = (
+        select(
+            *(_LEAD.c[name] for name in ("id", "campaign_id", "account_id", "person_id", "attempts")),
+            _LEAD.c.blocked_rule,
+            _LEAD.c.next_at_utc,
+            _PERSON.c.language,
+            _PERSON.c.region,
+        )
+        .join(_PERSON, _PERSON.c.id == _LEAD.c.person_id)
+        .where(*of_campaign)
+    )
+    if total > most:
+        digits = 1
+        while total / 16**digits > most:
+            digits += 1
+        endings = max(1, round(most / (total / 16**digits)))
+        text = cast(_LEAD.c.id, Text)
+        query = query.where(or_(*(text.like(f"%{ending:0{digits}x}") for ending in range(endings))))
+    return [
+        (
+            ReadyLead(
+                row.id,
+                row.campaign_id,
+                row.account_id,
+                row.person_id,
+                row.attempts,
+                row.blocked_rule,
+                row.language,
+                row.region,
+            ),
+            row.next_at_utc,
+        )
+        for row in tx.execute(query)
+    ], total
 
 
 def update_lead(tx: Tx, lead_id: LeadId, **changes: Any) -> None:

@@ -45,10 +45,14 @@ def test_a_settled_campaign_is_ready_on_any_trunk() -> None:
         (
             {"host": "203.0.113.9"},
             {"rule_pack": ""},
-            "rule_pack: is missing; name a rule pack of compliance/: demo, mx",
+            "rule_pack: is missing; name a rule pack of compliance/: ar, br, cl, co, demo, es, mx, pe",
         ),
         ({"host": "127.0.0.1"}, {"rule_pack": ""}, "rule_pack: is missing"),
-        ({"host": "127.0.0.1"}, {"rule_pack": "uk"}, "'uk' is not in compliance/; known are: demo, mx"),
+        (
+            {"host": "127.0.0.1"},
+            {"rule_pack": "xx"},
+            "'xx' is not in compliance/; known are: ar, br, cl, co, demo, es, mx, pe",
+        ),
         ({"host": "203.0.113.9"}, {"rule_pack": "demo"}, "'demo' is for trunks on this machine only"),
         ({"host": "carrier.example"}, {"rule_pack": "demo"}, "'demo' is for trunks on this machine only"),
         ({"host": "127.0.0.1", "proxy": "203.0.113.9:5060"}, {"rule_pack": "demo"}, "on this machine only"),

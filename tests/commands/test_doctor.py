@@ -147,7 +147,7 @@ def test_each_fault_is_found_with_advice(config: Path) -> None:
         "Connection refused",
         "fail API port",
         "set http.port in dialer.toml",
-        "'nowhere' is not in compliance/; known are: demo, mx",
+        "'nowhere' is not in compliance/; known are: ar, br, cl, co, demo, es, mx, pe, uk, uk-strict, us-federal, us-fl",
     ):
         assert told in result.stdout
     assert refused.exit_code == 2  # the configuration comes first

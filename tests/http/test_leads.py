@@ -61,5 +61,5 @@ async def test_a_restricted_lead_says_why(tmp_path: Path) -> None:
         database.dispose()
     assert answer.status_code == 200
     assert answer.json()["lead"]["numbers"][0]["rule"] == "do_not_call"
-    assert "blocked: " in answer.json()["words"]
+    assert "blocked now: do_not_call" in answer.json()["words"]
     assert "5500000101" not in answer.text
