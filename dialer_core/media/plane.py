@@ -7,7 +7,6 @@ It owns the loop, its schedule and the start of the process. What happens to the
 from __future__ import annotations
 
 import argparse
-import contextlib
 import gc
 import ipaddress
 import os
@@ -34,6 +33,7 @@ from dialer_core.media.listener import Listener
 from dialer_core.media.prompts import Prompt, load_prompts
 from dialer_core.media.rtp import FRAME_NS
 from dialer_core.media.sockets import PortPool
+from dialer_core.priority import come_before_others
 from dialer_core.toml_files import read_secret
 
 _log = structlog.get_logger(__name__)
@@ -173,18 +173,6 @@ class MediaPlane:
             _log.exception("media_fault", where=where, so_far=self._faults)
 
 
-def _come_first() -> None:
-    """Take the priority of `_NICENESS`, where we may: as root, or as a service with LimitNICE.
-
-    A process's own niceness counts within its session alone where the kernel groups by session (`sched_autogroup_enabled`): the group needs
-    it too.
-    """
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
-    with contextlib.suppress(OSError):  # may not, or this kernel has no such groups
-        Path("/proc/self/autogroup").write_text(str(_NICENESS), encoding="ascii")
-
-
 def _port_range(text: str) -> tuple[int, int]:
     first, dash, last = text.partition("-")
     if not (dash and first.isdigit() and last.isdigit()):
@@ -258,7 +246,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: plane.stop())
-    _come_first()
+    come_before_others(_NICENESS)
     _log.info("media_plane_started", pid=os.getpid(), ports=f"{options.ports[0]}-{options.ports[1]}")
     plane.run()
     if clips is not None:
