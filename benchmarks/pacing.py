@@ -102,13 +102,13 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--agents", default="5,10,20,50,100,300,1000")
-    parser.add_argument("--scenarios", default="drift", help=f"of {', '.join(names())}")
+    parser.add_argument("--scenarios", default="drift,scores", help=f"of {', '.join(names())}")
     parser.add_argument(
         "--policies",
         default=",".join(p for p in policies() if p != "ratio"),
         help=f"of {', '.join(policies())}",
     )
-    parser.add_argument("--ceilings", default="0.03")
+    parser.add_argument("--ceilings", default="0.03,0.01")
     parser.add_argument("--shifts", type=int, default=20)
     parser.add_argument("--hours", type=float, default=8.0)
     parser.add_argument("--step", type=float, default=0.5, help="seconds between two looks of a policy")

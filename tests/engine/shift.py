@@ -6,6 +6,7 @@ Owns the laws' way into the fake carrier, and the sums read from the store. The 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from sqlalchemy import select
 from dialer_core.store import models
 from dialer_core.vocabulary import AgentState, EndedBy, LegId, LegKind, Verdict
 from pacing.scenario import Law, Scenario
+from pacing.simulator import ShiftResult
 from tests.engine.fakes import FakeCarrier
 from tests.engine.held import Behaviour
 from tests.engine.virtual import START, Floor
@@ -27,9 +29,14 @@ class Played:
     """What came of a shift, as `pacing.simulator.ShiftResult` counts it. Shares are of 1."""
 
     occupancy: float
-    abandoned: float
+    abandoned_total: int
     live_total: int
     placed: int
+
+    @property
+    def abandoned(self) -> float:
+        """Abandoned calls over people who answered."""
+        return self.abandoned_total / max(self.live_total, 1)
 
 
 class ScenarioCarrier(FakeCarrier):
@@ -130,4 +137,47 @@ def play(floor: Floor, scenario: Scenario, seed: int) -> Played:
             select(models.Attempt.__table__.c.live_answer, models.Attempt.__table__.c.abandoned)
         ).all()
     live, abandoned = sum(bool(row.live_answer) for row in rows), sum(bool(row.abandoned) for row in rows)
-    return Played(occupancy(floor, 0.0, scenario.seconds), abandoned / max(live, 1), live, len(rows))
+    return Played(occupancy(floor, 0.0, scenario.seconds), abandoned, live, len(rows))
+
+
+def beyond_luck(
+    played: Sequence[Played], shifts: Sequence[ShiftResult], scenario: Scenario
+) -> tuple[float, float]:
+    """Return how much busier the engine's agents were than the simulator's would have been with the same luck, and how far that may be chance.
+
+    Luck is what share of the attempts a person answered, how long people talked, and how many calls were abandoned by then (in a short
+    shift one more or less decides how far the pacer may go). Over the simulator's shifts occupancy is a plane above the three; what lies
+    off the plane is the dialer's doing, and varies half as much as occupancy itself. Whether more are abandoned is asked apart.
+
+    Parameters
+    ----------
+    played, shifts
+        The engine's, and the simulator's of the same scenario.
+    scenario
+        What both played.
+
+    Returns
+    -------
+    tuple of (float, float)
+        The mean over `played`, and its standard error.
+    """
+
+    def luck(of: Sequence[Played | ShiftResult]) -> np.ndarray:
+        agent_s = scenario.agents * scenario.seconds
+        return np.array(
+            [
+                (
+                    1.0,
+                    one.live_total / one.placed,
+                    one.occupancy * agent_s / (one.live_total - one.abandoned_total),
+                    one.abandoned_total,
+                )
+                for one in of
+            ]
+        )
+
+    seen = np.array([shift.occupancy for shift in shifts])
+    plane, *_ = np.linalg.lstsq(luck(shifts), seen, rcond=None)
+    spread = float((seen - luck(shifts) @ plane).std(ddof=plane.size))
+    off = np.array([one.occupancy for one in played]) - luck(played) @ plane
+    return float(off.mean()), spread * float(np.hypot(1.0 / np.sqrt(len(played)), 1.0 / np.sqrt(len(shifts))))
