@@ -6,6 +6,7 @@ It owns the mapping from command names to the engine's parts and the building of
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -34,6 +35,8 @@ from dialer_core.vocabulary import (
 from dialer_core.voice_control import voice_commands
 
 log = structlog.get_logger(__name__)
+
+_LONGEST_CALLBACK = dt.timedelta(days=366)
 
 _DIALING = (
     AttemptState.COMMITTED,
@@ -140,12 +143,18 @@ class Control:
         if attempt_id is None:
             raise CommandRefusedError(f"agent {agent_id} has had no conversation since the engine started")
         now_utc = self._engine.runtime.clock.utc()
+        callback_at = _callback_time(args, disposition, now_utc)
         if agent.state is AgentState.WRAP_UP and attempt_id == agent.last_attempt_id:
             self._engine.roster.wrap_up_over(agent)
 
         def write(tx: Tx) -> dict[str, str]:
             lead_state = dispositions.apply(
-                tx, attempt_id=attempt_id, disposition=disposition, agent_id=agent_id, now=now_utc
+                tx,
+                attempt_id=attempt_id,
+                disposition=disposition,
+                agent_id=agent_id,
+                now=now_utc,
+                callback_at=callback_at,
             )
             return {"attempt": attempt_id, "disposition": disposition, "lead": lead_state}
 
@@ -256,3 +265,20 @@ def _media_view(health: MediaHealth | None) -> MediaView | None:
     if health is None:
         return None
     return MediaView(**{name: getattr(health, name) for name in MediaView.__struct_fields__})
+
+
+def _callback_time(args: dict[str, Any], disposition: Disposition, now: dt.datetime) -> dt.datetime | None:
+    """Return when somebody asked to be called, if they did."""
+    if not args.get("callback_at"):
+        return None
+    if disposition is not Disposition.CALLBACK:
+        raise InvalidError(f"a time goes with the disposition callback, not with {disposition}")
+    try:
+        at = dt.datetime.fromisoformat(str(args["callback_at"]))
+    except ValueError:
+        raise InvalidError("callback_at is no time; write YYYY-MM-DDTHH:MM-06:00") from None
+    if at.tzinfo is None:
+        raise InvalidError("callback_at has no offset; write YYYY-MM-DDTHH:MM-06:00")
+    if not now < at < now + _LONGEST_CALLBACK:
+        raise InvalidError("callback_at lies in the past, or more than a year ahead")
+    return at.astimezone(dt.UTC)

@@ -131,9 +131,23 @@ class CallCommands(CommandGroup):
 class AttemptCommands(CommandGroup):
     """What is said of an attempt."""
 
-    async def disposition(self, disposition: str, *, agent: AgentId, attempt: AttemptId | None = None) -> Any:
-        """Store what the agent says it was; without `attempt`, of that agent's present or last one."""
-        args = {"agent": agent, "disposition": disposition} | ({"attempt": attempt} if attempt else {})
+    async def disposition(
+        self,
+        disposition: str,
+        *,
+        agent: AgentId,
+        attempt: AttemptId | None = None,
+        callback_at: dt.datetime | None = None,
+    ) -> Any:
+        """Store what the agent says it was; without `attempt`, of that agent's present or last one.
+
+        `callback_at` is when the person asked to be called, for `callback`; by default a day later.
+        """
+        args: dict[str, Any] = {"agent": agent, "disposition": disposition}
+        if attempt:
+            args["attempt"] = attempt
+        if callback_at is not None:
+            args["callback_at"] = callback_at.isoformat()
         return await self._send("attempts.disposition", **args)
 
 

@@ -15,13 +15,17 @@ from dialer_core.settings import CampaignSettings
 from dialer_core.store.claims import LastTry
 from dialer_core.store.leads import ReadyLead
 from dialer_core.store.people import PhoneRow
-from dialer_core.vocabulary import CampaignId, Channel
+from dialer_core.vocabulary import CampaignId, Channel, PhoneId
 
 PURPOSE = "collection"
 
 
 def numbers_to_try(
-    settings: CampaignSettings, phones: Sequence[PhoneRow], last: LastTry | None
+    settings: CampaignSettings,
+    phones: Sequence[PhoneRow],
+    last: LastTry | None,
+    now: dt.datetime,
+    named: PhoneId | None = None,
 ) -> list[PhoneRow]:
     """Return a lead's usable numbers, the first to try first: where the last outcome says so, the one after that tried last.
 
@@ -33,11 +37,22 @@ def numbers_to_try(
         The person's numbers by rank.
     last
         The lead's last attempt, if any.
+    now
+        By whose local hour the best number is chosen.
+    named
+        The number they asked to be called at, if any: it comes first.
     """
+    if named is not None:
+        return sorted(number_health.in_order(phones, None, move_on=False), key=lambda one: one.id != named)
     if last is None or last.outcome is None:
-        return number_health.in_order(phones, None, move_on=False)
+        return number_health.answering_first(number_health.in_order(phones, None, move_on=False), now)
     move_on = recycle.rule_of(settings, last.outcome).next_number
-    return number_health.in_order(phones, last.phone_id, move_on=move_on)
+    ordered = number_health.in_order(phones, last.phone_id, move_on=move_on)
+    if not move_on:
+        return ordered
+    others = [phone for phone in ordered if phone.id != last.phone_id]
+    tried = [phone for phone in ordered if phone.id == last.phone_id]
+    return number_health.answering_first(others, now) + tried
 
 
 def request_of(lead: ReadyLead, phone: PhoneRow, campaign_id: CampaignId, now: dt.datetime) -> ContactRequest:

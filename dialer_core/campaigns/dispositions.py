@@ -13,7 +13,7 @@ from dialer_core.campaigns import number_health
 from dialer_core.errors import CommandRefusedError
 from dialer_core.events import AttemptDispositioned
 from dialer_core.portfolio.promises import WAITS as PROMISE
-from dialer_core.store import attempts, claims, leads, people, promises, restrictions
+from dialer_core.store import attempts, callbacks, claims, leads, people, promises, restrictions
 from dialer_core.store.claims import Tried
 from dialer_core.store.models import Lead
 from dialer_core.store.tx import Tx
@@ -118,9 +118,14 @@ def apply(
             disposition=disposition,
         )
     )
+    if disposition == Disposition.CALLBACK and callback_at is not None:
+        callbacks.add(
+            tx, lead_id=LeadId(lead.id), campaign_id=attempt.campaign_id, due_at_utc=callback_at, agent_id=agent_id,
+            phone_id=attempt.phone_id, attempt_id=attempt_id,
+        )  # fmt: skip
+    else:  # a later word takes the former one's call-back away
+        callbacks.cancel(tx, LeadId(lead.id))
     if attempt.live:
-        if callback_at is not None:  # kept until the call's end, which reads it from there
-            leads.update_lead(tx, LeadId(lead.id), next_at_utc=callback_at)
         return LeadState(lead.state)
     if lead.state == LeadState.IN_ATTEMPT:  # a later attempt is under way: this word speaks of an older one
         return LeadState.IN_ATTEMPT

@@ -11,8 +11,9 @@ transactions and never a long one.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -26,7 +27,7 @@ from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import StoreError
 from dialer_core.events import AttemptCommitted, LeadBlocked, LeadFinished
 from dialer_core.settings import CampaignSettings
-from dialer_core.store import attempts, claims, consents, leads, people
+from dialer_core.store import attempts, callbacks, claims, consents, leads, people
 from dialer_core.store.attempts import NewAttempt
 from dialer_core.store.errors import AlreadyLiveError
 from dialer_core.store.leads import Block, ReadyLead
@@ -51,6 +52,7 @@ MAX_EXAMINED = 200
 
 LIVE_ELSEWHERE = "live_attempt"
 _FIRST_BATCH = 4
+_NOBODY: Mapping[LeadId, PhoneId | None] = MappingProxyType({})
 _LIVE_PAUSE = dt.timedelta(seconds=30)
 """A person or number with a live attempt is looked at again after this."""
 
@@ -135,6 +137,14 @@ def claim(
     claimed: list[ClaimedAttempt] = []
     examined, size = 0, _FIRST_BATCH
     promoted = leads.promote_due(tx, campaign_id, now, MAX_EXAMINED)
+    due = callbacks.take_due(tx, campaign_id, now, len(trunks))
+    if due:  # somebody waits for these: they come before the list
+        examined = len(due)
+        claimed += _claim_batch(
+            tx, place, [lead for lead, _ in due], trunks, {lead.id: phone for lead, phone in due}
+        )
+        for one in claimed:
+            callbacks.made(tx, one.lead_id)
     while len(claimed) < len(trunks) and examined < MAX_EXAMINED:
         limit = min(max(size, len(trunks) - len(claimed)), MAX_EXAMINED - examined)
         size *= 2  # where the first are blocked, those behind them are likely to be, too
@@ -205,13 +215,19 @@ def has_work(tx: Tx, campaign_id: CampaignId, now: dt.datetime) -> bool:
 
 
 def _claim_batch(
-    tx: Tx, place: _Place, batch: Sequence[ReadyLead], trunks: Sequence[TrunkId]
+    tx: Tx,
+    place: _Place,
+    batch: Sequence[ReadyLead],
+    trunks: Sequence[TrunkId],
+    named: Mapping[LeadId, PhoneId | None] = _NOBODY,
 ) -> list[ClaimedAttempt]:
-    """Decide for leads in order until every trunk has one, and write what was decided."""
+    """Decide for leads in order until every trunk has one, and write what was decided; `named` are numbers people asked to be called at."""
     phones = people.phones_of(tx, {lead.person_id for lead in batch})
     tries = claims.last_tries(tx, [lead.id for lead in batch if lead.attempts])
     numbers_of = {
-        lead.id: candidates.numbers_to_try(place.settings, phones[lead.person_id], tries.get(lead.id))
+        lead.id: candidates.numbers_to_try(
+            place.settings, phones[lead.person_id], tries.get(lead.id), place.now, named.get(lead.id)
+        )
         for lead in batch
     }
     requests = {

@@ -14,7 +14,7 @@ from dialer_core.campaigns import dispositions, number_health
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import StoreError
 from dialer_core.settings import CampaignSettings, RecycleRule
-from dialer_core.store import claims, contacts, leads, people, promises, restrictions
+from dialer_core.store import callbacks, claims, contacts, leads, people, promises, restrictions
 from dialer_core.store.claims import Tried
 from dialer_core.store.models import Lead
 from dialer_core.store.people import PhoneRow
@@ -129,7 +129,10 @@ def settle(
         return None
     phones = people.phones_of(tx, [attempt.person_id])[attempt.person_id]
     phones = [
-        number_health.learn(tx, phone, outcome) if phone.id == attempt.phone_id else phone for phone in phones
+        number_health.learn(tx, phone, outcome, answered=live_answer or talked, now=now)
+        if phone.id == attempt.phone_id
+        else phone
+        for phone in phones
     ]
     locked_until = None
     if abandoned and pack.abandonment.lock_hours:
@@ -154,8 +157,8 @@ def settle(
         said = Disposition.PROMISE.value  # written down during the conversation, which is word enough
     if said is not None:  # said during the conversation
         effect = dispositions.effect_of(said)
-        asked_for = said == Disposition.CALLBACK and lead.next_at_utc > now
-        callback_at = lead.next_at_utc if asked_for else None
+        asked_for = callbacks.open_of(tx, LeadId(lead.id)) if said == Disposition.CALLBACK else None
+        callback_at = asked_for.due_at_utc if asked_for else None
         leads.update_lead(tx, LeadId(lead.id), last_outcome=outcome.value)
         return dispositions.place(tx, attempt, lead, effect, said, now, callback_at)
     return _recycle(tx, attempt, lead, outcome, phones, settings, max(filter(None, (now, locked_until))), now)

@@ -100,6 +100,7 @@ def why(
         settings,
         people.phones_of(tx, [ready.person_id])[ready.person_id],
         claims.last_tries(tx, [lead_id]).get(lead_id),
+        rests_until,
     )
     requests = [candidates.request_of(ready, phone, ready.campaign_id, rests_until) for phone in phones]
     facts = Facts.read(tx, requests, pack)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import click
@@ -75,10 +76,27 @@ def logout(call: Invocation, name: str) -> None:
     _command(call, name, "logout", "logged out")
 
 
-@agent.command("dispose", epilog=example("dialer agent dispose ana promise"))
+@agent.command(
+    "dispose",
+    epilog=example(
+        "dialer agent dispose ana promise", "dialer agent dispose ana callback --at 2026-03-02T17:30-06:00"
+    ),
+)
 @click.argument("name")
 @click.argument("disposition", type=click.Choice([item.value for item in Disposition]))
+@click.option(
+    "--at",
+    default=None,
+    metavar="TIME",
+    help="When they asked to be called, for callback: YYYY-MM-DDTHH:MM, in this machine's zone unless it has an offset.",
+)
 @invocation
-def dispose(call: Invocation, name: str, disposition: str) -> None:
+def dispose(call: Invocation, name: str, disposition: str, *, at: str | None) -> None:
     """Note what the agent's present or last conversation was; ends their wrap-up."""
-    _command(call, name, "disposition", f"noted {disposition}", {"disposition": disposition})
+    body = {"disposition": disposition}
+    if at is not None:
+        try:
+            body["callback_at"] = dt.datetime.fromisoformat(at).astimezone().isoformat()
+        except ValueError:
+            raise click.BadParameter(f"{at!r}: write YYYY-MM-DDTHH:MM", param_hint="--at") from None
+    _command(call, name, "disposition", f"noted {disposition}", body)

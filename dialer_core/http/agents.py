@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from dialer_core.http.answers import Engine, answer, needs, shape
@@ -31,6 +31,8 @@ class AgentDisposition(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     disposition: Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z0-9_]+$")]
+    callback_at: AwareDatetime | None = None
+    """When they asked to be called, for `callback`; by default a day later."""
 
 
 @router.get("", dependencies=[needs(Scope.READ)], responses=shape(tuple[AgentView, ...], "Every agent now"))
@@ -81,4 +83,8 @@ async def logout_agent(agent: Name, engine: Engine, why: WhyBody = NO_REASON) ->
 @router.post("/{agent}/disposition", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Stored"))
 async def dispose(agent: Name, engine: Engine, said: Annotated[AgentDisposition, Body()]) -> Response:
     """Store what the agent says their present or last conversation was; ends their wrap-up."""
-    return answer(await engine.attempts.disposition(said.disposition, agent=AgentId(agent)))
+    return answer(
+        await engine.attempts.disposition(
+            said.disposition, agent=AgentId(agent), callback_at=said.callback_at
+        )
+    )

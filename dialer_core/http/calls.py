@@ -48,6 +48,9 @@ async def dispose_attempt(
     """Store what an agent says this attempt was."""
     return answer(
         await engine.attempts.disposition(
-            said.disposition, agent=AgentId(said.agent), attempt=AttemptId(str(attempt))
+            said.disposition,
+            agent=AgentId(said.agent),
+            attempt=AttemptId(str(attempt)),
+            callback_at=said.callback_at,
         )
     )

@@ -10,11 +10,25 @@ import datetime as dt
 import msgspec
 from sqlalchemy import Table, bindparam, insert, select, update
 
+from dialer_core.store.leads import ReadyLead
+from dialer_core.store.models import Lead, Person
 from dialer_core.store.portfolio_models import Callback
+from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import AgentId, AttemptId, CallbackState, CampaignId, LeadId, PhoneId, new_id
+from dialer_core.vocabulary import (
+    AgentId,
+    AttemptId,
+    CallbackState,
+    CampaignId,
+    LeadId,
+    LeadState,
+    PhoneId,
+    new_id,
+)
 
 _TABLE: Table = Callback.__table__  # type: ignore[assignment]
+_LEAD: Table = Lead.__table__  # type: ignore[assignment]
+_PERSON: Table = Person.__table__  # type: ignore[assignment]
 _SETTLE = (
     update(_TABLE)
     .where(_TABLE.c.lead_id == bindparam("lead"), _TABLE.c.state == CallbackState.OPEN.value)
@@ -25,8 +39,36 @@ _OF_LEAD = select(_TABLE).where(
 )
 
 
+_DUE = (
+    select(
+        _LEAD.c.id,
+        _LEAD.c.campaign_id,
+        _LEAD.c.account_id,
+        _LEAD.c.person_id,
+        _LEAD.c.attempts,
+        _LEAD.c.blocked_rule,
+        _PERSON.c.language,
+        _PERSON.c.region,
+        _TABLE.c.phone_id,
+    )
+    .join(_LEAD, _LEAD.c.id == _TABLE.c.lead_id)
+    .join(_PERSON, _PERSON.c.id == _LEAD.c.person_id)
+    .where(
+        _TABLE.c.campaign_id == bindparam("campaign"),
+        _TABLE.c.state == CallbackState.OPEN.value,
+        _TABLE.c.due_at_utc <= bindparam("now"),
+        _LEAD.c.state == LeadState.DIALABLE.value,
+        _LEAD.c.next_at_utc <= bindparam("now"),
+    )
+    .order_by(_TABLE.c.due_at_utc, _TABLE.c.id)
+    .limit(bindparam("most"))
+)
+_DUE_ALONE = Prepared(_DUE)
+_DUE_KEPT = Prepared(_DUE.with_for_update(of=[_LEAD, _PERSON], skip_locked=True, key_share=True))
+
+
 class CallbackRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A call-back. `agent_id` None: any agent's; a personal one is any agent's from `open_from_utc` on."""
+    """A call-back, with the agent it was promised by, if any."""
 
     id: str
     lead_id: LeadId
@@ -76,6 +118,17 @@ def open_of(tx: Tx, lead_id: LeadId) -> CallbackRow | None:
     if row is None:
         return None
     return CallbackRow(**{name: getattr(row, name) for name in CallbackRow.__struct_fields__})
+
+
+def take_due(
+    tx: Tx, campaign_id: CampaignId, now: dt.datetime, limit: int
+) -> list[tuple[ReadyLead, PhoneId | None]]:
+    """Return leads that are to be called back now, the longest due first, each with the number they named and kept as `leads.take_ready` keeps it."""
+    due = _DUE_KEPT if tx.dialect == "postgresql" else _DUE_ALONE
+    return [
+        (ReadyLead(**{name: getattr(row, name) for name in ReadyLead.__struct_fields__}), row.phone_id)
+        for row in tx.execute(due, {"campaign": campaign_id, "now": now, "most": limit})
+    ]
 
 
 def cancel(tx: Tx, lead_id: LeadId) -> None:

@@ -6,6 +6,7 @@ It owns the rows. It does not own which zones a number has (`compliance/zones.py
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,7 +31,14 @@ _PHONES_OF = Prepared(
 _SET_HEALTH = Prepared(
     update(_PHONE)
     .where(_PHONE.c.id == bindparam("key"))
-    .values(failures=bindparam("new_failures"), last_outcome=bindparam("new_outcome"))
+    .values(
+        failures=bindparam("new_failures"),
+        last_outcome=bindparam("new_outcome"),
+        tries=bindparam("new_tries"),
+        answers=bindparam("new_answers"),
+        last_answer_utc=bindparam("answered_at"),
+        hours=bindparam("new_hours"),
+    )
 )
 _LOCK = Prepared(
     select(_PERSON.c.id)
@@ -52,6 +60,11 @@ class PhoneRow(msgspec.Struct, frozen=True):
     consent: bool | None
     failures: int
     last_outcome: str | None
+    tries: int = 0
+    answers: int = 0
+    last_answer_utc: dt.datetime | None = None
+    hours: dict[str, list[int]] | None = None
+    """By the number's local hour: tries and answers."""
 
 
 class PersonRow(msgspec.Struct, frozen=True):
@@ -88,14 +101,29 @@ def phones_of(tx: Tx, person_ids: Collection[str]) -> dict[str, list[PhoneRow]]:
                 row.consent,
                 row.failures,
                 row.last_outcome,
+                row.tries,
+                row.answers,
+                row.last_answer_utc,
+                row.hours,
             )
         )
     return found
 
 
-def set_phone_health(tx: Tx, phone_id: PhoneId, *, failures: int, last_outcome: str) -> None:
-    """Store what the last outcome says of a number."""
-    tx.execute(_SET_HEALTH, {"key": phone_id, "new_failures": failures, "new_outcome": last_outcome})
+def set_phone_health(tx: Tx, phone: PhoneRow) -> None:
+    """Store what has been learned of a number."""
+    tx.execute(
+        _SET_HEALTH,
+        {
+            "key": phone.id,
+            "new_failures": phone.failures,
+            "new_outcome": phone.last_outcome,
+            "new_tries": phone.tries,
+            "new_answers": phone.answers,
+            "answered_at": phone.last_answer_utc,
+            "new_hours": phone.hours,
+        },
+    )
 
 
 def persons(tx: Tx, person_ids: Collection[str]) -> dict[str, PersonRow]:

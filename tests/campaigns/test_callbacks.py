@@ -1,0 +1,121 @@
+"""Call-backs come first, at their hour and at the number they were asked for; numbers that are answered at an hour come first at it."""
+
+import datetime as dt
+
+import pytest
+
+from dialer_core.campaigns import dispositions, hopper
+from dialer_core.store.database import Database
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import Outcome
+from tests.campaigns.lists import (
+    CAMPAIGN,
+    NOON,
+    TABLES,
+    TRUNK,
+    put_lead,
+    put_list_campaign,
+    put_restriction,
+    row_of,
+    rows,
+    settings_of,
+)
+from tests.campaigns.test_recycle import ANA, DAY, HOUR, OPEN, dial, end
+
+pytestmark = pytest.mark.db
+
+TABLE, PHONE = TABLES["attempt"], TABLES["phone"]
+ASKED = NOON + 3 * HOUR
+
+
+def claimed(tx: Tx, at: dt.datetime, count: int = 1) -> list[hopper.ClaimedAttempt]:
+    """Claim so many."""
+    return hopper.claim(
+        tx, campaign_id=CAMPAIGN, settings=settings_of(), pack=OPEN, trunks=[TRUNK] * count, node="n", boot_id="b", now=at
+    ).attempts  # fmt: skip
+
+
+def ask_for_callback(tx: Tx, at: dt.datetime = ASKED) -> hopper.ClaimedAttempt:
+    """Talk with the only lead there is, at its second number, and be asked to call again."""
+    one = dial(tx)
+    dispositions_before_end(tx, one, at)
+    return one
+
+
+def dispositions_before_end(tx: Tx, one: hopper.ClaimedAttempt, at: dt.datetime) -> None:
+    """Say during the conversation that they want to be called, and end it."""
+    tx.execute(TABLE.update().where(TABLE.c.id == one.attempt_id).values(agent_id="ana"))
+    dispositions.apply(
+        tx, attempt_id=one.attempt_id, disposition="callback", agent_id=ANA, now=NOON, callback_at=at
+    )
+    end(tx, one.attempt_id, Outcome.CONNECTED, live_answer=True, talked=True)
+
+
+def test_a_callback_comes_first_and_once(database: Database) -> None:
+    """At its time, and not before, a call-back is dialed ahead of leads of any priority, at the number they spoke at; then it is made."""
+    with database.write() as tx:
+        put_list_campaign(tx)
+        listed = put_lead(tx, ["+525500000001", "+525500000002"])
+        tx.execute(
+            PHONE.update().where(PHONE.c.id == listed.phones[0]).values(failures=2)
+        )  # dead: the second is dialed
+        one = ask_for_callback(tx)
+        assert one.number == "+525500000002"
+        tx.execute(PHONE.update().values(failures=0))
+        other = put_lead(tx, ["+525500000003"], priority=100.0)
+        third = put_lead(tx, ["+525500000004"], priority=99.0)
+        assert [found.lead_id for found in claimed(tx, ASKED - HOUR)] == [other.lead]
+        first, second = claimed(tx, ASKED, 2)
+        assert (first.lead_id, first.number, second.lead_id) == (listed.lead, "+525500000002", third.lead)
+        [row] = rows(tx, "callback")
+        assert (row["state"], row["agent_id"], row["due_at_utc"]) == ("made", "ana", ASKED)
+        end(tx, first.attempt_id, Outcome.NO_ANSWER, ASKED)
+        assert claimed(tx, ASKED + HOUR) == []
+
+
+def test_a_callback_that_may_not_be_made_waits(database: Database) -> None:
+    """The gate decides about call-backs as about any call: refused for good, the lead is finished and the call-back is not made."""
+    with database.write() as tx:
+        put_list_campaign(tx)
+        listed = put_lead(tx, ["+525500000001"])
+        ask_for_callback(tx)
+        put_restriction(tx, "do_not_call", "person", listed.person)
+        assert claimed(tx, ASKED) == []
+        assert row_of(tx, "lead", listed.lead)["finished_reason"] == "do_not_call"
+        assert rows(tx, "callback")[0]["state"] == "open"
+        assert claimed(tx, ASKED + DAY) == []
+
+
+def test_a_later_word_takes_a_callback_away(database: Database) -> None:
+    """An agent who corrects `callback` to `refuses` leaves nobody to be called back."""
+    with database.write() as tx:
+        put_list_campaign(tx)
+        put_lead(tx, ["+525500000001"])
+        one = ask_for_callback(tx)
+        dispositions.apply(tx, attempt_id=one.attempt_id, disposition="refuses", agent_id=ANA, now=NOON)
+        assert rows(tx, "callback")[0]["state"] == "cancelled"
+        assert claimed(tx, ASKED) == []
+
+
+def test_a_number_that_is_answered_at_this_hour_comes_first(database: Database) -> None:
+    """Outcomes teach a number its hours: answered about this hour it is tried before its rank, and at other hours by its rank."""
+    numbers = ["+525500000001", "+525500000002"]
+    with database.write() as tx:
+        put_list_campaign(tx)
+        listed = put_lead(tx, numbers)
+        tx.execute(PHONE.update().where(PHONE.c.id == listed.phones[0]).values(failures=2))
+        one = dial(tx)
+        end(tx, one.attempt_id, Outcome.CALLER_HUNG_UP, live_answer=True)
+        phone = row_of(tx, "phone", listed.phones[1])
+        assert (phone["tries"], phone["answers"], phone["last_answer_utc"], phone["hours"]) == (
+            1,
+            1,
+            NOON,
+            {"12": [1, 1]},
+        )
+        tx.execute(PHONE.update().where(PHONE.c.id == listed.phones[0]).values(failures=0))
+        for hours, expected in ((24, numbers[1]), (24 + 5, numbers[0])):
+            put = put_lead(tx, [], person=listed.person, priority=hours)
+            [found] = claimed(tx, NOON + hours * HOUR)
+            assert (found.lead_id, found.number) == (put.lead, expected)
+            end(tx, found.attempt_id, Outcome.CANCELLED, NOON + hours * HOUR)
