@@ -70,7 +70,7 @@ def forecast(
     requests = [
         [
             candidates.request_of(lead, phone, campaign_id, now)
-            for phone in candidates.numbers_to_try(settings, phones[lead.person_id], tries.get(lead.id))
+            for phone in candidates.numbers_to_try(settings, phones[lead.person_id], tries.get(lead.id), now)
         ]
         for lead, _ in asked
     ]
