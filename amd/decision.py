@@ -38,8 +38,8 @@ PHRASE_TICKS = 30
 """A greeting so long may be a recording's first phrase: 0.6 s. What follows a shorter one is a reply."""
 CONTINUED_TICKS, CONTINUED_GAP_TICKS = 150, 35
 """A greeting that was taken for over and went on to 3 s, without a pause of over 0.7 s, is no hello."""
-RESUMED_AFTER_TICKS = (50, 125)
-"""Pauses after which a recording resumes: 1 to 2.5 s. After shorter ones people go on too, after longer ones they answer an agent."""
+RESUMED_AFTER_TICKS = (55, 125)
+"""Pauses after which a recording resumes: 1.1 to 2.5 s. After shorter ones people go on too, after longer ones they answer an agent."""
 CONTINUED_ODDS = np.float32(2.0)
 """Log odds asked for then: a business's greeting may pause and go on too."""
 HEARD_OUT_TICKS = round(HEARD_OUT_S / TICK_S)
