@@ -19,9 +19,9 @@ SILENT_LIMIT_S: Final = 5.0
 """Workers and the media plane tell the engine something every second, children the supervisor every half: whoever says nothing for so long hangs."""
 HOST_SILENT_LIMIT_S: Final = 15.0
 """The host runs plugins' coroutines, which may hold its loop by mistake: it is given longer, for nothing that is dialed waits for it."""
-START_LIMIT_S: Final = 30.0
+START_LIMIT_S: Final = 60.0
 """From a process' start to its first heartbeat: its imports, on a machine that has other things to do."""
-BEGIN_LIMIT_S: Final = 15.0
+BEGIN_LIMIT_S: Final = 20.0
 """The same from the word that lets a spare one begin: it has imported everything."""
 HELLO_LIMIT_S: Final = 15.0
 """From the attachment to a worker or the media plane to its hello: it listens only when it is ready to say it."""
