@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import structlog
 
+from dialer_core import recording_place
 from dialer_core.agents.roster import Roster
 from dialer_core.agents.softphones import Softphones
 from dialer_core.agents.state import Agent
@@ -44,6 +45,7 @@ from dialer_core.ipc.messages import (
     MediaEvent,
     MediaState,
     ProbeResult,
+    RecordingEnded,
     StrayAnswered,
     WorkerEvent,
     WorkerState,
@@ -163,7 +165,8 @@ class CallLoop:
             runtime, settings.dialer.extensions, self.workers, self.media, sip_host=sip_host
         )
         self.desk = Desk(
-            runtime, self.machine, campaigns, self.workers, self.media, self.roster, self.answers, self.extensions
+            runtime, self.machine, campaigns, self.workers, self.media, self.roster, self.answers, self.extensions,
+            may_record=recording_place.wanted(settings),
         )  # fmt: skip
         self.desk.listen_to(self.flow, self.inbound, self.softphones)
         self.flow.on_idle = self.wake
@@ -402,6 +405,9 @@ class CallLoop:
             self.flow.on_worker(name, event)
 
     def _take_media(self, event: MediaEvent) -> None:
+        if isinstance(event, RecordingEnded):
+            self.desk.recordings.ended(event)
+            return
         leg_id: LegId | None = getattr(event, "leg_id", None)
         if leg_id is not None and self.softphones.owns(leg_id):
             self.softphones.on_media(event)

@@ -216,6 +216,7 @@ class Control:
             seconds_in_state=round((now_ns - agent.since_ns) / 1e9, 1), attempt_id=agent.attempt_id, campaign=agent.campaign_id,
             conversations=agent.conversations, talk=talk.state if talk else "", muted=talk is not None and talk.muted,
             third=talk.third.name if talk and talk.third else "", supervised=desk.mode_of(agent) or "",
+            recording=desk.recordings.of(talk) if talk else "",
         )  # fmt: skip
 
     def _campaign_view(self, name: CampaignId) -> CampaignView:

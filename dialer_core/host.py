@@ -23,6 +23,8 @@ from typing import Any
 import structlog
 import uvicorn
 
+from dialer_core import recording_place
+from dialer_core.archive import Archive
 from dialer_core.clock import SystemClock
 from dialer_core.compliance.packs import load_packs
 from dialer_core.compliance.rules import RulePack
@@ -36,6 +38,7 @@ from dialer_core.ipc.channel import ENGINE_SOCKET, Link
 from dialer_core.ipc.messages import EngineToHost, EventsCommitted, HostCommand, HostReply, HostToEngine
 from dialer_core.liveness import Heart, beat
 from dialer_core.log_setup import configure_logging
+from dialer_core.media.sealing import parse_key
 from dialer_core.plugin_api import EngineHandle
 from dialer_core.plugin_host import Plugin, PluginHost, installed, load
 from dialer_core.portfolio import upkeep
@@ -252,6 +255,7 @@ async def _serve(
             )
         )
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+        archiving = asyncio.create_task(_archive(settings, database, tail), name="archive")
         tracking = asyncio.create_task(plugins.track(tail, dialer.node.name), name="plugin-events")
         keeping = asyncio.create_task(upkeep.watch(database), name="portfolio-upkeep")
         stopping = asyncio.create_task(stop.wait())
@@ -262,7 +266,7 @@ async def _serve(
             plugins=[p.name for p in plugins.plugins],
         )
         done, _ = await asyncio.wait(
-            {serving, tracking, keeping, stopping, attaching}, return_when=asyncio.FIRST_COMPLETED
+            {serving, tracking, keeping, stopping, attaching, archiving}, return_when=asyncio.FIRST_COMPLETED
         )
         parts.stopping.set()
         server.should_exit = True
@@ -270,7 +274,8 @@ async def _serve(
         tracking.cancel()
         keeping.cancel()
         stopping.cancel()
-        await asyncio.gather(tracking, keeping, stopping, return_exceptions=True)
+        archiving.cancel()
+        await asyncio.gather(tracking, keeping, stopping, archiving, return_exceptions=True)
         for task in done - {stopping}:
             task.result()  # one that ended by itself failed: its error ends the host, and the supervisor starts another
     finally:
@@ -278,6 +283,19 @@ async def _serve(
         attaching.cancel()
         await asyncio.gather(attaching, return_exceptions=True)
         log.info("host_stopped")
+
+
+async def _archive(settings: Settings, database: Database, tail: EventTail) -> None:
+    """Look after the recordings, where there may be any."""
+    if not recording_place.wanted(settings):
+        await asyncio.Event().wait()
+    its = settings.dialer.recordings
+    archive = Archive(
+        database, recording_place.folder(settings), parse_key(recording_place.key(settings), "recordings"),
+        node=settings.dialer.node.name, container=its.container, retention_days=its.retention_days, clock=SystemClock(),
+        on_stored=tail.wake,
+    )  # fmt: skip
+    await archive.run()
 
 
 def _write_event(database: Database, event: Event) -> None:

@@ -18,7 +18,7 @@ from dialer_core.edge_settings import INNER_HOST, EdgeSettings, Port
 from dialer_core.errors import ConfigError
 from dialer_core.toml_files import explain, read_secret, read_toml, section_table, with_environment
 from dialer_core.vocabulary import AgentId, CampaignId, DetectionMode, Outcome, PacingMode, SrtpUse, TrunkId
-from dialer_core.voice_settings import ExtensionSettings
+from dialer_core.voice_settings import ExtensionSettings, RecordingSettings, RecordSettings
 
 
 def _check_e164(number: str) -> str:
@@ -159,6 +159,7 @@ class DialerSettings(_Section):
     log: LogSettings = LogSettings()
     plugins: PluginSettings = PluginSettings()
     clips: ClipSettings = ClipSettings()
+    recordings: RecordingSettings = RecordingSettings()
     extensions: dict[str, ExtensionSettings] = {}
 
 
@@ -299,6 +300,8 @@ class CampaignSettings(_Section):
     """off, monitor (listen only), fast or strict."""
     machines: DetectionSettings = DetectionSettings()
     """What is done about machines, and what mistakes cost."""
+    record: RecordSettings = RecordSettings()
+    """Which conversations are recorded."""
     ring_limit_s: Annotated[float, Field(ge=2, le=120)] = 28.0
     """Ring time after which an attempt is cancelled."""
     wrap_up_s: Annotated[float, Field(ge=0, le=3600)] = 20.0
@@ -466,12 +469,9 @@ def load_settings(directory: Path) -> Settings:
     }
 
     agents_file = directory / "agents.toml"
-    agent_tables = (
-        section_table(agents_file, read_toml(agents_file), "agents") if agents_file.exists() else {}
-    )
+    staff = section_table(agents_file, read_toml(agents_file), "agents") if agents_file.exists() else {}
     agents = {
-        AgentId(name): parse(AgentSettings, agents_file, raw, f"agents.{name}")
-        for name, raw in agent_tables.items()
+        AgentId(name): parse(AgentSettings, agents_file, raw, f"agents.{name}") for name, raw in staff.items()
     }
 
     campaigns: dict[CampaignId, Any] = {}

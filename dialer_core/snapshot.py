@@ -27,6 +27,8 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     muted: bool = False
     third: str = ""
     """The extension or agent beside them and their customer."""
+    recording: str = ""
+    """`on` or `pause` while their conversation is recorded."""
     supervised: str = ""
     """How a supervisor is with them: listen, whisper or barge."""
 

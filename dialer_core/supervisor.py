@@ -16,12 +16,14 @@ from typing import Any, Final
 
 import structlog
 
+from dialer_core import recording_place
 from dialer_core.campaigns import readiness
 from dialer_core.children import Child, Started
 from dialer_core.compliance.packs import load_packs
 from dialer_core.errors import ConfigError, StartError
 from dialer_core.lines import MEDIA_SOCKET
 from dialer_core.liveness import BEGIN_LIMIT_S, HOST_SILENT_LIMIT_S, LOOK_INTERVAL_S, Silence
+from dialer_core.media.sealing import parse_key
 from dialer_core.open_files import allow_files
 from dialer_core.settings import Settings
 from dialer_core.sip.crew import STEADY_S, Crew, backoff_s
@@ -77,6 +79,16 @@ class Supervisor:
             media += ["--clip-seconds", str(clips.seconds), "--clip-key-env", clips.key_env]
             if clips.key_file is not None:
                 media += ["--clip-key-file", str(self.settings.directory / clips.key_file)]
+        if recording_place.wanted(self.settings):
+            its = dialer.recordings
+            media += [
+                "--recordings",
+                str(recording_place.folder(self.settings)),
+                "--recording-key-env",
+                its.key_env,
+            ]
+            if its.key_file is not None:
+                media += ["--recording-key-file", str(self.settings.directory / its.key_file)]
         if dialer.media.prompts_dir is not None:
             media += ["--prompts", str(self.settings.directory.parent / dialer.media.prompts_dir)]
         try:
@@ -269,6 +281,8 @@ def check_start(settings: Settings) -> None:
         raise ConfigError("\n".join(problems))
     for name in settings.trunks:
         settings.trunk_password(name)
+    if recording_place.wanted(settings):
+        parse_key(recording_place.key(settings), "recordings")
     allow_files(settings)
     dialer, file = settings.dialer, settings.directory / "dialer.toml"
     for kind, host, port, key in (

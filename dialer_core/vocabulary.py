@@ -169,8 +169,6 @@ class Verdict(enum.StrEnum):
 
 LIVE_VERDICTS = frozenset({Verdict.HUMAN, Verdict.SILENCE, Verdict.UNKNOWN})
 """Verdicts routed as a person: a human, and whatever is undecided at the limit (marked)."""
-
-
 SPEAKING_MACHINES = frozenset({Verdict.MACHINE, Verdict.IVR, Verdict.MUSIC})
 """Verdicts that a person may have been taken for: evidence is gathered of these. Tones and faxes are not doubted."""
 
@@ -272,6 +270,30 @@ class TalkState(enum.StrEnum):
     """The customer hears music; agent and third speak alone."""
     THREE_WAY = "three_way"
     """All three hear each other."""
+
+
+class RecordSwitch(enum.StrEnum):
+    """What is to become of a recording."""
+
+    ON = "on"
+    """Record, or go on after a pause."""
+    PAUSE = "pause"
+    """Silence on both channels from now on: a card's number is being said."""
+    OFF = "off"
+    """End it; what was recorded is kept."""
+    DISCARD = "discard"
+    """End it and delete it: they do not want to be recorded."""
+
+
+class RecordPolicy(enum.StrEnum):
+    """Which conversations of a campaign are recorded."""
+
+    NEVER = "never"
+    """None, and nobody can switch it on."""
+    ON_DEMAND = "on_demand"
+    """Those for which the agent, a supervisor or the API says so."""
+    ALWAYS = "always"
+    """Every one, from its bridge on."""
 
 
 class SupervisionMode(enum.StrEnum):

@@ -67,6 +67,10 @@ class DeskCommands(CommandGroup):
         """Hand the customer on and leave; neither named: to the third just consulted."""
         return await self._send("agents.transfer", agent=agent, to_agent=to_agent, to_extension=to_extension)
 
+    async def record(self, agent: AgentId, switch: str) -> Any:
+        """Begin (`on`), pause, go on with, end (`off`) or discard the recording of the agent's conversation."""
+        return await self._send("agents.record", agent=agent, switch=switch)
+
     async def extend_wrap_up(self, agent: AgentId, seconds: float) -> Any:
         """Let the agent's wrap-up go on for so long from now."""
         return await self._send("agents.extend_wrap_up", agent=agent, seconds=seconds)

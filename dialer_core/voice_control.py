@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from dialer_core.call_loop import CallLoop
 from dialer_core.command_arguments import ACTOR, Args, Command, InvalidError, agent_of, seconds_of, text_of
-from dialer_core.vocabulary import AgentState, SupervisionMode
+from dialer_core.vocabulary import AgentState, RecordSwitch, SupervisionMode
 
 E = TypeVar("E", bound=enum.StrEnum)
 
@@ -39,6 +39,9 @@ def voice_commands(engine: CallLoop) -> dict[str, Command]:
         "agents.transfer": lambda args: desk.transfer(agent_of(engine, args), **_target(args, needed=False)),
         "agents.extend_wrap_up": lambda args: roster.extend_wrap_up(
             agent_of(engine, args), seconds_of(args, "seconds")
+        ),
+        "agents.record": lambda args: desk.record(
+            agent_of(engine, args), _member(RecordSwitch, args, "switch"), text_of(args, ACTOR, "")
         ),
         "agents.force": force,
         "agents.supervise": lambda args: supervision.supervise(

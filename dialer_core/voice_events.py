@@ -60,6 +60,38 @@ class AttemptTransferFailed(Event, frozen=True, kw_only=True):
     sip_code: int
 
 
+@event_named("recording.changed")
+class RecordingChanged(Event, frozen=True, kw_only=True):
+    """A conversation's recording began or went on (`on`), was paused, ended (`off`) or was refused (`discard`); it ends with the call by itself."""
+
+    recording_id: str
+    agent_id: AgentId
+    switch: str
+
+
+@event_named("recording.stored")
+class RecordingStored(Event, frozen=True, kw_only=True):
+    """A recording is sealed and can be played."""
+
+    recording_id: str
+    seconds: float
+
+
+@event_named("recording.expired")
+class RecordingExpired(Event, frozen=True, kw_only=True):
+    """A recording's time is over: it has been deleted."""
+
+    recording_id: str
+
+
+@event_named("agent.noted")
+class AgentNoted(Event, frozen=True, kw_only=True):
+    """A supervisor has written a note to an agent."""
+
+    agent_id: AgentId
+    note_id: str
+
+
 @event_named("agent.wrap_up_extended")
 class AgentWrapUpExtended(Event, frozen=True, kw_only=True):
     """The agent's wrap-up goes on for `seconds` from now."""

@@ -1,13 +1,16 @@
-"""Settings of what happens on the line: named extensions that agents transfer to and supervisors listen from.
+"""Settings of what happens on the line: named extensions that agents transfer to and supervisors listen from, and recordings.
 
-It owns these sections of `dialer.toml`; how the file is read is `settings.py`'s.
+It owns these sections of `dialer.toml` and of a campaign's file; how the files are read is `settings.py`'s.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated, Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from dialer_core.vocabulary import SrtpUse
+from dialer_core.vocabulary import RecordPolicy, SrtpUse
 
 
 class ExtensionSettings(BaseModel):
@@ -23,3 +26,29 @@ class ExtensionSettings(BaseModel):
     """Encrypted sound: off, optional, required."""
     ring_limit_s: float = Field(default=30.0, ge=2, le=45)
     """It is rung for so long at most."""
+
+
+class RecordingSettings(BaseModel):
+    """`[recordings]`: recorded conversations, kept sealed; which ones says each campaign."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key_env: str = ""
+    """Environment variable that holds the master key, which wraps each recording's own: 32 bytes in base64 (`openssl rand -base64 32`)."""
+    key_file: Path | None = None
+    """Or a file that holds it."""
+    retention_days: Annotated[float, Field(gt=0, le=36_600)] = 180.0
+    """Recordings are deleted after so many days."""
+    container: Literal["opus", "flac"] = "opus"
+    """What they are turned into after the call: opus (small), flac (nothing lost)."""
+
+
+class RecordSettings(BaseModel):
+    """What a campaign records."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    policy: RecordPolicy = RecordPolicy.NEVER
+    """never, on_demand (the agent, a supervisor or the API says so) or always; needs a key in `[recordings]` of `dialer.toml`."""
+    announcement: str = ""
+    """Prompt that tells the customer so at the bridge, before they hear the agent; empty: none. Where the law asks for it, set it."""

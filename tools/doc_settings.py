@@ -187,6 +187,8 @@ def settings_page() -> str:
         + _fields(settings.AgentSettings, texts),
         _example("agents.toml"),
         f"## campaigns/NAME.toml\n\nThe file's name is the campaign's id.\n\n{_fields(settings.CampaignSettings, texts)}",
+        f"### [record]\n\n{prose(doc(voice_settings.RecordSettings))}\n\n"
+        f"{_fields(voice_settings.RecordSettings, texts)}",
         f"### [machines]\n\n{prose(doc(settings.DetectionSettings))} See [detection](amd.md).\n\n"
         + _fields(settings.DetectionSettings, texts),
         "### [recycle.OUTCOME]\n\nWhat becomes of a lead after an [outcome](vocabulary.md#outcome), over the built-in rules.\n\n"

@@ -22,6 +22,7 @@ from dialer_core.calls.extensions import Extensions
 from dialer_core.calls.inbound import InboundCalls
 from dialer_core.calls.live_answers import LiveAnswers
 from dialer_core.calls.machine import AttemptMachine, event_of
+from dialer_core.calls.recordings import CallRecordings
 from dialer_core.calls.supervision import Supervision
 from dialer_core.calls.transfers import MUSIC, Transfers
 from dialer_core.campaigns.run import CampaignRun
@@ -35,6 +36,7 @@ from dialer_core.vocabulary import (
     AgentState,
     CampaignId,
     LegId,
+    RecordSwitch,
     SupervisionMode,
     TalkState,
     WorkerId,
@@ -60,6 +62,8 @@ class Desk:
         roster: Roster,
         answers: LiveAnswers,
         extensions: Extensions,
+        *,
+        may_record: bool,
     ) -> None:
         self._runtime = runtime
         self._machine = machine
@@ -70,6 +74,7 @@ class Desk:
         self._answers = answers
         self._extensions = extensions
         self.talks: dict[AgentId, Talk] = {}
+        self.recordings = CallRecordings(runtime, campaigns, media, possible=may_record)
         self.transfers = Transfers(runtime, machine, media, extensions)
         self.supervision = Supervision(
             runtime, roster, extensions, on_change=self.apply, on_lost=self.transfers.leg_lost
@@ -95,7 +100,8 @@ class Desk:
         """An agent and a customer have been bridged."""
         talk = self.talks.get(agent.id)
         if talk is None or talk.customer != customer:
-            self.talks[agent.id] = Talk(agent, customer, campaign_id, attempt)
+            talk = self.talks[agent.id] = Talk(agent, customer, campaign_id, attempt)
+            self.recordings.begun(talk)
         if self._is_more_than_a_bridge(agent):
             self.apply(agent)
 
@@ -126,6 +132,7 @@ class Desk:
     def bring_in_line(self) -> None:
         """There is a new media plane: tell it again who hears whom."""
         self.transfers.bring_in_line()
+        self.recordings.bring_in_line()
         for agent in self._roster.all():
             if self._is_more_than_a_bridge(agent):
                 self.apply(agent)
@@ -261,6 +268,10 @@ class Desk:
             other = self._free_agent(agent, but=agent_id)
             self._let_go(talk)
             self._hand_on(talk, attempt, other, attended=False)
+
+    def record(self, agent_id: AgentId, switch: RecordSwitch, actor: str) -> None:
+        """Begin, pause, go on with, end or discard the recording of an agent's conversation."""
+        self.recordings.switch(self._talk(agent_id), switch, actor)
 
     def take_over(self, supervisor: str) -> None:
         """Give an agent's customer to the supervisor who is with them."""

@@ -46,6 +46,7 @@ from dialer_core.vocabulary import (
     CampaignId,
     DetectionMode,
     Outcome,
+    RecordPolicy,
     Verdict,
 )
 
@@ -246,7 +247,9 @@ class LiveAnswers:
         if agent.leg_id is None or not self._machine.feed(attempt, Cue.AGENT_RESERVED):
             return
         attempt.agent_id = agent.id
-        self._media.send(Bridge(leg_id=attempt.leg_id, agent_leg_id=agent.leg_id))
+        record = self._campaigns[attempt.campaign_id].settings.record
+        told = record.announcement if record.policy is RecordPolicy.ALWAYS and not attempt.bridged_ns else ""
+        self._media.send(Bridge(leg_id=attempt.leg_id, agent_leg_id=agent.leg_id, announcement=told))
         self._roster.apply(agent, AgentCue.RESERVE, attempt=attempt.id, campaign=attempt.campaign_id)
 
     def hand_on(self, attempt: Attempt, agent: Agent) -> None:

@@ -106,7 +106,8 @@ class CampaignRun:
     def prompts(self) -> tuple[str, ...]:
         """Every prompt that may be played to its customers."""
         settings = self.settings
-        return (settings.abandonment_prompt, settings.machines.screening_answer, self.message)
+        announcement = settings.record.announcement
+        return (settings.abandonment_prompt, settings.machines.screening_answer, self.message, announcement)
 
     def apply(self, cue: CampaignCue) -> bool:
         """Feed a cue; returns whether the state changed."""

@@ -23,7 +23,8 @@ from dialer_core.commands.invocation import Invocation, example, invocation
 from dialer_core.compliance.detection_quality import heard_as_person
 from dialer_core.errors import DialerError, SoundFileError
 from dialer_core.events import DetectionExported
-from dialer_core.media.clips import SUFFIX, Clip, parse_key, purge, read_clip
+from dialer_core.media.clips import SUFFIX, Clip, purge, read_clip
+from dialer_core.media.sealing import parse_key
 from dialer_core.sound_files import RATE_HZ
 from dialer_core.store import attempts
 from dialer_core.store.database import Database, open_database
@@ -76,7 +77,7 @@ def export(
     exported: list[Exported] = []
     failed: list[str] = []
     if out is not None:
-        key = parse_key(settings.clip_key())
+        key = parse_key(settings.clip_key(), "clips")
         database = open_database(settings.store_url, node=settings.dialer.node.name)
         try:
             database.require_current()

@@ -13,7 +13,18 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute
 
-from dialer_core.http import agents, calls, campaigns, desk, events, leads, problems, supervision, system
+from dialer_core.http import (
+    agents,
+    calls,
+    campaigns,
+    desk,
+    events,
+    leads,
+    problems,
+    recordings,
+    supervision,
+    system,
+)
 from dialer_core.http.answers import ApiParts, components
 from dialer_core.http.guard import PREFIX, Guard
 from dialer_core.http.tokens import Tokens
@@ -24,6 +35,7 @@ CORE_ROUTERS = (
     agents.router,
     desk.router,
     supervision.router,
+    recordings.router,
     calls.router,
     leads.router,
     events.router,

@@ -12,6 +12,7 @@ from dialer_core.http.agents import Name
 from dialer_core.http.answers import Engine, answer, needs, shape
 from dialer_core.http.tokens import Scope
 from dialer_core.plugin_api import AgentId
+from dialer_core.vocabulary import RecordSwitch
 
 router = APIRouter(
     prefix="/agents/{agent}",
@@ -41,6 +42,13 @@ class Seconds(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     seconds: Annotated[float, Field(gt=0, le=900)]
+
+
+class Switch(BaseModel):
+    """What is to become of the recording."""
+
+    model_config = ConfigDict(extra="forbid")
+    switch: RecordSwitch
 
 
 NO_TARGET = Target()
@@ -108,6 +116,12 @@ async def transfer(agent: Name, engine: Engine, to: Annotated[Target, Body()] = 
     return answer(
         await engine.desk.transfer(AgentId(agent), to_agent=to.to_agent, to_extension=to.to_extension)
     )
+
+
+@router.post("/recording")
+async def record(agent: Name, engine: Engine, what: Annotated[Switch, Body()]) -> Response:
+    """Begin or go on (`on`), `pause` while a card's number is said, end (`off`), or `discard`: they do not want it, and it is deleted."""
+    return answer(await engine.desk.record(AgentId(agent), what.switch))
 
 
 @router.post("/wrap_up")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from dialer_core.ipc.base import DumpState, Message, SourcedEvent, SrtpKeys
-from dialer_core.vocabulary import DetectionMode, LegId, LegKind, Verdict
+from dialer_core.vocabulary import DetectionMode, LegId, LegKind, RecordSwitch, Verdict
 
 
 class OpenLeg(Message, frozen=True, kw_only=True, tag="open_leg"):
@@ -64,6 +64,8 @@ class Bridge(Message, frozen=True, kw_only=True, tag="bridge"):
     agent_leg_id: LegId
     connect_tone: str = "connect"
     """Prompt id played to the agent alone while the relay starts; empty: none."""
+    announcement: str = ""
+    """Prompt id played to the customer before they hear the agent; empty: none."""
 
 
 class Unbridge(Message, frozen=True, kw_only=True, tag="unbridge"):
@@ -117,6 +119,14 @@ class SendDigits(Message, frozen=True, kw_only=True, tag="send_digits"):
         return f"SendDigits(leg_id={self.leg_id!r})"
 
 
+class Record(Message, frozen=True, kw_only=True, tag="record"):
+    """Record a customer's leg: what they say and what they hear of people, as two channels; ends in `RecordingEnded`, with the leg at the latest."""
+
+    leg_id: LegId
+    recording_id: str
+    switch: RecordSwitch
+
+
 MediaCommand = (
     OpenLeg
     | ConnectLeg
@@ -125,6 +135,7 @@ MediaCommand = (
     | Unbridge
     | Hear
     | SendDigits
+    | Record
     | Await
     | Play
     | CloseLeg
@@ -274,6 +285,18 @@ class LegClosed(SourcedEvent, frozen=True, kw_only=True, tag="leg_closed"):
     statistics: LegStatistics
 
 
+class RecordingEnded(SourcedEvent, frozen=True, kw_only=True, tag="recording_ended"):
+    """No more of it comes: it waits to be archived, or was discarded. `began_ns`: when its first sample was spoken (0: nothing was)."""
+
+    leg_id: LegId
+    recording_id: str
+    began_ns: int
+    seconds: float
+    lost_pieces: int = 0
+    """Seconds that the disk did not take in time."""
+    discarded: bool = False
+
+
 class MediaHealth(SourcedEvent, frozen=True, kw_only=True, tag="media_health"):
     """Once a second. Packets are counted since the process started, over all its legs."""
 
@@ -318,6 +341,7 @@ class MediaLegSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     hears: tuple[LegId, ...] | None = None
     """By the last `Hear`; None: its bridge."""
     music: str = ""
+    recording_id: str = ""
 
 
 class MediaState(SourcedEvent, frozen=True, kw_only=True, tag="media_state"):
@@ -342,6 +366,7 @@ MediaEvent = (
     | PromptFinished
     | LegRtpLost
     | LegRtpBack
+    | RecordingEnded
     | LegClosed
     | MediaHealth
     | MediaState

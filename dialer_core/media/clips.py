@@ -7,11 +7,8 @@ export`'s.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import queue
-import secrets
 import threading
 from pathlib import Path
 from typing import Final
@@ -20,17 +17,16 @@ import msgspec
 import structlog
 
 from dialer_core.clock import Clock
-from dialer_core.errors import ConfigError, SoundFileError
+from dialer_core.errors import SoundFileError
+from dialer_core.media.sealing import seal, unseal
 
 _log = structlog.get_logger(__name__)
 
 SUFFIX: Final = ".clip"
-KEY_BYTES: Final = 32
 PURGE_INTERVAL_S: Final = 3600.0
 MOST_WAITING: Final = 256
 """Clips that wait to be written; beyond, they are left out and counted: sound comes before evidence."""
 _MAGIC: Final = b"MCLIP1\n"
-_NONCE_BYTES: Final = 12
 _DAY_S: Final = 86_400.0
 
 
@@ -44,36 +40,14 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
     octets: bytes
 
 
-def parse_key(text: str) -> bytes:
-    """Return a key of 32 bytes, written in base64 or as 64 hexadecimal digits.
-
-    Raises
-    ------
-    ConfigError
-        It is neither; the text itself is not told.
-    """
-    bare = text.strip()
-    try:
-        key = bytes.fromhex(bare) if len(bare) == 2 * KEY_BYTES else base64.b64decode(bare, validate=True)
-    except (ValueError, binascii.Error):
-        key = b""
-    if len(key) != KEY_BYTES:
-        msg = "the key of the clips is not 32 bytes in base64; make one with 'openssl rand -base64 32'"
-        raise ConfigError(msg)
-    return key
-
-
 def write_clip(folder: Path, key: bytes, clip: Clip) -> Path:
     """Encrypt a clip into a file of its own; a reader finds all of it or none. Raises OSError."""
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - for whoever keeps clips
-
-    nonce = secrets.token_bytes(_NONCE_BYTES)
-    sealed = AESGCM(key).encrypt(nonce, msgspec.msgpack.encode(clip), _MAGIC + clip.clip_id.encode())
+    sealed = seal(key, msgspec.msgpack.encode(clip), _MAGIC + clip.clip_id.encode())
     file = folder / f"{clip.clip_id}{SUFFIX}"
     half = file.with_suffix(".half")
     descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as out:
-        out.write(_MAGIC + nonce + sealed)
+        out.write(_MAGIC + sealed)
     half.replace(file)
     return file
 
@@ -86,20 +60,14 @@ def read_clip(file: Path, key: bytes) -> Clip:
     SoundFileError
         It cannot be read, was encrypted with another key or for another call, or has been changed.
     """
-    from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - as above
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
-
     try:
         content = file.read_bytes()
     except OSError as error:
         raise SoundFileError(f"{file}: cannot be read: {error.strerror}") from error
-    magic, nonce = content[: len(_MAGIC)], content[len(_MAGIC) :][:_NONCE_BYTES]
-    sealed = content[len(_MAGIC) + _NONCE_BYTES :]
+    magic, sealed = content[: len(_MAGIC)], content[len(_MAGIC) :]
     try:
-        return msgspec.msgpack.decode(
-            AESGCM(key).decrypt(nonce, sealed, magic + file.stem.encode()), type=Clip
-        )
-    except (InvalidTag, ValueError, msgspec.DecodeError) as error:
+        return msgspec.msgpack.decode(unseal(key, sealed, magic + file.stem.encode()), type=Clip)
+    except (SoundFileError, msgspec.DecodeError) as error:
         msg = f"{file}: is no clip of this key: another key was used, or the file was changed or renamed"
         raise SoundFileError(msg) from error
 

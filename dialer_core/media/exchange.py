@@ -36,19 +36,22 @@ from dialer_core.ipc.messages import (
     MediaState,
     OpenLeg,
     Play,
+    Record,
     SendDigits,
     SourcedEvent,
     Unbridge,
 )
 from dialer_core.media.answers import Answers
 from dialer_core.media.far_end import is_reachable
-from dialer_core.media.hearing import Hearing, NoRecorder
+from dialer_core.media.hearing import Hearing
 from dialer_core.media.leg import Leg
 from dialer_core.media.listener import Listener
 from dialer_core.media.mixer import Rings
 from dialer_core.media.playback import Playback
 from dialer_core.media.prompts import Prompt
+from dialer_core.media.recording import Recordings
 from dialer_core.media.sockets import PortPool
+from dialer_core.media.spool import Spool
 from dialer_core.media.traffic import Traffic
 from dialer_core.media.waiting import WaitState
 from dialer_core.vocabulary import LegId, LegKind
@@ -82,6 +85,8 @@ class Exchange:
         Takes each event.
     listener
         What hears the legs; by default one that knows no recordings and keeps no clips.
+    spool
+        Where recordings go; None: nothing is recorded.
     """
 
     def __init__(
@@ -93,6 +98,7 @@ class Exchange:
         emit: Callable[[SourcedEvent], None],
         clock: Clock,
         listener: Listener | None = None,
+        spool: Spool | None = None,
     ) -> None:
         self._epoll = epoll
         self._pool = pool
@@ -105,7 +111,9 @@ class Exchange:
         self._rtcp: dict[int, Leg] = {}
         self._playback = Playback(prompts, emit)
         self._answers = Answers(self._playback, emit, listener)
-        self._hearing = Hearing(self._legs, Rings(), self._playback, NoRecorder())
+        rings = Rings()
+        self._hearing = Hearing(self._legs, rings, self._playback)
+        self._recordings = Recordings(rings, self._hearing.people_heard_by, emit, spool)
         self._random = random.Random()
         self._ignored = 0
         self._traffic = Traffic()
@@ -117,6 +125,7 @@ class Exchange:
             Unbridge: self._unbridge,
             Hear: self._hearing.order,
             SendDigits: self._send_digits,
+            Record: self._record,
             Await: self._await,
             Play: self._play,
             CloseLeg: self._close,
@@ -155,7 +164,7 @@ class Exchange:
     def pace(self, due_ns: int, now_ns: int) -> None:
         """Let every leg send what is due by the schedule (`due_ns`)."""
         try:
-            self._hearing.mix(due_ns)
+            self._hearing.mix(due_ns, self._recordings)
         except Exception:  # noqa: BLE001 - who is mixed hears silence; all others' sound goes on
             _log.exception("mixing_fault")
         for leg in list(self._legs.values()):
@@ -192,7 +201,7 @@ class Exchange:
     # --- commands ------------------------------------------------------------------------------------------------------
 
     def _leg_of(
-        self, command: ConnectLeg | Listen | Unbridge | SendDigits | Await | Play | CloseLeg
+        self, command: ConnectLeg | Listen | Unbridge | SendDigits | Record | Await | Play | CloseLeg
     ) -> Leg | None:
         leg = self._legs.get(command.leg_id)
         if leg is None:
@@ -280,6 +289,8 @@ class Exchange:
             leg.bridged_ns = agent.bridged_ns = now_ns
             if command.connect_tone:
                 self._playback.begin(agent, (command.connect_tone,), None, now_ns)
+            if command.announcement:
+                self._playback.begin(leg, (command.announcement,), None, now_ns)
             if leg.expected_since_ns is not None:
                 leg.expected_since_ns = now_ns
         self._emit(LegsBridged(at_ns=now_ns, leg_id=leg.leg_id, agent_leg_id=agent.leg_id))
@@ -309,6 +320,11 @@ class Exchange:
         if leg is not None and not leg.press(command.digits):
             _log.warning("digits_not_sent", leg_id=leg.leg_id, problem="the far end takes no telephone-event")
 
+    def _record(self, command: Record, now_ns: int) -> None:
+        leg = self._leg_of(command)
+        if leg is not None:
+            self._recordings.order(leg, command, now_ns)
+
     def _close(self, command: CloseLeg, now_ns: int) -> None:
         leg = self._leg_of(command)
         if leg is not None:
@@ -337,6 +353,7 @@ class Exchange:
             rtp_lost=leg.rtp_lost,
             hears=self._hearing.heard_by(leg),
             music=self._hearing.music_of(leg),
+            recording_id=self._recordings.of(leg),
         )
 
     # --- what follows --------------------------------------------------------------------------------------------------
@@ -355,6 +372,7 @@ class Exchange:
     def _remove(self, leg: Leg, now_ns: int) -> None:
         if leg.kind is LegKind.CUSTOMER:
             self._recent_ends.append(self._snapshot(leg))
+        self._recordings.end(leg, now_ns)
         self._separate(leg, now_ns)
         self._hearing.part(leg, now_ns)
         self._playback.cut(leg, now_ns)

@@ -47,17 +47,12 @@ class Hearing:
         Where tapped legs write.
     playback
         Begins and ends music.
-    recorder
-        Shares the pass.
     """
 
-    def __init__(
-        self, legs: Mapping[LegId, Leg], rings: Rings, playback: Playback, recorder: Recorder
-    ) -> None:
+    def __init__(self, legs: Mapping[LegId, Leg], rings: Rings, playback: Playback) -> None:
         self._legs = legs
         self._rings = rings
         self._playback = playback
-        self._recorder = recorder
         self._sources: dict[LegId, tuple[Leg, ...]] = {}
         """By listener. A leg that is not here hears its bridge."""
         self._music: dict[LegId, str] = {}
@@ -98,14 +93,14 @@ class Hearing:
                 self._sources[listener_id] = tuple(source for source in sources if source is not leg)
                 self._legs[listener_id].mixed = None  # until the next pass
 
-    def mix(self, due_ns: int) -> None:
+    def mix(self, due_ns: int, recorder: Recorder) -> None:
         """Give every listener the frame that is due, and the recorder its own; one pass over all of them."""
-        if not len(self._rings):
-            return  # nobody hears a mix
+        recorded = recorder.rows()
+        if not len(self._rings) and not recorded:
+            return
         pcm = self._rings.read(due_ns)
         listeners = [self._legs[leg_id] for leg_id in self._sources]
         heard = [tuple(leg.tap_row for leg in sources) for sources in self._sources.values()]
-        recorded = self._recorder.rows()
         if not heard and not recorded:
             return
         sound = mix(pcm, [*heard, *recorded])
@@ -114,7 +109,7 @@ class Hearing:
             leg.mixed = frame if sources else None
         if recorded:
             shape = (-1, CHANNELS, pcm.shape[1])
-            self._recorder.take(sound[len(heard) :].reshape(shape), window_of(due_ns) * SAMPLE_NS)
+            recorder.take(sound[len(heard) :].reshape(shape), window_of(due_ns) * SAMPLE_NS)
 
     def _set(self, leg: Leg, sources: tuple[Leg, ...], music: str, now_ns: int) -> None:
         if not music and leg.partner is not None and sources == (leg.partner,):
@@ -144,14 +139,3 @@ class Hearing:
             self._playback.cut(leg, now_ns)
         if music and self._playback.begin(leg, (music,), None, now_ns, repeat=True):
             self._music[leg.leg_id] = music
-
-
-class NoRecorder:
-    """Records nothing."""
-
-    def rows(self) -> list[tuple[int, ...]]:
-        """Nobody is recorded."""
-        return []
-
-    def take(self, sound: NDArray[np.int16], at_ns: int) -> None:
-        """Never called: there are no rows."""

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 RING_SAMPLES: Final = 50 * SAMPLES_PER_FRAME
 """A second, and a whole number of frames: a window never wraps."""
 DELAY_SAMPLES: Final = 3 * SAMPLES_PER_FRAME
-"""Sound is mixed so long after it came (60 ms, of which the frame itself is 20): how late a packet may be and still be heard."""
+"""Sound is mixed so long after it came (60 ms, of which the frame itself is 20)."""
+LATEST_SAMPLES: Final = DELAY_SAMPLES - SAMPLES_PER_FRAME
+"""A packet later than this (40 ms) finds its place read already."""
+BEGIN_ANEW_AFTER: Final = 3
+"""So many of them in a row, and the source is taken to be later by that for good."""
 MAX_AHEAD: Final = 1600
 """A packet placed so far (200 ms) before its time, after a burst, begins anew where the clock is."""
 SLACK_SAMPLES: Final = 80
@@ -69,7 +73,7 @@ def mix(pcm: NDArray[np.int16], sources: Sequence[Sequence[int]]) -> NDArray[np.
 class Tap:
     """One leg's place in the rings, from the first who wants to hear it to the last."""
 
-    __slots__ = ("_error", "_law", "_offset", "_rings", "row", "uses")
+    __slots__ = ("_error", "_law", "_offset", "_rings", "_too_late", "row", "uses")
 
     def __init__(self, rings: Rings, row: int) -> None:
         self._rings = rings
@@ -79,6 +83,7 @@ class Tap:
         self._law = -1
         self._offset: int | None = None
         self._error = 0.0
+        self._too_late = 0
 
     def push(self, arrival: int, payload_type: int, timestamp: int, payload: bytes, now_ns: int) -> None:
         """Write a packet of sound at its place on the clock."""
@@ -89,9 +94,15 @@ class Tap:
             self._offset = None
         position = now if self._offset is None else now + timestamp_delta(timestamp + self._offset, now)
         late = now - position
-        if self._offset is None or arrival == RESTARTED or late >= DELAY_SAMPLES or late < -MAX_AHEAD:
+        if late > LATEST_SAMPLES and self._offset is not None and arrival != RESTARTED:
+            self._too_late += 1
+            if self._too_late < BEGIN_ANEW_AFTER:
+                return  # its place has been read
+        if self._offset is None or arrival == RESTARTED or late > LATEST_SAMPLES or late < -MAX_AHEAD:
             self._offset, position, self._error = now - timestamp, now, 0.0
+            self._too_late = 0
         else:
+            self._too_late = 0
             self._error += (late - self._error) / 16
             if self._error > SLACK_SAMPLES:  # it falls behind: a sample later, the first one twice
                 self._offset += 1

@@ -26,13 +26,15 @@ from dialer_core.ipc.messages import MediaCommand
 from dialer_core.liveness import BEAT_INTERVAL_S, Heart
 from dialer_core.log_setup import configure_logging
 from dialer_core.media.announcements import load_announcements
-from dialer_core.media.clips import ClipWriter, parse_key
+from dialer_core.media.clips import ClipWriter
 from dialer_core.media.engine_link import EngineLink
 from dialer_core.media.exchange import Exchange
 from dialer_core.media.listener import Listener
 from dialer_core.media.prompts import Prompt, load_prompts
 from dialer_core.media.rtp import FRAME_NS
+from dialer_core.media.sealing import parse_key
 from dialer_core.media.sockets import PortPool
+from dialer_core.media.spool import Spool
 from dialer_core.priority import come_before_others
 from dialer_core.toml_files import read_secret
 
@@ -70,6 +72,8 @@ class MediaPlane:
         What hears the legs.
     heart
         What its supervisor hears.
+    spool
+        Where recordings go; None: nothing is recorded.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class MediaPlane:
         clock: Clock,
         listener: Listener | None = None,
         heart: Heart | None = None,
+        spool: Spool | None = None,
     ) -> None:
         self._epoll = select.epoll()
         self._heart = heart or Heart(None)
@@ -88,7 +93,9 @@ class MediaPlane:
         self._link = EngineLink(
             socket_path, self._epoll, clock, {name: prompt.seconds for name, prompt in prompts.items()}
         )
-        self._exchange = Exchange(self._epoll, pool, advertise, prompts, self._link.send, clock, listener)
+        self._exchange = Exchange(
+            self._epoll, pool, advertise, prompts, self._link.send, clock, listener, spool
+        )
         self._commands: deque[MediaCommand] = deque()
         """Commands that have come and wait for their turn."""
         self._statm = os.open(
@@ -213,6 +220,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--clip-key-file", type=Path, help="or a file that holds it")
     parser.add_argument("--clip-days", type=float, default=30.0, help="clips are deleted after so many days")
     parser.add_argument("--clip-seconds", type=float, default=8.0, help="how much of a call is kept at most")
+    parser.add_argument(
+        "--recordings", type=Path, help="folder of recordings; without it nothing is recorded"
+    )
+    parser.add_argument("--recording-key-env", default="", help="variable that holds their master key")
+    parser.add_argument("--recording-key-file", type=Path, help="or a file that holds it")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     parser.add_argument("--log-format", choices=("console", "json"), default="console")
     parser.add_argument("--heartbeat", type=int, help="descriptor of the supervisor's pipe")
@@ -227,7 +239,11 @@ def main(arguments: list[str] | None = None) -> int:
         clips = None
         if options.clips is not None:
             key = read_secret("clips.key", options.clip_key_env, options.clip_key_file, Path())
-            clips = ClipWriter(options.clips, parse_key(key), options.clip_days, SystemClock())
+            clips = ClipWriter(options.clips, parse_key(key, "clips"), options.clip_days, SystemClock())
+        spool = None
+        if options.recordings is not None:
+            key = read_secret("recordings.key", options.recording_key_env, options.recording_key_file, Path())
+            spool = Spool(options.recordings, parse_key(key, "recordings"))
         plane = MediaPlane(
             options.socket,
             PortPool(options.bind, *options.ports),
@@ -240,6 +256,7 @@ def main(arguments: list[str] | None = None) -> int:
                 clip_s=options.clip_seconds,
             ),
             heart,
+            spool,
         )
     except (ConfigError, OSError, SoundFileError, StartError) as error:
         sys.stderr.write(f"media plane: {error}\n")
@@ -251,6 +268,8 @@ def main(arguments: list[str] | None = None) -> int:
     plane.run()
     if clips is not None:
         clips.close()
+    if spool is not None:
+        spool.close()
     _log.info("media_plane_stopped", pid=os.getpid())
     return 0
 

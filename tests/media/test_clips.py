@@ -12,9 +12,10 @@ from dialer_core.clock import SystemClock
 from dialer_core.errors import ConfigError, SoundFileError
 from dialer_core.ipc.messages import Listen
 from dialer_core.media import clips
-from dialer_core.media.clips import Clip, ClipWriter, parse_key, purge, read_clip, write_clip
+from dialer_core.media.clips import Clip, ClipWriter, purge, read_clip, write_clip
 from dialer_core.media.listener import Listener
 from dialer_core.media.rtp import FRAME_NS, NEWEST, PCMA, RESTARTED
+from dialer_core.media.sealing import parse_key
 from dialer_core.vocabulary import DetectionMode, LegId
 from tests.media.test_listener import START_NS, FakeLeg
 from tests.polling import wait_until
@@ -51,11 +52,11 @@ def test_a_clip_is_read_with_its_key_and_under_its_name_alone(tmp_path: Path) ->
 
 def test_a_key_is_32_bytes_and_never_told() -> None:
     """Base64 and hexadecimal are taken; anything else is refused without quoting it."""
-    assert parse_key(base64.b64encode(KEY).decode() + "\n") == KEY
-    assert parse_key(KEY.hex()) == KEY
+    assert parse_key(base64.b64encode(KEY).decode() + "\n", "clips") == KEY
+    assert parse_key(KEY.hex(), "clips") == KEY
     for wrong in ("", "secret", base64.b64encode(KEY[:31]).decode()):
         with pytest.raises(ConfigError) as told:
-            parse_key(wrong)
+            parse_key(wrong, "clips")
         assert not wrong or wrong not in str(told.value)
 
 

@@ -65,11 +65,11 @@ def _read(rings: Rings, first_ns: int, frames: int) -> NDArray[np.int16]:
 
 
 def test_sound_comes_out_whole_and_once_whatever_the_jitter() -> None:
-    """Packets up to 50 ms late, two at a time or overtaken, are heard in order, without a gap, and silence before and after."""
+    """Packets up to 40 ms late, two at a time or overtaken, are heard in order, without a gap, and silence before and after."""
     rings = Rings()
     source = Source(rings.open())
     frames = [g711.encode_pcmu(np.full(160, 400 + 100 * n, np.int16)).tobytes() for n in range(10)]
-    late_ms = [0, 5, 30, 50, 31, 10, 0, 45, 25, 1]
+    late_ms = [0, 5, 30, 38, 31, 10, 0, 35, 25, 1]
     arrivals = sorted((START_NS + n * FRAME_NS + late * 1_000_000, n) for n, late in enumerate(late_ms))
     heard = []
     waiting = list(arrivals)
