@@ -138,7 +138,7 @@ Index(
 
 
 ANSWERED_LIVE = "(live_answer OR abandoned)"
-"""Attempts that the abandonment ledger counts."""
+"""Attempts that the abandonment ledger counts: the condition of an index, and of the question that is to use it."""
 
 
 class Attempt(Base):
@@ -162,6 +162,18 @@ class Attempt(Base):
         ),
         Index("ix_attempt_campaign_id_committed_at_utc", "campaign_id", "committed_at_utc"),
         Index("ix_attempt_lead_id", "lead_id"),
+        # the abandonment ledger is counted along it, without reading a row
+        Index(
+            "ix_attempt_answered_live",
+            "campaign_id",
+            "committed_at_utc",
+            "abandoned",
+            "disposition",
+            "live_answer",
+            "id",
+            sqlite_where=text(ANSWERED_LIVE),
+            postgresql_where=text(ANSWERED_LIVE),
+        ),
     )
     id: Mapped[str] = mapped_column(ID, primary_key=True)
     node: Mapped[str] = mapped_column(String(64))
