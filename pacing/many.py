@@ -32,13 +32,14 @@ from pacing.overflow import exact_tails, expected_beyond, normal_tail
 from pacing.placing import (
     Leads,
     cap,
+    place_at_least,
     place_exactly,
     place_normally,
     release_exactly,
     release_limit,
     release_normally,
 )
-from pacing.verdict import CHANCES, EXACT_ITEMS, Verdict, busy_bins, past_saving
+from pacing.verdict import CHANCES, EXACT_AGENTS, EXACT_ITEMS, Verdict, busy_bins, past_saving
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.intp]
@@ -123,7 +124,7 @@ class Many:
         self.limit = release_limit(self.alpha, ARRAYS)
         self.place, self.release = np.zeros(pools, dtype=np.intp), np.zeros(pools, dtype=np.intp)
         self.risk, self.overflow = np.ones(pools), np.zeros(pools)
-        few = (self.number <= EXACT_ITEMS) & (self.agents <= 2 * EXACT_ITEMS) & (self.at > 0)
+        few = (self.number <= EXACT_ITEMS) & (self.agents <= EXACT_AGENTS) & (self.at > 0)
         if few.any():
             self._exactly(np.flatnonzero(few), pool)
         if not few.all():
@@ -221,9 +222,14 @@ class Many:
         two = tails[:, :, HERE]
         within = np.cumsum(two, axis=0)[at, here] - 1.0
         self.overflow[pools] = (filled[:, :, HERE].sum(axis=0) - within).mean(axis=1)
-        self.place[pools], self.risk[pools] = place_exactly(
-            two, at, self.alpha[pools], lambda k: self._leads(int(pools[k]), pool)
-        )
+        base = pool.rate * pool.theta
+        chance = np.minimum(np.stack((base * pool.early, base * pool.late), axis=1)[pools], MAX_RATE)
+        listed = {
+            k: self._leads(number, pool)
+            for k, number in enumerate(pools.tolist())
+            if self.snapshots[number].next_propensity is not None
+        }
+        self.place[pools], self.risk[pools] = place_exactly(two, at, self.alpha[pools], chance, listed)
 
     def _normally(self, chosen: NDArray[np.bool_], pool: Columns) -> None:
         pools = np.flatnonzero(chosen)
@@ -254,6 +260,17 @@ class Many:
             self.place[number], self.risk[number] = place_normally(
                 float(at[k]), sums[:, k], ringing[:, k].tolist(), float(doubt[k]), float(alpha[k]), self._leads(number, pool)
             )  # fmt: skip
+        for k in np.flatnonzero((self.number[pools] <= EXACT_ITEMS) & (at > 0.0)).tolist():
+            number = int(pools[k])
+            chance = self._filled(pools[k : k + 1], pool, COLUMNS - 1)[:, 0]
+            least = place_at_least(
+                chance,
+                int(at[k]),
+                int(self.agents[number]) - EXACT_AGENTS,
+                float(alpha[k]),
+                self._leads(number, pool),
+            )
+            self.place[number] = max(int(self.place[number]), least)
 
     def _leads(self, number: int, pool: Columns) -> Leads:
         theta = float(pool.theta[number])

@@ -7,7 +7,7 @@ Owns the searches: exact for few items, by the normal law for many, and Erlang's
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,7 +148,7 @@ def release_limit(alpha: Value, by: Arithmetic) -> Value:
 
 
 def place_exactly(
-    tails: Floats, at_least: Counts, alpha: Floats, leads: Callable[[int], Leads]
+    tails: Floats, at_least: Counts, alpha: Floats, chance: Floats, listed: Mapping[int, Leads]
 ) -> tuple[Counts, Floats]:
     """Add calls one by one to several pools while the risk of the next is allowed.
 
@@ -160,8 +160,10 @@ def place_exactly(
         As many are one too many.
     alpha : numpy.ndarray of float64, shape (pools,)
         Allowed risk.
-    leads : callable
-        Who is dialed next, of a pool by its index.
+    chance : numpy.ndarray of float64, shape (pools, 2)
+        A new call's chance of an answer by each moment; changed in place for pools in `listed`.
+    listed : mapping of int to Leads
+        Who is dialed next, of the pools that list their leads, by index.
 
     Returns
     -------
@@ -173,16 +175,11 @@ def place_exactly(
     risk = 0.5 * (early + late)
     place = np.zeros(at_least.size, dtype=np.intp)
     going, placed = np.flatnonzero(risk <= alpha), 0
-    theirs = [leads(k) for k in going.tolist()]
-    plain = np.array([one.at(0) for one in theirs]).reshape(-1, 2)
-    listed = [k for k, one in enumerate(theirs) if one.listed is not None]
-    ranks = np.arange(going.size)
     while going.size and placed < MOST_AT_ONCE:
-        chance = plain[ranks]
-        for rank in listed:
-            plain[rank] = theirs[rank].at(placed + 1)
+        for index, leads in listed.items():
+            chance[index] = leads.at(placed)
         placing = tails[:, going]
-        add_one(placing, chance)
+        add_one(placing, chance[going])
         tails[:, going] = placing
         placed += 1
         place[going] = placed
@@ -190,8 +187,37 @@ def place_exactly(
         now = 0.5 * (early + late)
         risk[going] = now
         on = now <= alpha[going]
-        going, ranks = going[on], ranks[on]
+        going = going[on]
     return place, risk
+
+
+def place_at_least(chance: Floats, at_least: int, beyond: int, alpha: float, leads: Leads) -> int:
+    """Return how many calls a pool of few calls and many agents may place at least, whatever the normal law says.
+
+    Parameters
+    ----------
+    chance : numpy.ndarray of float64, shape (n, 2)
+        Of everything that may be one more, at each of the two moments.
+    at_least, beyond : int
+        As many are one too many; and agents over those that are reckoned with exactly.
+    alpha : float
+        Allowed risk.
+    leads : Leads
+        Who is dialed next.
+
+    Returns
+    -------
+    int
+        Calls: what is exact without the agents beyond, and one for each of these, which can never add to the risk.
+    """
+    if at_least <= beyond:
+        return 0
+    tails = exact_tails(chance, at_least - beyond)[:, None, HERE]
+    listed = {} if leads.listed is None else {0: leads}
+    place, _ = place_exactly(
+        tails, np.array([at_least - beyond]), np.array([alpha]), np.array([leads.at(0)]), listed
+    )
+    return int(place[0]) + beyond if place[0] else 0
 
 
 def release_exactly(kept: Floats, ring: Floats, ages_s: Floats, old: int, at_least: int, limit: float) -> int:

@@ -39,13 +39,14 @@ from pacing.overflow import exact_tails, expected_beyond
 from pacing.placing import (
     Leads,
     cap,
+    place_at_least,
     place_exactly,
     place_normally,
     release_exactly,
     release_limit,
     release_normally,
 )
-from pacing.verdict import CHANCES, EXACT_ITEMS, Verdict, busy_bins, past_saving
+from pacing.verdict import CHANCES, EXACT_AGENTS, EXACT_ITEMS, Verdict, busy_bins, past_saving
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.intp]
@@ -108,7 +109,8 @@ def _decide_one(bank: Bank, row: int, now: Snapshot, elapsed_s: float, answered:
     not_free = bank.busy_of(row)
     leads = Leads.of(pool, now.next_propensity)  # type: ignore[arg-type]
     release = 0
-    if at > 0 and rings + listens + busy <= EXACT_ITEMS and agents <= 2 * EXACT_ITEMS:
+    few = at > 0 and rings + listens + busy <= EXACT_ITEMS
+    if few:
         chance = np.concatenate(
             (
                 not_free[:COLUMNS, _busy_bins(now)].T,
@@ -116,6 +118,7 @@ def _decide_one(bank: Bank, row: int, now: Snapshot, elapsed_s: float, answered:
                 ring.each[CHANCES].T,
             )
         )
+    if few and agents <= EXACT_AGENTS:
         tails = exact_tails(chance, at)
         if ring.old and tails[at, AHEAD] > limit:
             release = release_exactly(
@@ -124,7 +127,13 @@ def _decide_one(bank: Bank, row: int, now: Snapshot, elapsed_s: float, answered:
         two = tails[:, None, HERE]
         # E[(S - m)+] = E[S] - m + the sum of P(S < k) for k = 1 to m
         overflow = float((chance[:, HERE].sum(axis=0) - two[1:, 0].sum(axis=0)).mean())
-        places, risks = place_exactly(two, np.array([at]), np.array([alpha]), lambda _: leads)
+        places, risks = place_exactly(
+            two,
+            np.array([at]),
+            np.array([alpha]),
+            np.array([leads.at(0)]),
+            {} if leads.listed is None else {0: leads},
+        )
         place, risk = int(places[0]), float(risks[0])
     else:
         alike = ring.sums()
@@ -137,6 +146,8 @@ def _decide_one(bank: Bank, row: int, now: Snapshot, elapsed_s: float, answered:
             if ring.old:
                 release = release_normally(ring.ahead(), now.ring_age_s, ring.old, at, sums, limit)  # type: ignore[arg-type]
             place, risk = place_normally(at, sums, ringing, doubt, alpha, leads)
+            if few:
+                place = max(place, place_at_least(chance[:, HERE], at, agents - EXACT_AGENTS, alpha, leads))
             mean, variance = sums[HERE].tolist(), sums[COLUMNS : COLUMNS + 2].tolist()
             overflow = 0.5 * sum(
                 expected_beyond(at, m, v + r * r * doubt, NUMBERS)

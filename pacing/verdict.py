@@ -18,7 +18,9 @@ from pacing.learned import FINISH_BIN_S, FINISH_BINS, TALK_BIN_S, TALK_BINS, WRA
 Counts = NDArray[np.intp]
 
 EXACT_ITEMS = 20
-"""Up to so many ringing calls, calls under analysis and busy agents together the probability is exact."""
+"""Up to so many ringing calls, calls under analysis and busy agents together the probability is exact,"""
+EXACT_AGENTS = 40
+"""where the agents are no more than these; beyond, the exact number is what the normal law may not fall short of."""
 LOST_LEFT_S = 0.1
 """A waiting caller with less time than this left is taken to be abandoned: no agent is told and connected sooner."""
 CHANCES = slice(1, COLUMNS + 1)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pacing import Binding, Decision, EventKind, Pacer, PacerConfig, PacingInputError, Snapshot, step_many
@@ -72,6 +72,12 @@ def test_lines_brake_and_stop_hold(fields: dict) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(fields=situations(), more=st.integers(1, 30))
+@example(  # from where the probability is exact to where it is not
+    fields={
+        "idle": 30, "waiting": 0, "finishing_elapsed_s": [0.0] * 7, "lines_free": 300, "live_total": 2, "abandoned_total": 2,
+    },
+    more=4,
+)  # fmt: skip
 def test_more_idle_agents_never_mean_fewer_calls(fields: dict, more: int) -> None:
     """Placing is non-decreasing in idle agents."""
     assert decide(pool(**(fields | {"idle": fields["idle"] + more}))).place >= decide(pool(**fields)).place
