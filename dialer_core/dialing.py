@@ -351,6 +351,8 @@ class Dialing:
             self.adopt(claimed, pool.key)
         if claim.empty is not None:
             self._empty(campaign, claim.empty)
+        elif claim.so_far is not None:
+            self._holding(campaign, claim.so_far)
         else:
             campaign.empty_said = ""
 
@@ -389,6 +391,7 @@ class Dialing:
             campaign_id=campaign.id,
             reasons=why.reasons,
             finished=done,
+            complete=why.complete,
             next_at_utc=why.next_at.isoformat() if why.next_at else None,
         )
         log.info("campaign_empty", campaign=campaign.id, reasons=why.reasons, finished=done)
@@ -396,6 +399,21 @@ class Dialing:
             self.store_state(campaign, event)
         else:
             self._runtime.journal.append(event)
+
+    def _holding(self, campaign: CampaignRun, why: EmptyReport) -> None:
+        """A long list, and nothing dialable among the leads looked at so far: say at once what holds them, and look on."""
+        campaign.reason = why.words()
+        if campaign.empty_said:
+            return
+        campaign.empty_said = "so far"
+        self._runtime.journal.append(
+            CampaignEmpty(
+                campaign_id=campaign.id,
+                reasons=why.reasons,
+                next_at_utc=why.next_at.isoformat() if why.next_at else None,
+                complete=False,
+            )
+        )
 
     def _look_again(self, campaign: CampaignRun, now_ns: int) -> None:
         """A finished list may have got new leads: look, without claiming."""

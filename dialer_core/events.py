@@ -221,6 +221,8 @@ class CampaignEmpty(Event, frozen=True, kw_only=True):
     reasons: dict[str, int]
     next_at_utc: str | None = None
     finished: bool = False
+    complete: bool = True
+    """False: a long list is still being looked through; the counts are of the leads seen so far."""
 
 
 @_event("detection.estimated")

@@ -6,9 +6,12 @@ It owns that report. It changes nothing.
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dialer_core.store import leads
+from dialer_core.store.leads import Block
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import CampaignId, LeadState
 
@@ -50,6 +53,20 @@ def report(tx: Tx, campaign_id: CampaignId) -> EmptyReport | None:
         reasons[_name(state, reason)] = count
     unfinished = any(state is not LeadState.FINISHED for state, _ in tally.counts)
     return EmptyReport(reasons, tally.next_at_utc, bool(tally.counts) and not unfinished, tally.complete)
+
+
+def so_far(refused: Sequence[Block]) -> EmptyReport | None:
+    """Say why the leads that were looked at were refused, while there may be more to look at; None where none was."""
+    if not refused:
+        return None
+    reasons = Counter(
+        block.rule
+        if block.state is LeadState.DIALABLE
+        else _name(block.state, block.waiting_for or block.rule)
+        for block in refused
+    )
+    times = [block.next_at_utc for block in refused if block.next_at_utc is not None]
+    return EmptyReport(dict(reasons), min(times, default=None), finished=False, complete=False)
 
 
 def _name(state: LeadState, reason: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 
 from dialer_core.campaigns import candidates, number_health
-from dialer_core.campaigns.emptiness import EmptyReport, report
+from dialer_core.campaigns.emptiness import EmptyReport, report, so_far
 from dialer_core.compliance import gate
 from dialer_core.compliance.facts import ContactRequest, Facts
 from dialer_core.compliance.gate import Refused
@@ -79,6 +79,8 @@ class Claim:
 
     attempts: list[ClaimedAttempt]
     empty: EmptyReport | None
+    so_far: EmptyReport | None = None
+    """Why every lead looked at was refused, where there are more to look at: a long list says at once what holds it."""
 
 
 @dataclass(frozen=True)
@@ -135,13 +137,14 @@ def claim(
     """
     place = _Place(campaign_id, settings, pack, node, boot_id, now)
     claimed: list[ClaimedAttempt] = []
+    refused: list[Block] = []
     examined, size = 0, _FIRST_BATCH
     promoted = leads.promote_due(tx, campaign_id, now, MAX_EXAMINED)
     due = callbacks.take_due(tx, campaign_id, now, len(trunks))
     if due:  # somebody waits for these: they come before the list
         examined = len(due)
         claimed += _claim_batch(
-            tx, place, [lead for lead, _ in due], trunks, {lead.id: phone for lead, phone in due}
+            tx, place, [lead for lead, _ in due], trunks, refused, {lead.id: phone for lead, phone in due}
         )
         for one in claimed:
             callbacks.made(tx, one.lead_id)
@@ -151,13 +154,14 @@ def claim(
         batch = leads.take_ready(tx, campaign_id, limit)
         examined += len(batch)
         if batch:
-            claimed += _claim_batch(tx, place, batch, trunks[len(claimed) :])
+            claimed += _claim_batch(tx, place, batch, trunks[len(claimed) :], refused)
         if len(batch) < limit:
             if promoted < MAX_EXAMINED:
                 break
             promoted = leads.promote_due(tx, campaign_id, now, MAX_EXAMINED)
-    missing = len(claimed) < len(trunks)
-    return Claim(claimed, report(tx, campaign_id) if missing and examined < MAX_EXAMINED else None)
+    if len(claimed) < len(trunks) and examined < MAX_EXAMINED:
+        return Claim(claimed, report(tx, campaign_id))
+    return Claim(claimed, None, None if claimed else so_far(refused))
 
 
 def reclaim(
@@ -219,9 +223,13 @@ def _claim_batch(
     place: _Place,
     batch: Sequence[ReadyLead],
     trunks: Sequence[TrunkId],
+    refused: list[Block],
     named: Mapping[LeadId, PhoneId | None] = _NOBODY,
 ) -> list[ClaimedAttempt]:
-    """Decide for leads in order until every trunk has one, and write what was decided; `named` are numbers people asked to be called at."""
+    """Decide for leads in order until every trunk has one, and write what was decided; who was refused is added to `refused`.
+
+    `named` are numbers people asked to be called at.
+    """
     phones = people.phones_of(tx, {lead.person_id for lead in batch})
     tries = claims.last_tries(tx, [lead.id for lead in batch if lead.attempts])
     numbers_of = {
@@ -260,6 +268,7 @@ def _claim_batch(
     blocks += [_live_elsewhere(permit.lead, place.now) for permit in permits if permit.lead.id not in kept]
     leads.begin_attempts(tx, [one.lead_id for one in claimed])
     leads.block(tx, blocks)
+    refused += blocks
     return claimed
 
 
