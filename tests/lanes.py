@@ -70,7 +70,6 @@ def again(lane: str, arguments: Sequence[str]) -> int:
     """Run what failed in a lane once more, alone; return the exit code."""
     click.echo(
         f"\nOnce more, alone, what failed in the lane {lane!r}. What passes now does not hold beside others:",
-        flush=True,
     )
     kinds = {"line": LINE, "rest": REST}[lane]
     command = pytest_run(lane, kinds, "-v", "--last-failed", "--last-failed-no-failures=none", *arguments)

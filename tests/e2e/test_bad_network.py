@@ -67,7 +67,8 @@ def test_a_bridge_stands_over_a_bad_network(floor: Floor) -> None:
     assert did["doubled"] - 1 <= counted["rx_duplicate"] <= did["doubled"]
     assert did["overtaken"] - 1 <= counted["rx_late"] <= did["overtaken"]
     assert did["lost"] - 2 <= counted["rx_lost"] <= did["lost"] + 1
-    assert counted.get("rx_refused", 0) == 0
+    # a first packet may overtake the word that the call was answered, before which nobody's sound is taken
+    assert counted.get("rx_refused", 0) <= 1
 
     (agent_port,) = {packet.target for packet in wire.rtp if packet.source == agent_leg_port}
     to_agent = wire.received(agent_port, agent_leg_port)
