@@ -345,6 +345,7 @@ class Desk:
         if third is None:
             return
         if third.agent is not None:
+            self.apply(third.agent)  # before they are free: what they heard of this conversation ends here
             self._roster.apply(third.agent, AgentCue.CALL_ENDED)
         else:
             self._extensions.hang_up(third.leg_id)

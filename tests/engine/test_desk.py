@@ -264,7 +264,7 @@ def test_a_third_who_is_busy_leaves_the_customer_on_hold_and_a_dismissed_one_bri
 
 
 def test_another_agent_is_consulted_and_takes_the_customer(make_floor: MakeFloor) -> None:
-    """Attended between agents: the second is with the first, then with the customer; or goes back to be ready."""
+    """Attended between agents: the second is with the first, then with the customer; or, dismissed, goes back to be ready and hears nobody."""
     floor = make_floor(agents=2)
     floor.carrier.default = Behaviour(talk_s=60.0)
 
@@ -276,6 +276,12 @@ def test_another_agent_is_consulted_and_takes_the_customer(make_floor: MakeFloor
         assert s.heard_by(s.agent(other).leg_id) == {s.agent(first).leg_id}
         s.do("agents.dismiss", agent=first)
         await s.state(other, AgentState.READY)
+        assert s.heard_by(s.agent(other).leg_id) == set()
+        s.do("agents.consult", agent=first, to_agent=other)
+        s.do("agents.join", agent=first)
+        s.do("agents.dismiss", agent=first)
+        await s.state(other, AgentState.READY)
+        assert s.heard_by(s.agent(other).leg_id) == set()
         s.do("agents.consult", agent=first, to_agent=other)
         s.do("agents.transfer", agent=first)
         await floor.pass_s(0.1)
