@@ -88,9 +88,11 @@ class Archive:
         for left in self._folder.glob(f"*{OPEN_SUFFIX}"):
             if now_s - left.stat().st_mtime > LEFT_AFTER_S:
                 left.rename(left.with_suffix(CLOSED_SUFFIX))
-        return sorted(
-            {file.name.split(".")[0] for file in self._folder.glob(f"*{CLOSED_SUFFIX}")} - self._failed
+        closed, going_on = (
+            {file.name.split(".")[0] for file in self._folder.glob(f"*{suffix}")}
+            for suffix in (CLOSED_SUFFIX, OPEN_SUFFIX)
         )
+        return sorted(closed - going_on - self._failed)  # all parts of a recording go into one file
 
     def _store(self, recording_id: str) -> bool:
         parts = sorted(

@@ -21,6 +21,7 @@ from dialer_core.media.spool import Spool
 from dialer_core.store import recordings
 from dialer_core.store.database import Database, open_database
 from dialer_core.vocabulary import AgentId, CampaignId, new_id
+from tests.polling import wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -144,3 +145,28 @@ def test_what_a_dead_media_plane_left_is_archived_with_what_came_after(
     assert archive.look() == 1
     assert (_state(database, recording_id).state, _state(database, broken).state) == ("stored", "lost")
     assert (tmp_path / f"{broken}.done").exists()
+
+
+def test_no_part_is_stored_before_the_last_one_is_closed(
+    tmp_path: Path, database: Database, clock: VirtualClock
+) -> None:
+    """The second media plane still records when the first one's part is found left: both come into one file, and a refusal deletes both."""
+    for refused in (False, True):
+        recording_id = _spooled(database, tmp_path)
+        left = tmp_path / f"{recording_id}.spool"
+        (tmp_path / f"{recording_id}.done").rename(left)
+        spool = Spool(tmp_path, MASTER)
+        spool.write(recording_id, 0, b"\xff" * 16000)
+        wait_until((tmp_path / f"{recording_id}.2.spool").exists, 5, "the second part")
+        os.utime(left, (START.timestamp() - 100, START.timestamp() - 100))
+        os.utime(tmp_path / f"{recording_id}.2.spool", (START.timestamp(), START.timestamp()))
+        archive = _archive(database, tmp_path, clock)
+        assert archive.look() == 0
+        assert not left.exists()
+        spool.close_file(recording_id, discard=refused)
+        spool.close()
+        assert archive.look() == (not refused)
+        if refused:
+            assert not list(tmp_path.glob(f"{recording_id}*"))
+        else:
+            assert _state(database, recording_id).seconds == 4.0

@@ -9,6 +9,7 @@ its place in it. A process that dies leaves whole pieces; a disk that is full co
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import secrets
@@ -105,8 +106,7 @@ class Spool:
         sealed = seal(key, octets, _bound(recording_id, sample))
         at = file.tell()
         try:
-            file.write(_PIECE.pack(len(sealed), sample) + sealed)
-            file.flush()
+            _write_whole(file, _PIECE.pack(len(sealed), sample) + sealed)
         except OSError:
             file.truncate(at)  # no half a piece before the next
             file.seek(at)
@@ -122,7 +122,12 @@ class Spool:
             path = self._folder / f"{recording_id}.{part}{OPEN_SUFFIX}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         file = os.fdopen(descriptor, "wb", buffering=0)
-        file.write(_MAGIC + _HEAD.pack(len(wrapped)) + wrapped)
+        try:
+            _write_whole(file, _MAGIC + _HEAD.pack(len(wrapped)) + wrapped)
+        except OSError:
+            file.close()
+            path.unlink()  # a part without its key would make the whole recording unreadable
+            raise
         self._files[recording_id] = file, key
         return self._files[recording_id]
 
@@ -136,6 +141,15 @@ class Spool:
                 path.unlink()
             else:
                 path.rename(path.with_suffix(CLOSED_SUFFIX))
+        if discard:  # what a media plane that died had left of it, too
+            for path in self._folder.glob(f"{recording_id}*{CLOSED_SUFFIX}"):
+                path.unlink(missing_ok=True)
+
+
+def _write_whole(file: IO[bytes], octets: bytes) -> None:
+    """Write all of it: a disk that is nearly full takes a part, and says so by the count alone."""
+    if file.write(octets) < len(octets):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def read_spooled(file: Path, master: bytes) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -168,3 +169,26 @@ def test_a_disk_that_takes_nothing_costs_sound_and_nothing_else(tmp_path: Path) 
     spool.close_file("a", discard=False)
     spool.close()
     assert len(read_spooled(tmp_path / "a.done", MASTER)) == 4 * 8000
+
+
+@pytest.mark.parametrize("room", [40, 20_000])
+def test_a_disk_that_takes_a_part_of_a_piece_leaves_whole_ones_alone(
+    tmp_path: Path, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Full within the head, or within the second piece: what was written halfway is taken back, and all else can be read."""
+    monkeypatch.setattr("dialer_core.media.spool._log.error", lambda *_, **__: None, raising=False)  # the limit is its file's too
+    spool = Spool(tmp_path, MASTER)
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, unlimited[1]))
+    try:
+        for n in range(2):
+            spool.write("a", n * 8000, bytes([n]) * 16000)
+        wait_until(lambda: spool.left_out == (2 if room == 40 else 1), 5, "what does not fit to be left out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    spool.write("a", 2 * 8000, bytes([2]) * 16000)
+    spool.close_file("a", discard=False)
+    spool.close()
+    (file,) = tmp_path.iterdir()
+    sound = read_spooled(file, MASTER)
+    assert [int(sound[n * 8000 + 5, 1]) for n in range(3)] == [0xFF if room == 40 else 0, 0xFF, 2]
