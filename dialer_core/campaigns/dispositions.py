@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from dialer_core.campaigns import number_health
 from dialer_core.errors import CommandRefusedError
 from dialer_core.events import AttemptDispositioned
+from dialer_core.portfolio.payments import WAITS as PAYMENT
 from dialer_core.portfolio.promises import WAITS as PROMISE
 from dialer_core.store import attempts, callbacks, claims, leads, people, promises, restrictions
 from dialer_core.store.claims import Tried
 from dialer_core.store.models import Lead
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
+    AccountStatus,
     AgentId,
     AttemptId,
     Channel,
@@ -60,6 +62,10 @@ EFFECTS: dict[str, Effect] = {
     Disposition.DECEASED: Effect(restriction=RestrictionKind.DECEASED),
     Disposition.DO_NOT_CALL: Effect(restriction=RestrictionKind.DO_NOT_CALL, channel=Channel.VOICE),
 }
+
+
+_CLOSED = frozenset({AccountStatus.PAID.value, AccountStatus.WITHDRAWN.value})
+"""Reasons for which a lead is finished that no disposition takes back."""
 
 
 def effect_of(disposition: str) -> Effect:
@@ -118,7 +124,8 @@ def apply(
             disposition=disposition,
         )
     )
-    if disposition == Disposition.CALLBACK and callback_at is not None:
+    closed = lead.state == LeadState.FINISHED and lead.finished_reason in _CLOSED
+    if disposition == Disposition.CALLBACK and callback_at is not None and not closed:
         callbacks.add(
             tx, lead_id=LeadId(lead.id), campaign_id=attempt.campaign_id, due_at_utc=callback_at, agent_id=agent_id,
             phone_id=attempt.phone_id, attempt_id=attempt_id,
@@ -129,6 +136,9 @@ def apply(
         return LeadState(lead.state)
     if lead.state == LeadState.IN_ATTEMPT:  # a later attempt is under way: this word speaks of an older one
         return LeadState.IN_ATTEMPT
+    paid_since = lead.state == LeadState.WAITING and lead.waiting_for == PAYMENT and callback_at is None
+    if closed or (paid_since and effect.again_after is not None):  # nobody's word brings back what was paid
+        return LeadState(lead.state)
     return place(tx, attempt, lead, effect, disposition, now, callback_at)
 
 
@@ -142,7 +152,8 @@ def place(
     callback_at: dt.datetime | None,
 ) -> LeadState:
     """Put a lead where a disposition sends it; one whose account has an open promise waits for that (I12)."""
-    if disposition == Disposition.PROMISE and promises.open_of(tx, [attempt.account_id]):
+    finishes = effect.restriction is not None and effect.again_after is None
+    if not finishes and promises.open_of(tx, [attempt.account_id]):
         leads.update_lead(
             tx,
             LeadId(lead.id),

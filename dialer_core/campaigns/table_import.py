@@ -241,9 +241,11 @@ def local_time(zone: dt.tzinfo) -> Callable[[str], dt.datetime]:
         for pattern in ("", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y"):
             try:
                 at = dt.datetime.strptime(text, pattern) if pattern else dt.datetime.fromisoformat(text)  # noqa: DTZ007 - the next line knows the zone
+                return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(dt.UTC)
             except ValueError:
                 continue
-            return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(dt.UTC)
+            except OverflowError:  # 9999-12-31 23:59, by which some systems mean none
+                break
         raise ValueError("not a time; write YYYY-MM-DD HH:MM or DD/MM/YYYY HH:MM")
 
     return read

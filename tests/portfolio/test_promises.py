@@ -112,9 +112,11 @@ def test_a_second_promise_replaces_the_first(database: Database, listed: Listed)
         assert found == {first.id: "replaced", second.id: "kept"}
 
 
-@pytest.mark.parametrize("said", [Disposition.PROMISE, None])
+@pytest.mark.parametrize(
+    "said", [Disposition.PROMISE, Disposition.RIGHT_PARTY, Disposition.CALLBACK, Disposition.WRONG_NUMBER, None]
+)
 def test_a_promise_made_while_talking(database: Database, listed: Listed, said: Disposition | None) -> None:
-    """A promise written down in a conversation keeps the lead after it, with the agent's word or without."""
+    """A promise written down in a conversation keeps the lead after it, whatever the agent calls it: it is neither dialed nor lost (I12)."""
     with database.write() as tx:
         one = dial(tx)
         promise(tx, listed, 30_000, agent_id=ANA, attempt_id=one.attempt_id)
@@ -129,6 +131,31 @@ def test_a_promise_made_while_talking(database: Database, listed: Listed, said: 
         )  # fmt: skip
         assert state is LeadState.WAITING
         assert state_of(tx, listed) == ("waiting", "promise", None)
+
+
+@pytest.mark.parametrize("said", [Disposition.THIRD_PARTY, Disposition.CALLBACK])
+@pytest.mark.parametrize(
+    ("amount", "left"), [(100_000, ("finished", None, "paid")), (40_000, ("waiting", "payment", None))]
+)
+def test_a_word_after_a_payment_does_not_bring_calls_back(
+    database: Database, listed: Listed, said: Disposition, amount: int, left: tuple[str, str | None, str | None]
+) -> None:
+    """The payment came while they talked: what the agent says in the wrap-up changes nothing of what it has done."""
+    with database.write() as tx:
+        one = dial(tx)
+        attempts.update(tx, one.attempt_id, agent_id="ana")
+        pay(tx, listed, amount)
+        attempts.end(tx, one.attempt_id, outcome=Outcome.CONNECTED, at_utc=NOON, at_mono_ns=1)
+        recycle.settle(
+            tx, attempt_id=one.attempt_id, outcome=Outcome.CONNECTED, live_answer=True, abandoned=False,
+            talked=True, settings=settings_of(), pack=OPEN, now=NOON,
+        )  # fmt: skip
+        at = NOON + DAY if amount == 100_000 and said is Disposition.CALLBACK else None
+        dispositions.apply(
+            tx, attempt_id=one.attempt_id, disposition=said, agent_id=ANA, now=NOON, callback_at=at
+        )
+        assert state_of(tx, listed) == left
+        assert rows(tx, "callback") == []
 
 
 @pytest.mark.parametrize(("amount", "left"), [(100_000, "finished"), (40_000, "waiting")])
