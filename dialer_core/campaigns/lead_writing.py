@@ -343,7 +343,12 @@ def _update_lead(
         changes["person_id"] = person_id
     waits_for_zone = lead.state == LeadState.WAITING and lead.waiting_for == ZONE
     lost_its_numbers = lead.state == LeadState.FINISHED and lead.finished_reason in _REOPENED_BY_A_NUMBER
-    if changed and ((waits_for_zone and _has_zone(person_id, known, row)) or lost_its_numbers):
+    account = known.accounts[row.portfolio, row.external_id]
+    if account["status"] != AccountStatus.OPEN:
+        lost_its_numbers = False  # paid or withdrawn since it was finished
+    if lost_its_numbers and changed and lead.account_id in known.promised:
+        changes |= {"state": LeadState.WAITING.value, "waiting_for": PROMISE, "finished_reason": None}
+    elif changed and ((waits_for_zone and _has_zone(person_id, known, row)) or lost_its_numbers):
         changes |= {
             "state": LeadState.DIALABLE.value,
             "next_at_utc": leads.READY_UTC,

@@ -96,7 +96,8 @@ def make(
         instalments=tuple(Instalment(day.isoformat(), amount) for day, amount in instalments),
     )
     promises.add(tx, promise)
-    account_leads.wait(tx, account_id, WAITS)
+    # one made elsewhere stops what rings, as a payment does; of one made in a conversation its end says where the lead goes
+    account_leads.wait(tx, account_id, WAITS, also_in_attempt=attempt_id is None)
     tx.emit(
         PromiseMade(
             campaign_id=campaign_id,

@@ -14,10 +14,11 @@ from dialer_core.campaigns.leads_import import ImportReport, Progress, import_le
 from dialer_core.campaigns.mapping_file import MappingFile
 from dialer_core.clock import VirtualClock
 from dialer_core.errors import ConfigError, ImportFileError
-from dialer_core.store import events
+from dialer_core.portfolio import promises
+from dialer_core.store import events, people
 from dialer_core.store.database import Database
 from dialer_core.store.leads import READY_UTC
-from dialer_core.vocabulary import CampaignId, LeadState
+from dialer_core.vocabulary import CampaignId, LeadState, PromiseKind
 from tests.campaigns.lists import (
     CAMPAIGN,
     NOON,
@@ -293,6 +294,34 @@ def test_a_new_number_opens_a_finished_lead(database: Database, tmp_path: Path) 
     with database.read() as tx:
         [lead] = rows(tx, "lead")
     assert (lead["state"], lead["finished_reason"]) == ("dialable", None)
+
+
+@pytest.mark.parametrize(
+    ("promised", "left"), [(False, ("finished", None)), (True, ("waiting", "promise"))]
+)
+def test_a_new_number_opens_nothing_that_was_paid_or_promised(
+    database: Database, tmp_path: Path, promised: bool, left: tuple[str, str | None]
+) -> None:
+    """Its account was paid meanwhile: it stays finished. Somebody has promised: it waits for that (I12)."""
+    with database.write() as tx:
+        put_restriction(tx, "do_not_call", "number", "+525512345678")
+    load(database, write(tmp_path, [HEADER, GOOD[0]]))
+    with database.write() as tx:
+        [account] = rows(tx, "account")
+        if promised:
+            day = database.clock.utc().date()
+            promises.make(
+                tx, account_id=account["id"], instalments=[(day, 100)], kind=PromiseKind.AGREEMENT, now=database.clock.utc()
+            )  # fmt: skip
+        else:
+            people.update_account(tx, account["id"], {"status": "paid"})
+    load(
+        database,
+        write(tmp_path, [HEADER, "A1,Ana López,5512345678,5599998888,1500.50,30,Banco"], "newer.csv"),
+    )
+    with database.read() as tx:
+        [lead] = rows(tx, "lead")
+    assert (lead["state"], lead["waiting_for"]) == left
 
 
 def test_unknown_zones_wait_for_one(database: Database, tmp_path: Path) -> None:

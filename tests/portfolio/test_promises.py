@@ -133,6 +133,20 @@ def test_a_promise_made_while_talking(database: Database, listed: Listed, said: 
         assert state_of(tx, listed) == ("waiting", "promise", None)
 
 
+def test_a_promise_made_elsewhere_stops_what_rings(database: Database, listed: Listed) -> None:
+    """Written down without a conversation while a call rings: it is to be cancelled, and its end does not make the lead dialable (I12)."""
+    with database.write() as tx:
+        one = dial(tx)
+        promise(tx, listed, 30_000)
+        assert restrictions.forbidden_live_attempts(tx, NOON) == [one.attempt_id]
+        attempts.end(tx, one.attempt_id, outcome=Outcome.NO_ANSWER, at_utc=NOON, at_mono_ns=1)
+        recycle.settle(
+            tx, attempt_id=one.attempt_id, outcome=Outcome.NO_ANSWER, live_answer=False, abandoned=False,
+            talked=False, settings=settings_of(), pack=OPEN, now=NOON,
+        )  # fmt: skip
+        assert state_of(tx, listed) == ("waiting", "promise", None)
+
+
 @pytest.mark.parametrize("said", [Disposition.THIRD_PARTY, Disposition.CALLBACK])
 @pytest.mark.parametrize(
     ("amount", "left"), [(100_000, ("finished", None, "paid")), (40_000, ("waiting", "payment", None))]
