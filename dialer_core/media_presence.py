@@ -99,7 +99,7 @@ class MediaPresence:
             held
         )  # first: a bridge needs both
         reopened += self._sound.bring_in_line(held) + self._inbound.bring_in_line(held)
-        self._desk.bring_in_line()  # over the bridges
+        self._desk.bring_in_line(held)  # over the bridges
         if self._lost_ns or reopened:
             self._tell_restored(reopened, engine_down_ms)
         self._dialing.media_ready = True

@@ -34,6 +34,7 @@ from dialer_core.vocabulary import (
     CONSULTED,
     AgentId,
     AgentState,
+    AttemptState,
     CampaignId,
     LegId,
     RecordSwitch,
@@ -129,13 +130,29 @@ class Desk:
         """End every extension's leg: there has been no media plane for too long."""
         self._extensions.end_all()
 
-    def bring_in_line(self) -> None:
-        """There is a new media plane: tell it again who hears whom."""
+    def bring_in_line(self, held: Mapping[LegId, MediaLegSnapshot]) -> None:
+        """There is a new media plane, or a new engine, which is this one: tell it again who hears whom."""
         self.transfers.bring_in_line()
         self.recordings.bring_in_line()
+        self._take_over(held)
         for agent in self._roster.all():
-            if self._is_more_than_a_bridge(agent):
+            sound = held.get(agent.leg_id) if agent.leg_id is not None else None
+            if self._is_more_than_a_bridge(agent) or (sound is not None and sound.hears is not None):
                 self.apply(agent)
+
+    def _take_over(self, held: Mapping[LegId, MediaLegSnapshot]) -> None:
+        """Go on with a former engine's conversations: on hold, muted and recorded as they are. Their thirds are gone."""
+        for attempt in self._machine.attempts.values():
+            sound = held.get(attempt.leg_id)
+            if attempt.state is not AttemptState.BRIDGED or attempt.agent_id is None or sound is None:
+                continue
+            agent = self._roster[attempt.agent_id]
+            if agent.id in self.talks:
+                continue
+            talk = self.talks[agent.id] = Talk(agent, attempt.leg_id, attempt.campaign_id, attempt)
+            talk.state = TalkState.HELD if sound.music else TalkState.TOGETHER
+            talk.muted = sound.hears == () and not sound.music
+            self.recordings.take_over(talk, sound.recording_id, paused=sound.recording_paused)
 
     def _is_more_than_a_bridge(self, agent: Agent) -> bool:
         talk = self.talks.get(agent.id)

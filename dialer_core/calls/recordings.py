@@ -58,6 +58,11 @@ class CallRecordings:
         if self._policy(talk) is RecordPolicy.ALWAYS and talk.customer not in {*self._of, *self._refused}:
             self._start(talk)
 
+    def take_over(self, talk: Talk, recording_id: str, *, paused: bool) -> None:
+        """A former engine had begun it: it goes on as it is, or stays paused."""
+        if recording_id:
+            self._of[talk.customer] = recording_id, RecordSwitch.PAUSE if paused else RecordSwitch.ON
+
     def of(self, talk: Talk) -> str:
         """Return how a conversation is recorded: on, pause, or not."""
         held = self._of.get(talk.customer)

@@ -342,6 +342,7 @@ class MediaLegSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """By the last `Hear`; None: its bridge."""
     music: str = ""
     recording_id: str = ""
+    recording_paused: bool = False
 
 
 class MediaState(SourcedEvent, frozen=True, kw_only=True, tag="media_state"):

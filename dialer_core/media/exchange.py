@@ -354,6 +354,7 @@ class Exchange:
             hears=self._hearing.heard_by(leg),
             music=self._hearing.music_of(leg),
             recording_id=self._recordings.of(leg),
+            recording_paused=self._recordings.is_paused(leg),
         )
 
     # --- what follows --------------------------------------------------------------------------------------------------

@@ -106,6 +106,11 @@ class Recordings:
         held = self._going_on.get(leg.leg_id)
         return held.recording_id if held is not None else ""
 
+    def is_paused(self, leg: Leg) -> bool:
+        """Whether a leg's recording is paused."""
+        held = self._going_on.get(leg.leg_id)
+        return held is not None and held.paused
+
     def end(self, leg: Leg, now_ns: int, *, discard: bool = False) -> None:
         """End a leg's recording, and tell. Harmless when there is none."""
         held = self._going_on.pop(leg.leg_id, None)

@@ -168,7 +168,9 @@ def test_bad_contacts_are_told(database: Database, listed: Listed, tmp_path: Pat
 def test_a_time_that_no_zone_can_hold_is_rejected(database: Database, listed: Listed, tmp_path: Path) -> None:
     """The last minute of year 9999 stands for none in some systems: its row is told, and the others go in."""
     file = write(
-        tmp_path, [CONTACTS, "A1,9999-12-31 23:59:59,voz,,no,", "A1,2026-01-05 10:00,voz,,no,"], "contacts.csv"
+        tmp_path,
+        [CONTACTS, "A1,9999-12-31 23:59:59,voz,,no,", "A1,2026-01-05 10:00,voz,,no,"],
+        "contacts.csv",
     )
     report = contact(database, file)
     assert (report.accepted, report.rejected) == (1, 1)

@@ -325,7 +325,7 @@ class FakeCarrier:
         call = self.calls.get(leg_id) if leg_id else None
         match command:
             case DumpState():
-                legs = tuple(sound.snapshot(leg_id) for leg_id, sound in self.opened.items())
+                legs = tuple(self.hearing.snapshot(leg_id, sound) for leg_id, sound in self.opened.items())
                 state = MediaState(at_ns=self.now_ns(), legs=legs, recent_ends=tuple(self.closed))
                 self.loop.call_soon(lambda: self.tell_media(state))
             case OpenLeg():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dialer_core.ipc.messages import Bridge, Hear, SendDigits, SendInfoDigits
-from dialer_core.vocabulary import LegId
+from msgspec.structs import replace
+
+from dialer_core.ipc.messages import Bridge, Hear, MediaLegSnapshot, Record, SendDigits, SendInfoDigits
+from dialer_core.vocabulary import LegId, RecordSwitch
 from tests.engine.held import HeldSound
 
 
@@ -15,6 +17,8 @@ class HeldHearing:
         self.told: dict[LegId, tuple[LegId, ...]] = {}
         """Whom a leg hears; not there: its bridge."""
         self.music: set[LegId] = set()
+        self.recorded: dict[LegId, tuple[str, bool]] = {}
+        """Id of the recording that goes on, and whether it is paused."""
         self.digits: list[tuple[LegId, str, str]] = []
         """Leg, how, and which digits were sent."""
 
@@ -24,6 +28,11 @@ class HeldHearing:
             case Hear():
                 for leg_id in command.hears.keys() | command.music.keys():
                     self._hear(leg_id, command)
+            case Record(switch=RecordSwitch.OFF | RecordSwitch.DISCARD):
+                self.recorded.pop(command.leg_id, None)
+            case Record():
+                first = self.recorded.get(command.leg_id, (command.recording_id, False))[0]
+                self.recorded[command.leg_id] = first, command.switch is RecordSwitch.PAUSE
             case SendDigits():
                 self.digits.append((command.leg_id, "rfc4733", command.digits))
             case SendInfoDigits():
@@ -46,6 +55,14 @@ class HeldHearing:
         self.told[leg_id] = sources
         if sources == (sound.bridged_to,) and leg_id not in self.music:
             del self.told[leg_id]
+
+    def snapshot(self, leg_id: LegId, sound: HeldSound) -> MediaLegSnapshot:
+        """Say what a dump says of a leg."""
+        recording_id, paused = self.recorded.get(leg_id, ("", False))
+        return replace(
+            sound.snapshot(leg_id), hears=self.told.get(leg_id), music="hold" if leg_id in self.music else "",
+            recording_id=recording_id, recording_paused=paused,
+        )  # fmt: skip
 
     def of(self, leg_id: LegId) -> set[LegId]:
         """Return whom a leg hears now, by word or by bridge."""

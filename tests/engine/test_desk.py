@@ -428,6 +428,39 @@ def test_conversations_outlive_the_media_plane(make_floor: MakeFloor) -> None:
     run(floor, story)
 
 
+@pytest.mark.parametrize("as_it_was", ["hold", "mute"])
+def test_conversations_outlive_the_engine(
+    make_floor: MakeFloor, as_it_was: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next engine's agent takes the customer back from hold, or speaks again, and a paused recording stays paused until they say so."""
+    monkeypatch.setattr("dialer_core.recording_place.wanted", lambda _settings: True)
+    floor = make_floor(agents=1, campaign={"record": {"policy": "always"}})
+    floor.carrier.default = Behaviour(talk_s=60.0)
+
+    async def story(s: Story) -> None:
+        await s.talking()
+        customer, hearing = s.customer.leg_id, floor.carrier.hearing
+        s.do("agents.record", agent="a0", switch="pause")
+        s.do(f"agents.{as_it_was}", agent="a0")
+        (recording_id, paused) = hearing.recorded[customer]
+        assert paused
+        await floor.pass_s(0.1)
+        floor.kill_engine()
+        await floor.pass_s(0.5)
+        await floor.start_again()
+        await floor.pass_s(0.1)
+        assert hearing.recorded[customer] == (recording_id, True)
+        assert s.heard_by(customer) == set()
+        s.do("agents.resume" if as_it_was == "hold" else "agents.unmute", agent="a0")
+        assert (s.heard_by(customer), s.heard_by(s.agent().leg_id)) == ({s.agent().leg_id}, {customer})
+        s.do("agents.record", agent="a0", switch="on")
+        assert hearing.recorded[customer] == (recording_id, False)
+        s.do("calls.hangup", attempt=s.customer.id)
+        await s.idle()
+
+    run(floor, story)
+
+
 def test_a_machine_by_its_verdict_is_nobodys_conversation(make_floor: MakeFloor) -> None:
     """Nothing of this page applies before the bridge: commands are refused."""
     floor = make_floor(agents=1)

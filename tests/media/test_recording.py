@@ -176,7 +176,8 @@ def test_a_disk_that_takes_a_part_of_a_piece_leaves_whole_ones_alone(
     tmp_path: Path, room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Full within the head, or within the second piece: what was written halfway is taken back, and all else can be read."""
-    monkeypatch.setattr("dialer_core.media.spool._log.error", lambda *_, **__: None, raising=False)  # the limit is its file's too
+    # the limit is that of the log's file too
+    monkeypatch.setattr("dialer_core.media.spool._log.error", lambda *_, **__: None, raising=False)
     spool = Spool(tmp_path, MASTER)
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, unlimited[1]))

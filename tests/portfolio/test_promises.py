@@ -113,7 +113,8 @@ def test_a_second_promise_replaces_the_first(database: Database, listed: Listed)
 
 
 @pytest.mark.parametrize(
-    "said", [Disposition.PROMISE, Disposition.RIGHT_PARTY, Disposition.CALLBACK, Disposition.WRONG_NUMBER, None]
+    "said",
+    [Disposition.PROMISE, Disposition.RIGHT_PARTY, Disposition.CALLBACK, Disposition.WRONG_NUMBER, None],
 )
 def test_a_promise_made_while_talking(database: Database, listed: Listed, said: Disposition | None) -> None:
     """A promise written down in a conversation keeps the lead after it, whatever the agent calls it: it is neither dialed nor lost (I12)."""
@@ -152,7 +153,11 @@ def test_a_promise_made_elsewhere_stops_what_rings(database: Database, listed: L
     ("amount", "left"), [(100_000, ("finished", None, "paid")), (40_000, ("waiting", "payment", None))]
 )
 def test_a_word_after_a_payment_does_not_bring_calls_back(
-    database: Database, listed: Listed, said: Disposition, amount: int, left: tuple[str, str | None, str | None]
+    database: Database,
+    listed: Listed,
+    said: Disposition,
+    amount: int,
+    left: tuple[str, str | None, str | None],
 ) -> None:
     """The payment came while they talked: what the agent says in the wrap-up changes nothing of what it has done."""
     with database.write() as tx:
