@@ -79,6 +79,8 @@ def date(text: str) -> str:
         "%Y%m%d",
         "%Y-%m-%d %H:%M:%S",
     ):
+        if pattern == "%Y%m%d" and len(text) != 8:
+            continue  # 202611 would be the first of January
         try:
             return dt.datetime.strptime(text, pattern).date().isoformat()  # noqa: DTZ007 - a date has no zone
         except ValueError:

@@ -40,12 +40,9 @@ FIELDS = {
             "id_pago",
             "folio_pago",
             "num_pago",
-            "referencia",
-            "referencia_pago",
             "payment",
             "payment_id",
-            "reference",
-        )
+        )  # no `referencia`: a bank's is the same for every payment of a customer, and all but the first would be known already
     ),
 }
 """A negative amount is a payment taken back."""

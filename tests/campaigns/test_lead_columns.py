@@ -55,6 +55,14 @@ def test_headers_in_spanish_and_english(header: str, field: str) -> None:
     assert columns("telefono", header).mapping[header] == field
 
 
+@pytest.mark.parametrize("cell", ["202511", "2025115"])
+def test_a_month_is_no_day(cell: str) -> None:
+    """Digits alone are a day only where all eight are there."""
+    row, problems = read("vencimiento", cell)
+    assert problems == [("vencimiento", "not a date; write YYYY-MM-DD or DD/MM/YYYY", True)]
+    assert "due_date" not in row.account
+
+
 def test_a_mapping_comes_first() -> None:
     """A user's mapping names what the guess does not know, and leaves out what is not wanted."""
     found = columns("Ref", "Fono", "Nombre", Ref="external_id", Fono="phone", Nombre="-").mapping
@@ -100,6 +108,7 @@ def test_the_first_of_two_columns_has_the_meaning() -> None:
         ("vencimiento", "2025-03-04", "due_date", "2025-03-04"),
         ("vencimiento", "04/03/2025", "due_date", "2025-03-04"),
         ("vencimiento", "2025-03-04 00:00:00", "due_date", "2025-03-04"),
+        ("vencimiento", "20250304", "due_date", "2025-03-04"),
         ("moneda", "mxn", "currency", "MXN"),
         ("acreedor", "Banco Uno", "creditor", "Banco Uno"),
     ],

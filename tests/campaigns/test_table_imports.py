@@ -175,3 +175,15 @@ def test_a_time_that_no_zone_can_hold_is_rejected(database: Database, listed: Li
     report = contact(database, file)
     assert (report.accepted, report.rejected) == (1, 1)
     assert reasons(report) == ["not a time; write YYYY-MM-DD HH:MM or DD/MM/YYYY HH:MM"]
+
+
+def test_a_banks_reference_is_no_number_of_a_payment(
+    database: Database, listed: Listed, tmp_path: Path
+) -> None:
+    """It is the customer's own, the same each month: both payments count, and the file again changes nothing."""
+    lines = ["cuenta,referencia,importe,fecha_pago", "A1,4471,100,2025-02-03", "A1,4471,100,2025-03-03"]
+    path = write(tmp_path, lines)
+    assert pay(database, path).accepted == 2
+    assert pay(database, path).unchanged == 2
+    with database.read() as tx:
+        assert row_of(tx, "account", listed.account)["balance_minor"] == 80_000
