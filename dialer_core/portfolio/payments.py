@@ -71,6 +71,7 @@ def receive(tx: Tx, payments: Sequence[NewPayment], *, source: str, now: dt.date
             promise = open_promises[one.account_id] = promises.pay(tx, promise, one.amount_minor)
             if promise.paid:
                 agreed.keep(tx, promise, now)
+                accounts |= people.accounts(tx, [one.account_id])  # a settlement has changed what is owed
                 del open_promises[one.account_id]
         _place_leads(tx, one, accounts[one.account_id]["balance_minor"], promise, now)
     promises.add_payments(tx, new)

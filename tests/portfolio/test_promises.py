@@ -103,6 +103,20 @@ def test_a_settlement_kept_finishes_the_account(database: Database, listed: List
         assert state_of(tx, listed) == ("finished", None, "paid")
 
 
+def test_a_payment_behind_a_settlement_in_one_file(database: Database, listed: Listed) -> None:
+    """What is paid beyond a settlement is paid too much: the debt that it forgave does not come back."""
+    with database.write() as tx:
+        promise(tx, listed, 60_000, kind=PromiseKind.SETTLEMENT)
+        day = TODAY.isoformat()
+        two = [
+            NewPayment(listed.account, name, amount, "MXN", day)
+            for name, amount in (("P1", 60_000), ("P2", 100))
+        ]
+        payments.receive(tx, two, source="bank", now=NOON)
+        account = row_of(tx, "account", listed.account)
+        assert (account["balance_minor"], account["status"]) == (-100, "paid")
+
+
 def test_a_second_promise_replaces_the_first(database: Database, listed: Listed) -> None:
     """An account has one open promise at most, and payments count for that one."""
     with database.write() as tx:
