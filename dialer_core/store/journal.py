@@ -32,6 +32,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dialer_core.clock import Clock
 from dialer_core.errors import StoreError
 from dialer_core.events import Event
+from dialer_core.store import audit
 from dialer_core.store import events as event_log
 from dialer_core.store.database import Database
 from dialer_core.store.errors import DatabaseAwayError, as_store_error, is_away
@@ -298,6 +299,7 @@ class Journal:
             with tx.savepoint():
                 unit.result = unit.work(tx)
                 tx.emit(*unit.events)
+                audit.insert_pending(tx)
                 event_log.insert_pending(tx)
         except DatabaseAwayError:
             raise

@@ -11,7 +11,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, Final, overload
 
 from sqlalchemy import Connection, CursorResult, Executable
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,6 +22,8 @@ from dialer_core.events import Event
 from dialer_core.store.errors import DatabaseAwayError
 from dialer_core.store.prepared import Prepared, Rows, run_plain
 
+AUDIT_NAME_MAX: Final = 64
+"""Characters that the audit table holds of a subject and of an actor."""
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
@@ -142,7 +144,8 @@ class Tx:
             This is a read transaction.
         """
         self._writing_stamp()
-        self.audited.append(PendingAudit(action, subject, actor, data))
+        # PostgreSQL takes no longer ones, and names of agents and tokens have no bound
+        self.audited.append(PendingAudit(action, subject[:AUDIT_NAME_MAX], actor[:AUDIT_NAME_MAX], data))
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

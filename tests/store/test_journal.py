@@ -151,6 +151,25 @@ async def test_event_that_cannot_be_stored(database: Database) -> None:
         assert sorted(tx.scalars(select(TABLES["campaign"].c.id))) == ["one", "two"]
 
 
+async def test_audit_entry_that_cannot_be_stored(database: Database) -> None:
+    """It spoils its own unit; those submitted with it are committed, audited and numbered. Long names are cut."""
+    journal = start(database)
+
+    def bad(tx: Tx) -> None:
+        tx.audit("a.b", "campaign x", unknown=object())
+
+    def good(tx: Tx) -> None:
+        tx.audit("a.c", "campaign " + "x" * 80, actor="token " + "y" * 80)
+
+    done = [journal.submit(work) for work in (adds_campaign("one"), bad, good, adds_campaign("two"))]
+    results = await asyncio.gather(*done, return_exceptions=True)
+    await asyncio.to_thread(journal.close)
+    assert [type(one) for one in results] == [str, TypeError, type(None), str]
+    with database.read() as tx:
+        rows = tx.execute(text("SELECT action, subject, actor FROM audit")).all()
+    assert [(row.action, len(row.subject), len(row.actor)) for row in rows] == [("a.c", 64, 64)]
+
+
 async def test_numbers_go_on_after_a_restart(database: Database) -> None:
     """A new journal goes on counting where the last one of its (node, source) ended."""
     for _ in range(2):
