@@ -367,11 +367,14 @@ class PluginHost:
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises is its outcome
-                failed = calls[done + run.done]["event"]
-                if run.done:
+                made = min(
+                    run.done, len(run.calls) - 1
+                )  # a thread that came back a moment too late has made all
+                failed = calls[done + made]["event"]
+                if made:
                     plugin.failures_in_a_row = 0
                 await self._failed(plugin, hook, error, silent=isinstance(failed, PluginFailed))
-                done += run.done + 1
+                done += made + 1
             else:
                 plugin.failures_in_a_row = 0
                 done = len(calls)

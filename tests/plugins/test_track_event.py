@@ -11,7 +11,7 @@ import pytest
 
 from dialer_core.event_tail import EventTail
 from dialer_core.events import AttemptCommitted, AttemptEnded, Event, PluginFailed, StoredEvent
-from dialer_core.plugin_host import PluginState
+from dialer_core.plugin_host import HookHungError, Plugin, PluginState, Run
 from dialer_core.store.database import Database, open_database
 from dialer_core.vocabulary import AttemptId, CampaignId, new_id
 from tests.plugins.plugin_sets import Running
@@ -174,3 +174,31 @@ async def test_an_event_that_fails_is_left_out_alone(database: Database, *, plai
     assert running["one"].failures == 3 + (not plain)
     assert running["one"].failures_in_a_row == 0
     assert running["one"].state is PluginState.RUNNING
+
+
+async def test_a_hook_that_comes_back_a_moment_too_late_ends_no_delivery(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread has made the last call when the limit is found to be over: the plugin failed, and others get their events."""
+    tail = EventTail(database, poll_s=0.05, pace_s=0)
+    seen: list[int] = []
+    running = Running(
+        tail=tail,
+        late={"dialer_track_event": lambda: None},
+        other={"dialer_track_event": lambda stored: seen.append(stored.seq)},
+    )
+    really = running.host._run
+
+    async def run(plugin: Plugin, calls: Run) -> object:
+        value = await really(plugin, calls)
+        if plugin.name == "late":
+            raise HookHungError("did not come back")
+        return value
+
+    monkeypatch.setattr(running.host, "_run", run)
+    async with tracking(running, tail):
+        _commit(database, tail, 3)
+        await wait_until_async(lambda: len(seen) == 3, 5, "the other plugin")
+        await wait_until_async(lambda: running["late"].failures >= 1, 5, "the failure")
+        _commit(database, tail, 3)
+        await wait_until_async(lambda: len(seen) >= 6, 5, "the other plugin again")
