@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 Counts = NDArray[np.intp]
 
 _TINY = 1e-300
+_LEAST_MEAN = 1e-6
 
 MOST_AT_ONCE = 4096
 """Calls one step places at most."""
@@ -100,12 +101,12 @@ class Leads:
         Returns
         -------
         float
-            Before the scalar.
+            Before the scalar; over 0 also where nobody listed is ever reached.
         """
         if self.listed is None:
             return self.rate
         first = self.listed[:count]
-        return float(first.sum() + (count - first.size) * self.listed.mean()) / count
+        return max(float(first.sum() + (count - first.size) * self.listed.mean()) / count, _LEAST_MEAN)
 
     def cumulants(self) -> tuple[list[list[list[float]]], list[list[float]]]:
         """Return what the first leads add to mean, variance and third central moment, for each moment.

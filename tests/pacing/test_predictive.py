@@ -330,3 +330,13 @@ def test_a_clock_that_goes_back_is_refused_before_anything_is_learned() -> None:
     with pytest.raises(PacingInputError, match="now_s"):
         step_many(pacers, [pool(now_s=6.0, events=events), pool(now_s=4.0, events=events)])
     assert [pacer.export_state() for pacer in pacers] == before
+
+
+def test_leads_whom_nobody_ever_reached_stop_no_pacer() -> None:
+    """Listed with a probability of 0, as it may be: alone and together the pools place at least one call per idle agent."""
+    hopeless = pool(idle=2, next_propensity=[0.0, 0.0])
+    alone = Pacer(CONFIG).step(hopeless)
+    assert alone.place >= 2
+    assert [one.place for one in step_many([Pacer(CONFIG), Pacer(CONFIG)], [hopeless] * 2)] == [
+        alone.place
+    ] * 2
