@@ -364,6 +364,7 @@ class Desk:
         if third.agent is not None:
             self.apply(third.agent)  # before they are free: what they heard of this conversation ends here
             self._roster.apply(third.agent, AgentCue.CALL_ENDED)
+            self.apply(third.agent)  # its leg stays up: it must not go on hearing them
         else:
             self._extensions.hang_up(third.leg_id)
 

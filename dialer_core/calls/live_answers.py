@@ -326,7 +326,9 @@ class LiveAnswers:
                 self._runtime.journal.append(event_of(AttemptUnbridged, attempt, now_ns, agent_id=agent_id))
         self.on_parted(agent)
         if cue is not Cue.AGENT_LOST:  # a lost agent's state is changed by whoever saw the loss
-            self._roster.apply(agent, AgentCue.CALL_ENDED if before is S.BRIDGED else AgentCue.UNRESERVE)
+            # Who was consulted and is being given the customer talks already, also before that bridge stands.
+            talked = agent.state is AgentState.TALKING
+            self._roster.apply(agent, AgentCue.CALL_ENDED if talked else AgentCue.UNRESERVE)
 
     def abandoned(self, attempt: Attempt, event: FallbackStarted) -> None:
         """No agent in time: the abandonment message is playing."""

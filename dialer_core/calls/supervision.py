@@ -114,6 +114,9 @@ class Supervision:
         if watch is None or not watch.up:
             msg = f"{supervisor} is with no agent; supervise first"
             raise CommandRefusedError(msg)
+        if watch.took_over:
+            msg = f"{supervisor} talks to a customer; hang up first"
+            raise CommandRefusedError(msg)
         return watch
 
     def is_supervisor(self, leg_id: LegId) -> bool:

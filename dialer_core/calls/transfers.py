@@ -75,8 +75,8 @@ class Transfers:
             self._extensions.hang_up(leg_id)
 
     def refused(self, attempt: Attempt) -> None:
-        """The media plane would not bridge them."""
-        self.gone(attempt, 0)
+        """The media plane would not bridge them: the call is over, and leaving its state hangs the extension up."""
+        self._machine.feed(attempt, Cue.TRANSFER_FAILED)
 
     def leg_lost(self, leg_id: LegId, code: int) -> None:
         """A leg that has a customer is over."""
