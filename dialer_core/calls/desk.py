@@ -162,6 +162,8 @@ class Desk:
     def apply(self, agent: Agent) -> None:
         """Order who hears whom around an agent."""
         if agent.leg_id is None:
+            if watching := self.supervision.of(agent):  # they may have come from another agent's conversation
+                self._media.send(Hear(hears={leg_id: () for leg_id, _ in watching}))
             return
         told = hearing(agent.leg_id, self.talks.get(agent.id), self.supervision.of(agent))
         self._media.send(Hear(hears=told.hears, music=dict.fromkeys(told.music, MUSIC)))
@@ -364,7 +366,6 @@ class Desk:
         if third.agent is not None:
             self.apply(third.agent)  # before they are free: what they heard of this conversation ends here
             self._roster.apply(third.agent, AgentCue.CALL_ENDED)
-            self.apply(third.agent)  # its leg stays up: it must not go on hearing them
         else:
             self._extensions.hang_up(third.leg_id)
 

@@ -96,3 +96,26 @@ def test_a_supervisor_takes_over_one_customer_at_a_time(make_floor: MakeFloor) -
         await s.idle()
 
     run(floor, story)
+
+
+def test_a_supervisor_who_goes_to_an_agent_without_a_leg_hears_the_former_one_no_more(
+    make_floor: MakeFloor,
+) -> None:
+    """What the audit says is what they hear: nobody, until that agent is there."""
+    floor = make_floor(agents=2, extensions=EXTENSIONS)
+    floor.carrier.default = Behaviour(talk_s=60.0)
+
+    async def story(s: Story) -> None:
+        first = await s.talking()
+        other = "a1" if first == "a0" else "a0"
+        s.do("agents.supervise", agent=first, supervisor="marta", mode="listen")
+        await floor.until(lambda: s.engine.desk.supervision.watches["marta"].up)
+        marta = s.engine.desk.supervision.watches["marta"].leg_id
+        s.do("agents.logout", agent=other)
+        assert s.agent(other).leg_id is None
+        assert s.heard_by(marta) == {s.agent(first).leg_id, s.customer.leg_id}
+        s.do("agents.supervise", agent=other, supervisor="marta", mode="listen")
+        assert s.heard_by(marta) == set()
+        await s.idle()
+
+    run(floor, story)
