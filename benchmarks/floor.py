@@ -209,7 +209,8 @@ class FullSize:
 
     def _all_told(self) -> bool:
         legs = self.dialer.legs("customer") + self.dialer.legs("agent")
-        return all(leg.statistics for leg in legs if leg.codec)  # a leg that was never answered has nothing to tell
+        # a leg that was never answered has nothing to tell
+        return all(leg.statistics for leg in legs if leg.codec)
 
     def close_dialer(self) -> None:
         """Stop the dialer; its store can be read until the block ends. Harmless when it is stopped."""
