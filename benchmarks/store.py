@@ -35,11 +35,11 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns import hopper
 from dialer_core.campaigns.leads_import import import_leads
 from dialer_core.clock import SystemClock
 from dialer_core.compliance.packs import load_packs
-from dialer_core.settings import CampaignSettings
 from dialer_core.store import bulk, campaigns
 from dialer_core.store.database import Database, open_database
 from dialer_core.store.models import Base

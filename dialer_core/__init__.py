@@ -1,4 +1,4 @@
 """Marcador's core: the call loop, its gate, its store, and the processes around them.
 
-Read `vocabulary.py`, `events.py`, `hookspecs.py` and the layer list in `pyproject.toml` first; they name everything else.
+Read `vocabulary/`, `events.py`, `hookspecs.py` and the layer list in `pyproject.toml` first; they name everything else.
 """

@@ -8,17 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Port = Annotated[int, Field(ge=1, le=65535)]
+from dialer_core.setting_types import Port, Section
+
 INNER_HOST = "127.0.0.1"
 """Where the workers reach the edge, and it them."""
 
 
-class EdgeSettings(BaseModel):
+class EdgeSettings(Section):
     """`[edge]`: the SIP proxy in front of the workers; `dialer init --edge` writes its configuration from these."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = False
     """Workers send everything through it. Needed for softphones that register, trunks that want registration, inbound calls, TLS and NAT."""

@@ -10,7 +10,7 @@
     ├── ProtocolError               a peer process sent something that is not in the message set
     └── StartError                  a process cannot start: port in use, socket in use, pjsua2 missing
 
-A call that fails is not an error here: it is an `Outcome` (`vocabulary.py`). Kernels (`amd`, `pacing`) raise `ValueError`
+A call that fails is not an error here: it is an `Outcome` (`vocabulary/`). Kernels (`amd`, `pacing`) raise `ValueError`
 subclasses of their own and know nothing of this tree.
 """
 

@@ -1,4 +1,4 @@
-"""Every plugin hook. Read this fourth, after `vocabulary.py` and `events.py`.
+"""Every plugin hook. Read this fourth, after `vocabulary/` and `events.py`.
 
 It owns their names, arguments and promises; `plugin_host.py` owns how they are called.
 

@@ -1,6 +1,7 @@
 """The configuration directory as checked, frozen objects: `dialer.toml`, `trunks.toml`, `agents.toml`, `campaigns/NAME.toml`.
 
-It owns the shape and the checks of settings and how a mistake is told (file, key, allowed values). It does not own rule packs
+It owns the shape of what is in none of the modules it puts together (the edge, voice, campaigns), the checks across files, and how a mistake
+is told (file, key, allowed values). It does not own rule packs
 (`compliance/packs.py`) nor any state: that lives in the store.
 
 Every setting of `dialer.toml` can be overridden by an environment variable `MARCADOR_SECTION__KEY`; secrets are named, never written, in the files.
@@ -12,57 +13,21 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from dialer_core.edge_settings import INNER_HOST, EdgeSettings, Port
+from dialer_core.campaign_settings import CampaignSettings
+from dialer_core.edge_settings import INNER_HOST, EdgeSettings
 from dialer_core.errors import ConfigError
+from dialer_core.setting_types import E164, Codec, Name, Port, PortRange, Seconds, Section, check_secret
 from dialer_core.toml_files import explain, read_secret, read_toml, section_table, with_environment
-from dialer_core.vocabulary import AgentId, CampaignId, DetectionMode, Outcome, PacingMode, SrtpUse, TrunkId
-from dialer_core.voice_settings import ExtensionSettings, RecordingSettings, RecordSettings
+from dialer_core.vocabulary import AgentId, CampaignId, SrtpUse, TrunkId
+from dialer_core.voice_settings import ExtensionSettings, RecordingSettings
 
 
-def _check_e164(number: str) -> str:
-    if not (number.startswith("+") and number[1:].isdigit() and 7 <= len(number) - 1 <= 15):
-        msg = "must be a number in E.164 form, such as +525512345678"
-        raise ValueError(msg)
-    return number
-
-
-def _check_name(name: str) -> str:
-    if not name or len(name) > 64 or not all(c.isalnum() or c in "-_." for c in name):
-        msg = "names are 1 to 64 letters, digits, '-', '_' or '.'"
-        raise ValueError(msg)
-    return name
-
-
-def _check_port_range(ports: str) -> str:
-    low, _, high = ports.partition("-")
-    if not (low.isdigit() and high.isdigit() and 1024 <= int(low) < int(high) <= 65535):
-        msg = "must be a range of ports such as 20000-29999, within 1024-65535"
-        raise ValueError(msg)
-    return ports
-
-
-def _check_secret(variable: str, file: Path | None) -> None:
-    if variable and file:
-        msg = "give password_env or password_file, not both"
-        raise ValueError(msg)
-
-
-E164 = Annotated[str, AfterValidator(_check_e164)]
-PortRange = Annotated[str, AfterValidator(_check_port_range)]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Codec = Literal["PCMU", "PCMA"]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
-
-
-class NodeSettings(_Section):
+class NodeSettings(Section):
     """`[node]`: this machine among others."""
 
-    name: Annotated[str, AfterValidator(_check_name)] = "node1"
+    name: Name = "node1"
     """Name of this node in ids, events and leases."""
     state_dir: Path = Path("state")
     """Database, tokens and reject files; relative to the configuration's parent folder."""
@@ -70,14 +35,14 @@ class NodeSettings(_Section):
     """Sockets of the running processes; by default a short folder under the user's runtime directory."""
 
 
-class StoreSettings(_Section):
+class StoreSettings(Section):
     """`[store]`: where state lives."""
 
     url: str = "sqlite:///marcador.db"
     """SQLAlchemy URL: `sqlite:///FILE` (relative to `state_dir`) or `postgresql+psycopg://…`."""
 
 
-class SipSettings(_Section):
+class SipSettings(Section):
     """`[sip]`: the line workers."""
 
     bind: str = "127.0.0.1"
@@ -92,7 +57,7 @@ class SipSettings(_Section):
     """Resident memory over which a line worker is renewed: another takes its place, and it leaves when its last call has ended."""
 
 
-class MediaSettings(_Section):
+class MediaSettings(Section):
     """`[media]`: the media plane."""
 
     bind: str = "127.0.0.1"
@@ -105,7 +70,7 @@ class MediaSettings(_Section):
     """Folder of own prompts (WAV or FLAC); a prompt's id is its file name without the ending."""
 
 
-class HttpSettings(_Section):
+class HttpSettings(Section):
     """`[http]`: the API."""
 
     bind: str = "127.0.0.1"
@@ -116,7 +81,7 @@ class HttpSettings(_Section):
     """File with the API's bearer token, made at the first run; relative to `state_dir`."""
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """`[log]`: structured logs."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -125,7 +90,7 @@ class LogSettings(_Section):
     """One JSON object a line, or coloured text."""
 
 
-class PluginSettings(_Section):
+class PluginSettings(Section):
     """`[plugins]`: which plugins run."""
 
     enabled: tuple[str, ...] = ("metrics",)
@@ -134,7 +99,7 @@ class PluginSettings(_Section):
     """Longest a plugin's hook may take before it is cut off and reported."""
 
 
-class ClipSettings(_Section):
+class ClipSettings(Section):
     """`[clips]`: first seconds of calls, kept encrypted for campaigns that opt in (`[machines]` `keep_clips`)."""
 
     key_env: str = ""
@@ -147,7 +112,7 @@ class ClipSettings(_Section):
     """How much of each call is kept at most."""
 
 
-class DialerSettings(_Section):
+class DialerSettings(Section):
     """All of `dialer.toml`."""
 
     node: NodeSettings = NodeSettings()
@@ -160,10 +125,10 @@ class DialerSettings(_Section):
     plugins: PluginSettings = PluginSettings()
     clips: ClipSettings = ClipSettings()
     recordings: RecordingSettings = RecordingSettings()
-    extensions: dict[str, ExtensionSettings] = {}
+    extensions: dict[str, ExtensionSettings] = Field(default_factory=dict)
 
 
-class TrunkSettings(_Section):
+class TrunkSettings(Section):
     """`[trunks.NAME]` of `trunks.toml`: one SIP peer that carries calls."""
 
     host: str
@@ -200,12 +165,12 @@ class TrunkSettings(_Section):
     """How the dialed number is written: `+525512345678` or `525512345678`."""
     prefix: str = Field(default="", pattern=r"^[0-9*#]*$")
     """Digits put before the number (a tech prefix)."""
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default_factory=dict)
     """Extra headers of every INVITE."""
 
     @model_validator(mode="after")
     def _one_secret(self) -> TrunkSettings:
-        _check_secret(self.password_env, self.password_file)
+        check_secret(self.password_env, self.password_file)
         if self.user and not (self.password_env or self.password_file):
             msg = "a user needs a secret: set password_env (a variable's name) or password_file"
             raise ValueError(msg)
@@ -215,7 +180,7 @@ class TrunkSettings(_Section):
         return self
 
 
-class AgentSettings(_Section):
+class AgentSettings(Section):
     """`[agents.ID]` of `agents.toml`: an agent is a SIP address."""
 
     sip: str = Field(pattern=r"^sip:[^@\s]+@[^\s]+$")
@@ -237,89 +202,8 @@ class AgentSettings(_Section):
 
     @model_validator(mode="after")
     def _one_secret(self) -> AgentSettings:
-        _check_secret(self.password_env, self.password_file)
+        check_secret(self.password_env, self.password_file)
         return self
-
-
-class RecycleRule(_Section):
-    """What becomes of a lead after an outcome."""
-
-    after_minutes: Annotated[float, Field(ge=0, le=100_000)] = 60.0
-    """Not dialed again before."""
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = 6
-    """Attempts with this outcome, then the lead is finished."""
-    next_number: bool = False
-    """Go to the person's next number."""
-    finish: bool = False
-    """The lead is finished at once."""
-
-
-class DetectionSettings(_Section):
-    """What a campaign does with verdicts, beside its mode `detection`."""
-
-    cost_lost_person: Annotated[float, Field(gt=0, le=1e6)] | None = None
-    """What a person taken for a machine costs, in any unit; with the next three it sets the detector's thresholds. By default the mode's own."""
-    cost_passed_machine: Annotated[float, Field(gt=0, le=1e6)] | None = None
-    """What a machine connected to an agent costs, in the same unit."""
-    cost_delay_s: Annotated[float, Field(gt=0, le=1e6)] | None = None
-    """What a second of silence costs that a person hears after their greeting."""
-    cost_told_person: Annotated[float, Field(gt=0, le=1e6)] | None = None
-    """What it costs to call a person a machine on the agent's screen, after a first verdict that connected them."""
-    sample: Annotated[float, Field(ge=0, le=0.1)] = 0.0
-    """Share of machine verdicts connected anyway, while an agent is free, to learn how many people are lost; 0.01 to 0.02 is recommended."""
-    screening_answer: str = "screening-es"
-    """Prompt spoken to a phone's assistant that asks who is calling; empty: treated as a machine."""
-    message: str = ""
-    """Prompt left with a machine after its beep, where the rule pack's `[voicemail]` allows it; empty: none. Never one with details of a debt."""
-    message_wait_s: Annotated[float, Field(ge=1, le=60)] = 45.0
-    """Longest wait for the beep, or for the end of the greeting; then we hang up."""
-    keep_clips: bool = False
-    """Keep the first seconds of each answered call, encrypted, for retraining the detector; needs a key in `[clips]` of `dialer.toml`."""
-
-
-class CampaignSettings(_Section):
-    """`campaigns/NAME.toml`."""
-
-    creditor: str = ""
-    """For whom we call; must be named before a real trunk is dialed."""
-    rule_pack: str = ""
-    """Name of the rule pack in `compliance/`; there is no default: it is a decision."""
-    caller_id: E164 | None = None
-    """Caller ID; by default the trunk's."""
-    trunks: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Trunks in order: the next is tried when one fails."""
-    pacing: Literal[PacingMode.PROGRESSIVE, PacingMode.RATIO, PacingMode.ERLANG_C, PacingMode.PREDICTIVE] = (
-        PacingMode.PROGRESSIVE
-    )
-    """How many are placed: progressive (1 per idle agent), ratio, erlang_c, predictive."""
-    ratio: Annotated[float, Field(ge=1.0, le=10.0)] = 1.5
-    """Calls per idle agent in mode ratio."""
-    abandonment_ceiling: Annotated[float, Field(gt=0, lt=0.2)] = 0.03
-    """Share of live answers that may be abandoned; the rule pack's, where stricter."""
-    detection: DetectionMode = DetectionMode.MONITOR
-    """off, monitor (listen only), fast or strict."""
-    machines: DetectionSettings = DetectionSettings()
-    """What is done about machines, and what mistakes cost."""
-    record: RecordSettings = RecordSettings()
-    """Which conversations are recorded."""
-    ring_limit_s: Annotated[float, Field(ge=2, le=120)] = 28.0
-    """Ring time after which an attempt is cancelled."""
-    wrap_up_s: Annotated[float, Field(ge=0, le=3600)] = 20.0
-    """After-call work, ended earlier by `ready` or a disposition."""
-    abandonment_prompt: str = "abandonment-es"
-    """Prompt played to a live answer without an agent in time."""
-    inbound_prompt: str = "abandonment-es"
-    """Prompt played to somebody who calls the campaign's number while nobody is free; empty: none."""
-    max_lines: Annotated[int, Field(ge=1)] | None = None
-    """Lines this campaign may hold at most."""
-    weight: Annotated[float, Field(gt=0)] = 1.0
-    """Share of a pool's attempts against other campaigns."""
-    start: bool = True
-    """Started when `dialer run` starts."""
-    recycle: dict[Outcome, RecycleRule] = {}
-    """Rules per outcome, over the built-in ones."""
-    failover: bool = True
-    """Try the next trunk when one fails."""
 
 
 class Settings:

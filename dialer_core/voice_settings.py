@@ -8,15 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from dialer_core.setting_types import Section
 from dialer_core.vocabulary import RecordPolicy, SrtpUse
 
 
-class ExtensionSettings(BaseModel):
+class ExtensionSettings(Section):
     """`[extensions.NAME]`: a phone of the contact centre that is no agent's softphone; agents transfer to it, supervisors listen from it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     sip: str = Field(pattern=r"^sip:[^@\s]+@[^\s]+$")
     """Its address: `sip:legal@192.0.2.20:5060`, or a queue of the PBX."""
@@ -28,10 +27,8 @@ class ExtensionSettings(BaseModel):
     """It is rung for so long at most."""
 
 
-class RecordingSettings(BaseModel):
+class RecordingSettings(Section):
     """`[recordings]`: recorded conversations, kept sealed; which ones says each campaign."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     key_env: str = ""
     """Environment variable that holds the master key, which wraps each recording's own: 32 bytes in base64 (`openssl rand -base64 32`)."""
@@ -43,10 +40,8 @@ class RecordingSettings(BaseModel):
     """What they are turned into after the call: opus (small), flac (nothing lost)."""
 
 
-class RecordSettings(BaseModel):
+class RecordSettings(Section):
     """What a campaign records."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     policy: RecordPolicy = RecordPolicy.NEVER
     """never, on_demand (the agent, a supervisor or the API says so) or always; needs a key in `[recordings]` of `dialer.toml`."""

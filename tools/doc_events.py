@@ -21,6 +21,7 @@ from dialer_core import hookspecs, plugin_api, plugin_host, settings, snapshot
 from dialer_core.events import COMMON_FIELDS, EVENTS, Event, StoredEvent
 from dialer_core.store import events as event_store
 from tools.doc_source import doc, literals, members, page, paragraphs, prose, table
+from tools.doc_words import VOCABULARY
 
 ROOT = Path(__file__).resolve().parent.parent
 IDS = ("campaign_id", "account_id", "attempt_id")
@@ -42,7 +43,12 @@ _ENVELOPE = {
 
 def _annotation(kind: Any) -> str:
     text = kind if isinstance(kind, str) else inspect.formatannotation(kind)
-    for module in ("dialer_core.vocabulary.", "dialer_core.snapshot.", "collections.abc.", "typing."):
+    for module in (
+        *(f"{part.__name__}." for part in VOCABULARY),
+        "dialer_core.snapshot.",
+        "collections.abc.",
+        "typing.",
+    ):
         text = text.replace(module, "")
     return text
 

@@ -19,7 +19,7 @@ import click
 from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
-from dialer_core import edge_settings, settings, voice_settings
+from dialer_core import campaign_settings, edge_settings, settings, voice_settings
 from dialer_core.commands import cli
 from dialer_core.compliance import calendar, rules
 from dialer_core.toml_files import ENVIRONMENT_PREFIX
@@ -112,7 +112,7 @@ def default(field: FieldInfo) -> str:
     """Return a default as TOML has it."""
     if field.is_required():
         return "**required**"
-    value = field.default
+    value = field.get_default(call_default_factory=True, validated_data={})
     match value:
         case None:
             return ""
@@ -158,7 +158,7 @@ def _example(file: str) -> str:
 def settings_page() -> str:
     """Return `settings.md`."""
     texts, pack_texts = (
-        literals(settings) | literals(edge_settings) | literals(voice_settings),
+        literals(settings) | literals(campaign_settings) | literals(edge_settings) | literals(voice_settings),
         literals(rules) | literals(calendar),
     )
     dialer = settings.DialerSettings.model_fields.items()
@@ -186,13 +186,13 @@ def settings_page() -> str:
         "## agents.toml\n\nOne table `[agents.ID]` for each agent; an agent is a SIP address. The file may be absent.\n\n"
         + _fields(settings.AgentSettings, texts),
         _example("agents.toml"),
-        f"## campaigns/NAME.toml\n\nThe file's name is the campaign's id.\n\n{_fields(settings.CampaignSettings, texts)}",
+        f"## campaigns/NAME.toml\n\nThe file's name is the campaign's id.\n\n{_fields(campaign_settings.CampaignSettings, texts)}",
         f"### [record]\n\n{prose(doc(voice_settings.RecordSettings))}\n\n"
         f"{_fields(voice_settings.RecordSettings, texts)}",
-        f"### [machines]\n\n{prose(doc(settings.DetectionSettings))} See [detection](amd.md).\n\n"
-        + _fields(settings.DetectionSettings, texts),
+        f"### [machines]\n\n{prose(doc(campaign_settings.DetectionSettings))} See [detection](amd.md).\n\n"
+        + _fields(campaign_settings.DetectionSettings, texts),
         "### [recycle.OUTCOME]\n\nWhat becomes of a lead after an [outcome](vocabulary.md#outcome), over the built-in rules.\n\n"
-        + _fields(settings.RecycleRule, texts),
+        + _fields(campaign_settings.RecycleRule, texts),
         _example("campaigns/cobranza.toml"),
         "## compliance/PACK.toml\n\nThe file's name is the pack's `name`. "
         + prose(doc(rules.RulePack))

@@ -19,9 +19,11 @@ from dialer_core.campaigns import run
 from dialer_core.sim import __main__ as simulator
 from dialer_core.sim import behaviours, event_log
 from dialer_core.sip import leg
+from dialer_core.vocabulary import calls, floor, ids, portfolio
 from tools.doc_source import doc, literals, members, page, paragraphs, prose, table
 
 HELP_COLUMNS = 100
+VOCABULARY = (calls, floor, portfolio, ids)
 GLOSSARY = {
     "lead": "One account on a campaign's list, with the numbers of its person.",
     "list": "All leads of a campaign.",
@@ -62,10 +64,10 @@ $ head -1 sim.jsonl
 
 def vocabulary_page() -> str:
     """Return `vocabulary.md`."""
-    texts = literals(vocabulary)
+    texts = {name: text for part in VOCABULARY for name, text in literals(part).items()}
     parts = []
-    for name, kind in vars(vocabulary).items():
-        if inspect.isclass(kind) and issubclass(kind, enum.Enum) and kind.__module__ == vocabulary.__name__:
+    for name, kind in ((name, kind) for part in VOCABULARY for name, kind in vars(part).items()):
+        if inspect.isclass(kind) and issubclass(kind, enum.Enum):
             rows = table(("word", "what it means"), members(kind, texts))
             parts.append(f"## {name}\n\n{prose(doc(kind))}\n\n{rows}")
     ids = [name for name, kind in vars(vocabulary).items() if hasattr(kind, "__supertype__")]
@@ -73,7 +75,7 @@ def vocabulary_page() -> str:
     return page(
         "Vocabulary",
         "One word for one idea, in code, events, settings, tables and screens. First the words that are no enum, then each enum of"
-        " `dialer_core/vocabulary.py` with its members as they are stored and shown.",
+        " `dialer_core/vocabulary/` with its members as they are stored and shown.",
         "## Glossary",
         table(("word", "what it means"), [(f"**{word}**", meaning) for word, meaning in GLOSSARY.items()]),
         *parts,

@@ -12,10 +12,11 @@ from typing import Final
 import structlog
 
 from dialer_core.agents.state import Agent, AgentCell, AgentCue
+from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.errors import CommandRefusedError
 from dialer_core.events import AgentStateChanged
 from dialer_core.runtime import Runtime
-from dialer_core.settings import AgentSettings, CampaignSettings
+from dialer_core.settings import AgentSettings
 from dialer_core.store import agents as agent_rows
 from dialer_core.store.models import AgentInterval
 from dialer_core.store.tx import Tx

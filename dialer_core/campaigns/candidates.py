@@ -8,10 +8,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
+from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns import number_health, recycle
 from dialer_core.compliance import zones
 from dialer_core.compliance.facts import ContactRequest
-from dialer_core.settings import CampaignSettings
 from dialer_core.store.claims import LastTry
 from dialer_core.store.leads import ReadyLead
 from dialer_core.store.people import PhoneRow

@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns import candidates
 from dialer_core.compliance import gate, windows
 from dialer_core.compliance.facts import ContactRequest, Facts
 from dialer_core.compliance.gate import Refused
 from dialer_core.compliance.rules import RulePack
-from dialer_core.settings import CampaignSettings
 from dialer_core.store import claims, leads, people
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import CampaignId

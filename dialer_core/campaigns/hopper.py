@@ -18,6 +18,7 @@ from typing import Any
 
 import structlog
 
+from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns import candidates, number_health
 from dialer_core.campaigns.emptiness import EmptyReport, report, so_far
 from dialer_core.compliance import gate
@@ -26,7 +27,6 @@ from dialer_core.compliance.gate import Refused
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import StoreError
 from dialer_core.events import AttemptCommitted, LeadBlocked, LeadFinished
-from dialer_core.settings import CampaignSettings
 from dialer_core.store import attempts, callbacks, claims, consents, leads, people
 from dialer_core.store.attempts import NewAttempt
 from dialer_core.store.errors import AlreadyLiveError

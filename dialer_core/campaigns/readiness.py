@@ -9,9 +9,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping
 
+from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import ConfigError
-from dialer_core.settings import CampaignSettings, Settings, TrunkSettings
+from dialer_core.settings import Settings, TrunkSettings
 from dialer_core.vocabulary import CampaignId, TrunkId
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
+from dialer_core.campaign_settings import CampaignSettings, RecycleRule
 from dialer_core.campaigns import dispositions, number_health
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import StoreError
-from dialer_core.settings import CampaignSettings, RecycleRule
 from dialer_core.store import callbacks, claims, contacts, leads, people, promises, restrictions
 from dialer_core.store.claims import Tried
 from dialer_core.store.models import Lead

@@ -10,9 +10,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
+from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.compliance.detection_quality import Quality
 from dialer_core.compliance.rules import RulePack
-from dialer_core.settings import CampaignSettings
 from dialer_core.vocabulary import CampaignId, CampaignState
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
+from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns import candidates, number_health
 from dialer_core.compliance import gate, windows
 from dialer_core.compliance.facts import Facts
 from dialer_core.compliance.gate import Refused
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import CommandRefusedError
-from dialer_core.settings import CampaignSettings
 from dialer_core.store import claims, leads, people
 from dialer_core.store.models import Lead
 from dialer_core.store.tx import Tx

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from dialer_core.settings import CampaignSettings
+from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.store.leads import READY_UTC
 from dialer_core.store.models import Base
 from dialer_core.store.tx import Tx

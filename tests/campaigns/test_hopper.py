@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns import hopper, recycle
 from dialer_core.campaigns.hopper import Claim, ClaimedAttempt
 from dialer_core.compliance.gate import Refused
 from dialer_core.compliance.rules import RulePack
-from dialer_core.settings import CampaignSettings
 from dialer_core.store import attempts, events, leads
 from dialer_core.store.database import Database, open_database
 from dialer_core.store.leads import READY_UTC

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dialer_core.campaign_settings import RecycleRule
 from dialer_core.campaigns import dispositions, lead_columns, recycle
-from dialer_core.settings import RecycleRule
 from dialer_core.vocabulary import Outcome
 
 pytestmark = pytest.mark.unit

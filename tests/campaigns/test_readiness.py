@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns.readiness import check, is_loopback
 from dialer_core.compliance.packs import load_packs
-from dialer_core.settings import CampaignSettings, DialerSettings, Settings, TrunkSettings
+from dialer_core.settings import DialerSettings, Settings, TrunkSettings
 from dialer_core.vocabulary import CampaignId, TrunkId
 
 pytestmark = pytest.mark.unit

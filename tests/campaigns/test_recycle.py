@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns import dispositions, hopper, recycle
 from dialer_core.campaigns.hopper import ClaimedAttempt
 from dialer_core.errors import CommandRefusedError, StoreError
-from dialer_core.settings import CampaignSettings
 from dialer_core.store import attempts, events
 from dialer_core.store.database import Database
 from dialer_core.store.tx import Tx

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns import hopper, recycle
 from dialer_core.errors import StoreError
 from dialer_core.ipc.messages import Dialog, LegEnded, LegsBridged
 from dialer_core.media_presence import MEDIA_AWAY_LIMIT_S
-from dialer_core.settings import CampaignSettings
 from dialer_core.vocabulary import (
     AgentId,
     AgentState,

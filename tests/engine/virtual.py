@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from dialer_core.call_loop import CallLoop
+from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.clock import VirtualClock
 from dialer_core.compliance.packs import load_packs
 from dialer_core.ipc.messages import (
@@ -21,7 +22,7 @@ from dialer_core.ipc.messages import (
     WorkerHello,
 )
 from dialer_core.runtime import Runtime
-from dialer_core.settings import AgentSettings, CampaignSettings, DialerSettings, Settings, TrunkSettings
+from dialer_core.settings import AgentSettings, DialerSettings, Settings, TrunkSettings
 from dialer_core.store.database import open_database
 from dialer_core.store.journal import Journal
 from dialer_core.store.reader import Reader

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns.leads_import import import_leads
 from dialer_core.clock import SystemClock
 from dialer_core.compliance.packs import load_pack
@@ -16,7 +17,7 @@ from dialer_core.http.answers import ApiParts
 from dialer_core.http.app import create_app
 from dialer_core.http.tokens import Tokens
 from dialer_core.plugin_api import EngineHandle
-from dialer_core.settings import CampaignSettings, DialerSettings, Settings
+from dialer_core.settings import DialerSettings, Settings
 from dialer_core.store import campaigns, restrictions, scan
 from dialer_core.store.database import open_database
 from dialer_core.vocabulary import CampaignId, RestrictionKind, RestrictionScope, new_id

@@ -6,6 +6,7 @@ import random
 import pytest
 from sqlalchemy import func, select
 
+from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns import hopper, recycle
 from dialer_core.clock import VirtualClock
 from dialer_core.compliance.rules import RulePack
@@ -18,7 +19,6 @@ from dialer_core.events import (
     AttemptSent,
     AttemptVerdictGiven,
 )
-from dialer_core.settings import CampaignSettings
 from dialer_core.store import agents, attempts, events, restrictions
 from dialer_core.store.database import Database
 from dialer_core.store.tx import Stamp, Tx

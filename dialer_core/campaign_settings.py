@@ -1,0 +1,95 @@
+"""The settings of a campaign: `campaigns/NAME.toml`.
+
+It owns their shape. How the files are read and checked against each other is `settings.py`'s.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from dialer_core.setting_types import E164, Section
+from dialer_core.vocabulary import DetectionMode, Outcome, PacingMode
+from dialer_core.voice_settings import RecordSettings
+
+
+class RecycleRule(Section):
+    """What becomes of a lead after an outcome."""
+
+    after_minutes: Annotated[float, Field(ge=0, le=100_000)] = 60.0
+    """Not dialed again before."""
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 6
+    """Attempts with this outcome, then the lead is finished."""
+    next_number: bool = False
+    """Go to the person's next number."""
+    finish: bool = False
+    """The lead is finished at once."""
+
+
+class DetectionSettings(Section):
+    """What a campaign does with verdicts, beside its mode `detection`."""
+
+    cost_lost_person: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """What a person taken for a machine costs, in any unit; with the next three it sets the detector's thresholds. By default the mode's own."""
+    cost_passed_machine: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """What a machine connected to an agent costs, in the same unit."""
+    cost_delay_s: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """What a second of silence costs that a person hears after their greeting."""
+    cost_told_person: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """What it costs to call a person a machine on the agent's screen, after a first verdict that connected them."""
+    sample: Annotated[float, Field(ge=0, le=0.1)] = 0.0
+    """Share of machine verdicts connected anyway, while an agent is free, to learn how many people are lost; 0.01 to 0.02 is recommended."""
+    screening_answer: str = "screening-es"
+    """Prompt spoken to a phone's assistant that asks who is calling; empty: treated as a machine."""
+    message: str = ""
+    """Prompt left with a machine after its beep, where the rule pack's `[voicemail]` allows it; empty: none. Never one with details of a debt."""
+    message_wait_s: Annotated[float, Field(ge=1, le=60)] = 45.0
+    """Longest wait for the beep, or for the end of the greeting; then we hang up."""
+    keep_clips: bool = False
+    """Keep the first seconds of each answered call, encrypted, for retraining the detector; needs a key in `[clips]` of `dialer.toml`."""
+
+
+class CampaignSettings(Section):
+    """`campaigns/NAME.toml`."""
+
+    creditor: str = ""
+    """For whom we call; must be named before a real trunk is dialed."""
+    rule_pack: str = ""
+    """Name of the rule pack in `compliance/`; there is no default: it is a decision."""
+    caller_id: E164 | None = None
+    """Caller ID; by default the trunk's."""
+    trunks: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Trunks in order: the next is tried when one fails."""
+    pacing: Literal[PacingMode.PROGRESSIVE, PacingMode.RATIO, PacingMode.ERLANG_C, PacingMode.PREDICTIVE] = (
+        PacingMode.PROGRESSIVE
+    )
+    """How many are placed: progressive (1 per idle agent), ratio, erlang_c, predictive."""
+    ratio: Annotated[float, Field(ge=1.0, le=10.0)] = 1.5
+    """Calls per idle agent in mode ratio."""
+    abandonment_ceiling: Annotated[float, Field(gt=0, lt=0.2)] = 0.03
+    """Share of live answers that may be abandoned; the rule pack's, where stricter."""
+    detection: DetectionMode = DetectionMode.MONITOR
+    """off, monitor (listen only), fast or strict."""
+    machines: DetectionSettings = DetectionSettings()
+    """What is done about machines, and what mistakes cost."""
+    record: RecordSettings = RecordSettings()
+    """Which conversations are recorded."""
+    ring_limit_s: Annotated[float, Field(ge=2, le=120)] = 28.0
+    """Ring time after which an attempt is cancelled."""
+    wrap_up_s: Annotated[float, Field(ge=0, le=3600)] = 20.0
+    """After-call work, ended earlier by `ready` or a disposition."""
+    abandonment_prompt: str = "abandonment-es"
+    """Prompt played to a live answer without an agent in time."""
+    inbound_prompt: str = "abandonment-es"
+    """Prompt played to somebody who calls the campaign's number while nobody is free; empty: none."""
+    max_lines: Annotated[int, Field(ge=1)] | None = None
+    """Lines this campaign may hold at most."""
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """Share of a pool's attempts against other campaigns."""
+    start: bool = True
+    """Started when `dialer run` starts."""
+    recycle: dict[Outcome, RecycleRule] = Field(default_factory=dict)
+    """Rules per outcome, over the built-in ones."""
+    failover: bool = True
+    """Try the next trunk when one fails."""

@@ -1,0 +1,102 @@
+"""Words of the floor: agents, what they say of a conversation, supervisors, and how campaigns are run.
+
+The tables of states are in `agents/state.py` and `campaigns/run.py`.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class AgentState(enum.StrEnum):
+    """What an agent is doing. The table of transitions is in `agents/state.py`."""
+
+    LOGGED_OUT = "logged_out"
+    """Not working; their softphone is not called."""
+    PAUSED = "paused"
+    """Logged in and not offered anyone; always with a reason."""
+    READY = "ready"
+    """Waiting for a person."""
+    RESERVED = "reserved"
+    """A person has been assigned; the bridge is being made."""
+    TALKING = "talking"
+    """Bridged to a person."""
+    WRAP_UP = "wrap_up"
+    """After-call work, ended by time or by command."""
+
+
+class PauseReason(enum.StrEnum):
+    """Reasons the system itself gives for a pause. Agents give their own words beside these."""
+
+    CONNECTING = "connecting"
+    """Logged in; the softphone is being called."""
+    LOGIN = "login"
+    """The softphone is up and the agent has not said `ready` yet."""
+    LEG_LOST = "leg_lost"
+    """The softphone's leg is gone; it is being called again."""
+
+
+class CampaignState(enum.StrEnum):
+    """The life of a campaign. The table of transitions is in `campaigns/run.py`."""
+
+    STOPPED = "stopped"
+    """Not dialing, and nothing unanswered is left."""
+    RUNNING = "running"
+    """Dialing, as pacing, agents, trunks and the gate allow."""
+    PAUSED = "paused"
+    """No new attempts; those alive go on."""
+    FINISHED = "finished"
+    """Every lead is finished."""
+
+
+class SupervisionMode(enum.StrEnum):
+    """How a supervisor is in an agent's conversations."""
+
+    LISTEN = "listen"
+    """They hear it; nobody hears them."""
+    WHISPER = "whisper"
+    """The agent alone hears them."""
+    BARGE = "barge"
+    """Everybody hears them."""
+
+
+class PacingMode(enum.StrEnum):
+    """The names that `pacing.PacerConfig.mode` takes."""
+
+    PREVIEW = "preview"
+    """The agent decides when to dial; not available yet."""
+    PROGRESSIVE = "progressive"
+    """One call per idle agent."""
+    RATIO = "ratio"
+    """A fixed number of calls per idle agent."""
+    ERLANG_C = "erlang_c"
+    """The rate that the Erlang-C formula allows."""
+    PREDICTIVE = "predictive"
+    """The residual-time rule under the ceiling; not available yet."""
+
+
+class Disposition(enum.StrEnum):
+    """What an agent says a conversation was; a campaign may name more."""
+
+    RIGHT_PARTY = "right_party"
+    """Spoke with the debtor, nothing agreed."""
+    PROMISE = "promise"
+    """A promise to pay."""
+    REFUSES = "refuses"
+    """Refuses to pay."""
+    THIRD_PARTY = "third_party"
+    """Spoke with somebody else."""
+    WRONG_NUMBER = "wrong_number"
+    """The number is not theirs."""
+    DISPUTES = "disputes"
+    """Says the debt is wrong."""
+    DECEASED = "deceased"
+    """The debtor has died."""
+    CALLBACK = "callback"
+    """Wants to be called at another time."""
+    MACHINE = "machine"
+    """It was a machine after all."""
+    DO_NOT_CALL = "do_not_call"
+    """Asked not to be called again."""
+    OTHER = "other"
+    """Anything else."""
