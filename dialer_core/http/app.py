@@ -14,12 +14,14 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute
 
 from dialer_core.http import (
+    accounts,
     agents,
     calls,
     campaigns,
     desk,
     events,
     leads,
+    portfolio,
     problems,
     recordings,
     supervision,
@@ -38,6 +40,8 @@ CORE_ROUTERS = (
     recordings.router,
     calls.router,
     leads.router,
+    accounts.router,
+    portfolio.router,
     events.router,
     system.router,
 )

@@ -7,11 +7,12 @@ An account with an open promise is not called until the promise is kept or broke
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from dialer_core.errors import CommandRefusedError
 from dialer_core.events import PromiseBroken, PromiseKept, PromiseMade
-from dialer_core.store import account_leads, people, promises
+from dialer_core.store import account_leads, claims, people, promises
 from dialer_core.store.promises import Instalment, PromiseRow
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
@@ -20,6 +21,7 @@ from dialer_core.vocabulary import (
     AgentId,
     AttemptId,
     CampaignId,
+    Disposition,
     PersonId,
     PromiseKind,
     PromiseState,
@@ -29,6 +31,9 @@ from dialer_core.vocabulary import (
 WAITS = "promise"
 """What a lead waits for whose account has an open promise."""
 MOST_INSTALMENTS = 120
+MOST_GRACE_DAYS = 31
+FARTHEST = dt.timedelta(days=10 * 365)
+"""The day of the last instalment, from today: beyond it a year was mistyped."""
 _AT_ONCE = 500
 
 
@@ -44,6 +49,7 @@ def make(
     agent_id: AgentId | None = None,
     campaign_id: CampaignId | None = None,
     attempt_id: AttemptId | None = None,
+    actor: str = "",
 ) -> PromiseRow:
     """Write a promise of an account, in place of an open one, and stop its calls until it is kept or broken.
 
@@ -63,20 +69,25 @@ def make(
         What of the balance is settled when it is kept; empty: all of it for a settlement, what was paid for the others.
     agent_id, campaign_id, attempt_id
         To whom and in which conversation it was made.
+    actor
+        Who writes it down, for the audit log; by default the agent.
 
     Raises
     ------
     CommandRefusedError
-        There is no such account, or the instalments make no sense.
+        There is no such account or attempt of it, or what is promised makes no sense.
     """
     account = people.account(tx, account_id)
     if account is None:
         raise CommandRefusedError(f"there is no account {account_id}", "unknown")
-    if not 0 < len(instalments) <= MOST_INSTALMENTS or any(amount <= 0 for _, amount in instalments):
-        raise CommandRefusedError(f"a promise has 1 to {MOST_INSTALMENTS} instalments, each above zero")
-    days = [day for day, _ in instalments]
-    if days != sorted(days) or days[0] < now.date() - dt.timedelta(days=1):
-        raise CommandRefusedError("a promise's instalments are in order of their days, none of them past")
+    _check(account, instalments, kind, settles_minor, grace_days, now.date())
+    said: set[str] = {Disposition.PROMISE}
+    if attempt_id is not None:
+        tried = claims.tried(tx, attempt_id)
+        if tried is None or tried.account_id != account_id:
+            raise CommandRefusedError("this attempt is not one of this account's", "unknown")
+        campaign_id = campaign_id or tried.campaign_id
+        said |= {tried.disposition} if tried.disposition else set()
     for old in promises.open_of(tx, [account_id]).values():
         promises.set_state(tx, old.id, PromiseState.REPLACED, now)
     promise = PromiseRow(
@@ -97,7 +108,8 @@ def make(
     )
     promises.add(tx, promise)
     # one made elsewhere stops what rings, as a payment does; of one made in a conversation its end says where the lead goes
-    account_leads.wait(tx, account_id, WAITS, also_in_attempt=attempt_id is None)
+    # of one written down after the agent's word, that word has finished the lead already
+    account_leads.wait(tx, account_id, WAITS, also_in_attempt=attempt_id is None, also_finished=said)
     tx.emit(
         PromiseMade(
             campaign_id=campaign_id,
@@ -110,14 +122,47 @@ def make(
     tx.audit(
         "promise.made",
         f"promise {promise.id}",
-        actor=f"agent {agent_id}" if agent_id else "",
+        actor=actor or (f"agent {agent_id}" if agent_id else ""),
         kind=kind.value,
     )
     return promise
 
 
+def _check(
+    account: Mapping[str, Any], instalments: Sequence[tuple[dt.date, int]], kind: PromiseKind, settles_minor: int | None,
+    grace_days: int, today: dt.date,
+) -> None:  # fmt: skip
+    """Refuse what makes no sense. The balance is the customer's and may be of yesterday: a plan with interest may come to more, nothing else may."""
+    if account["status"] != AccountStatus.OPEN.value:
+        raise CommandRefusedError(f"this account is {account['status']}: there is nothing to promise")
+    if not 0 < len(instalments) <= MOST_INSTALMENTS or any(amount <= 0 for _, amount in instalments):
+        raise CommandRefusedError(f"a promise has 1 to {MOST_INSTALMENTS} instalments, each above zero")
+    days = [day for day, _ in instalments]
+    if days != sorted(days) or days[0] < today - dt.timedelta(days=1):
+        raise CommandRefusedError("a promise's instalments are in order of their days, none of them past")
+    if days[-1] > today + FARTHEST:
+        raise CommandRefusedError(f"a promise's last instalment is due within {FARTHEST.days // 365} years")
+    if not 0 <= grace_days <= MOST_GRACE_DAYS:
+        raise CommandRefusedError(f"the grace of a promise is 0 to {MOST_GRACE_DAYS} days")
+    total, balance = sum(amount for _, amount in instalments), account["balance_minor"]
+    if kind is not PromiseKind.RESTRUCTURING and balance is not None and total > balance:
+        raise CommandRefusedError(
+            f"this {kind} is for more than is owed; a plan that comes to more is a {PromiseKind.RESTRUCTURING}"
+        )
+    if settles_minor is None:
+        return
+    if kind is not PromiseKind.SETTLEMENT:
+        raise CommandRefusedError(f"only a {PromiseKind.SETTLEMENT} settles more than is paid")
+    if settles_minor < total or (balance is not None and settles_minor > balance):
+        raise CommandRefusedError(
+            "a settlement settles no less than is paid for it, and no more than is owed"
+        )
+
+
 def cancel(tx: Tx, promise: PromiseRow, now: dt.datetime, *, actor: str = "") -> None:
-    """Take a promise back; the account's leads are dialable again."""
+    """Take an open promise back; the account's leads are dialable again. Raises `CommandRefusedError` for one that is settled."""
+    if promise.state is not PromiseState.OPEN:
+        raise CommandRefusedError(f"this promise is {promise.state}; only an open one is taken back")
     promises.set_state(tx, promise.id, PromiseState.CANCELLED, now)
     account_leads.reopen(tx, promise.account_id, waiting_for=WAITS)
     tx.audit("promise.cancelled", f"promise {promise.id}", actor=actor)

@@ -7,8 +7,9 @@ cancelled by the engine while nobody has answered (`store.restrictions.forbidden
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 
-from sqlalchemy import Table, select, update
+from sqlalchemy import Table, and_, or_, select, update
 
 from dialer_core.store import callbacks, leads
 from dialer_core.store.leads import READY_UTC
@@ -28,18 +29,28 @@ def wait(
     *,
     until_utc: dt.datetime | None = None,
     also_in_attempt: bool = False,
+    also_finished: Collection[str] = (),
 ) -> None:
     """Let an account's leads wait for something named, until it is over (`reopen`) or a time (`reopen_due`).
 
-    Leads with a live attempt stay with it, unless they are to be taken out of it.
+    Leads with a live attempt stay with it, unless they are to be taken out of it; finished ones stay so, but for those that were finished for
+    one of these reasons.
     """
     states = [LeadState.DIALABLE.value, LeadState.WAITING.value]
     if also_in_attempt:
         states.append(LeadState.IN_ATTEMPT.value)
+    finished = and_(
+        _LEAD.c.state == LeadState.FINISHED.value, _LEAD.c.finished_reason.in_(list(also_finished))
+    )
     tx.execute(
         update(_LEAD)
-        .where(_LEAD.c.account_id == account_id, _LEAD.c.state.in_(states))
-        .values(state=LeadState.WAITING.value, waiting_for=what, next_at_utc=until_utc or READY_UTC)
+        .where(_LEAD.c.account_id == account_id, or_(_LEAD.c.state.in_(states), finished))
+        .values(
+            state=LeadState.WAITING.value,
+            waiting_for=what,
+            finished_reason=None,
+            next_at_utc=until_utc or READY_UTC,
+        )
     )
 
 

@@ -6,6 +6,7 @@ It owns the rows; a lead has one open one at most. When a call-back is made, and
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 
 import msgspec
 from sqlalchemy import Table, bindparam, insert, select, update
@@ -118,6 +119,19 @@ def open_of(tx: Tx, lead_id: LeadId) -> CallbackRow | None:
     if row is None:
         return None
     return CallbackRow(**{name: getattr(row, name) for name in CallbackRow.__struct_fields__})
+
+
+def of_leads(tx: Tx, lead_ids: Collection[str]) -> list[CallbackRow]:
+    """Return the open call-backs of some leads, the next first."""
+    query = (
+        select(_TABLE)
+        .where(_TABLE.c.lead_id.in_(list(lead_ids)), _TABLE.c.state == CallbackState.OPEN.value)
+        .order_by(_TABLE.c.due_at_utc, _TABLE.c.id)
+    )
+    return [
+        CallbackRow(**{name: getattr(row, name) for name in CallbackRow.__struct_fields__})
+        for row in tx.execute(query)
+    ]
 
 
 def take_due(

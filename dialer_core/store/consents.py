@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection
 
+import msgspec
 from sqlalchemy import Table, insert, select
 
 from dialer_core.store import account_leads, people
@@ -32,6 +33,7 @@ def record(
     at_utc: dt.datetime,
     phone_id: PhoneId | None = None,
     purpose: str = "collection",
+    actor: str = "",
 ) -> str:
     """Write what a person said: about one of their numbers, or about a channel altogether; return its id."""
     row = {
@@ -49,7 +51,7 @@ def record(
         people.update_phone(tx, phone_id, {"consent": granted})
     if granted:
         account_leads.reopen_person(tx, person_id, waiting_for=WAITS)
-    tx.audit("consent.recorded", f"consent {row['id']}", channel=channel.value, granted=granted)
+    tx.audit("consent.recorded", f"consent {row['id']}", actor=actor, channel=channel.value, granted=granted)
     return str(row["id"])
 
 
@@ -67,3 +69,26 @@ def current(
         .order_by(_TABLE.c.at_utc, _TABLE.c.id)
     )
     return {(row.person_id, row.phone_id): row.granted for row in tx.execute(query)}
+
+
+class ConsentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One word of a person about being contacted."""
+
+    id: str
+    person_id: PersonId
+    phone_id: PhoneId | None
+    channel: Channel
+    purpose: str
+    granted: bool
+    source: str
+    at_utc: dt.datetime
+
+
+def of(tx: Tx, person_id: PersonId) -> list[ConsentRow]:
+    """Return every word of a person, the latest first."""
+    query = (
+        select(_TABLE)
+        .where(_TABLE.c.person_id == person_id)
+        .order_by(_TABLE.c.at_utc.desc(), _TABLE.c.id.desc())
+    )
+    return [ConsentRow(**row) for row in tx.execute(query).mappings()]

@@ -181,3 +181,31 @@ def settle(
     """Settle an attempt's contact; False where it has been settled before, and then nothing changes."""
     values = {"attempt": attempt_id, "settled": settlement.value, "ended_as": outcome, "talked": conversation}
     return tx.execute(_SETTLE, values).rowcount > 0
+
+
+class PastContact(msgspec.Struct, frozen=True, kw_only=True):
+    """A contact that was not a call of this system's: a message, a visit, or what was imported."""
+
+    id: str
+    account_id: AccountId | None
+    channel: Channel
+    at_utc: dt.datetime
+    outcome: str | None
+    conversation: bool
+    prior: bool
+
+
+def apart_from_calls(tx: Tx, person_id: PersonId, limit: int) -> list[PastContact]:
+    """Return a person's contacts that no attempt stands for, the latest first; those that never reached them are left out."""
+    columns = [_TABLE.c[name] for name in PastContact.__struct_fields__]
+    query = (
+        select(*columns)
+        .where(
+            _TABLE.c.person_id == person_id,
+            _TABLE.c.attempt_id.is_(None),
+            _TABLE.c.settlement != ContactSettlement.VOID.value,
+        )
+        .order_by(_TABLE.c.at_utc.desc(), _TABLE.c.id.desc())
+        .limit(limit)
+    )
+    return [PastContact(**row) for row in tx.execute(query).mappings()]

@@ -303,6 +303,12 @@ def by_account(tx: Tx, campaign_id: CampaignId, account_ids: Collection[str]) ->
     return {row["account_id"]: Lead(**row) for row in tx.execute(query).mappings()}
 
 
+def of_account(tx: Tx, account_id: AccountId) -> list[Lead]:
+    """Return an account's leads on every campaign's list, by campaign."""
+    query = select(_LEAD).where(_LEAD.c.account_id == account_id).order_by(_LEAD.c.campaign_id)
+    return [Lead(**row) for row in tx.execute(query).mappings()]
+
+
 def any_due(tx: Tx, campaign_id: CampaignId, now: dt.datetime) -> bool:
     """Say whether some lead of a campaign may be dialed now, as far as its own row says."""
     query = (

@@ -158,6 +158,31 @@ def account(tx: Tx, account_id: AccountId) -> dict[str, Any] | None:
     return accounts(tx, [account_id]).get(account_id)
 
 
+def accounts_of_person(tx: Tx, person_id: PersonId) -> list[dict[str, Any]]:
+    """Return a person's accounts, every column of them, the first first."""
+    query = select(_ACCOUNT).where(_ACCOUNT.c.person_id == person_id).order_by(_ACCOUNT.c.id)
+    return [dict(row) for row in tx.execute(query).mappings()]
+
+
+def phone(tx: Tx, phone_id: str) -> PhoneRow | None:
+    """Return one phone, or None."""
+    person_id = tx.scalar(select(_PHONE.c.person_id).where(_PHONE.c.id == phone_id))
+    if person_id is None:
+        return None
+    return next(one for one in phones_of(tx, [person_id])[person_id] if one.id == phone_id)
+
+
+def accounts_by_number(tx: Tx, e164: str, limit: int) -> list[dict[str, Any]]:
+    """Return the accounts of everybody who has this number, every column of them."""
+    query = (
+        select(_ACCOUNT)
+        .where(_ACCOUNT.c.person_id.in_(select(_PHONE.c.person_id).where(_PHONE.c.e164 == e164)))
+        .order_by(_ACCOUNT.c.id)
+        .limit(limit)
+    )
+    return [dict(row) for row in tx.execute(query).mappings()]
+
+
 def insert_persons(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write new people, all with the same columns."""
     bulk.insert(tx, _PERSON, rows)

@@ -38,6 +38,20 @@ class AccountDocument(Base):
     at_utc: Mapped[dt.datetime]
 
 
+class AccountNote(Base):
+    """What somebody wrote about an account, for whoever speaks to its person next."""
+
+    __tablename__ = "account_note"
+    __table_args__ = (Index("ix_account_note_account_id_at_utc", "account_id", "at_utc"),)
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    account_id: Mapped[str] = mapped_column(ID, ForeignKey("account.id"))
+    attempt_id: Mapped[str | None] = mapped_column(ID, ForeignKey("attempt.id"))
+    """The conversation it was written in."""
+    author: Mapped[str] = mapped_column(String(64))
+    note: Mapped[str] = mapped_column(Text)
+    at_utc: Mapped[dt.datetime]
+
+
 class Promise(Base):
     """A promise to pay: an agreement, a settlement or a restructuring, in instalments."""
 

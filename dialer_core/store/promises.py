@@ -72,6 +72,8 @@ class PromiseRow(msgspec.Struct, frozen=True, kw_only=True):
     settles_minor: int | None
     grace_days: int
     made_at_utc: dt.datetime
+    settled_at_utc: dt.datetime | None = None
+    """When it was kept, broken, replaced or taken back."""
     instalments: tuple[Instalment, ...] = ()
 
     @property
@@ -108,7 +110,7 @@ def add(tx: Tx, promise: PromiseRow) -> None:
     instalments: Sequence[Instalment] = row.pop("instalments")
     tx.execute(
         insert(_PROMISE),
-        row | {"kind": promise.kind.value, "state": promise.state.value, "settled_at_utc": None},
+        row | {"kind": promise.kind.value, "state": promise.state.value},
     )
     tx.execute(
         insert(_INSTALMENT),
@@ -136,6 +138,32 @@ def open_of(tx: Tx, account_ids: Collection[str]) -> dict[AccountId, PromiseRow]
         one.account_id: one
         for one in _with_instalments(tx, tx.execute(_OPEN_OF, {"accounts": list(account_ids)}).mappings())
     }
+
+
+def of(tx: Tx, account_ids: Collection[str]) -> list[PromiseRow]:
+    """Return every promise of these accounts, the latest first."""
+    query = (
+        select(_PROMISE)
+        .where(_PROMISE.c.account_id.in_(list(account_ids)))
+        .order_by(_PROMISE.c.made_at_utc.desc(), _PROMISE.c.id.desc())
+    )
+    return _with_instalments(tx, tx.execute(query).mappings())
+
+
+def get(tx: Tx, promise_id: str) -> PromiseRow | None:
+    """Return one promise, or None."""
+    found = _with_instalments(tx, tx.execute(select(_PROMISE).where(_PROMISE.c.id == promise_id)).mappings())
+    return found[0] if found else None
+
+
+def payments_of(tx: Tx, account_ids: Collection[str]) -> list[PaymentRow]:
+    """Return every payment of these accounts, the latest first."""
+    query = (
+        select(_PAYMENT)
+        .where(_PAYMENT.c.account_id.in_(list(account_ids)))
+        .order_by(_PAYMENT.c.paid_on.desc(), _PAYMENT.c.id.desc())
+    )
+    return [PaymentRow(**row) for row in tx.execute(query).mappings()]
 
 
 def overdue(tx: Tx, today: str, limit: int) -> list[PromiseRow]:

@@ -6,7 +6,7 @@ It owns the rows. The sound is the media plane's (`media/spool.py`) and the arch
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -89,6 +89,19 @@ def find(
     if until_utc is not None:
         query = query.where(_TABLE.c.began_at_utc < until_utc)
     return [_view(row) for row in tx.execute(query.limit(min(limit, MOST_FOUND)))]
+
+
+def of_attempts(tx: Tx, attempt_ids: Collection[str]) -> dict[str, list[str]]:
+    """Return the ids of recordings that can be played, by attempt."""
+    query = (
+        select(_TABLE.c.id, _TABLE.c.attempt_id)
+        .where(_TABLE.c.attempt_id.in_(list(attempt_ids)), _TABLE.c.state == STORED)
+        .order_by(_TABLE.c.began_at_utc)
+    )
+    found: dict[str, list[str]] = {}
+    for row in tx.execute(query):
+        found.setdefault(row.attempt_id, []).append(row.id)
+    return found
 
 
 def kept_before(tx: Tx, node: str, before_utc: dt.datetime, limit: int = 100) -> list[str]:

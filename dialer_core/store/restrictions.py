@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
-from sqlalchemy import Table, and_, bindparam, insert, or_, select, true
+from sqlalchemy import RowMapping, Table, and_, bindparam, insert, or_, select, true, update
 
 from dialer_core.events import RestrictionAdded
 from dialer_core.store.models import Attempt, Lead, Restriction
@@ -72,6 +72,42 @@ def active(tx: Tx, scoped: Scoped, at_utc: dt.datetime) -> list[Active]:
     ]
 
 
+class RestrictionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A restriction as it is stored."""
+
+    id: str
+    kind: RestrictionKind
+    scope: RestrictionScope
+    scope_value: str
+    channel: Channel | None
+    source: str
+    from_utc: dt.datetime
+    until_utc: dt.datetime | None
+    hours: str | None
+
+
+def of(tx: Tx, scoped: Scoped) -> list[RestrictionRow]:
+    """Return every restriction on any of these values, those that are over too, the latest first."""
+    on = [
+        and_(_TABLE.c.scope == scope.value, _TABLE.c.scope_value.in_(list(values)))
+        for scope, values in scoped.items()
+    ]
+    query = select(_TABLE).where(or_(*on)).order_by(_TABLE.c.from_utc.desc(), _TABLE.c.id.desc())
+    return [_stored(row) for row in tx.execute(query).mappings()]
+
+
+def get(tx: Tx, restriction_id: str) -> RestrictionRow | None:
+    """Return one restriction, or None."""
+    row = tx.execute(select(_TABLE).where(_TABLE.c.id == restriction_id)).mappings().first()
+    return _stored(row) if row is not None else None
+
+
+def end(tx: Tx, restriction_id: str, at_utc: dt.datetime, *, actor: str) -> None:
+    """End a restriction before its time: its row stays, and says until when it held."""
+    tx.execute(update(_TABLE).where(_TABLE.c.id == restriction_id).values(until_utc=at_utc))
+    tx.audit("restriction.lifted", f"restriction {restriction_id}", actor=actor)
+
+
 def add(
     tx: Tx,
     kind: RestrictionKind,
@@ -83,12 +119,13 @@ def add(
     until_utc: dt.datetime | None = None,
     channel: Channel | None = None,
     hours: str | None = None,
+    actor: str = "",
 ) -> str:
     """Restrict one person, account, number or phone, in force with this transaction; return the restriction's id."""
     row = _row(kind, scope, scope_value, source, from_utc, until_utc, channel, hours)
     tx.execute(insert(_TABLE), row)
     tx.emit(RestrictionAdded(kind=kind.value, scope=scope.value))
-    tx.audit("restriction.added", f"restriction {row['id']}", kind=kind.value, scope=scope.value)
+    tx.audit("restriction.added", f"restriction {row['id']}", actor=actor, kind=kind.value, scope=scope.value)
     return str(row["id"])
 
 
@@ -167,6 +204,11 @@ def forbidden_live_attempts(tx: Tx, at_utc: dt.datetime, node: str | None = None
             (RestrictionScope.PHONE, row.phone_id),
         }
     ]
+
+
+def _stored(row: RowMapping) -> RestrictionRow:
+    kept = dict(row) | {"kind": RestrictionKind(row["kind"]), "scope": RestrictionScope(row["scope"])}
+    return RestrictionRow(**kept | {"channel": Channel(row["channel"]) if row["channel"] else None})
 
 
 def _row(

@@ -1,0 +1,84 @@
+"""Routes of accounts: one with all that a desk needs, found by the customer's own number or a phone, and its documents."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from dialer_core.campaigns.phone_numbers import NumberError, normalise
+from dialer_core.errors import CommandRefusedError
+from dialer_core.http.answers import ApiParts, Engine, Parts, answer, needs, shape
+from dialer_core.http.problems import Problem
+from dialer_core.http.tokens import Scope
+from dialer_core.portfolio import account_view, proof
+from dialer_core.portfolio.account_view import AccountSummary, AccountView
+from dialer_core.store import documents, people
+from dialer_core.vocabulary import AccountId
+
+router = APIRouter(prefix="/accounts", tags=["accounts"], dependencies=[needs(Scope.RECORDS)])
+
+MOST_FOUND = 100
+
+
+@router.get("", responses=shape(tuple[AccountSummary, ...], "What was found"))
+async def find_accounts(
+    parts: Parts,
+    external_id: Annotated[str, Query(max_length=128)] = "",
+    portfolio: Annotated[str, Query(max_length=64)] = "default",
+    phone: Annotated[str, Query(max_length=40)] = "",
+) -> Response:
+    """Accounts by the customer's own number of them, or of everybody who has a phone number."""
+    if bool(external_id) == bool(phone):
+        raise Problem(422, "invalid", "give one of external_id and phone")
+
+    def find() -> tuple[AccountSummary, ...]:
+        with parts.database.read() as tx:
+            if external_id:
+                rows = list(people.accounts_by_external_id(tx, portfolio, [external_id]).values())
+            else:
+                rows = people.accounts_by_number(tx, normalise(phone), MOST_FOUND)
+            return tuple(map(account_view.summary, rows))
+
+    try:
+        return answer(await asyncio.to_thread(find))
+    except NumberError as error:
+        raise Problem(422, "invalid", f"phone: {error}") from error
+
+
+@router.get("/{account}", responses=shape(AccountView, "The account, and everything that hangs on it"))
+async def get_account(account: UUID, engine: Engine, parts: Parts) -> Response:
+    """One account: person, phones, leads, calls, contacts on every channel in one time line, promises, payments, restrictions, notes."""
+    now = engine.now()
+
+    def ask() -> AccountView:
+        with parts.database.read() as tx:
+            return account_view.view(tx, AccountId(str(account)), now)
+
+    return answer(await asyncio.to_thread(ask))
+
+
+@router.get(
+    "/{account}/documents/{document}/content",
+    response_class=Response,
+    responses=shape(dict, "")
+    | {200: {"description": "The file", "content": {"application/octet-stream": {}}}},
+)
+async def read_document(account: UUID, document: UUID, engine: Engine, parts: Parts) -> Response:
+    """The file of a document that is kept here, after its checksum has been compared. Each reading is audited."""
+    content = await asyncio.to_thread(_content, parts, str(account), str(document), engine.actor)
+    return Response(content, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
+
+
+def _content(parts: ApiParts, account_id: str, document_id: str, actor: str) -> bytes:
+    with parts.database.read() as tx:
+        found = documents.get(tx, document_id)
+    if found is None or found.account_id != account_id:
+        raise CommandRefusedError("there is no such document of this account", "unknown")
+    content = proof.content(parts.settings.state_dir, found)
+    with parts.database.write() as tx:
+        tx.audit("document.read", f"document {document_id}", actor=actor)
+    return content
