@@ -1,6 +1,6 @@
-"""What time alone does to the portfolio: promises are broken, and pauses after payments end.
+"""What time alone does to the portfolio: promises are broken, pauses after payments end, attempts are counted up for reports.
 
-It owns the pace. The rules are `promises.py`'s and `payments.py`'s. It runs in the host; on several nodes each does a part, which is harmless.
+It owns the pace. The rules are `promises.py`'s and `payments.py`'s, the counting `store/rollups.py`'s. It runs in the host; on several nodes each does a part, which is harmless.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import structlog
 
 from dialer_core.errors import StoreError
 from dialer_core.portfolio import payments, promises
+from dialer_core.store import rollups
 from dialer_core.store.database import Database
 
 log = structlog.get_logger(__name__)
@@ -36,6 +37,8 @@ async def watch(database: Database) -> None:
         try:
             while any(done := await asyncio.to_thread(keep_up, database)):
                 log.info("portfolio_kept_up", promises_broken=done[0], pauses_over=done[1])
+            if hours := await asyncio.to_thread(rollups.roll_up, database):
+                log.info("attempts_counted_up", hours=hours)
         except StoreError as error:  # tried again in a moment
             log.warning("portfolio_not_kept_up", error=str(error))
         await asyncio.sleep(INTERVAL_S)

@@ -19,6 +19,7 @@ from sqlalchemy import update as sql_update
 
 from dialer_core.errors import StoreError
 from dialer_core.events import AttemptEnded
+from dialer_core.store import rollups
 from dialer_core.store.errors import AlreadyEndedError, AlreadyLiveError, violated_constraint
 from dialer_core.store.models import ANSWERED_LIVE, Attempt, DetectionSample
 from dialer_core.store.prepared import Prepared
@@ -112,6 +113,8 @@ def update(tx: Tx, attempt_id: AttemptId, **columns: Any) -> None:
         tx.execute(_update_of(frozenset(columns), "state" in columns), columns | {"key": attempt_id}).rowcount
         == 1
     ):
+        if rollups.LATE_COLUMNS & columns.keys():
+            rollups.changed(tx, attempt_id)
         return
     if "state" in columns:
         raise AlreadyEndedError(f"attempt {attempt_id} is not live; its state cannot change")
@@ -156,6 +159,7 @@ def end(
     }
     if tx.execute(_update_of(frozenset(values), True), values | {"key": attempt_id}).rowcount != 1:
         raise AlreadyEndedError(f"attempt {attempt_id} is not live; it cannot end as {outcome.value}")
+    rollups.changed(tx, attempt_id)
 
 
 def get(tx: Tx, attempt_id: AttemptId) -> Attempt | None:

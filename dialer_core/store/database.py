@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -209,10 +210,24 @@ def _prepare_sqlite(engine: Engine, begin: Callable[[Connection], None], *, last
     def set_up(dbapi_connection: Any, _record: object) -> None:
         dbapi_connection.isolation_level = None
         for pragma in (*_SQLITE_PRAGMAS, last_pragma):
-            dbapi_connection.execute(pragma)
+            _run_pragma(dbapi_connection, pragma)
 
     event.listen(engine, "connect", set_up)
     event.listen(engine, "begin", begin)
+
+
+def _run_pragma(dbapi_connection: Any, pragma: str) -> None:
+    """Run a pragma. Where a new file is made WAL by several at once, SQLite says `locked` without asking its busy handler: we wait ourselves."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            dbapi_connection.execute(pragma)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(TURN_POLL_S)
+        else:
+            return
 
 
 def _begin_reading(connection: Connection) -> None:

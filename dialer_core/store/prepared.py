@@ -142,7 +142,7 @@ class Prepared:
 
     def __init__(self, statement: Executable) -> None:
         self.statement = statement
-        self._by_columns = isinstance(statement, Insert)
+        self._by_columns = isinstance(statement, Insert) and statement.select is None
         self._lists = _expanding(statement)
         self._texts: dict[tuple[Any, ...], _Text] = {}
 
