@@ -1,6 +1,7 @@
 """What time alone does to the portfolio: promises are broken, pauses after payments end, attempts are counted up for reports.
 
-It owns the pace. The rules are `promises.py`'s and `payments.py`'s, the counting `store/rollups.py`'s. It runs in the host; on several nodes each does a part, which is harmless.
+It owns the pace. The rules are `promises.py`'s and `payments.py`'s, the counting `store/rollups.py`'s.
+It runs in the host; on several nodes each does a part, which is harmless.
 """
 
 from __future__ import annotations

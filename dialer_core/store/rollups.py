@@ -18,6 +18,7 @@ import msgspec
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    CursorResult,
     Integer,
     Select,
     Table,
@@ -207,10 +208,10 @@ def _roll_up_some(database: Database) -> int | None:
         with database.write() as tx:
             if mark is None:
                 tx.execute(insert(_MARK), {"name": _MARK_NAME, "until_hour": following})
-            elif tx.execute(_MOVE, {"was": mark, "becomes": following}).rowcount != 1:
-                raise _OvertakenError
-            if seen and tx.execute(delete(_CHANGE).where(_CHANGE.c.id.in_(seen))).rowcount != len(seen):
-                raise _OvertakenError
+            else:
+                _one_by_one(tx.execute(_MOVE, {"was": mark, "becomes": following}), 1)
+            if seen:
+                _one_by_one(tx.execute(delete(_CHANGE).where(_CHANGE.c.id.in_(seen))), len(seen))
             tx.execute(delete(_ROLLUP).where(_ROLLUP.c.hour == hour))
             bulk.insert(tx, _ROLLUP, rows)
     except _OvertakenError:
@@ -220,6 +221,11 @@ def _roll_up_some(database: Database) -> int | None:
 
 class _OvertakenError(StoreError):
     """Another node has counted meanwhile, from a newer snapshot perhaps: this count is thrown away."""
+
+
+def _one_by_one(done: CursorResult[Any], rows: int) -> None:
+    if done.rowcount != rows:
+        raise _OvertakenError
 
 
 def _oldest_hour(tx: Tx, at_most: int) -> int:
