@@ -37,6 +37,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "plugins": ("plugins:plugins", "List installed plugins."),
     "amd": ("amd:amd", "Answering-machine detection: judge recordings, show why, measure how well it does."),
     "rules": ("rules:rules", "The rule packs, and what each rule stands on."),
+    "flows": ("flows:flows", "Flows: voice menus and broadcasts as files: check, show, try them."),
     "pacing": ("pacing:pacing", "Pacing: why the dialer places what it places, simulated shifts, staffing."),
     "verify": ("verify:verify", "Check the invariants over the store."),
 }

@@ -84,6 +84,12 @@ class Player:
         return self._frames[payload_type][self._at - 1]
 
 
+def prompt_ids(folder: Path | None = None) -> frozenset[str]:
+    """Return the ids of the packaged prompts, and of those in `folder`, without reading them; raises as `load_prompts` for the folder."""
+    with resources.as_file(resources.files("dialer_core.media") / "prompts") as path:
+        return frozenset(file.stem for source in _sources(path, folder) for file in _files(source))
+
+
 def load_prompts(folder: Path | None = None) -> dict[str, Prompt]:
     """Return the packaged prompts, and those of `folder` (WAV or FLAC, any rate, channels mixed) which replace them by name.
 
@@ -95,15 +101,21 @@ def load_prompts(folder: Path | None = None) -> dict[str, Prompt]:
     loaded: dict[str, Prompt] = {}
     packaged = resources.files("dialer_core.media") / "prompts"
     with resources.as_file(packaged) as path:
-        sources = [path] if folder is None else [path, folder]
-        for source in sources:
-            try:
-                files = sorted(file for file in source.iterdir() if file.suffix.lower() in SUFFIXES)
-            except OSError as error:
-                raise StartError(f"prompt folder {source} cannot be read: {error.strerror}") from error
-            for file in files:
+        for source in _sources(path, folder):
+            for file in _files(source):
                 loaded[file.stem] = Prompt.encode(file.stem, _read(file))
     return loaded
+
+
+def _sources(packaged: Path, folder: Path | None) -> list[Path]:
+    return [packaged] if folder is None else [packaged, folder]
+
+
+def _files(source: Path) -> list[Path]:
+    try:
+        return sorted(file for file in source.iterdir() if file.suffix.lower() in SUFFIXES)
+    except OSError as error:
+        raise StartError(f"prompt folder {source} cannot be read: {error.strerror}") from error
 
 
 def _read(file: Path) -> NDArray[np.int16]:

@@ -1,0 +1,1 @@
+"""Flows: one language for voice menus, voice broadcast and message bots; read, checked, and interpreted without I/O."""
