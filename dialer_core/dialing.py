@@ -321,10 +321,12 @@ class Dialing:
         campaign.claiming += len(trunks)
         # Read when the claim is made: the gate must not judge by the time it was asked for.
         clock = self._runtime.clock
+        present = [agent.id for agent in self._roster.all() if agent.offered]
         future = self._runtime.journal.submit(
             lambda tx: hopper.claim(
                 tx, campaign_id=campaign.id, settings=campaign.settings, pack=campaign.pack, trunks=trunks,
                 node=self._runtime.node, boot_id=self._runtime.boot_id, now=clock.utc(),
+                present=present,
             )
         )  # fmt: skip
         future.add_done_callback(lambda done: self._claimed(pool, campaign, trunks, done))
@@ -363,6 +365,7 @@ class Dialing:
             id=AttemptId(claimed.attempt_id), campaign_id=campaign.id, lead_id=claimed.lead_id, account_id=claimed.account_id,
             person_id=claimed.person_id, phone_id=claimed.phone_id, number=claimed.number, trunk=claimed.trunk, pool=pool,
             leg_id=LegId(claimed.attempt_id), retry_of=claimed.retry_of, language=claimed.language,
+            for_agent=claimed.for_agent,
         )  # fmt: skip
         campaign.attempts += 1
         self._begin(attempt)

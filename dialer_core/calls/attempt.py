@@ -158,6 +158,8 @@ class Attempt:
     leg_id: LegId
     retry_of: AttemptId | None = None
     language: str = "es"
+    for_agent: AgentId | None = None
+    """Whom they asked to be called back by: theirs to take where they can."""
     state: AttemptState = AttemptState.COMMITTED
     entered_ns: int = 0
     worker: WorkerId | None = None

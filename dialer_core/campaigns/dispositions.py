@@ -44,6 +44,8 @@ class Effect:
 
 
 _DAY = dt.timedelta(days=1)
+PERSONAL_FOR = dt.timedelta(minutes=15)
+"""An agent who is not there when their call-back is due may still come to it for so long; then it is anybody's."""
 
 EFFECTS: dict[str, Effect] = {
     Disposition.RIGHT_PARTY: Effect(),
@@ -128,7 +130,7 @@ def apply(
     if disposition == Disposition.CALLBACK and callback_at is not None and not closed:
         callbacks.add(
             tx, lead_id=LeadId(lead.id), campaign_id=attempt.campaign_id, due_at_utc=callback_at, agent_id=agent_id,
-            phone_id=attempt.phone_id, attempt_id=attempt_id,
+            open_from_utc=callback_at + PERSONAL_FOR, phone_id=attempt.phone_id, attempt_id=attempt_id,
         )  # fmt: skip
     else:  # a later word takes the former one's call-back away
         callbacks.cancel(tx, LeadId(lead.id))
@@ -139,7 +141,8 @@ def apply(
     paid_since = lead.state == LeadState.WAITING and lead.waiting_for == PAYMENT and callback_at is None
     if closed or (paid_since and effect.again_after is not None):  # nobody's word brings back what was paid
         return LeadState(lead.state)
-    return place(tx, attempt, lead, effect, disposition, now, callback_at)
+    rests_until = callback_at + PERSONAL_FOR if callback_at is not None else None
+    return place(tx, attempt, lead, effect, disposition, now, rests_until)
 
 
 def place(
@@ -149,9 +152,12 @@ def place(
     effect: Effect,
     disposition: str,
     now: dt.datetime,
-    callback_at: dt.datetime | None,
+    rests_until: dt.datetime | None,
 ) -> LeadState:
-    """Put a lead where a disposition sends it; one whose account has an open promise waits for that (I12)."""
+    """Put a lead where a disposition sends it; one whose account has an open promise waits for that (I12).
+
+    `rests_until` is when its call-back is anybody's: before, its agent alone may claim it (`store.callbacks.take_due`).
+    """
     finishes = effect.restriction is not None and effect.again_after is None
     if not finishes and promises.open_of(tx, [attempt.account_id]):
         leads.update_lead(
@@ -177,7 +183,7 @@ def place(
         tx,
         LeadId(lead.id),
         state=LeadState.DIALABLE.value,
-        next_at_utc=callback_at or now + (effect.again_after or _DAY),
+        next_at_utc=rests_until or now + (effect.again_after or _DAY),
         waiting_for=None,
         finished_reason=None,
     )

@@ -11,7 +11,7 @@ transactions and never a long one.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -28,13 +28,16 @@ from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import StoreError
 from dialer_core.events import AttemptCommitted, LeadBlocked, LeadFinished
 from dialer_core.store import attempts, callbacks, claims, consents, leads, people
+from dialer_core.store.account_standing import PROMISED
 from dialer_core.store.attempts import NewAttempt
+from dialer_core.store.callbacks import Asked
 from dialer_core.store.errors import AlreadyLiveError
 from dialer_core.store.leads import Block, ReadyLead
 from dialer_core.store.people import PhoneRow
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     AccountId,
+    AgentId,
     AttemptId,
     CampaignId,
     LeadId,
@@ -52,7 +55,7 @@ MAX_EXAMINED = 200
 
 LIVE_ELSEWHERE = "live_attempt"
 _FIRST_BATCH = 4
-_NOBODY: Mapping[LeadId, PhoneId | None] = MappingProxyType({})
+_NOBODY: Mapping[LeadId, Asked] = MappingProxyType({})
 _LIVE_PAUSE = dt.timedelta(seconds=30)
 """A person or number with a live attempt is looked at again after this."""
 
@@ -71,6 +74,9 @@ class ClaimedAttempt:
     trunk: TrunkId
     retry_of: AttemptId | None
     language: str
+    for_agent: AgentId | None = None
+    """Whose call-back it is: theirs to take, until `open_from_utc`; None: anybody's."""
+    open_from_utc: dt.datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,7 @@ class _Permit:
     phone: PhoneRow
     request: ContactRequest
     evidence: dict[str, Any]
+    asked: Asked | None = None
 
 
 def claim(
@@ -116,6 +123,7 @@ def claim(
     node: str,
     boot_id: str,
     now: dt.datetime,
+    present: Collection[AgentId] = (),
 ) -> Claim:
     """Claim up to one lead per trunk given: attempt i goes over `trunks[i]`.
 
@@ -129,6 +137,8 @@ def claim(
         A line on each is free for one attempt.
     node, boot_id, now
         Written on the attempts. `now` is what the gate goes by.
+    present
+        Agents who could take a person now: their own call-backs are claimed; those of others wait until they are anybody's.
 
     Raises
     ------
@@ -140,11 +150,11 @@ def claim(
     refused: list[Block] = []
     examined, size = 0, _FIRST_BATCH
     promoted = leads.promote_due(tx, campaign_id, now, MAX_EXAMINED)
-    due = callbacks.take_due(tx, campaign_id, now, len(trunks))
+    due = callbacks.take_due(tx, campaign_id, now, len(trunks), present)
     if due:  # somebody waits for these: they come before the list
         examined = len(due)
         claimed += _claim_batch(
-            tx, place, [lead for lead, _ in due], trunks, refused, {lead.id: phone for lead, phone in due}
+            tx, place, [lead for lead, _ in due], trunks, refused, {lead.id: asked for lead, asked in due}
         )
         for one in claimed:
             callbacks.made(tx, one.lead_id)
@@ -224,17 +234,21 @@ def _claim_batch(
     batch: Sequence[ReadyLead],
     trunks: Sequence[TrunkId],
     refused: list[Block],
-    named: Mapping[LeadId, PhoneId | None] = _NOBODY,
+    asked: Mapping[LeadId, Asked] = _NOBODY,
 ) -> list[ClaimedAttempt]:
     """Decide for leads in order until every trunk has one, and write what was decided; who was refused is added to `refused`.
 
-    `named` are numbers people asked to be called at.
+    `asked` is what people asked for who are to be called back.
     """
     phones = people.phones_of(tx, {lead.person_id for lead in batch})
     tries = claims.last_tries(tx, [lead.id for lead in batch if lead.attempts])
     numbers_of = {
         lead.id: candidates.numbers_to_try(
-            place.settings, phones[lead.person_id], tries.get(lead.id), place.now, named.get(lead.id)
+            place.settings,
+            phones[lead.person_id],
+            tries.get(lead.id),
+            place.now,
+            asked[lead.id].phone_id if lead.id in asked else None,
         )
         for lead in batch
     }
@@ -255,7 +269,8 @@ def _claim_batch(
         if lead.person_id in live_persons or (numbers_of[lead.id] and not numbers):
             blocks.append(_live_elsewhere(lead, place.now))
             continue
-        found = _decide(place, lead, [(phone, requests[lead.id, phone.id]) for phone in numbers], facts)
+        offered = [(phone, requests[lead.id, phone.id]) for phone in numbers]
+        found = _decide(place, lead, offered, facts, asked.get(lead.id))
         if isinstance(found, Block):
             blocks.append(found)
             _tell(tx, place, lead, found)
@@ -273,7 +288,11 @@ def _claim_batch(
 
 
 def _decide(
-    place: _Place, lead: ReadyLead, numbers: Sequence[tuple[PhoneRow, ContactRequest]], facts: Facts
+    place: _Place,
+    lead: ReadyLead,
+    numbers: Sequence[tuple[PhoneRow, ContactRequest]],
+    facts: Facts,
+    asked: Asked | None = None,
 ) -> _Permit | Block:
     """Choose the first of a lead's numbers that the gate allows, or say what stands in the way of all."""
     refusals: list[Refused] = []
@@ -281,7 +300,7 @@ def _decide(
         decision = gate.decide(request, place.pack, facts)
         if not isinstance(decision, Refused):
             facts.add(request.entry())
-            return _Permit(AttemptId(new_id()), lead, phone, request, decision)
+            return _Permit(AttemptId(new_id()), lead, phone, request, decision, asked)
         refusals.append(decision)
     return _block(lead, refusals, place.pack)
 
@@ -329,6 +348,8 @@ def _write(
             trunk=trunk,
             retry_of=retry_of,
             language=permit.lead.language,
+            for_agent=permit.asked.agent_id if permit.asked else None,
+            open_from_utc=permit.asked.open_from_utc if permit.asked else None,
         )
         for permit, trunk in zip(permits, trunks, strict=False)
     ]
@@ -387,6 +408,8 @@ def _block(lead: ReadyLead, refusals: Sequence[Refused], pack: RulePack) -> Bloc
         soonest = min(timed, key=lambda one: one.allowed_from or dt.datetime.max.replace(tzinfo=dt.UTC))
         return Block(lead.id, soonest.rule, soonest.reason, next_at_utc=soonest.allowed_from)
     first = refusals[0]
+    if any(one.rule == PROMISED for one in refusals):  # all of them: it is the account's
+        return Block(lead.id, PROMISED, first.reason, waiting_for=PROMISED)
     if any(one.rule == "zone_unknown" for one in refusals):
         return Block(lead.id, "zone_unknown", first.reason, waiting_for="zone")
     needs_consent = {rule.id for one in pack.every() for rule in one.consents}

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from dialer_core.campaigns.lead_columns import LeadRow, PhoneCell
 from dialer_core.campaigns.number_health import NO_USABLE_NUMBER
 from dialer_core.compliance import zones
+from dialer_core.portfolio.payments import WAITS as PAYMENT
 from dialer_core.portfolio.promises import WAITS as PROMISE
-from dialer_core.store import import_runs, leads, people, promises, restrictions
+from dialer_core.store import account_leads, import_runs, leads, people, promises, restrictions
 from dialer_core.store.models import Lead
 from dialer_core.store.people import PersonRow, PhoneRow
 from dialer_core.store.tx import Tx
@@ -63,6 +64,8 @@ class _Known:
     """Numbers not to be called, ever."""
     promised: Collection[str]
     """Accounts with an open promise."""
+    paused: Mapping[str, dt.datetime]
+    """Accounts that have just paid something, and until when nobody is called about them."""
 
 
 @dataclass(slots=True)
@@ -151,6 +154,9 @@ def _look_up(tx: Tx, rows: Sequence[LeadRow], campaign_id: CampaignId, now: dt.d
         else {},
         forbidden,
         promises.open_of(tx, [account["id"] for account in accounts.values()]) if accounts else (),
+        account_leads.waits_until(tx, [account["id"] for account in accounts.values()], PAYMENT)
+        if accounts
+        else {},
     )
 
 
@@ -309,7 +315,10 @@ def _new_lead(
         "created_at_utc": now,
     }
     phones = known.phones[person_id]
-    if all(phone.e164 in known.forbidden for phone in phones):
+    account = known.accounts.get((row.portfolio, row.external_id))
+    if account is not None and account["status"] != AccountStatus.OPEN:
+        lead |= {"state": LeadState.FINISHED.value, "finished_reason": account["status"]}
+    elif all(phone.e164 in known.forbidden for phone in phones):
         result.restricted += 1
         rule = RestrictionKind.DO_NOT_CALL.value
         reason = "every number of this person is restricted for good"
@@ -321,6 +330,9 @@ def _new_lead(
         }
     elif account_id in known.promised:
         lead |= {"state": LeadState.WAITING.value, "waiting_for": PROMISE}
+    elif account_id in known.paused:
+        until = known.paused[account_id]
+        lead |= {"state": LeadState.WAITING.value, "waiting_for": PAYMENT, "next_at_utc": until}
     elif not _has_zone(person_id, known, row):
         result.zone_unknown += 1
         reason = "no number's time zone is known; import the lead again with a column 'zona'"

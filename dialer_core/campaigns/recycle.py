@@ -158,9 +158,9 @@ def settle(
     if said is not None:  # said during the conversation
         effect = dispositions.effect_of(said)
         asked_for = callbacks.open_of(tx, LeadId(lead.id)) if said == Disposition.CALLBACK else None
-        callback_at = asked_for.due_at_utc if asked_for else None
+        rests_until = asked_for.open_from_utc if asked_for else None
         leads.update_lead(tx, LeadId(lead.id), last_outcome=outcome.value)
-        return dispositions.place(tx, attempt, lead, effect, said, now, callback_at)
+        return dispositions.place(tx, attempt, lead, effect, said, now, rests_until)
     return _recycle(tx, attempt, lead, outcome, phones, settings, max(filter(None, (now, locked_until))), now)
 
 

@@ -15,7 +15,8 @@ from dialer_core.compliance.facts import Facts
 from dialer_core.compliance.gate import Refused
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import CommandRefusedError
-from dialer_core.store import claims, leads, people
+from dialer_core.store import callbacks, claims, leads, people
+from dialer_core.store.callbacks import CallbackRow
 from dialer_core.store.models import Lead
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import LeadId, LeadState, PhoneId
@@ -115,11 +116,15 @@ def why(
     times = [one.allowed_from for one in numbers if one.allowed_from is not None]
     dialable_from = min(times, default=None) if lead.state == LeadState.DIALABLE else None
     return LeadAnswer(
-        lead_id, LeadState(lead.state), _reason(lead, now, bool(phones)), dialable_from, tuple(numbers)
+        lead_id,
+        LeadState(lead.state),
+        _reason(lead, callbacks.open_of(tx, lead_id), now, bool(phones)),
+        dialable_from,
+        tuple(numbers),
     )
 
 
-def _reason(lead: Lead, now: dt.datetime, has_number: bool) -> str:  # noqa: FBT001 - one fact of three
+def _reason(lead: Lead, callback: CallbackRow | None, now: dt.datetime, has_number: bool) -> str:  # noqa: FBT001 - one fact of three
     match LeadState(lead.state):
         case LeadState.IN_ATTEMPT:
             return "is being called now"
@@ -129,6 +134,9 @@ def _reason(lead: Lead, now: dt.datetime, has_number: bool) -> str:  # noqa: FBT
             return f"finished: {lead.finished_reason}"
     if not has_number:
         return f"has {number_health.NO_USABLE_NUMBER}"
+    if lead.next_at_utc > now and callback is not None and lead.next_at_utc == callback.open_from_utc:
+        by = f" by {callback.agent_id}" if callback.agent_id else ""
+        return f"asked to be called back{by} at {callback.due_at_utc:%Y-%m-%d %H:%M} UTC"
     if lead.next_at_utc > now:
         why_resting = lead.blocked_rule or (
             f"after {lead.last_outcome}" if lead.last_outcome else "scheduled"

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from dialer_core.compliance import caps
 from dialer_core.compliance.rules import CapScope, RulePack
-from dialer_core.store import consents, contacts, restrictions
+from dialer_core.store import account_standing, consents, contacts, restrictions
 from dialer_core.store.contacts import Entry
 from dialer_core.store.restrictions import Active
 from dialer_core.store.tx import Tx
@@ -44,6 +44,9 @@ class ContactRequest:
         return Entry(self.person_id, self.account_id, self.address, self.channel, self.at)
 
 
+REMINDER = "promise_reminder"
+"""The purpose of a contact about an open promise: the one that such a promise does not stop (I12)."""
+
 _FOR_GOOD = dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
@@ -55,8 +58,10 @@ class Facts:
         entries: Sequence[Entry],
         in_force: Sequence[Active],
         said: Mapping[Channel, Mapping[tuple[PersonId, PhoneId | None], bool]] = MappingProxyType({}),
+        standing: Mapping[AccountId, str] = MappingProxyType({}),
     ) -> None:
         self._said = said
+        self._standing = standing
         self._entries: dict[tuple[CapScope, str], list[Entry]] = defaultdict(list)
         self._restrictions: dict[tuple[RestrictionScope, str], list[Active]] = defaultdict(list)
         for entry in entries:
@@ -89,6 +94,7 @@ class Facts:
                 channel: consents.current(tx, people, channel)
                 for channel in {request.channel for request in requests}
             },
+            account_standing.standing(tx, {request.account_id for request in requests}),
         )
 
     def add(self, entry: Entry) -> None:
@@ -112,6 +118,11 @@ class Facts:
         if request.phone_id is not None:
             words.add(said.get((request.person_id, request.phone_id)))
         return False if False in words else (True if True in words else None)
+
+    def standing(self, request: ContactRequest) -> str:
+        """Return why the account is not to be collected now: its status, or that it has an open promise; empty: nothing."""
+        found = self._standing.get(request.account_id, "")
+        return "" if found == account_standing.PROMISED and request.purpose == REMINDER else found
 
     def restrictions_on(self, request: ContactRequest) -> list[Active]:
         """Return the restrictions that concern a request, those without an end first, then the longest."""

@@ -4,8 +4,8 @@ It owns the decision, its words and its evidence, and reserves the contact in th
 claims can never both take the last one a cap allows. It fails closed: an unknown zone, a missing pack or a fault of ours is a refusal.
 
 Refusals are named `window`, `weekday`, `holiday`, `zone_unknown` (`windows.py`), the id of a cap, quiet period, single channel or
-consent (the rule pack), a restriction's kind (`vocabulary.RestrictionKind`), `consent_refused`, `rule_pack` (there is none) or
-`gate_error` (a fault; it is in the log).
+consent (the rule pack), a restriction's kind (`vocabulary.RestrictionKind`), `consent_refused`, an account's status
+(`vocabulary.AccountStatus`), `promise` (the account has an open one), `rule_pack` (there is none) or `gate_error` (a fault; it is in the log).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import structlog
 from dialer_core.compliance import caps, inconvenient_hours, windows
 from dialer_core.compliance.facts import ContactRequest, Facts
 from dialer_core.compliance.rules import Cap, RulePack
-from dialer_core.store import contacts, people
+from dialer_core.store import account_standing, contacts, people
 from dialer_core.store.contacts import NewContact
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AttemptId
@@ -117,12 +117,20 @@ def decide(request: ContactRequest, pack: RulePack | None, facts: Facts | None) 
         return Refused("gate_error", pack.version, "the gate failed; see the log", request.at + FAULT_PAUSE)
 
 
+_STANDING_WORDS = {
+    "paid": "the account is paid",
+    "withdrawn": "the creditor has withdrawn the account",
+    account_standing.PROMISED: "the account has an open promise: only reminders of it may be sent",
+}
+
 _Refusal = tuple[str, str, dt.datetime | None]
 """Rule, reason, and the first instant at which this one rule no longer stands in the way (None: never)."""
 
 
 def _refusal(request: ContactRequest, pack: RulePack, facts: Facts, at: dt.datetime) -> _Refusal | None:
     """Return the first rule that stands in the way at an instant; those that need the person's doing come first."""
+    if standing := facts.standing(request):
+        return standing, _STANDING_WORDS.get(standing, f"the account is {standing}"), None
     for one in facts.restrictions_on(request):
         if one.until_utc is not None and one.until_utc <= at:
             continue

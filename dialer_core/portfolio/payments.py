@@ -6,7 +6,8 @@ It owns what a payment does. Reading files of payments is `campaigns/payments_im
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -37,7 +38,8 @@ def receive(tx: Tx, payments: Sequence[NewPayment], *, source: str, now: dt.date
     """Write payments that are not known yet, with what follows; return how many were new.
 
     A payment that covers what is owed finishes the account's leads, one ringing now included (the engine cancels it). Any other pauses
-    them for `PAUSE`.
+    them for `PAUSE`. One taken back ends such a pause, and opens an account that it had paid; what a kept settlement has forgiven stays
+    forgiven, and a withdrawn account stays withdrawn.
     """
     account_ids = {one.account_id for one in payments}
     known = promises.known_payments(tx, account_ids)
@@ -73,7 +75,7 @@ def receive(tx: Tx, payments: Sequence[NewPayment], *, source: str, now: dt.date
                 agreed.keep(tx, promise, now)
                 accounts |= people.accounts(tx, [one.account_id])  # a settlement has changed what is owed
                 del open_promises[one.account_id]
-        _place_leads(tx, one, accounts[one.account_id]["balance_minor"], promise, now)
+        accounts[one.account_id]["status"] = _place_leads(tx, one, accounts[one.account_id], promise, now)
     promises.add_payments(tx, new)
     return len(new)
 
@@ -84,15 +86,21 @@ def end_pauses(tx: Tx, now: dt.datetime) -> int:
 
 
 def _place_leads(
-    tx: Tx, payment: NewPayment, balance: int | None, promise: PromiseRow | None, now: dt.datetime
-) -> None:
-    if payment.amount_minor < 0:  # taken back: what was finished by it is owed again
-        if balance is None or balance > 0:
+    tx: Tx, payment: NewPayment, account: Mapping[str, Any], promise: PromiseRow | None, now: dt.datetime
+) -> str:
+    """Put the account's leads where a payment sends them; return the account's status from now on."""
+    balance, status = account["balance_minor"], str(account["status"])
+    if payment.amount_minor < 0:  # taken back: what was finished or put off by it is owed again
+        account_leads.reopen(tx, payment.account_id, waiting_for=WAITS)
+        if status == AccountStatus.PAID and (balance is None or balance > 0):
             people.update_account(tx, payment.account_id, {"status": AccountStatus.OPEN.value})
             account_leads.reopen(tx, payment.account_id, finished_reason=AccountStatus.PAID.value)
-        return
+            return AccountStatus.OPEN.value
+        return status
     if balance is not None and balance <= 0:
         people.update_account(tx, payment.account_id, {"status": AccountStatus.PAID.value})
         account_leads.finish(tx, payment.account_id, AccountStatus.PAID.value)
-    elif promise is None or promise.paid:
+        return AccountStatus.PAID.value
+    if promise is None or promise.paid:
         account_leads.wait(tx, payment.account_id, WAITS, until_utc=now + PAUSE, also_in_attempt=True)
+    return status

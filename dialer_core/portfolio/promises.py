@@ -13,6 +13,7 @@ from typing import Any
 from dialer_core.errors import CommandRefusedError
 from dialer_core.events import PromiseBroken, PromiseKept, PromiseMade
 from dialer_core.store import account_leads, claims, people, promises
+from dialer_core.store.account_standing import PROMISED
 from dialer_core.store.promises import Instalment, PromiseRow
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
@@ -28,7 +29,7 @@ from dialer_core.vocabulary import (
     new_id,
 )
 
-WAITS = "promise"
+WAITS = PROMISED
 """What a lead waits for whose account has an open promise."""
 MOST_INSTALMENTS = 120
 MOST_GRACE_DAYS = 31

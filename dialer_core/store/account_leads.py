@@ -9,17 +9,26 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection
 
-from sqlalchemy import Table, and_, or_, select, update
+from sqlalchemy import Table, and_, func, literal, or_, select, update
 
 from dialer_core.store import callbacks, leads
 from dialer_core.store.leads import READY_UTC
 from dialer_core.store.models import Campaign, Lead
+from dialer_core.store.portfolio_models import Callback
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import AccountId, LeadId, LeadState, PersonId
+from dialer_core.vocabulary import AccountId, CallbackState, LeadId, LeadState, PersonId
 
 _LEAD: Table = Lead.__table__  # type: ignore[assignment]
 _CAMPAIGN: Table = Campaign.__table__  # type: ignore[assignment]
+_CALLBACK: Table = Callback.__table__  # type: ignore[assignment]
 _AT_ONCE = 500
+_WHEN_OPEN_AGAIN = func.coalesce(
+    select(_CALLBACK.c.open_from_utc)
+    .where(_CALLBACK.c.lead_id == _LEAD.c.id, _CALLBACK.c.state == CallbackState.OPEN.value)
+    .scalar_subquery(),
+    literal(READY_UTC, _LEAD.c.next_at_utc.type),
+)
+"""A lead that is dialable again keeps the hour at which its person asked to be called; others are ready."""
 
 
 def wait(
@@ -67,7 +76,10 @@ def reopen(
         )
     tx.execute(
         query.values(
-            state=LeadState.DIALABLE.value, waiting_for=None, finished_reason=None, next_at_utc=READY_UTC
+            state=LeadState.DIALABLE.value,
+            waiting_for=None,
+            finished_reason=None,
+            next_at_utc=_WHEN_OPEN_AGAIN,
         )
     )
 
@@ -81,7 +93,7 @@ def reopen_person(tx: Tx, person_id: PersonId, *, waiting_for: str) -> None:
             _LEAD.c.state == LeadState.WAITING.value,
             _LEAD.c.waiting_for == waiting_for,
         )
-        .values(state=LeadState.DIALABLE.value, waiting_for=None, next_at_utc=READY_UTC)
+        .values(state=LeadState.DIALABLE.value, waiting_for=None, next_at_utc=_WHEN_OPEN_AGAIN)
     )
 
 
@@ -103,9 +115,23 @@ def reopen_due(tx: Tx, waiting_for: str, now: dt.datetime) -> int:
         tx.execute(
             update(_LEAD)
             .where(_LEAD.c.id.in_(ids), _LEAD.c.state == LeadState.WAITING.value)
-            .values(state=LeadState.DIALABLE.value, waiting_for=None, next_at_utc=READY_UTC)
+            .values(state=LeadState.DIALABLE.value, waiting_for=None, next_at_utc=_WHEN_OPEN_AGAIN)
         )
     return len(ids)
+
+
+def waits_until(tx: Tx, account_ids: Collection[str], waiting_for: str) -> dict[str, dt.datetime]:
+    """Return until when the leads of these accounts wait for this, of those that do."""
+    query = (
+        select(_LEAD.c.account_id, func.max(_LEAD.c.next_at_utc).label("until_utc"))
+        .where(
+            _LEAD.c.account_id.in_(list(account_ids)),
+            _LEAD.c.state == LeadState.WAITING.value,
+            _LEAD.c.waiting_for == waiting_for,
+        )
+        .group_by(_LEAD.c.account_id)
+    )
+    return {row.account_id: row.until_utc for row in tx.execute(query)}
 
 
 def finish(tx: Tx, account_id: AccountId, reason: str) -> int:

@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Collection
 
 import msgspec
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import Table, and_, bindparam, insert, or_, select, update
 
 from dialer_core.store.leads import ReadyLead
 from dialer_core.store.models import Lead, Person
@@ -51,6 +51,8 @@ _DUE = (
         _PERSON.c.language,
         _PERSON.c.region,
         _TABLE.c.phone_id,
+        _TABLE.c.agent_id,
+        _TABLE.c.open_from_utc,
     )
     .join(_LEAD, _LEAD.c.id == _TABLE.c.lead_id)
     .join(_PERSON, _PERSON.c.id == _LEAD.c.person_id)
@@ -59,13 +61,31 @@ _DUE = (
         _TABLE.c.state == CallbackState.OPEN.value,
         _TABLE.c.due_at_utc <= bindparam("now"),
         _LEAD.c.state == LeadState.DIALABLE.value,
-        _LEAD.c.next_at_utc <= bindparam("now"),
+        # the lead itself rests until the call-back is anybody's; before, it is its agent's alone. One that the gate has put off rests longer.
+        or_(
+            _LEAD.c.next_at_utc <= bindparam("now"),
+            and_(
+                _LEAD.c.next_at_utc == _TABLE.c.open_from_utc,
+                _TABLE.c.agent_id.in_(bindparam("present", expanding=True)),
+            ),
+        ),
     )
     .order_by(_TABLE.c.due_at_utc, _TABLE.c.id)
     .limit(bindparam("most"))
 )
 _DUE_ALONE = Prepared(_DUE)
 _DUE_KEPT = Prepared(_DUE.with_for_update(of=[_LEAD, _PERSON], skip_locked=True, key_share=True))
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What somebody asked for who is to be called back."""
+
+    phone_id: PhoneId | None
+    """The number they named; None: any of theirs."""
+    agent_id: AgentId | None
+    """Whom they asked for; None: anybody."""
+    open_from_utc: dt.datetime
+    """From then on anybody will do."""
 
 
 class CallbackRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,13 +155,20 @@ def of_leads(tx: Tx, lead_ids: Collection[str]) -> list[CallbackRow]:
 
 
 def take_due(
-    tx: Tx, campaign_id: CampaignId, now: dt.datetime, limit: int
-) -> list[tuple[ReadyLead, PhoneId | None]]:
-    """Return leads that are to be called back now, the longest due first, each with the number they named and kept as `leads.take_ready` keeps it."""
+    tx: Tx, campaign_id: CampaignId, now: dt.datetime, limit: int, present: Collection[AgentId] = ()
+) -> list[tuple[ReadyLead, Asked]]:
+    """Return leads that are to be called back now, the longest due first, each with what they asked for and kept as `leads.take_ready` keeps it.
+
+    An agent's own call-back is among them while they are `present`, and once it is anybody's.
+    """
     due = _DUE_KEPT if tx.dialect == "postgresql" else _DUE_ALONE
+    given = {"campaign": campaign_id, "now": now, "most": limit, "present": [*present, ""]}
     return [
-        (ReadyLead(**{name: getattr(row, name) for name in ReadyLead.__struct_fields__}), row.phone_id)
-        for row in tx.execute(due, {"campaign": campaign_id, "now": now, "most": limit})
+        (
+            ReadyLead(**{name: getattr(row, name) for name in ReadyLead.__struct_fields__}),
+            Asked(row.phone_id, row.agent_id, row.open_from_utc),
+        )
+        for row in tx.execute(due, given)
     ]
 
 

@@ -4,10 +4,10 @@ import datetime as dt
 
 import pytest
 
-from dialer_core.campaigns import dispositions, hopper
+from dialer_core.campaigns import dispositions, hopper, why
 from dialer_core.store.database import Database
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import Outcome
+from dialer_core.vocabulary import AgentId, Outcome
 from tests.campaigns.lists import (
     CAMPAIGN,
     NOON,
@@ -31,7 +31,7 @@ ASKED = NOON + 3 * HOUR
 def claimed(tx: Tx, at: dt.datetime, count: int = 1) -> list[hopper.ClaimedAttempt]:
     """Claim so many."""
     return hopper.claim(
-        tx, campaign_id=CAMPAIGN, settings=settings_of(), pack=OPEN, trunks=[TRUNK] * count, node="n", boot_id="b", now=at
+        tx, campaign_id=CAMPAIGN, settings=settings_of(), pack=OPEN, trunks=[TRUNK] * count, node="n", boot_id="b", now=at, present=[ANA]
     ).attempts  # fmt: skip
 
 
@@ -119,3 +119,40 @@ def test_a_number_that_is_answered_at_this_hour_comes_first(database: Database) 
             [found] = claimed(tx, NOON + hours * HOUR)
             assert (found.lead_id, found.number) == (put.lead, expected)
             end(tx, found.attempt_id, Outcome.CANCELLED, NOON + hours * HOUR)
+
+
+def test_a_personal_callback_waits_for_its_agent(database: Database) -> None:
+    """An agent's own call-back is claimed for them while they are there; while they are not, nobody's until its grace is over."""
+    with database.write() as tx:
+        put_list_campaign(tx)
+        listed = put_lead(tx, ["+525500000001"])
+        ask_for_callback(tx)
+
+        def at(when: dt.datetime, *present: str) -> list[hopper.ClaimedAttempt]:
+            return hopper.claim(
+                tx, campaign_id=CAMPAIGN, settings=settings_of(), pack=OPEN, trunks=[TRUNK], node="n", boot_id="b", now=when,
+                present=[AgentId(one) for one in present],
+            ).attempts  # fmt: skip
+
+        assert row_of(tx, "lead", listed.lead)["next_at_utc"] == ASKED + dispositions.PERSONAL_FOR
+        answer = why.why(tx, listed.lead, settings=settings_of(), pack=OPEN, now=NOON)
+        assert answer.reason == f"asked to be called back by ana at {ASKED:%Y-%m-%d %H:%M} UTC"
+        assert at(ASKED - HOUR, "ana") == []
+        assert at(ASKED, "beto") == []
+        [one] = at(ASKED, "beto", "ana")
+        assert (one.lead_id, one.for_agent) == (listed.lead, "ana")
+        assert one.open_from_utc == ASKED + dispositions.PERSONAL_FOR
+
+
+def test_a_callback_whose_agent_stays_away_is_anybodys(database: Database) -> None:
+    """After its grace a personal call-back is dialed without its agent."""
+    with database.write() as tx:
+        put_list_campaign(tx)
+        listed = put_lead(tx, ["+525500000001"])
+        ask_for_callback(tx)
+        late = hopper.claim(
+            tx, campaign_id=CAMPAIGN, settings=settings_of(), pack=OPEN, trunks=[TRUNK], node="n", boot_id="b",
+            now=ASKED + dispositions.PERSONAL_FOR,
+        )  # fmt: skip
+        assert [one.lead_id for one in late.attempts] == [listed.lead]
+        assert [row["state"] for row in rows(tx, "callback")] == ["made"]

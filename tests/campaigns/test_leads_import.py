@@ -14,7 +14,8 @@ from dialer_core.campaigns.leads_import import ImportReport, Progress, import_le
 from dialer_core.campaigns.mapping_file import MappingFile
 from dialer_core.clock import VirtualClock
 from dialer_core.errors import ConfigError, ImportFileError
-from dialer_core.portfolio import promises
+from dialer_core.portfolio import payments, promises
+from dialer_core.portfolio.payments import NewPayment
 from dialer_core.store import events, people
 from dialer_core.store.database import Database
 from dialer_core.store.leads import READY_UTC
@@ -320,6 +321,29 @@ def test_a_new_number_opens_nothing_that_was_paid_or_promised(
     with database.read() as tx:
         [lead] = rows(tx, "lead")
     assert (lead["state"], lead["waiting_for"]) == left
+
+
+@pytest.mark.parametrize(
+    ("paid", "expected"),
+    [(100_000, ("finished", None, "paid")), (1_000, ("waiting", "payment", None))],
+)
+def test_a_paid_account_on_a_new_list(
+    database: Database, tmp_path: Path, paid: int, expected: tuple[str, str | None, str | None]
+) -> None:
+    """A new campaign's file with an account that is paid, or in its pause after a payment, opens no lead for it."""
+    with database.write() as tx:
+        put_list_campaign(tx, "other")
+    path = write(tmp_path, ["cuenta,telefono,saldo", "A1,5512345678,1000"])
+    load(database, path)
+    with database.write() as tx:
+        [account] = rows(tx, "account")
+        one = NewPayment(account["id"], "P1", paid, "MXN", "2025-03-04")
+        payments.receive(tx, [one], source="bank", now=tx.utc())
+    load(database, path, campaign_id=CampaignId("other"))
+    with database.write() as tx:
+        old, new = rows(tx, "lead")
+    assert (new["state"], new["waiting_for"], new["finished_reason"]) == expected
+    assert new["next_at_utc"] == old["next_at_utc"]
 
 
 def test_unknown_zones_wait_for_one(database: Database, tmp_path: Path) -> None:

@@ -366,7 +366,11 @@ def test_a_callback_at_the_hour_they_asked_for(database: Database, listed: Liste
         if not during:
             say(tx, one, "callback", callback_at=wanted)
         lead = row_of(tx, "lead", listed.lead)
-    assert (lead["state"], lead["next_at_utc"], lead["finished_reason"]) == ("dialable", wanted, None)
+    assert (lead["state"], lead["next_at_utc"], lead["finished_reason"]) == (
+        "dialable",
+        wanted + dispositions.PERSONAL_FOR,
+        None,
+    )
 
 
 def test_a_wrong_number_that_was_the_only_one(database: Database) -> None:

@@ -51,6 +51,9 @@ class Asked:
     kind: str = "unknown"
     consents: tuple[bool | None, ...] = ()
     """Every word that is known of it."""
+    standing: str = ""
+    """Why the account is not to be collected: `paid`, `withdrawn`, `promise`."""
+    purpose: str = "collection"
 
 
 def allowed(
@@ -63,6 +66,8 @@ def allowed(
             packs.append(its)
     return (
         bool(asked.zones)
+        and asked.standing not in {"paid", "withdrawn"}
+        and not (asked.standing == "promise" and asked.purpose != "promise_reminder")
         and False not in asked.consents
         and not any(_banned(ban, asked, at) for ban in bans)
         and all(_allowed_by(one, asked, contacts, at) for one in packs)

@@ -8,11 +8,13 @@ import pytest
 import structlog.testing
 
 from dialer_core.compliance import gate, windows
-from dialer_core.compliance.facts import ContactRequest
+from dialer_core.compliance.facts import REMINDER, ContactRequest
 from dialer_core.compliance.gate import Allowed, Refused, may_contact
 from dialer_core.compliance.rules import RulePack
+from dialer_core.portfolio import promises
+from dialer_core.store import people
 from dialer_core.store.database import Database
-from dialer_core.vocabulary import Channel, PhoneId
+from dialer_core.vocabulary import Channel, PhoneId, PromiseKind
 from tests.campaigns.lists import (
     CAMPAIGN,
     MEXICO_CITY,
@@ -250,3 +252,30 @@ def test_two_askers_never_share_the_last_one(database: Database, listed: Listed)
     assert len(decisions) == 8
     with database.read() as tx:
         assert len(rows(tx, "contact")) == 3
+
+
+@pytest.mark.parametrize("status", ["paid", "withdrawn"])
+def test_an_account_that_is_not_open_is_not_contacted(
+    database: Database, listed: Listed, status: str
+) -> None:
+    """Nobody is contacted about an account that is paid or withdrawn, by any channel, whoever put it on whatever list (I12)."""
+    with database.write() as tx:
+        people.update_account(tx, listed.account, {"status": status})
+    for channel in (Channel.VOICE, Channel.SMS):
+        answer = refusal(database, request_of(listed, channel=channel))
+        assert (answer.rule, answer.allowed_from) == (status, None)
+
+
+def test_an_open_promise_lets_its_reminders_through_and_nothing_else(
+    database: Database, listed: Listed
+) -> None:
+    """An account with an open promise is not collected; a reminder of that promise may be sent (I12)."""
+    with database.write() as tx:
+        day = NOON.date() + DAY
+        promises.make(
+            tx, account_id=listed.account, instalments=[(day, 100)], kind=PromiseKind.AGREEMENT, now=NOON
+        )
+    assert refusal(database, request_of(listed)).rule == "promise"
+    with database.write() as tx:
+        reminder = request_of(listed, purpose=REMINDER, channel=Channel.SMS)
+        assert isinstance(may_contact(tx, reminder, MX), Allowed)

@@ -109,8 +109,10 @@ people = st.tuples(
     st.sampled_from(["mobile", "work"]),
     st.sampled_from([None, None, None, True, False]),
     st.sampled_from([None, None, True, False]),
+    st.sampled_from(["", "", "", "", "", "paid", "withdrawn", "promise"]),
+    st.sampled_from(["collection", "promise_reminder"]),
 )
-"""Region, kind of number, what is known of the number's and of the person's consent."""
+"""Region, kind of number, what is known of the number's and of the person's consent; the account's standing, and what for."""
 
 
 def _named(kind: str, rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -142,7 +144,7 @@ def test_the_gate_agrees_with_the_slow_one(
     zones: list[str],
     channel: str,
     holiday: bool,  # noqa: FBT001
-    person: tuple[str | None, str, bool | None, bool | None],
+    person: tuple[str | None, str, bool | None, bool | None, str, str],
 ) -> None:
     """Allowed or refused alike, and `allowed_from` is the first quarter hour that the slow gate allows, or later than it looked."""
     single_rules, consent_needed, place, inner_week, inner_caps = more
@@ -158,7 +160,7 @@ def test_the_gate_agrees_with_the_slow_one(
         else {},
     )
     pack.link({"inner": pack_of(name="inner", windows=weekly(inner_week), caps=_named("inner", inner_caps))})
-    region, kind, number_consent, person_consent = person
+    region, kind, number_consent, person_consent, standing, purpose = person
     past = [
         PastContact(who, account, address, by, now - ago * QUARTER, talked, outcome)
         for who, account, address, by, ago, talked, outcome in history
@@ -168,11 +170,21 @@ def test_the_gate_agrees_with_the_slow_one(
         for (scope, value), by, quarters, hours in banned
     ]
     asked = Asked(
-        "p", "a", "+1", "f", channel, tuple(sorted(zones)), region, kind, (number_consent, person_consent)
+        "p",
+        "a",
+        "+1",
+        "f",
+        channel,
+        tuple(sorted(zones)),
+        region,
+        kind,
+        (number_consent, person_consent),
+        standing,
+        purpose,
     )
     found = decide(
         ContactRequest(
-            PersonId("p"), AccountId("a"), Channel(channel), "+1", PhoneId("f"), asked.zones, "collection", CampaignId("c"), now,
+            PersonId("p"), AccountId("a"), Channel(channel), "+1", PhoneId("f"), asked.zones, purpose, CampaignId("c"), now,
             region, kind, number_consent,
         ),
         pack,
@@ -187,6 +199,7 @@ def test_the_gate_agrees_with_the_slow_one(
                 if ban.until is None or ban.until > now
             ],
             {Channel(channel): {} if person_consent is None else {(PersonId("p"), None): person_consent}},
+            {AccountId("a"): standing} if standing else {},
         ),
     )  # fmt: skip
     assert isinstance(found, Refused) != allowed(asked, pack, past, restrictions, now)

@@ -245,3 +245,42 @@ def test_senseless_promises_are_refused(
                 tx, account_id=listed.account, instalments=instalments, kind=PromiseKind.AGREEMENT, now=NOON
             )
         assert rows(tx, "promise") == []
+
+
+def test_a_payment_taken_back_ends_its_pause_but_brings_no_withdrawn_account_back(
+    database: Database, listed: Listed
+) -> None:
+    """A part payment that is reversed pauses nothing any more; what the creditor has taken back stays so, whatever is reversed."""
+    with database.write() as tx:
+        pay(tx, listed, 10_000)
+        assert state_of(tx, listed) == ("waiting", "payment", None)
+        pay(tx, listed, -10_000, "P2")
+        assert state_of(tx, listed) == ("dialable", None, None)
+        people.update_account(tx, listed.account, {"status": "withdrawn"})
+        pay(tx, listed, -5_000, "P3")
+        assert row_of(tx, "account", listed.account)["status"] == "withdrawn"
+
+
+def test_a_pause_after_a_payment_keeps_the_hour_somebody_asked_for(
+    database: Database, listed: Listed
+) -> None:
+    """They pay a part and have asked to be called in a week: the pause of three days ends, and they are called in a week."""
+    asked = NOON + 7 * DAY
+    with database.write() as tx:
+        one = dial(tx)
+        attempts.update(tx, one.attempt_id, agent_id=ANA)
+        dispositions.apply(
+            tx, attempt_id=one.attempt_id, disposition=Disposition.CALLBACK, agent_id=ANA, now=NOON, callback_at=asked
+        )  # fmt: skip
+        attempts.end(tx, one.attempt_id, outcome=Outcome.CONNECTED, at_utc=NOON, at_mono_ns=1)
+        recycle.settle(
+            tx, attempt_id=one.attempt_id, outcome=Outcome.CONNECTED, live_answer=True, abandoned=False, talked=True,
+            settings=settings_of(), pack=OPEN, now=NOON,
+        )  # fmt: skip
+        pay(tx, listed, 10_000)
+        assert payments.end_pauses(tx, NOON + payments.PAUSE) == 1
+        lead = row_of(tx, "lead", listed.lead)
+        assert (lead["state"], lead["next_at_utc"]) == ("dialable", asked + dispositions.PERSONAL_FOR)
+        promise(tx, listed, 5_000)
+        promises.cancel(tx, promise_rows.open_of(tx, [listed.account])[listed.account], NOON)
+        assert row_of(tx, "lead", listed.lead)["next_at_utc"] == asked + dispositions.PERSONAL_FOR
