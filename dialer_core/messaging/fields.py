@@ -92,7 +92,7 @@ def of_account(
 
 def first_name(name: str) -> str:
     """Return how a person is greeted: the first word, or the one after the comma (`PEREZ LOPEZ, ANA`), not in capitals alone."""
-    given = name.partition(",")[2].strip() or name.strip()
+    given = name.partition(",")[2].strip() or name.strip(" ,")
     word = given.split(" ")[0] if given else ""
     return word.title() if word.isupper() else word
 

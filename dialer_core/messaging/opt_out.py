@@ -28,7 +28,7 @@ WORDS = frozenset(
 """One of these alone is an opt-out."""
 PHRASES = (
     "no me escriban", "no escriban", "no me manden", "no molestar", "no molesten", "dar de baja", "dame de baja", "denme de baja",
-    "darme de baja", "quitenme", "ya no me", "no mas mensajes", "opt out", "remove me", "stop texting", "do not text", "dont text",
+    "darme de baja", "quitenme", "no mas mensajes", "opt out", "remove me", "stop texting", "do not text", "dont text",
     "do not contact", "no more messages",
 )  # fmt: skip
 """One of these anywhere in a short answer is an opt-out."""

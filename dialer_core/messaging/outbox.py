@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from types import MappingProxyType
@@ -181,11 +181,14 @@ def settle(tx: Tx, answers: Sequence[tuple[MessageRow, Answer]], now: dt.datetim
             case Unknown():
                 _move(tx, known, Cue.LOST, reason=answer.code[:64], next_at_utc=now)
     for channel, provider_ids in accepted.items():
-        early = messages.take_early(tx, channel, provider_ids)
-        told = [
-            Receipt(provider_id=one.provider_id, delivered=one.delivered, code=one.reason) for one in early
-        ]
-        receive(tx, channel, sorted(told, key=lambda one: one.delivered), now)
+        receive_early(tx, channel, provider_ids, now)
+
+
+def receive_early(tx: Tx, channel: Channel, provider_ids: Collection[str], now: dt.datetime) -> None:
+    """Heed the receipts that came before the answers with these ids."""
+    early = messages.take_early(tx, channel, provider_ids)
+    told = [Receipt(provider_id=one.provider_id, delivered=one.delivered, code=one.reason) for one in early]
+    receive(tx, channel, sorted(told, key=lambda one: one.delivered), now)
 
 
 def receive(tx: Tx, channel: Channel, receipts: Iterable[Receipt], now: dt.datetime) -> None:

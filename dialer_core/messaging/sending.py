@@ -118,7 +118,9 @@ class Sender:
 
     async def ask_uncertain(self) -> int:
         """Ask the provider what became of messages that may have been sent; return how many there were."""
-        found = await asyncio.to_thread(self._uncertain)
+        found, overtaken = await asyncio.to_thread(self._open_questions)
+        if overtaken:
+            await self._until_stored(lambda: self._receive_early(overtaken))
         lookup = getattr(self._channel, "lookup", None)
         for message in found:
             answer: Answer | None = None
@@ -154,7 +156,7 @@ class Sender:
         async with under_way:
             await self._turn()
             try:
-                answer = await asyncio.wait_for(self._channel.send(outbound(message)), SEND_LIMIT_S)
+                answer: object = await asyncio.wait_for(self._channel.send(outbound(message)), SEND_LIMIT_S)
             except TimeoutError:
                 return Unknown(code="timeout")
             except Exception as error:  # noqa: BLE001 - foreign code: it may have sent the message before it failed
@@ -213,9 +215,15 @@ class Sender:
             outbox.settle(tx, answers, self._clock.utc())
         self._on_written()
 
-    def _uncertain(self) -> list[MessageRow]:
+    def _open_questions(self) -> tuple[list[MessageRow], list[str]]:
         with self._database.read() as tx:
-            return messages.uncertain(tx, self._channel.channel, self._clock.utc(), BATCH)
+            uncertain = messages.uncertain(tx, self._channel.channel, self._clock.utc(), BATCH)
+            return uncertain, messages.overtaken(tx, self._channel.channel)
+
+    def _receive_early(self, provider_ids: list[str]) -> None:
+        with self._database.write() as tx:
+            outbox.receive_early(tx, self._channel.channel, provider_ids, self._clock.utc())
+        self._on_written()
 
     def _decide(self, message: MessageRow, answer: Answer | None) -> None:
         with self._database.write() as tx:

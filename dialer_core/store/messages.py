@@ -243,8 +243,10 @@ def in_state(tx: Tx, state: MessageState, limit: int = 200) -> list[MessageRow]:
 
 def counts(tx: Tx) -> dict[tuple[Channel, MessageState], int]:
     """Return how many messages there are by channel and state."""
-    query = select(_TABLE.c.channel, _TABLE.c.state, func.count()).group_by(_TABLE.c.channel, _TABLE.c.state)
-    return {(Channel(row[0]), MessageState(row[1])): row[2] for row in tx.execute(query)}
+    query = select(_TABLE.c.channel, _TABLE.c.state, func.count().label("number")).group_by(
+        _TABLE.c.channel, _TABLE.c.state
+    )
+    return {(Channel(one.channel), MessageState(one.state)): one.number for one in tx.execute(query)}
 
 
 class Early(msgspec.Struct, frozen=True):
@@ -284,6 +286,17 @@ def take_early(tx: Tx, channel: Channel, provider_ids: Collection[str]) -> list[
     if found:
         tx.execute(delete(_EARLY).where(here))
     return found
+
+
+def overtaken(tx: Tx, channel: Channel, limit: int = 500) -> list[str]:
+    """Return provider ids of receipts that are kept although their answers have come meanwhile: both were stored at the same time."""
+    query = (
+        select(_EARLY.c.provider_id)
+        .join(_TABLE, (_TABLE.c.channel == _EARLY.c.channel) & (_TABLE.c.provider_id == _EARLY.c.provider_id))
+        .where(_EARLY.c.channel == channel.value, _TABLE.c.state != MessageState.RECEIVED.value)
+        .limit(limit)
+    )
+    return list(dict.fromkeys(tx.scalars(query)))
 
 
 def forget_early(tx: Tx, before_utc: dt.datetime) -> int:

@@ -41,7 +41,9 @@ def test_every_word_of_the_vocabulary_is_explained() -> None:
     """Each member of each enum is followed by what it means."""
     unexplained = []
     for node in (
-        node for part in (calls, floor, portfolio, messages) for node in ast.parse(inspect.getsource(part)).body
+        node
+        for part in (calls, floor, portfolio, messages)
+        for node in ast.parse(inspect.getsource(part)).body
     ):
         if not isinstance(node, ast.ClassDef):
             continue
