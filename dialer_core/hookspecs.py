@@ -14,12 +14,12 @@ five times in a row is disabled too. `dialer plugins` says which and why.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 import pluggy
 from fastapi import APIRouter
 
-from dialer_core.plugin_api import PROJECT, EngineHandle, Event, StoredEvent
+from dialer_core.plugin_api import PROJECT, EngineHandle, Event, PageLink, StoredEvent
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 
@@ -36,8 +36,18 @@ def dialer_startup(engine: EngineHandle) -> Awaitable[None] | None:
 def dialer_register_routes(engine: EngineHandle) -> APIRouter | None:
     """Return routes to serve beside the API. Called once, after the start-up.
 
-    Every route needs the API's bearer token, like the core's own. A path that belongs to the core or to an
-    earlier plugin disables the plugin. Routes run on the host's loop: `async def` ones must not block.
+    Nobody unknown reaches a route, and no change by a browser that another site has made: the guard in front of
+    all sees to both. Which scope a route needs it says itself, with `dependencies=[needs(Scope.READ)]`; a router
+    in which one does not say needs `read` as a whole. A path that belongs to the core or to an earlier plugin
+    disables the plugin. Routes run on the host's loop: `async def` ones must not block.
+    """
+
+
+@hookspec
+def dialer_register_pages(engine: EngineHandle) -> Sequence[PageLink] | None:
+    """Return the pages that people go to: each stands in the bar of every page, for whoever has its scope.
+
+    Called once, after the routes. The first page that somebody may see is where they come after the log-in.
     """
 
 

@@ -31,9 +31,9 @@ from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import CommandRefusedError, ConfigError, DialerError, NotRunningError, StartError
 from dialer_core.event_tail import EventTail
 from dialer_core.events import Event
+from dialer_core.http.access import KEY_FILE, Access
 from dialer_core.http.answers import ApiParts
 from dialer_core.http.app import create_app
-from dialer_core.http.tokens import Tokens, ensure_token
 from dialer_core.ipc.channel import ENGINE_SOCKET, Link
 from dialer_core.ipc.messages import EngineToHost, EventsCommitted, HostCommand, HostReply, HostToEngine
 from dialer_core.liveness import Heart, beat
@@ -52,6 +52,8 @@ LONGEST_PAUSE_S = 1.0
 REPLY_LIMIT_S = 10.0
 MAX_QUEUED_BYTES = 4 << 20
 """Commands that the engine has not read yet; beyond, it counts as away."""
+CONNECTIONS = 1024
+"""At once: an event stream for each of 300 agents and their supervisors, and requests beside them; more are answered 503."""
 GRACE_S = 3
 """How long requests under way may take to end when the host stops."""
 
@@ -195,17 +197,19 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     dialer = settings.dialer
     plugins_found = load(dialer.plugins.enabled, installed())
     packs = load_packs(settings.directory / "compliance") if settings.campaigns else {}
-    tokens = Tokens(ensure_token(settings.token_file))
     with contextlib.closing(bind_http(dialer.http.bind, dialer.http.port)) as listener:
         database = open_database(settings.store_url, node=dialer.node.name)
         try:
+            access = Access.open(
+                database, settings.token_file, settings.state_dir / KEY_FILE, secure=dialer.http.behind_tls
+            )
             await asyncio.to_thread(database.require_current)
             await _serve(
                 settings,
                 stop,
                 plugins_found=plugins_found,
                 packs=packs,
-                tokens=tokens,
+                access=access,
                 listener=listener,
                 database=database,
             )
@@ -219,7 +223,7 @@ async def _serve(
     *,
     plugins_found: Sequence[Plugin],
     packs: Mapping[str, RulePack],
-    tokens: Tokens,
+    access: Access,
     listener: socket.socket,
     database: Database,
 ) -> None:
@@ -241,7 +245,7 @@ async def _serve(
         parts = ApiParts(
             engine=engine, database=database, plugins=plugins.views, settings=settings, packs=packs
         )
-        app = create_app(parts, tokens, await plugins.routes())
+        app = create_app(parts, access, await plugins.routes(), await plugins.pages())
         server = _Server(
             uvicorn.Config(
                 app,
@@ -251,7 +255,8 @@ async def _serve(
                 ws="none",
                 server_header=False,
                 timeout_graceful_shutdown=GRACE_S,
-                limit_concurrency=256,
+                limit_concurrency=CONNECTIONS,
+                proxy_headers=dialer.http.behind_tls,  # who else is on this machine names no address but their own
             )
         )
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")

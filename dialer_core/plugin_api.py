@@ -68,6 +68,10 @@ from dialer_core.events import (
 from dialer_core.snapshot import AgentView, CallView, CampaignView, MediaView, Snapshot, TrunkView, WorkerView
 from dialer_core.vocabulary import AgentId, AgentState, AttemptId, CampaignId, Outcome, Verdict
 from dialer_core.voice_commands import CommandGroup, CommandPort, DeskCommands, SupervisionCommands
+from dialer_core.web.needs import needs, principal_of
+from dialer_core.web.pages import PageLink, Pages
+from dialer_core.web.principals import Principal, Role, Scope
+from dialer_core.web.problems import Problem
 
 PROJECT = "dialer"
 """Name of the pluggy project; every hook begins with it."""
@@ -252,8 +256,14 @@ __all__ = [
     "NotRunningError",
     "Outcome",
     "PacingDecided",
+    "PageLink",
+    "Pages",
     "PluginFailed",
+    "Principal",
+    "Problem",
     "RestrictionAdded",
+    "Role",
+    "Scope",
     "Snapshot",
     "StoredEvent",
     "TrunkStateChanged",
@@ -262,4 +272,6 @@ __all__ = [
     "WorkerLost",
     "WorkerView",
     "hookimpl",
+    "needs",
+    "principal_of",
 ]

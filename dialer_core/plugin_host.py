@@ -324,9 +324,16 @@ class PluginHost:
 
     async def routes(self) -> list[tuple[Plugin, Any]]:
         """Return what each plugin wants served; one whose hook fails is disabled."""
+        return await self._registered("dialer_register_routes", "its routes could not be registered")
+
+    async def pages(self) -> list[tuple[Plugin, Any]]:
+        """Return the pages that each plugin has; one whose hook fails is disabled."""
+        return await self._registered("dialer_register_pages", "its pages could not be registered")
+
+    async def _registered(self, hook: str, failed: str) -> list[tuple[Plugin, Any]]:
         found = []
-        for outcome in await self.observe("dialer_register_routes"):
-            self._disable_failed(outcome, "its routes could not be registered")
+        for outcome in await self.observe(hook):
+            self._disable_failed(outcome, failed)
             if outcome.value is not None:
                 found.append((self._named(outcome.plugin), outcome.value))
         return found

@@ -33,6 +33,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "status": ("status:status", "What the running dialer is doing."),
     "campaign": ("campaign:campaign", "List, start, pause and stop campaigns."),
     "agent": ("agent:agent", "List agents, log them in and out, pause them, note what a call was."),
+    "users": ("access:users", "Who logs in to the screens: add, list, disable, change a password."),
+    "tokens": ("access:tokens", "Tokens for programs: add, list, revoke."),
     "events": ("events:events", "Print the event log."),
     "plugins": ("plugins:plugins", "List installed plugins."),
     "amd": ("amd:amd", "Answering-machine detection: judge recordings, show why, measure how well it does."),
@@ -40,6 +42,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "flows": ("flows:flows", "Flows: voice menus and broadcasts as files: check, show, try them."),
     "pacing": ("pacing:pacing", "Pacing: why the dialer places what it places, simulated shifts, staffing."),
     "verify": ("verify:verify", "Check the invariants over the store."),
+    "completion": ("completion:completion", "Print what lets a shell complete commands and options."),
 }
 """Command: where it is, and what `dialer --help` says of it."""
 

@@ -11,13 +11,14 @@ from starlette.responses import Response
 
 from dialer_core.campaigns.phone_numbers import NumberError, normalise
 from dialer_core.errors import CommandRefusedError
-from dialer_core.http.answers import ApiParts, Engine, Parts, answer, needs, shape
-from dialer_core.http.problems import Problem
-from dialer_core.http.tokens import Scope
+from dialer_core.http.answers import ApiParts, Engine, Parts, answer, shape
 from dialer_core.portfolio import account_view, proof
 from dialer_core.portfolio.account_view import AccountSummary, AccountView
 from dialer_core.store import documents, people
 from dialer_core.vocabulary import AccountId
+from dialer_core.web.needs import needs
+from dialer_core.web.principals import Scope
+from dialer_core.web.problems import Problem
 
 router = APIRouter(prefix="/accounts", tags=["accounts"], dependencies=[needs(Scope.RECORDS)])
 

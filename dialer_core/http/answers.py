@@ -11,17 +11,16 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPBearer, SecurityScopes
+from fastapi import Depends, Request
 from starlette.responses import Response
 
 from dialer_core.compliance.rules import RulePack
-from dialer_core.http.problems import MEDIA_TYPE, Problem, ProblemDocument
-from dialer_core.http.tokens import Principal, Scope
 from dialer_core.plugin_api import EngineHandle
 from dialer_core.plugin_host import PluginView
 from dialer_core.settings import Settings
 from dialer_core.store.database import Database
+from dialer_core.web.needs import principal_of
+from dialer_core.web.problems import MEDIA_TYPE, ProblemDocument
 
 REF = "#/components/schemas/{name}"
 _shapes: dict[str, Any] = {}
@@ -49,32 +48,12 @@ def _parts(request: Request) -> ApiParts:
     return parts
 
 
-def _principal(
-    request: Request,
-    needed: SecurityScopes,
-    _described: Annotated[
-        Any, Security(HTTPBearer(auto_error=False, description="The token of `http.token_file`"))
-    ],
-) -> Principal:
-    """Return who asks; the guard has checked the token, this checks the scope."""
-    principal: Principal = request.state.principal
-    if missing := {Scope(name) for name in needed.scopes} - principal.scopes:
-        raise Problem(403, "forbidden", f"this token lacks the scope {min(missing).value}")
-    return principal
-
-
 def _engine(request: Request) -> EngineHandle:
-    principal: Principal = request.state.principal
-    return _parts(request).engine.acting_as(f"api:{principal.name}")
+    return _parts(request).engine.acting_as(principal_of(request).actor)
 
 
 Parts = Annotated[ApiParts, Depends(_parts)]
 Engine = Annotated[EngineHandle, Depends(_engine)]
-
-
-def needs(scope: Scope) -> Any:
-    """Return the dependency of a route that needs this scope."""
-    return Security(_principal, scopes=[scope.value])
 
 
 def answer(value: Any) -> Response:

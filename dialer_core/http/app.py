@@ -22,15 +22,19 @@ from dialer_core.http import (
     events,
     leads,
     portfolio,
-    problems,
     recordings,
     supervision,
     system,
 )
+from dialer_core.http.access import Access
 from dialer_core.http.answers import ApiParts, components
 from dialer_core.http.guard import PREFIX, Guard
-from dialer_core.http.tokens import Tokens
-from dialer_core.plugin_host import Plugin
+from dialer_core.http.login import create_router, error_page
+from dialer_core.plugin_host import Plugin, PluginState
+from dialer_core.web import problems
+from dialer_core.web.needs import needs
+from dialer_core.web.pages import PageLink
+from dialer_core.web.principals import Scope
 
 CORE_ROUTERS = (
     campaigns.router,
@@ -47,34 +51,43 @@ CORE_ROUTERS = (
 )
 
 
-def create_app(parts: ApiParts, tokens: Tokens, plugin_routes: Sequence[tuple[Plugin, Any]] = ()) -> FastAPI:
+def create_app(
+    parts: ApiParts,
+    access: Access,
+    plugin_routes: Sequence[tuple[Plugin, Any]] = (),
+    plugin_pages: Sequence[tuple[Plugin, Any]] = (),
+) -> FastAPI:
     """Return the application.
 
     Parameters
     ----------
     parts
         What stands behind the routes.
-    tokens
-        Who may ask.
+    access
+        Finds out who asks.
     plugin_routes
         Each plugin with the router it returned; one that does not fit disables its plugin.
+    plugin_pages
+        Each plugin with the pages it returned, as `PageLink`.
     """
     app = FastAPI(
         title="Marcador",
         version=importlib.metadata.version("marcador"),
-        description="Commands and state of one node. Every request carries the bearer token; every error is "
+        description="Commands and state of one node. Every request carries a bearer token; every error is "
         "application/problem+json.",
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,
         redoc_url=None,
     )
     app.state.parts = parts
-    problems.install(app)
+    problems.install(app, error_page)
     for router in CORE_ROUTERS:
         app.include_router(router, prefix=PREFIX)
     for plugin, router in plugin_routes:
         _mount(app, plugin, router)
-    app.add_middleware(Guard, tokens=tokens)
+    app.state.links = [link for plugin, links in plugin_pages for link in _links(plugin, links)]
+    app.include_router(create_router(access, app.state.links))
+    app.add_middleware(Guard, access=access)
     app.openapi = _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -88,7 +101,27 @@ def _mount(app: FastAPI, plugin: Plugin, router: object) -> None:
     if clash := next((f"{method} {path}" for method, path in wanted if (method, path) in taken), ""):
         plugin.disable(f"its route {clash} is taken by the core or by another plugin")
         return
-    app.include_router(router, tags=[plugin.name])
+    # a route that names no scope is not everybody's: agents may log in, and not see what supervisors see
+    own = all(
+        any(_is_scope(one) for one in route.dependencies or ())
+        for route in iter_route_contexts(router.routes)
+    )
+    app.include_router(router, tags=[plugin.name], dependencies=[] if own else [needs(Scope.READ)])
+
+
+def _is_scope(dependency: object) -> bool:
+    return bool(getattr(dependency, "scopes", None))
+
+
+def _links(plugin: Plugin, links: object) -> list[PageLink]:
+    found = list(links) if isinstance(links, list | tuple) else [links]
+    if plugin.state is not PluginState.RUNNING:
+        return []
+    pages = [link for link in found if isinstance(link, PageLink)]
+    if len(pages) != len(found):
+        plugin.disable("dialer_register_pages returned something else than PageLinks")
+        return []
+    return pages
 
 
 def _paths(routes: Sequence[BaseRoute]) -> Iterator[tuple[str, str]]:

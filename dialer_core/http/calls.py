@@ -10,9 +10,10 @@ from pydantic import Field
 from starlette.responses import Response
 
 from dialer_core.http.agents import AgentDisposition
-from dialer_core.http.answers import Engine, answer, needs, shape
-from dialer_core.http.tokens import Scope
+from dialer_core.http.answers import Engine, answer, shape
 from dialer_core.plugin_api import AgentId, AttemptId, CallView
+from dialer_core.web.needs import needs
+from dialer_core.web.principals import Scope
 
 router = APIRouter(tags=["calls"])
 

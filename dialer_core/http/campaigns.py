@@ -8,10 +8,11 @@ from fastapi import APIRouter, Body, Path
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from dialer_core.http.answers import Engine, answer, needs, shape
-from dialer_core.http.problems import Problem
-from dialer_core.http.tokens import Scope
+from dialer_core.http.answers import Engine, answer, shape
 from dialer_core.plugin_api import CampaignId, CampaignView
+from dialer_core.web.needs import needs
+from dialer_core.web.principals import Scope
+from dialer_core.web.problems import Problem
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"])
 

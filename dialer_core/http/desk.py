@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from dialer_core.http.agents import Name
-from dialer_core.http.answers import Engine, answer, needs, shape
-from dialer_core.http.tokens import Scope
+from dialer_core.http.answers import Engine, answer, shape
 from dialer_core.plugin_api import AgentId
 from dialer_core.vocabulary import RecordSwitch
+from dialer_core.web.needs import needs
+from dialer_core.web.principals import Scope
 
 router = APIRouter(
     prefix="/agents/{agent}",

@@ -13,10 +13,11 @@ from starlette.responses import Response, StreamingResponse
 
 from dialer_core.errors import StoreError
 from dialer_core.events import EVENTS, StoredEvent
-from dialer_core.http.answers import ApiParts, Engine, Parts, answer, needs, shape
-from dialer_core.http.problems import Problem
-from dialer_core.http.tokens import Scope
+from dialer_core.http.answers import ApiParts, Engine, Parts, answer, shape
 from dialer_core.store.events import EventPage, parse_cursor
+from dialer_core.web.needs import needs
+from dialer_core.web.principals import Scope
+from dialer_core.web.problems import Problem
 
 router = APIRouter(tags=["events"])
 

@@ -11,11 +11,12 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from dialer_core.campaigns.why import LeadAnswer, why
-from dialer_core.http.answers import ApiParts, Engine, Parts, answer, needs, shape
-from dialer_core.http.problems import Problem
-from dialer_core.http.tokens import Scope
+from dialer_core.http.answers import ApiParts, Engine, Parts, answer, shape
 from dialer_core.store import leads
 from dialer_core.vocabulary import CampaignId, LeadId
+from dialer_core.web.needs import needs
+from dialer_core.web.principals import Scope
+from dialer_core.web.problems import Problem
 
 router = APIRouter(prefix="/leads", tags=["leads"])
 

@@ -17,8 +17,7 @@ from starlette.responses import Response
 
 from dialer_core.campaigns import callbacks_asked, restricting
 from dialer_core.errors import CommandRefusedError
-from dialer_core.http.answers import ApiParts, Engine, Parts, answer, needs, shape
-from dialer_core.http.tokens import Scope
+from dialer_core.http.answers import ApiParts, Engine, Parts, answer, shape
 from dialer_core.plugin_api import AgentId, AttemptId, CampaignId
 from dialer_core.portfolio import promises, proof
 from dialer_core.store import account_notes, claims, consents, people
@@ -36,6 +35,8 @@ from dialer_core.vocabulary import (
     RestrictionKind,
     RestrictionScope,
 )
+from dialer_core.web.needs import needs
+from dialer_core.web.principals import Scope
 
 router = APIRouter(tags=["accounts"], dependencies=[needs(Scope.CONTROL), needs(Scope.RECORDS)])
 

@@ -17,9 +17,7 @@ from starlette.responses import Response
 from dialer_core import recording_place
 from dialer_core.errors import SoundFileError
 from dialer_core.http.agents import Name
-from dialer_core.http.answers import ApiParts, Engine, Parts, answer, needs, shape
-from dialer_core.http.problems import Problem
-from dialer_core.http.tokens import Scope
+from dialer_core.http.answers import ApiParts, Engine, Parts, answer, shape
 from dialer_core.media.recording_files import open_recording
 from dialer_core.media.sealing import parse_key
 from dialer_core.store import agent_notes, recordings
@@ -27,6 +25,9 @@ from dialer_core.store.agent_notes import NoteView
 from dialer_core.store.recordings import RecordingView
 from dialer_core.vocabulary import AgentId
 from dialer_core.voice_events import AgentNoted
+from dialer_core.web.needs import needs
+from dialer_core.web.principals import Scope
+from dialer_core.web.problems import Problem
 
 router = APIRouter(tags=["recordings"])
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from dialer_core.http.answers import Engine, Parts, answer, needs, shape
-from dialer_core.http.tokens import Scope
+from dialer_core.http.answers import Engine, Parts, answer, shape
 from dialer_core.plugin_api import Snapshot
 from dialer_core.plugin_host import PluginView
+from dialer_core.web.needs import needs
+from dialer_core.web.principals import Scope
 
 router = APIRouter(tags=["system"])
 

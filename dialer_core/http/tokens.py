@@ -1,53 +1,18 @@
-"""Bearer tokens: the file with the node's token, and who a token makes its bearer.
+"""Secrets of this node in files: its bearer token, and the key that signs cookies.
 
-It owns the token file and the comparison. It imports nothing of the web framework: the command line reads the
-same file.
+It owns making and reading the files. It imports nothing of the web framework: the command line reads the same token.
 """
 
 from __future__ import annotations
 
 import contextlib
-import enum
 import os
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
 
 from dialer_core.errors import NotRunningError, StartError
 
 MIN_TOKEN_CHARS = 32
-
-
-class Scope(enum.StrEnum):
-    """What a bearer may do. The node's own token may do all."""
-
-    READ = "read"
-    """See status, calls, agents, campaigns and events."""
-    CONTROL = "control"
-    """Command campaigns, agents and calls."""
-    RECORDS = "records"
-    """See people's data: accounts and leads."""
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who asks."""
-
-    name: str
-    scopes: frozenset[Scope]
-
-
-class Tokens:
-    """The tokens that this node accepts: for now the one in its file."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token.encode()
-
-    def principal(self, presented: str) -> Principal | None:
-        """Return whose token this is, or None; takes the same time wherever it differs."""
-        if secrets.compare_digest(presented.encode(), self._token):
-            return Principal("local", frozenset(Scope))
-        return None
 
 
 def _check_private(file: Path) -> None:

@@ -10,9 +10,9 @@ import httpx2
 
 from dialer_core.clock import Clock
 from dialer_core.event_tail import EventTail
+from dialer_core.http.access import Access
 from dialer_core.http.answers import ApiParts
 from dialer_core.http.app import create_app
-from dialer_core.http.tokens import Tokens
 from dialer_core.plugin_api import EngineHandle
 from dialer_core.settings import AgentSettings, CampaignSettings, DialerSettings, Settings
 from dialer_core.store.database import Database
@@ -31,7 +31,7 @@ async def desk_api(
     settings = Settings(folder, dialer, {}, agents, campaigns)
     engine = EngineHandle(port=Refusing(), tail=EventTail(database), clock=clock, actor="test")
     parts = ApiParts(engine=engine, database=database, plugins=list, settings=settings, packs={})
-    transport = httpx2.ASGITransport(app=create_app(parts, Tokens("t")))
+    transport = httpx2.ASGITransport(app=create_app(parts, Access(database, "t", "k")))
     async with httpx2.AsyncClient(
         transport=transport, base_url="http://t/api/v1", headers={"Authorization": "Bearer t"}
     ) as client:

@@ -14,12 +14,13 @@ import structlog
 from fastapi import APIRouter
 from fastapi.routing import iter_route_contexts
 
+from dialer_core.http.access import Access
 from dialer_core.http.answers import ApiParts
 from dialer_core.http.app import CORE_ROUTERS, create_app
 from dialer_core.http.guard import MAX_BODY_BYTES
-from dialer_core.http.tokens import Principal, Scope, Tokens
 from dialer_core.log_setup import configure_logging
 from dialer_core.plugin_host import Plugin, PluginState
+from dialer_core.web.principals import Principal, Scope
 from tests.host.running import running_host
 from tests.host.scripted_engine import SNAPSHOT
 
@@ -33,8 +34,8 @@ def _refusing(command: Any) -> tuple[Any, str, str]:
     return None, f"no: {command.name}", kind
 
 
-async def test_nothing_is_served_without_the_token(tmp_path: Path) -> None:
-    """Every route, the OpenAPI document and plugins' routes included, and every unknown path answers 401 without the token."""
+async def test_nothing_is_served_to_somebody_unknown(tmp_path: Path) -> None:
+    """Every route, the OpenAPI document and plugins' routes included, and every unknown path answers 401 to who shows no token."""
     async with running_host(tmp_path, plugins=("metrics",)) as running:
         paths = set((await running.client.get("/api/v1/openapi.json")).json()["paths"])
         assert "/metrics" in paths
@@ -202,14 +203,14 @@ def test_every_core_route_needs_a_scope() -> None:
 async def test_a_token_without_the_scope_is_refused(tmp_path: Path) -> None:
     """A principal that may only read gets 403 for a command, and the engine gets nothing."""
 
-    class Readers(Tokens):
-        def principal(self, presented: str) -> Principal | None:
+    class Readers(Access):
+        async def of_token(self, presented: str) -> Principal | None:
             del presented
             return Principal("reader", frozenset({Scope.READ}))
 
     async with running_host(tmp_path) as running:
         await running.attached()
-        app = create_app(_parts(_handle_of(running), running.database), Readers("t"))
+        app = create_app(_parts(_handle_of(running), running.database), Readers(running.database, "t", "k"))
         transport = httpx2.ASGITransport(app=app)
         async with httpx2.AsyncClient(
             transport=transport, base_url="http://t", headers={"Authorization": "Bearer t"}
@@ -247,7 +248,7 @@ def test_a_plugin_cannot_take_a_route(path: str) -> None:
         router.add_api_route(path, lambda: None)
         routers.append(router)
     first, second = Plugin("first", ""), Plugin("second", "")
-    create_app(_parts(), Tokens("t"), [(first, routers[0]), (second, routers[1])])  # type: ignore[arg-type]
+    create_app(_parts(), Access(None, "t", "k"), [(first, routers[0]), (second, routers[1])])  # type: ignore[arg-type]
     assert second.state is PluginState.DISABLED
     assert f"GET {path} is taken" in second.reason
     assert (first.state is PluginState.DISABLED) == (path == "/api/v1/status")
@@ -256,7 +257,7 @@ def test_a_plugin_cannot_take_a_route(path: str) -> None:
 def test_a_plugin_that_returns_no_router_is_disabled() -> None:
     """Whatever else a plugin returns as routes is told in its state."""
     plugin = Plugin("odd", "")
-    create_app(_parts(), Tokens("t"), [(plugin, "routes")])  # type: ignore[arg-type]
+    create_app(_parts(), Access(None, "t", "k"), [(plugin, "routes")])  # type: ignore[arg-type]
     assert "returned a str" in plugin.reason
 
 
@@ -272,7 +273,7 @@ async def test_a_route_that_raises_is_a_problem_without_its_text() -> None:
 
     router = APIRouter()
     router.add_api_route("/broken", broken)
-    app = create_app(_parts(), Tokens("t"), [(Plugin("p", ""), router)])  # type: ignore[arg-type]
+    app = create_app(_parts(), Access(None, "t", "k"), [(Plugin("p", ""), router)])  # type: ignore[arg-type]
     async with httpx2.AsyncClient(
         transport=httpx2.ASGITransport(app=app), base_url="http://t", headers={"Authorization": "Bearer t"}
     ) as client:

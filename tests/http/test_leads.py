@@ -13,9 +13,9 @@ from dialer_core.campaigns.leads_import import import_leads
 from dialer_core.clock import SystemClock
 from dialer_core.compliance.packs import load_pack
 from dialer_core.event_tail import EventTail
+from dialer_core.http.access import Access
 from dialer_core.http.answers import ApiParts
 from dialer_core.http.app import create_app
-from dialer_core.http.tokens import Tokens
 from dialer_core.plugin_api import EngineHandle
 from dialer_core.settings import DialerSettings, Settings
 from dialer_core.store import campaigns, restrictions, scan
@@ -52,7 +52,7 @@ async def test_a_restricted_lead_says_why(tmp_path: Path) -> None:
         parts = ApiParts(
             engine=engine, database=database, plugins=list, settings=settings, packs={"demo": pack}
         )
-        transport = httpx2.ASGITransport(app=create_app(parts, Tokens("t")))
+        transport = httpx2.ASGITransport(app=create_app(parts, Access(None, "t", "k")))
         async with httpx2.AsyncClient(
             transport=transport, base_url="http://t", headers={"Authorization": "Bearer t"}
         ) as client:

@@ -1,1 +1,0 @@
-"""Messages over any channel but the telephone: outbox, templates, receipts, what people answer. Plugins speak to the providers."""

@@ -1,0 +1,67 @@
+"""Who asks, and what they may do: roles of people, scopes of routes.
+
+It owns the words and the mapping from role to scopes. Who somebody is, `http/access.py` finds out. It imports nothing of the
+web framework: the command line uses it too.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class Scope(enum.StrEnum):
+    """What a bearer may do. The node's own token may do all."""
+
+    READ = "read"
+    """See status, calls, agents, campaigns and events."""
+    CONTROL = "control"
+    """Command campaigns, agents and calls."""
+    RECORDS = "records"
+    """See people's data: accounts, leads and recordings."""
+    DESK = "desk"
+    """Be an agent: their own state, their own conversation and whom they talk to. Of no use without an agent's name."""
+    ADMIN = "admin"
+    """Make, change and disable users and tokens."""
+
+
+class Role(enum.StrEnum):
+    """What somebody who logs in is here for."""
+
+    ADMIN = "admin"
+    """Everything, users included."""
+    SUPERVISOR = "supervisor"
+    """The status page, commands, listening in, recordings."""
+    AGENT = "agent"
+    """Their own desk, and nothing else."""
+
+
+SCOPES: Mapping[Role, frozenset[Scope]] = {
+    Role.ADMIN: frozenset(Scope),
+    Role.SUPERVISOR: frozenset({Scope.READ, Scope.CONTROL, Scope.RECORDS}),
+    Role.AGENT: frozenset({Scope.DESK}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks."""
+
+    name: str
+    scopes: frozenset[Scope]
+    role: Role | None = None
+    """Of somebody who has logged in; None: a program with a token."""
+    agent: str = ""
+    """The agent of `agents.toml` that somebody at a desk is."""
+    extension: str = ""
+    """The extension of `[extensions]` at which a supervisor listens."""
+    language: str = ""
+    """In which they want their screens: `es` or `en`; empty: as their browser says."""
+    csrf: str = ""
+    """What their pages must send with each change, so that another site cannot make it; a token needs none."""
+
+    @property
+    def actor(self) -> str:
+        """Who acts, as commands and the audit name it."""
+        return f"user:{self.name}" if self.role else f"api:{self.name}"

@@ -1,1 +1,0 @@
-"""Tests of messages over other channels."""
