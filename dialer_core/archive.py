@@ -16,6 +16,7 @@ import structlog
 
 from dialer_core.clock import Clock
 from dialer_core.errors import SoundFileError, StoreError
+from dialer_core.log_setup import place_of
 from dialer_core.media.recording_files import SUFFIX, Container, Finished, finish
 from dialer_core.media.spool import CLOSED_SUFFIX, OPEN_SUFFIX
 from dialer_core.store import recordings
@@ -75,12 +76,14 @@ class Archive:
 
     def look(self) -> int:
         """Store what is spooled and delete what is over; return how many were stored."""
+        stored = 0
         try:
-            stored = sum(self._store(recording_id) for recording_id in self._waiting())
+            self._delete_unwanted()
+            for recording_id in self._waiting():
+                stored += self._stored(recording_id)
             self._expire()
         except (OSError, StoreError) as error:  # the disk or the database is away: tried again in a moment
             log.error("archive_waits", problem=type(error).__name__)  # noqa: TRY400 - the type says it all
-            return 0
         return stored
 
     def _waiting(self) -> list[str]:
@@ -94,10 +97,27 @@ class Archive:
         )
         return sorted(closed - going_on - self._failed)  # all parts of a recording go into one file
 
+    def _stored(self, recording_id: str) -> bool:
+        """Store one; a fault of it (a library's, a file's) is told, and costs the others nothing."""
+        try:
+            return self._store(recording_id)
+        except (OSError, StoreError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever sound makes of a library: the archive works on
+            log.error("recording_not_stored", recording_id=recording_id, error=place_of(error))  # noqa: TRY400 - its text may be private
+            self._failed.add(recording_id)  # its parts stay, for a version that can read them
+            return False
+
     def _store(self, recording_id: str) -> bool:
         parts = sorted(
             self._folder.glob(f"{recording_id}*{CLOSED_SUFFIX}"), key=lambda file: (len(file.name), file.name)
         )
+        with self._database.read() as tx:
+            known = recordings.get(tx, recording_id)
+        if known is not None and known.state in (recordings.UNWANTED, recordings.REFUSED):
+            for part in parts:
+                part.unlink(missing_ok=True)
+            return False
         try:
             done: Finished | None = finish(parts, self._folder, recording_id, self._master, self._container)
         except SoundFileError as error:
@@ -112,7 +132,6 @@ class Archive:
                 tx, recording_id, state=recordings.STORED, seconds=done.seconds, container=self._container,
                 size=done.size, sha256=done.sha256,
             )  # fmt: skip
-            known = recordings.get(tx, recording_id)
             tx.emit(
                 RecordingStored(
                     recording_id=recording_id, seconds=done.seconds, attempt_id=known.attempt_id if known else None,  # type: ignore[arg-type]
@@ -122,6 +141,18 @@ class Archive:
         for part in parts:
             part.unlink(missing_ok=True)
         return True
+
+    def _delete_unwanted(self) -> None:
+        """Delete the sound of those that somebody did not want after they had ended, what is still spooled of them too."""
+        with self._database.read() as tx:
+            found = recordings.unwanted(tx, self._node)
+        for recording_id in found:
+            if any(self._folder.glob(f"{recording_id}*{OPEN_SUFFIX}")):
+                continue  # its end is still being written
+            for file in self._folder.glob(f"{recording_id}*"):
+                file.unlink(missing_ok=True)
+            with self._database.write() as tx:
+                recordings.change(tx, recording_id, state=recordings.REFUSED)
 
     def _expire(self) -> None:
         before = self._clock.utc() - self._retention

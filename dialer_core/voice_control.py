@@ -24,7 +24,10 @@ def voice_commands(engine: CallLoop) -> dict[str, Command]:
         name, state = agent_of(engine, args), _member(AgentState, args, "state")
         if args.get("now") and state is not AgentState.READY:
             desk.release(roster[name])
-        roster.force(name, state, text_of(args, "reason", "supervisor"))
+        reason, actor = text_of(args, "reason", "supervisor"), text_of(args, ACTOR, "")
+        roster.force(name, state, reason)
+        said = {"state": state.value, "reason": reason, "now": bool(args.get("now"))}
+        engine.runtime.store(lambda tx: tx.audit("agent.forced", f"agent {name}", actor=actor, **said))
 
     return {
         "agents.hold": lambda args: desk.hold(agent_of(engine, args)),
@@ -49,7 +52,7 @@ def voice_commands(engine: CallLoop) -> dict[str, Command]:
             text_of(args, ACTOR, ""),
         ),
         "supervisors.stop": lambda args: supervision.stop(text_of(args, "supervisor")),
-        "supervisors.take_over": lambda args: desk.take_over(text_of(args, "supervisor")),
+        "supervisors.take_over": lambda args: desk.take_over(text_of(args, "supervisor"), text_of(args, ACTOR, "")),
     }  # fmt: skip
 
 

@@ -7,12 +7,14 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
 from amd import g711
+from dialer_core import archive as archive_module
 from dialer_core.archive import Archive
 from dialer_core.clock import VirtualClock
 from dialer_core.errors import SoundFileError
@@ -170,3 +172,43 @@ def test_no_part_is_stored_before_the_last_one_is_closed(
             assert not list(tmp_path.glob(f"{recording_id}*"))
         else:
             assert _state(database, recording_id).seconds == 4.0
+
+
+def test_what_somebody_did_not_want_is_deleted(
+    tmp_path: Path, database: Database, clock: VirtualClock
+) -> None:
+    """Switched off and stored, or still spooled, and refused after: the sound goes and the row says refused; nothing stores it again."""
+    stored, spooled = _spooled(database, tmp_path), _spooled(database, tmp_path)
+    archive = _archive(database, tmp_path, clock)
+    (tmp_path / f"{spooled}.done").rename(tmp_path / f"{spooled}.spool")
+    os.utime(tmp_path / f"{spooled}.spool", (START.timestamp(), START.timestamp()))
+    assert archive.look() == 1
+    with database.write() as tx:
+        assert recordings.refuse(tx, None, [stored, spooled]) == sorted([stored, spooled])
+    archive.look()
+    assert not list(tmp_path.glob(f"{stored}*"))
+    assert (_state(database, stored).state, _state(database, spooled).state) == ("refused", "unwanted")
+    (tmp_path / f"{spooled}.spool").rename(tmp_path / f"{spooled}.done")
+    assert archive.look() == 0
+    assert not list(tmp_path.glob(f"{spooled}*"))
+    assert _state(database, spooled).state == "refused"
+
+
+def test_a_library_that_fails_on_one_recording_keeps_the_others(
+    tmp_path: Path, database: Database, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that nobody foresaw is told once, its parts stay, and the archive works on."""
+    broken, good = sorted([_spooled(database, tmp_path), _spooled(database, tmp_path)])
+    real = archive_module.finish
+
+    def failing(parts: list[Path], folder: Path, recording_id: str, *rest: Any) -> Any:
+        if recording_id == broken:
+            raise RuntimeError("libsndfile says no")
+        return real(parts, folder, recording_id, *rest)
+
+    monkeypatch.setattr(archive_module, "finish", failing)
+    archive = _archive(database, tmp_path, clock)
+    assert archive.look() == 1
+    assert archive.look() == 0
+    assert _state(database, good).state == "stored"
+    assert (tmp_path / f"{broken}.done").exists()

@@ -292,14 +292,18 @@ class Desk:
         """Begin, pause, go on with, end or discard the recording of an agent's conversation."""
         self.recordings.switch(self._talk(agent_id), switch, actor)
 
-    def take_over(self, supervisor: str) -> None:
-        """Give an agent's customer to the supervisor who is with them."""
+    def take_over(self, supervisor: str, actor: str) -> None:
+        """Give an agent's customer to the supervisor who is with them, and account for it."""
         watch = self.supervision.with_a_talk(supervisor)
         talk, attempt = self._with_attempt(watch.agent.id)
         self._let_go(talk)
         self._tell_handed_on(talk, attempt, extension=supervisor, attended=True)
         del self.talks[talk.agent.id]
         watch.took_over = True
+        taken = {"supervisor": supervisor, "attempt": attempt.id}
+        self._runtime.store(
+            lambda tx: tx.audit("agent.taken_over", f"agent {talk.agent.id}", actor=actor, **taken)
+        )
         if self._machine.feed(attempt, Cue.TRANSFER_ANSWERED):
             self.transfers.connect(attempt, supervisor, watch.leg_id)
 

@@ -52,6 +52,7 @@ class CallRecordings:
         self._possible = possible
         self._of: dict[LegId, tuple[str, RecordSwitch]] = {}
         self._refused: deque[LegId] = deque(maxlen=_REFUSALS_KEPT)
+        self._former: dict[LegId, list[str]] = {}
 
     def begun(self, talk: Talk) -> None:
         """Agent and customer have been bridged: record them where the campaign always does."""
@@ -89,6 +90,7 @@ class CallRecordings:
         if held is None:
             if to is not RecordSwitch.DISCARD:
                 raise CommandRefusedError("this conversation is not recorded")
+            self._refuse_former(talk, actor)
             return
         recording_id, _ = held
         self._media.send(Record(leg_id=talk.customer, recording_id=recording_id, switch=to))
@@ -96,6 +98,8 @@ class CallRecordings:
             self._of[talk.customer] = recording_id, to
         else:
             del self._of[talk.customer]
+        if to is RecordSwitch.DISCARD:
+            self._refuse_former(talk, actor, but=recording_id)
         paused = {"paused": True} if to is RecordSwitch.PAUSE else {}
 
         def write(tx: Tx) -> None:
@@ -105,6 +109,21 @@ class CallRecordings:
                 tx.audit(f"recording.{to}", f"recording {recording_id}", actor=actor)
 
         self._runtime.store(write, self._told(talk, recording_id, to))
+
+    def _remember(self, leg_id: LegId, recording_id: str) -> None:
+        self._former.setdefault(leg_id, []).append(recording_id)
+        while len(self._former) > _REFUSALS_KEPT:
+            del self._former[next(iter(self._former))]
+
+    def _refuse_former(self, talk: Talk, actor: str, *, but: str = "") -> None:
+        """What was recorded of this call before, and switched off since, they do not want either."""
+        attempt_id, former = talk.attempt.id if talk.attempt else None, self._former.pop(talk.customer, [])
+
+        def write(tx: Tx) -> None:
+            for recording_id in recording_rows.refuse(tx, attempt_id, former, but=but):
+                tx.audit("recording.discard", f"recording {recording_id}", actor=actor)
+
+        self._runtime.store(write)
 
     def ended(self, event: RecordingEnded) -> None:
         """No more of one will come."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from dialer_core import recording_place
-from dialer_core.errors import SoundFileError
+from dialer_core.errors import ConfigError, SoundFileError
 from dialer_core.http.agents import Name
 from dialer_core.http.answers import ApiParts, Engine, Parts, answer, shape
 from dialer_core.media.recording_files import open_recording
@@ -98,7 +98,7 @@ async def write_note(agent: Name, engine: Engine, parts: Parts, what: Annotated[
 
 @router.get(
     "/agents/{agent}/notes",
-    dependencies=[needs(Scope.READ)],
+    dependencies=[needs(Scope.RECORDS)],
     responses=shape(tuple[NoteView, ...], "The latest first"),
 )
 async def read_notes(agent: Name, parts: Parts) -> Response:
@@ -136,11 +136,11 @@ def _play(parts: ApiParts, recording_id: str, actor: str) -> Response:
         raise Problem(404, "unknown", "there is no such recording; GET /api/v1/recordings finds them")
     if found.state != recordings.STORED or found.sha256 is None or found.container is None:
         raise Problem(409, "refused", f"this recording is {found.state}: there is nothing to play")
-    with parts.database.write() as tx:
-        tx.audit("recording.played", f"recording {recording_id}", actor=actor)
     try:
         master = parse_key(recording_place.key(settings), "recordings")
         sound = open_recording(recording_place.folder(settings), recording_id, master, found.sha256)
-    except SoundFileError as error:
-        raise Problem(409, "refused", str(error)) from error
+    except (SoundFileError, ConfigError) as error:  # its file, or the key that was configured once
+        raise Problem(409, "refused", f"this recording cannot be played: {error}") from error
+    with parts.database.write() as tx:
+        tx.audit("recording.played", f"recording {recording_id}", actor=actor)
     return Response(sound, media_type=_MEDIA_TYPES[found.container], headers={"Cache-Control": "no-store"})

@@ -10,17 +10,18 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, insert, select, update
+from sqlalchemy import Table, and_, insert, or_, select, update
 
 from dialer_core.store.tx import Tx
 from dialer_core.store.voice_models import Recording
 from dialer_core.vocabulary import AgentId, AttemptId, CampaignId
 
 _TABLE: Table = Recording.__table__  # type: ignore[assignment]
-RECORDING, SPOOLED, STORED, LOST, REFUSED, EXPIRED = (
-    "recording", "spooled", "stored", "lost", "refused", "expired",
+RECORDING, SPOOLED, STORED, LOST, UNWANTED, REFUSED, EXPIRED = (
+    "recording", "spooled", "stored", "lost", "unwanted", "refused", "expired",
 )  # fmt: skip
-"""States: it goes on; waits to be archived; is there; nothing of it could be kept; they did not want it; its time is over."""
+"""States: it goes on; waits to be archived; is there; nothing of it could be kept; they did not want it, and its sound is still to be deleted;
+they did not want it; its time is over."""
 MOST_FOUND = 500
 
 
@@ -57,6 +58,43 @@ def begin(
 def change(tx: Tx, recording_id: str, **columns: Any) -> None:
     """Write what has become of it. Harmless where it is not known."""
     tx.execute(update(_TABLE).where(_TABLE.c.id == recording_id).values(**columns))
+
+
+def refuse(tx: Tx, attempt_id: AttemptId | None, former: Collection[str], *, but: str = "") -> list[str]:
+    """Say of every other recording of a call that they did not want it: it is not played any more, and the archive deletes it.
+
+    Parameters
+    ----------
+    tx
+        The transaction.
+    attempt_id
+        The call; None: of somebody who called in.
+    former
+        Recordings of it that are known besides.
+    but
+        One that goes on, and is ended otherwise.
+
+    Returns
+    -------
+    list of str
+        Their ids.
+    """
+    theirs = or_(
+        _TABLE.c.id.in_(list(former)),
+        and_(_TABLE.c.attempt_id.is_not(None), _TABLE.c.attempt_id == attempt_id),
+    )
+    there = _TABLE.c.state.in_((RECORDING, SPOOLED, STORED))
+    query = select(_TABLE.c.id).where(theirs, there).order_by(_TABLE.c.id)
+    found = [one for one in tx.scalars(query) if one != but]
+    if found:
+        tx.execute(update(_TABLE).where(_TABLE.c.id.in_(found)).values(state=UNWANTED))
+    return found
+
+
+def unwanted(tx: Tx, node: str, limit: int = 100) -> list[str]:
+    """Return the ids of a node's recordings whose sound is to be deleted."""
+    query = select(_TABLE.c.id).where(_TABLE.c.node == node, _TABLE.c.state == UNWANTED).limit(limit)
+    return list(tx.scalars(query))
 
 
 def get(tx: Tx, recording_id: str) -> RecordingView | None:

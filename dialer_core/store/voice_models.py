@@ -29,7 +29,7 @@ class Recording(Base):
     agent_id: Mapped[str | None] = mapped_column(String(64))
     node: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16))
-    """recording, spooled, stored, lost, refused or expired."""
+    """recording, spooled, stored, lost, unwanted, refused or expired."""
     began_at_utc: Mapped[dt.datetime]
     seconds: Mapped[float | None] = mapped_column(Float)
     lost_pieces: Mapped[int | None] = mapped_column(Integer)

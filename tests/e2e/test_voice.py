@@ -256,21 +256,20 @@ def test_who_refuses_is_not_recorded(desk: Desk) -> None:
     desk.talking()
     story = _Story(desk)
     story.moment("recorded")
-    story.do(f"/agents/{AGENT}/recording", switch="discard")
+    (live,) = desk.dialer.get("/calls")
+    of_call = f"/recordings?attempt={live['attempt_id']}"
+    story.do(f"/agents/{AGENT}/recording", switch="off")
+    desk.dialer.until(lambda: desk.dialer.get(of_call)[0]["state"] == "stored", 15.0, "it to be archived")
+    story.do(f"/agents/{AGENT}/recording", switch="discard")  # what was kept of it so far goes too
     assert desk.dialer.ask("POST", f"/agents/{AGENT}/recording", {"switch": "on"}).status_code == 409
     desk.dialer.post(f"/agents/{AGENT}/notes", note="ofrece un plan de pagos")
     ((note),) = desk.dialer.get(f"/agents/{AGENT}/notes")
     desk.dialer.post(f"/agents/{AGENT}/notes/{note['id']}/read")
     assert desk.dialer.get(f"/agents/{AGENT}/notes")[0]["read"]
-    (call,) = desk.dialer.get("/calls")
-    story.do(f"/calls/{call['attempt_id']}/hangup")
-    (attempt,) = desk.dialer.ended(to)
-    desk.dialer.until(
-        lambda: desk.dialer.get(f"/recordings?attempt={attempt.id}")[0]["state"] == "refused",
-        5.0,
-        "it to be refused",
-    )
-    (refused,) = desk.dialer.get(f"/recordings?attempt={attempt.id}")
+    story.do(f"/calls/{live['attempt_id']}/hangup")
+    desk.dialer.ended(to)
+    desk.dialer.until(lambda: desk.dialer.get(of_call)[0]["state"] == "refused", 5.0, "it to be refused")
+    (refused,) = desk.dialer.get(of_call)
     assert not list((desk.dialer.folder / "state" / "recordings").glob(f"{refused['id']}*"))
     assert desk.dialer.ask("GET", f"/recordings/{refused['id']}/sound").status_code == 409
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from dialer_core.control import Control
 from dialer_core.ipc.messages import HostCommand, HostReply, LegInfoDigit
+from dialer_core.store import scan
 from dialer_core.vocabulary import AgentId, AgentState, EndedBy, Outcome, TalkState, Verdict
 from tests.engine.conftest import MakeFloor
 from tests.engine.readings import attempts, event_names, verified
@@ -90,6 +92,12 @@ def run(floor: Floor, story) -> None:  # noqa: ANN001 - a coroutine function
 
     floor.loop.run_until_complete(whole())
     verified(floor)
+
+
+def audited(floor: Floor) -> list[Any]:
+    """Return the audit log."""
+    with floor.database.read() as tx:
+        return list(scan.rows(tx, "audit", order_by=("seq",)))
 
 
 def test_hold_and_mute_change_who_hears_whom_and_the_end_changes_it_back(make_floor: MakeFloor) -> None:
@@ -279,7 +287,10 @@ def test_another_agent_is_consulted_and_takes_the_customer(make_floor: MakeFloor
         assert s.heard_by(s.agent(other).leg_id) == set()
         s.do("agents.consult", agent=first, to_agent=other)
         s.do("agents.join", agent=first)
+        assert s.heard_by(s.agent(other).leg_id) == {s.agent(first).leg_id, s.customer.leg_id}
         s.do("agents.dismiss", agent=first)
+        assert s.heard_by(s.agent(other).leg_id) == set()
+        assert s.heard_by(s.agent(first).leg_id) == {s.customer.leg_id}
         await s.state(other, AgentState.READY)
         assert s.heard_by(s.agent(other).leg_id) == set()
         s.do("agents.consult", agent=first, to_agent=other)
@@ -371,13 +382,11 @@ def test_a_supervisor_listens_whispers_barges_and_takes_over(make_floor: MakeFlo
         await s.idle()
 
     run(floor, story)
-    with floor.database.read() as tx:
-        from sqlalchemy import text
-
-        assert (
-            tx.execute(text("SELECT count(*) FROM audit WHERE action = 'agent.supervision_changed'")).scalar()
-            == 4
-        )
+    entries = audited(floor)
+    assert [one.action for one in entries].count("agent.supervision_changed") == 4
+    [taken] = [one for one in entries if one.action == "agent.taken_over"]
+    assert (taken.subject, taken.actor) == ("agent a0", "test")
+    assert json.loads(taken.data)["supervisor"] == "marta"
 
 
 @pytest.mark.parametrize("state", ["paused", "logged_out"])
@@ -397,6 +406,8 @@ def test_a_supervisor_forces_an_agent_out_of_a_conversation(make_floor: MakeFloo
         await s.state(other, AgentState.WRAP_UP)
 
     run(floor, story)
+    told = [json.loads(one.data) for one in audited(floor) if one.action == "agent.forced"]
+    assert [(one["state"], one["now"]) for one in told] == [(state, True), ("paused", False)]
 
 
 def test_conversations_outlive_the_media_plane(make_floor: MakeFloor) -> None:

@@ -13,25 +13,6 @@ from tests.engine.virtual import Behaviour
 pytestmark = pytest.mark.unit
 
 
-def test_an_agent_who_was_dismissed_hears_nobody(make_floor: MakeFloor) -> None:
-    """Consulted and brought in, then dismissed: their leg stays up, and what the others say does not reach it."""
-    floor = make_floor(agents=2)
-    floor.carrier.default = Behaviour(talk_s=60.0)
-
-    async def story(s: Story) -> None:
-        first = await s.talking()
-        other = "a1" if first == "a0" else "a0"
-        s.do("agents.consult", agent=first, to_agent=other)
-        s.do("agents.join", agent=first)
-        assert s.heard_by(s.agent(other).leg_id) == {s.agent(first).leg_id, s.customer.leg_id}
-        s.do("agents.dismiss", agent=first)
-        assert s.heard_by(s.agent(other).leg_id) == set()
-        assert s.heard_by(s.agent(first).leg_id) == {s.customer.leg_id}
-        await s.idle()
-
-    run(floor, story)
-
-
 def test_a_hang_up_that_crosses_the_bridge_to_a_consulted_agent_frees_them(make_floor: MakeFloor) -> None:
     """They talk already when the customer becomes theirs: without a customer they wrap up, and do not talk to nobody for ever."""
     floor = make_floor(agents=2)
