@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from dialer_core.disposition_settings import REASONS, DispositionWords, Reasons
 from dialer_core.setting_types import E164, Section
 from dialer_core.vocabulary import DetectionMode, Outcome, PacingMode
 from dialer_core.voice_settings import RecordSettings
@@ -91,5 +92,9 @@ class CampaignSettings(Section):
     """Started when `dialer run` starts."""
     recycle: dict[Outcome, RecycleRule] = Field(default_factory=dict)
     """Rules per outcome, over the built-in ones."""
+    dispositions: DispositionWords = Field(default_factory=dict)
+    """Words for agents, beside and over the built-in ones."""
+    reasons: Reasons = Field(default_factory=lambda: dict(REASONS))
+    """Reasons for non-payment that agents may give, each with its label."""
     failover: bool = True
     """Try the next trunk when one fails."""

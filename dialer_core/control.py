@@ -28,7 +28,6 @@ from dialer_core.vocabulary import (
     AttemptId,
     AttemptState,
     CampaignId,
-    Disposition,
     LegId,
     Outcome,
 )
@@ -101,10 +100,10 @@ class Control:
 
     @staticmethod
     def _failure(command: HostCommand, error: BaseException) -> HostReply:
-        kinds = {UnknownError: "unknown", InvalidError: "invalid", CommandRefusedError: "refused"}
-        for kind_of_error, kind in kinds.items():
-            if isinstance(error, kind_of_error):
-                return HostReply(request_id=command.request_id, error=str(error.args[0]), kind=kind)
+        kinds = {UnknownError: "unknown", InvalidError: "invalid"}
+        if isinstance(error, (UnknownError, InvalidError, CommandRefusedError)):
+            kind = error.kind if isinstance(error, CommandRefusedError) else kinds[type(error)]
+            return HostReply(request_id=command.request_id, error=str(error.args[0]), kind=kind)
         log.error("command_failed", command=command.name, error=type(error).__name__, exc_info=error)
         return HostReply(
             request_id=command.request_id,
@@ -134,16 +133,19 @@ class Control:
     def _dispose(self, args: dict[str, Any]) -> asyncio.Future[dict[str, str]]:
         agent_id = agent_of(self._engine, args)
         agent = self._engine.roster[agent_id]
-        text = text_of(args, "disposition")
-        try:
-            disposition = Disposition(text)
-        except ValueError:
-            raise InvalidError(f"{text!r} is no disposition; allowed are: {', '.join(Disposition)}") from None
+        disposition = text_of(args, "disposition")
         attempt_id = AttemptId(args["attempt"]) if args.get("attempt") else agent.last_attempt_id
+        campaigns = self._engine.settings.campaigns
+        if not any(disposition in dispositions.words_of(its) for its in (None, *campaigns.values())):
+            raise InvalidError(f"{disposition!r} is no disposition of any campaign")
         if attempt_id is None:
             raise CommandRefusedError(f"agent {agent_id} has had no conversation since the engine started")
         now_utc = self._engine.runtime.clock.utc()
-        callback_at = _callback_time(args, disposition, now_utc)
+        reason = str(args["reason"]) if args.get("reason") else None
+        if attempt_id == agent.last_attempt_id:  # a word that does not exist must not end the wrap-up
+            its = campaigns.get(agent.campaign_id) if agent.campaign_id else None
+            dispositions.check(its, disposition, reason)
+        callback_at = _callback_time(args, now_utc)
         if agent.state is AgentState.WRAP_UP and attempt_id == agent.last_attempt_id:
             self._engine.roster.wrap_up_over(agent)
 
@@ -155,6 +157,8 @@ class Control:
                 agent_id=agent_id,
                 now=now_utc,
                 callback_at=callback_at,
+                reason=reason,
+                campaigns=campaigns,
             )
             return {"attempt": attempt_id, "disposition": disposition, "lead": lead_state}
 
@@ -268,12 +272,10 @@ def _media_view(health: MediaHealth | None) -> MediaView | None:
     return MediaView(**{name: getattr(health, name) for name in MediaView.__struct_fields__})
 
 
-def _callback_time(args: dict[str, Any], disposition: Disposition, now: dt.datetime) -> dt.datetime | None:
+def _callback_time(args: dict[str, Any], now: dt.datetime) -> dt.datetime | None:
     """Return when somebody asked to be called, if they did."""
     if not args.get("callback_at"):
         return None
-    if disposition is not Disposition.CALLBACK:
-        raise InvalidError(f"a time goes with the disposition callback, not with {disposition}")
     try:
         at = dt.datetime.fromisoformat(str(args["callback_at"]))
     except ValueError:

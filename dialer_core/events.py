@@ -148,6 +148,8 @@ class AttemptDispositioned(Event, frozen=True, kw_only=True):
 
     agent_id: AgentId
     disposition: str
+    reason: str | None = None
+    """Why they do not pay, where the agent said so."""
 
 
 @_event("attempt.faulted")

@@ -142,16 +142,20 @@ class AttemptCommands(CommandGroup):
         agent: AgentId,
         attempt: AttemptId | None = None,
         callback_at: dt.datetime | None = None,
+        reason: str | None = None,
     ) -> Any:
         """Store what the agent says it was; without `attempt`, of that agent's present or last one.
 
-        `callback_at` is when the person asked to be called, for `callback`; by default a day later.
+        `callback_at` is when the person asked to be called, for `callback`; by default a day later. `reason` is why they do not pay.
+        Both words are the campaign's (`/campaigns/{campaign}/dispositions`).
         """
         args: dict[str, Any] = {"agent": agent, "disposition": disposition}
         if attempt:
             args["attempt"] = attempt
         if callback_at is not None:
             args["callback_at"] = callback_at.isoformat()
+        if reason is not None:
+            args["reason"] = reason
         return await self._send("attempts.disposition", **args)
 
 

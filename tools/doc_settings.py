@@ -19,7 +19,7 @@ import click
 from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
-from dialer_core import campaign_settings, edge_settings, settings, voice_settings
+from dialer_core import campaign_settings, disposition_settings, edge_settings, settings, voice_settings
 from dialer_core.commands import cli
 from dialer_core.compliance import calendar, rules
 from dialer_core.toml_files import ENVIRONMENT_PREFIX
@@ -158,7 +158,11 @@ def _example(file: str) -> str:
 def settings_page() -> str:
     """Return `settings.md`."""
     texts, pack_texts = (
-        literals(settings) | literals(campaign_settings) | literals(edge_settings) | literals(voice_settings),
+        literals(settings)
+        | literals(campaign_settings)
+        | literals(disposition_settings)
+        | literals(edge_settings)
+        | literals(voice_settings),
         literals(rules) | literals(calendar),
     )
     dialer = settings.DialerSettings.model_fields.items()
@@ -193,6 +197,8 @@ def settings_page() -> str:
         + _fields(campaign_settings.DetectionSettings, texts),
         "### [recycle.OUTCOME]\n\nWhat becomes of a lead after an [outcome](vocabulary.md#outcome), over the built-in rules.\n\n"
         + _fields(campaign_settings.RecycleRule, texts),
+        f"### [dispositions.WORD]\n\n{prose(doc(disposition_settings.DispositionSettings))} See [leads](leads.md).\n\n"
+        + _fields(disposition_settings.DispositionSettings, texts),
         _example("campaigns/cobranza.toml"),
         "## compliance/PACK.toml\n\nThe file's name is the pack's `name`. "
         + prose(doc(rules.RulePack))

@@ -71,6 +71,8 @@ def ask(
         tx, lead_id=LeadId(lead.id), campaign_id=campaign_id, due_at_utc=at_utc, agent_id=agent_id, open_from_utc=open_from_utc,
         phone_id=phone_id,
     )  # fmt: skip
-    leads.update_lead(tx, LeadId(lead.id), next_at_utc=at_utc)
+    leads.update_lead(
+        tx, LeadId(lead.id), next_at_utc=open_from_utc or at_utc
+    )  # before it is anybody's, its agent alone claims it
     tx.audit("callback.asked", f"callback {made}", actor=actor)
     return made

@@ -1,15 +1,19 @@
 """What an agent's word about a conversation does: to the attempt, to the lead, and to whom may be contacted at all.
 
-It owns the table of effects (`EFFECTS`, below). A campaign's own words, which the table does not know, finish the lead under their name.
-It does not own outcomes, which the network gives (`recycle.py`).
+It owns the table of effects (`EFFECTS`, below), and the tree of words of a campaign, whose own words stand under the built-in ones and do
+what those do where they do not say otherwise. It does not own outcomes, which the network gives (`recycle.py`).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
+from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns import number_health
+from dialer_core.disposition_settings import BUILT_IN, REASONS, DispositionSettings
 from dialer_core.errors import CommandRefusedError
 from dialer_core.events import AttemptDispositioned
 from dialer_core.portfolio.payments import WAITS as PAYMENT
@@ -22,6 +26,7 @@ from dialer_core.vocabulary import (
     AccountStatus,
     AgentId,
     AttemptId,
+    CampaignId,
     Channel,
     Disposition,
     LeadId,
@@ -70,9 +75,126 @@ _CLOSED = frozenset({AccountStatus.PAID.value, AccountStatus.WITHDRAWN.value})
 """Reasons for which a lead is finished that no disposition takes back."""
 
 
-def effect_of(disposition: str) -> Effect:
-    """Return what follows from a disposition; one of a campaign's own finishes the lead."""
-    return EFFECTS.get(disposition, Effect())
+@dataclass(frozen=True)
+class Word:
+    """One word of a campaign's tree."""
+
+    name: str
+    root: Disposition
+    """The built-in word that it is, or is a kind of: what reports and rules go by."""
+    under: str | None
+    label: str
+    effect: Effect
+    needs_reason: bool
+    hidden: bool
+
+
+def words_of(settings: CampaignSettings | None) -> dict[str, Word]:
+    """Return a campaign's words by name, each after the word it stands under: the built-in ones, and its own."""
+    own = settings.dispositions if settings is not None else {}
+    found: dict[str, Word] = {}
+    left = [name.value for name in Disposition] + [name for name in own if name not in BUILT_IN]
+    while left:
+        name = left.pop(0)
+        its = own.get(name, DispositionSettings())
+        if its.under is not None and its.under not in found:
+            left.append(name)
+            continue
+        above = found[its.under] if its.under is not None else None
+        found[name] = Word(
+            name=name,
+            root=above.root if above else Disposition(name),
+            under=its.under,
+            label=its.label or name,
+            effect=_effect(its, above.effect if above else EFFECTS[name]),
+            needs_reason=bool(above and above.needs_reason) if its.needs_reason is None else its.needs_reason,
+            hidden=its.hidden,
+        )
+    return found
+
+
+def word_of(settings: CampaignSettings | None, disposition: str) -> Word:
+    """Return one word; one that the campaign does not know (any more) finishes the lead under its name."""
+    known = words_of(settings).get(disposition)
+    return known or Word(disposition, Disposition.OTHER, None, disposition, Effect(), False, False)
+
+
+def _effect(its: DispositionSettings, above: Effect) -> Effect:
+    again = above.again_after
+    if its.again_after_minutes is not None:
+        again = dt.timedelta(minutes=its.again_after_minutes)
+    elif its.finish:
+        again = None
+    if its.restriction is None:
+        return replace(above, again_after=again)
+    return Effect(again, its.restriction, its.scope or RestrictionScope.PERSON, its.channel)
+
+
+@dataclass(frozen=True)
+class WordView:
+    """A word as a desk needs it."""
+
+    name: str
+    root: str
+    under: str | None
+    label: str
+    again_after_minutes: float | None
+    """None: the lead is finished."""
+    restriction: str | None
+    needs_reason: bool
+
+
+@dataclass(frozen=True)
+class WordsView:
+    """What agents of a campaign may say: each word after the one it stands under, and the reasons for non-payment."""
+
+    dispositions: tuple[WordView, ...]
+    reasons: dict[str, str]
+
+
+def words_view(settings: CampaignSettings) -> WordsView:
+    """Return what agents of a campaign may say."""
+    return WordsView(
+        tuple(
+            WordView(
+                one.name,
+                one.root.value,
+                one.under,
+                one.label,
+                one.effect.again_after.total_seconds() / 60 if one.effect.again_after else None,
+                one.effect.restriction,
+                one.needs_reason,
+            )
+            for one in words_of(settings).values()
+            if not one.hidden
+        ),
+        settings.reasons,
+    )
+
+
+def check(settings: CampaignSettings | None, disposition: str, reason: str | None) -> Word:
+    """Return the word that an agent gives, with its reason for non-payment, if they may give them.
+
+    Raises
+    ------
+    CommandRefusedError
+        The campaign has no such word or reason, or the word needs a reason (kind `invalid`).
+    """
+    words = words_of(settings)
+    word = words.get(disposition)
+    if word is None or word.hidden:
+        known = ", ".join(one.name for one in words.values() if not one.hidden)
+        raise CommandRefusedError(f"{disposition!r} is no disposition here; allowed are: {known}", "invalid")
+    reasons = settings.reasons if settings is not None else REASONS
+    if reason is None and word.needs_reason:
+        raise CommandRefusedError(
+            f"{disposition} needs a reason for non-payment: {', '.join(reasons)}", "invalid"
+        )
+    if reason is not None and reason not in reasons:
+        raise CommandRefusedError(
+            f"{reason!r} is no reason here; allowed are: {', '.join(reasons)}", "invalid"
+        )
+    return word
 
 
 def apply(
@@ -83,6 +205,8 @@ def apply(
     agent_id: AgentId,
     now: dt.datetime,
     callback_at: dt.datetime | None = None,
+    reason: str | None = None,
+    campaigns: Mapping[CampaignId, CampaignSettings] = MappingProxyType({}),
 ) -> LeadState:
     """Store what an agent says of a conversation, during it or after, and do what follows; return the lead's state.
 
@@ -99,11 +223,15 @@ def apply(
         When.
     callback_at
         When the person asked to be called, for `callback`; the gate still decides.
+    reason
+        Why they do not pay, as the agent understood it; None leaves what was said before.
+    campaigns
+        Their words, by which the disposition is checked; a campaign that is not there has the built-in ones.
 
     Raises
     ------
     CommandRefusedError
-        There is no such attempt, or nobody was spoken to in it.
+        There is no such attempt, nobody was spoken to in it, or its campaign has no such word or reason.
     """
     attempt = claims.tried(tx, attempt_id)
     lead = leads.get(tx, attempt.lead_id) if attempt is not None else None
@@ -113,8 +241,13 @@ def apply(
         raise CommandRefusedError(
             f"attempt {attempt_id} was not bridged to an agent; it has no conversation to name"
         )
-    effect = effect_of(disposition)
-    attempts.update(tx, attempt_id, disposition=disposition)
+    word = check(campaigns.get(attempt.campaign_id), disposition, reason)
+    effect = word.effect
+    if callback_at is not None and word.root is not Disposition.CALLBACK:
+        raise CommandRefusedError(
+            f"a time goes with the disposition callback, not with {disposition}", "invalid"
+        )
+    attempts.update(tx, attempt_id, disposition=disposition, reason=reason or attempt.reason)
     if effect.restriction is not None:
         _restrict(tx, attempt, effect.restriction, effect, now)
     tx.emit(
@@ -124,10 +257,11 @@ def apply(
             attempt_id=attempt_id,
             agent_id=agent_id,
             disposition=disposition,
+            reason=reason,
         )
     )
     closed = lead.state == LeadState.FINISHED and lead.finished_reason in _CLOSED
-    if disposition == Disposition.CALLBACK and callback_at is not None and not closed:
+    if word.root is Disposition.CALLBACK and callback_at is not None and not closed:
         callbacks.add(
             tx, lead_id=LeadId(lead.id), campaign_id=attempt.campaign_id, due_at_utc=callback_at, agent_id=agent_id,
             open_from_utc=callback_at + PERSONAL_FOR, phone_id=attempt.phone_id, attempt_id=attempt_id,

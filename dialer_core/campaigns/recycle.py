@@ -156,11 +156,11 @@ def settle(
     if said is None and talked and promises.open_of(tx, [attempt.account_id]):
         said = Disposition.PROMISE.value  # written down during the conversation, which is word enough
     if said is not None:  # said during the conversation
-        effect = dispositions.effect_of(said)
-        asked_for = callbacks.open_of(tx, LeadId(lead.id)) if said == Disposition.CALLBACK else None
+        word = dispositions.word_of(settings, said)
+        asked_for = callbacks.open_of(tx, LeadId(lead.id)) if word.root is Disposition.CALLBACK else None
         rests_until = asked_for.open_from_utc if asked_for else None
         leads.update_lead(tx, LeadId(lead.id), last_outcome=outcome.value)
-        return dispositions.place(tx, attempt, lead, effect, said, now, rests_until)
+        return dispositions.place(tx, attempt, lead, word.effect, said, now, rests_until)
     return _recycle(tx, attempt, lead, outcome, phones, settings, max(filter(None, (now, locked_until))), now)
 
 

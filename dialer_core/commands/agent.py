@@ -10,7 +10,6 @@ import click
 from dialer_core.commands.api_client import api
 from dialer_core.commands.invocation import Invocation, example, invocation
 from dialer_core.commands.status_view import agent_rows
-from dialer_core.vocabulary import Disposition
 
 
 @click.group(epilog=example("dialer agent list", "dialer agent login ana", "dialer agent ready ana"))
@@ -83,7 +82,13 @@ def logout(call: Invocation, name: str) -> None:
     ),
 )
 @click.argument("name")
-@click.argument("disposition", type=click.Choice([item.value for item in Disposition]))
+@click.argument("disposition")
+@click.option(
+    "--reason",
+    default=None,
+    metavar="WORD",
+    help="Why they do not pay; the campaign's words (dialer campaign dispositions).",
+)
 @click.option(
     "--at",
     default=None,
@@ -91,9 +96,9 @@ def logout(call: Invocation, name: str) -> None:
     help="When they asked to be called, for callback: YYYY-MM-DDTHH:MM, in this machine's zone unless it has an offset.",
 )
 @invocation
-def dispose(call: Invocation, name: str, disposition: str, *, at: str | None) -> None:
-    """Note what the agent's present or last conversation was; ends their wrap-up."""
-    body = {"disposition": disposition}
+def dispose(call: Invocation, name: str, disposition: str, *, reason: str | None, at: str | None) -> None:
+    """Note what the agent's present or last conversation was, in the campaign's words (`dialer campaign dispositions`); ends their wrap-up."""
+    body = {"disposition": disposition} | ({"reason": reason} if reason else {})
     if at is not None:
         try:
             body["callback_at"] = dt.datetime.fromisoformat(at).astimezone().isoformat()

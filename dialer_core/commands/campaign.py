@@ -6,9 +6,11 @@ from typing import Any
 
 import click
 
+from dialer_core.campaigns.dispositions import words_view
 from dialer_core.commands.api_client import api
 from dialer_core.commands.invocation import Invocation, example, invocation
 from dialer_core.commands.status_view import campaign_rows
+from dialer_core.commands.store_access import campaign_of
 
 
 @click.group(epilog=example("dialer campaign list", "dialer campaign pause cobranza --reason 'lunch'"))
@@ -57,3 +59,28 @@ def pause_campaign(call: Invocation, name: str, reason: str) -> None:
 def stop_campaign(call: Invocation, name: str, reason: str) -> None:
     """Place nothing new, and cancel what has not been answered."""
     _command(call, name, "stop", "stopped", reason)
+
+
+@campaign.command("dispositions", epilog=example("dialer campaign dispositions cobranza"))
+@click.argument("name")
+@invocation
+def list_dispositions(call: Invocation, name: str) -> None:
+    """List the words by which agents say what a conversation was, and the reasons for non-payment."""
+    settings = call.settings
+    view = words_view(settings.campaigns[campaign_of(settings, name)])
+    call.give(view)
+    call.table(
+        ("disposition", "is a kind of", "label", "the lead", "restriction", "needs a reason"),
+        [
+            (
+                one.name,
+                one.under or "",
+                one.label,
+                f"again after {one.again_after_minutes:g} min" if one.again_after_minutes else "finished",
+                one.restriction or "",
+                "yes" if one.needs_reason else "",
+            )
+            for one in view.dispositions
+        ],
+    )
+    call.table(("reason", "label"), list(view.reasons.items()))

@@ -34,6 +34,8 @@ class AgentDisposition(BaseModel):
     disposition: Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z0-9_]+$")]
     callback_at: AwareDatetime | None = None
     """When they asked to be called, for `callback`; by default a day later."""
+    reason: Annotated[str, Field(max_length=32, pattern=r"^[a-z0-9_]+$")] | None = None
+    """Why they do not pay."""
 
 
 @router.get("", dependencies=[needs(Scope.READ)], responses=shape(tuple[AgentView, ...], "Every agent now"))
@@ -86,6 +88,6 @@ async def dispose(agent: Name, engine: Engine, said: Annotated[AgentDisposition,
     """Store what the agent says their present or last conversation was; ends their wrap-up."""
     return answer(
         await engine.attempts.disposition(
-            said.disposition, agent=AgentId(agent), callback_at=said.callback_at
+            said.disposition, agent=AgentId(agent), callback_at=said.callback_at, reason=said.reason
         )
     )

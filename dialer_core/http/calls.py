@@ -53,5 +53,6 @@ async def dispose_attempt(
             agent=AgentId(said.agent),
             attempt=AttemptId(str(attempt)),
             callback_at=said.callback_at,
+            reason=said.reason,
         )
     )

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Body, Path
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from dialer_core.http.answers import Engine, answer, shape
+from dialer_core.campaigns.dispositions import WordsView, words_view
+from dialer_core.http.answers import Engine, Parts, answer, shape
 from dialer_core.plugin_api import CampaignId, CampaignView
 from dialer_core.web.needs import needs
 from dialer_core.web.principals import Scope
@@ -47,6 +48,19 @@ async def get_campaign(campaign: Name, engine: Engine) -> Response:
         if view.id == campaign:
             return answer(view)
     raise Problem(404, "unknown", "there is no such campaign; GET /api/v1/campaigns lists them")
+
+
+@router.get(
+    "/{campaign}/dispositions",
+    dependencies=[needs(Scope.READ)],
+    responses=shape(WordsView, "The campaign's words"),
+)
+async def get_dispositions(campaign: Name, parts: Parts) -> Response:
+    """The words by which agents may say what a conversation was, as a tree, and the reasons for non-payment."""
+    settings = parts.settings.campaigns.get(CampaignId(campaign))
+    if settings is None:
+        raise Problem(404, "unknown", "there is no such campaign; GET /api/v1/campaigns lists them")
+    return answer(words_view(settings))
 
 
 @router.post("/{campaign}/start", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Done"))

@@ -58,6 +58,7 @@ class Tried(msgspec.Struct, frozen=True):
     agent_id: AgentId | None
     disposition: str | None
     sent_mono_ns: int | None
+    reason: str | None
 
 
 _TRIED = Prepared(

@@ -313,7 +313,6 @@ def test_a_conversation_counts_as_one(database: Database, listed: Listed) -> Non
     [
         (Disposition.PROMISE, "finished", "promise", None),
         (Disposition.RIGHT_PARTY, "finished", "right_party", None),
-        ("asked_for_statement", "finished", "asked_for_statement", None),
         (Disposition.THIRD_PARTY, "dialable", None, None),
         (Disposition.WRONG_NUMBER, "dialable", None, ("wrong_number", "phone", None)),
         (Disposition.DISPUTES, "finished", "disputes", ("dispute", "account", None)),
@@ -344,7 +343,7 @@ def test_dispositions(
         lead = row_of(tx, "lead", listed.lead)
         [event] = events.tail(tx, {}, ["attempt.dispositioned"])
     assert (lead["state"], lead["finished_reason"]) == (state, reason)
-    assert event.data == {"agent_id": "ana", "disposition": disposition}
+    assert event.data == {"agent_id": "ana", "disposition": disposition, "reason": None}
     if restriction is None:
         assert found == []
     else:
