@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -170,6 +171,7 @@ class CallLoop:
         )  # fmt: skip
         self.desk.listen_to(self.flow, self.inbound, self.softphones)
         self.flow.on_idle = self.wake
+        self.roster.expected = self._expected
         self.answers.on_bad_agent_leg = self.softphones.restart
         self.sound = Sound(runtime, self.machine, campaigns, self.media, self.roster, self.answers)
         adoption = Adoption(
@@ -192,6 +194,14 @@ class CallLoop:
     def workers_wanted(self) -> int:
         """Return how many more customers' workers the free lines would need."""
         return self.workers.wanted(sum(trunk.lines_free for trunk in self.trunks.all()))
+
+    def _expected(self) -> frozenset[AgentId]:
+        """Agents whose own call-back is being dialed."""
+        return frozenset(
+            attempt.for_agent
+            for attempt in self.machine.attempts.values()
+            if attempt.personal and attempt.for_agent is not None and not attempt.live
+        )
 
     def _held(self) -> str:
         return "the media plane does not read its commands" if self.media.over_mark else self.flow.held()
@@ -355,7 +365,7 @@ class CallLoop:
         self.softphones.hang_up(agent)
 
     def _on_retry(self, claimed: hopper.ClaimedAttempt, failed: Attempt) -> None:
-        self.dialing.adopt(claimed, failed.pool)
+        self.dialing.adopt(replace(claimed, for_agent=failed.for_agent), failed.pool)
 
     def on_orphan(self, end: Callable[[Dialog], None]) -> None:
         """Set what ends the dialogs of a dead worker."""

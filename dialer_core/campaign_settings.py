@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dialer_core.disposition_settings import REASONS, DispositionWords, Reasons
+from dialer_core.routing_settings import RoutingSettings
 from dialer_core.setting_types import E164, Section
 from dialer_core.vocabulary import DetectionMode, Outcome, PacingMode
 from dialer_core.voice_settings import RecordSettings
@@ -76,6 +77,8 @@ class CampaignSettings(Section):
     """What is done about machines, and what mistakes cost."""
     record: RecordSettings = RecordSettings()
     """Which conversations are recorded."""
+    routing: RoutingSettings = RoutingSettings()
+    """Which agents get its people."""
     ring_limit_s: Annotated[float, Field(ge=2, le=120)] = 28.0
     """Ring time after which an attempt is cancelled."""
     wrap_up_s: Annotated[float, Field(ge=0, le=3600)] = 20.0

@@ -321,7 +321,12 @@ class Dialing:
         campaign.claiming += len(trunks)
         # Read when the claim is made: the gate must not judge by the time it was asked for.
         clock = self._runtime.clock
-        present = [agent.id for agent in self._roster.all() if agent.offered]
+        expected = self._roster.expected()
+        present = [
+            a.id
+            for a in self._roster.all()
+            if a.offered and campaign.id in a.works_for and a.id not in expected
+        ]
         future = self._runtime.journal.submit(
             lambda tx: hopper.claim(
                 tx, campaign_id=campaign.id, settings=campaign.settings, pack=campaign.pack, trunks=trunks,
@@ -366,6 +371,7 @@ class Dialing:
             person_id=claimed.person_id, phone_id=claimed.phone_id, number=claimed.number, trunk=claimed.trunk, pool=pool,
             leg_id=LegId(claimed.attempt_id), retry_of=claimed.retry_of, language=claimed.language,
             for_agent=claimed.for_agent,
+            personal=claimed.open_from_utc is not None and claimed.open_from_utc > self._runtime.clock.utc(),
         )  # fmt: skip
         campaign.attempts += 1
         self._begin(attempt)

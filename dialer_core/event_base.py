@@ -1,6 +1,7 @@
 """What every event is made of: the common fields, the stored row, and the registry by name.
 
-It owns the shapes. The events themselves are `events.py`'s and `voice_events.py`'s; `EVENTS` holds all of them once `events` is imported.
+It owns the shapes. The events themselves are `events.py`'s, `voice_events.py`'s and `message_events.py`'s;
+`EVENTS` holds all of them once `events` is imported.
 """
 
 from __future__ import annotations

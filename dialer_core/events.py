@@ -7,12 +7,12 @@ classes; `EVENTS` maps a stored name back to its class.
 
 from __future__ import annotations
 
-from dialer_core import voice_events
+from dialer_core import message_events, voice_events
 from dialer_core.event_base import COMMON_FIELDS, EVENTS, Event, StoredEvent
 from dialer_core.event_base import event_named as _event
 from dialer_core.vocabulary import AgentId, LegId, LegKind
 
-__all__ = ["COMMON_FIELDS", "EVENTS", "Event", "StoredEvent", "voice_events"]
+__all__ = ["COMMON_FIELDS", "EVENTS", "Event", "StoredEvent", "message_events", "voice_events"]
 """What else is imported from here; the events below are besides."""
 
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.edge_settings import INNER_HOST, EdgeSettings
 from dialer_core.errors import ConfigError
+from dialer_core.routing_settings import Level
 from dialer_core.setting_types import E164, Codec, Name, Port, PortRange, Seconds, Section, check_secret
 from dialer_core.toml_files import explain, read_secret, read_toml, section_table, with_environment
 from dialer_core.vocabulary import AgentId, CampaignId, SrtpUse, TrunkId
@@ -197,6 +198,8 @@ class AgentSettings(Section):
     """Shown on screens."""
     campaigns: tuple[str, ...] = ()
     """Campaigns whose people they take; empty: all."""
+    skills: dict[Name, Level] = Field(default_factory=dict)
+    """What they can do, and how well from 1 to 10: `{ legal = 5, english = 3 }`. Campaigns ask for it in `[routing]`."""
     auto_ready: bool = False
     """Logged in when `dialer run` starts, and ready as soon as the softphone answers, without an own `login` and `ready`."""
     wrap_up_s: Annotated[float, Field(ge=0, le=3600)] | None = None

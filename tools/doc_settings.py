@@ -19,7 +19,14 @@ import click
 from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
-from dialer_core import campaign_settings, disposition_settings, edge_settings, settings, voice_settings
+from dialer_core import (
+    campaign_settings,
+    disposition_settings,
+    edge_settings,
+    routing_settings,
+    settings,
+    voice_settings,
+)
 from dialer_core.commands import cli
 from dialer_core.compliance import calendar, rules
 from dialer_core.toml_files import ENVIRONMENT_PREFIX
@@ -162,7 +169,8 @@ def settings_page() -> str:
         | literals(campaign_settings)
         | literals(disposition_settings)
         | literals(edge_settings)
-        | literals(voice_settings),
+        | literals(voice_settings)
+        | literals(routing_settings),
         literals(rules) | literals(calendar),
     )
     dialer = settings.DialerSettings.model_fields.items()
@@ -191,6 +199,8 @@ def settings_page() -> str:
         + _fields(settings.AgentSettings, texts),
         _example("agents.toml"),
         f"## campaigns/NAME.toml\n\nThe file's name is the campaign's id.\n\n{_fields(campaign_settings.CampaignSettings, texts)}",
+        f"### [routing]\n\n{prose(doc(routing_settings.RoutingSettings))} See [inbound calls and routing](inbound.md).\n\n"
+        f"{_fields(routing_settings.RoutingSettings, texts)}",
         f"### [record]\n\n{prose(doc(voice_settings.RecordSettings))}\n\n"
         f"{_fields(voice_settings.RecordSettings, texts)}",
         f"### [machines]\n\n{prose(doc(campaign_settings.DetectionSettings))} See [detection](amd.md).\n\n"

@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from dialer_core.agents import routing
 from dialer_core.agents.state import Agent, AgentCell, AgentCue
 from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.errors import CommandRefusedError
@@ -63,15 +64,24 @@ class Roster:
         """Wrap-ups that were extended: how long they last in all."""
         self.finished_work: list[tuple[frozenset[CampaignId], EventKind, float]] = []
         """Pacing's food: (the agent's campaigns, event kind, seconds) of talks and wrap-ups that ended since it last looked."""
+        self.expected: Callable[[], frozenset[AgentId]] = frozenset
+        """Returns the agents whose own call-back is being dialed."""
         self.agents = {
-            name: Agent(
-                id=name,
-                settings=agent,
-                campaigns=frozenset(CampaignId(c) for c in agent.campaigns) or frozenset(campaigns),
-                since_ns=runtime.clock.mono_ns(),
+            name: self._made(
+                name, agent, frozenset(CampaignId(c) for c in agent.campaigns) or frozenset(campaigns)
             )
             for name, agent in settings.items()
         }
+
+    def _made(self, name: AgentId, settings: AgentSettings, works_for: frozenset[CampaignId]) -> Agent:
+        skilled = {
+            campaign
+            for campaign in works_for
+            if routing.has(settings.skills, self._campaigns[campaign].routing.skills)
+        }
+        return Agent(
+            id=name, settings=settings, campaigns=frozenset(skilled), works_for=works_for, since_ns=self._runtime.clock.mono_ns()
+        )  # fmt: skip
 
     def __getitem__(self, name: AgentId) -> Agent:
         """Return an agent; raises `CommandRefusedError` naming the known ones."""
@@ -86,10 +96,39 @@ class Roster:
         """Every agent, in the order of the file."""
         return self.agents.values()
 
-    def longest_idle(self, campaign: CampaignId) -> Agent | None:
-        """Return the agent to be offered this campaign's next person: of those who may, the one idle longest."""
-        offered = [agent for agent in self.agents.values() if agent.offered and campaign in agent.campaigns]
-        return min(offered, key=lambda agent: agent.idle_since_ns, default=None)
+    def offer(
+        self,
+        campaign: CampaignId,
+        *,
+        waited_s: float = 0.0,
+        sticky: AgentId | None = None,
+        sticky_s: float = 0.0,
+    ) -> Agent | None:
+        """Return the agent to be given one of a campaign's people now, or None: nobody yet.
+
+        Parameters
+        ----------
+        campaign
+            Whose person it is.
+        waited_s
+            How long they have waited.
+        sticky, sticky_s
+            The agent they were promised, and how long they may be kept for that one while others are free.
+        """
+        expected = self.expected()
+        free = (
+            routing.Candidate(agent.id, agent.settings.skills, agent.idle_since_ns, agent.id in expected)
+            for agent in self.agents.values()
+            if agent.offered and campaign in agent.works_for
+        )
+        promised = self.agents.get(sticky) if sticky is not None else None
+        its = self._campaigns[campaign].routing
+        asked = routing.Asked(
+            skills=its.skills, overflow_skills=its.overflow_skills, overflow_s=its.overflow_s, waited_s=waited_s, sticky=sticky,
+            sticky_s=sticky_s, sticky_comes=promised is not None and promised.comes_back,
+        )  # fmt: skip
+        chosen = routing.choose(free, asked)
+        return self.agents[chosen] if chosen is not None else None
 
     # --- commands (from the API) ---------------------------------------------------------------------------------------
 

@@ -76,6 +76,9 @@ class Agent:
     id: AgentId
     settings: AgentSettings
     campaigns: frozenset[CampaignId]
+    """Whose people they may be given at once: those they work for and whose skills they have. Pacing counts them for these."""
+    works_for: frozenset[CampaignId] = frozenset()
+    """Those and the ones whose people they get only by overflow, or by name."""
     state: AgentState = AgentState.LOGGED_OUT
     reason: str = ""
     since_ns: int = 0

@@ -159,7 +159,9 @@ class Attempt:
     retry_of: AttemptId | None = None
     language: str = "es"
     for_agent: AgentId | None = None
-    """Whom they asked to be called back by: theirs to take where they can."""
+    """The agent they were promised, by a call-back or by the promise they made with: theirs to take where they can."""
+    personal: bool = False
+    """A call-back made because that agent is free: the next person they get should be this one."""
     state: AttemptState = AttemptState.COMMITTED
     entered_ns: int = 0
     worker: WorkerId | None = None

@@ -382,7 +382,7 @@ class InboundCalls:
 
     def _find_agent(self, call: InboundCall) -> None:
         """Give the caller to the agent idle longest, or tell the message."""
-        agent = self._roster.longest_idle(call.campaign_id)
+        agent = self._roster.offer(call.campaign_id)
         if agent is None or agent.leg_id is None or not call.apply(CallCue.RESERVED):
             self._tell_message(call)
             return

@@ -107,7 +107,7 @@ class LiveAnswers:
         """Called when an agent has been parted from a customer, their leg told so."""
 
     def serve_waiting(self) -> None:
-        """Give waiting people to agents: those with the least time left first, each to the agent idle longest."""
+        """Give waiting people to agents: those with the least time left first."""
         if not self._media.attached:
             return
         waiting = sorted(
@@ -115,9 +115,14 @@ class LiveAnswers:
             key=lambda a: a.wait_until_ns,
         )
         for attempt in waiting:
-            agent = self._roster.longest_idle(attempt.campaign_id)
+            agent = self._agent_for(attempt)
             if agent is not None:
                 self._reserve(attempt, agent)
+
+    def _agent_for(self, attempt: Attempt) -> Agent | None:
+        """Return who gets this person. Nobody on the line is kept waiting for the agent they were promised."""
+        waited_s = (self._runtime.clock.mono_ns() - attempt.waiting_since_ns) / 1e9
+        return self._roster.offer(attempt.campaign_id, waited_s=waited_s, sticky=attempt.for_agent)
 
     def agent_lost(self, agent: Agent) -> None:
         """An agent's leg is gone: their caller waits for the next one."""
@@ -227,7 +232,7 @@ class LiveAnswers:
                 )
             )
         self._records.change(attempt, None, live_answer=True)
-        agent = self._roster.longest_idle(attempt.campaign_id)
+        agent = self._agent_for(attempt)
         if agent is not None and self._media.attached:
             self._reserve(attempt, agent)
 

@@ -180,7 +180,7 @@ class Machines:
         """Draw: return whether this machine is connected to find out whether it is one. Only while an agent is free: nobody is abandoned by it."""
         if not share or label not in SPEAKING_MACHINES:
             return False
-        draw, free = draw_of(attempt.id), self._roster.longest_idle(attempt.campaign_id) is not None
+        draw, free = draw_of(attempt.id), self._roster.offer(attempt.campaign_id) is not None
         connected = draw < share and free
         sample = detection_samples.Sample(
             attempt_id=attempt.id, campaign_id=attempt.campaign_id, label=label, share=share, draw=draw, agent_free=free,

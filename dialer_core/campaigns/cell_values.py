@@ -1,6 +1,6 @@
-"""What may stand in a cell: amounts, days, dates, languages, zones and currencies, written in any of the usual ways.
+"""What may stand in a cell: days, dates, languages, zones and currencies, written in any of the usual ways.
 
-It owns reading one value; a ValueError says what would be right. Which column holds what is `lead_columns.py`'s.
+It owns reading one value; a ValueError says what would be right. Amounts are `amounts.py`'s, which column holds what is `lead_columns.py`'s.
 """
 
 from __future__ import annotations
@@ -8,12 +8,11 @@ from __future__ import annotations
 import datetime as dt
 import re
 import unicodedata
-from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
+from dialer_core.campaigns.amounts import decimal
 from dialer_core.compliance import zones
 
-_PLAIN_AMOUNT = re.compile(r"[0-9]{1,12}\.[0-9]{2}").fullmatch
 _LANGUAGES = {
     "es": ("es", "espanol", "spanish", "castellano"),
     "en": ("en", "ingles", "english"),
@@ -25,34 +24,6 @@ def fold(header: str) -> str:
     """Return a header in the form in which names are compared: lower case, without accents, `_` for anything else."""
     plain = unicodedata.normalize("NFKD", header).encode("ascii", "ignore").decode().casefold()
     return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
-
-
-def decimal(text: str) -> Decimal:
-    """Read an amount written in any of the usual ways: `$1,234.50`, `1.234,50`, `1 234`, `MXN 12`."""
-    plain = re.sub(r"(?i)mxn|usd|eur|mn|m\.n\.|[$€\s\u00a0']", "", text)
-    if "," in plain and "." in plain:
-        thousands = "," if plain.rfind(".") > plain.rfind(",") else "."
-        plain = plain.replace(thousands, "").replace(",", ".")
-    elif plain.count(",") > 1 or re.fullmatch(r"-?\d{1,3},\d{3}", plain):
-        plain = plain.replace(",", "")
-    elif plain.count(".") > 1:
-        plain = plain.replace(".", "")
-    else:
-        plain = plain.replace(",", ".")
-    try:
-        value = Decimal(plain)
-    except InvalidOperation:
-        raise ValueError("not a number") from None
-    if not value.is_finite() or abs(value) >= Decimal(10) ** 15:
-        raise ValueError("not a number of a sensible size")
-    return value
-
-
-def cents(text: str) -> int:
-    """Return an amount in minor units."""
-    if _PLAIN_AMOUNT(text):
-        return int(text[:-3] + text[-2:])
-    return int((decimal(text) * 100).to_integral_value())
 
 
 def whole(text: str) -> int:

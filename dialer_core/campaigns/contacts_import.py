@@ -60,7 +60,7 @@ def fields(zone: dt.tzinfo) -> dict[str, Field]:
         "portfolio": Field(HEADERS["portfolio"]),
         "at": Field(("fecha", "fecha_hora", "fecha_contacto", "date", "at", "time", "datetime"), local_time(zone), needed=True),
         "channel": Field(("canal", "medio", "channel"), _channel),
-        "phone": Field(HEADERS["phone"], normalise),
+        "phone": Field(HEADERS["phone"], normalise, spared=True),
         "conversation": Field(("conversacion", "contacto", "contacto_directo", "conversation", "talked"), _yes),
         "outcome": Field(("resultado", "outcome", "result")),
         "contact": Field(("id_contacto", "id_gestion", "gestion", "contact_id", "id_llamada", "call_id")),

@@ -45,6 +45,23 @@ class Record:
     cells: list[str]
     problem: str = ""
 
+    def fitted(self, width: int) -> list[str]:
+        """Return as many cells as the header has; a spreadsheet's empty columns behind them are left out.
+
+        Raises
+        ------
+        ValueError
+            It could not be read, or has more or fewer; the text says so.
+        """
+        if self.problem:
+            raise ValueError(self.problem)
+        cells = self.cells
+        if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
+            cells = cells[:width]
+        if len(cells) != width:
+            raise ValueError(f"{len(cells)} columns, and the header has {width}")
+        return cells
+
 
 @dataclass(frozen=True, slots=True)
 class CsvFile:

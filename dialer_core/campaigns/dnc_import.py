@@ -97,6 +97,7 @@ def import_dnc(
     report = DncReport(file, listed.sha256, header)
     tell = progress or (lambda _progress: None)
     with RejectFile(reject_dir, file, listed.sha256) as rejects:
+        report.reasons = rejects.reasons
         numbers = _Numbers(listed, index, header, country)
         if strict:
             for _, bytes_read in numbers.batches(report, rejects):
@@ -150,7 +151,6 @@ class _Numbers:
                 batch[_number(record, self.index, self.country)] = None
             except NumberError as error:
                 report.rejected += 1
-                report.reasons[str(error)] = report.reasons.get(str(error), 0) + 1
                 rejects.add(record.line, self.header, str(error), record.raw, imported=False)
             if len(batch) == BATCH_NUMBERS:
                 yield list(batch), bytes_read

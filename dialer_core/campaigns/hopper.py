@@ -27,7 +27,7 @@ from dialer_core.compliance.gate import Refused
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import StoreError
 from dialer_core.events import AttemptCommitted, LeadBlocked, LeadFinished
-from dialer_core.store import attempts, callbacks, claims, consents, leads, people
+from dialer_core.store import attempts, callbacks, claims, consents, leads, people, promises
 from dialer_core.store.account_standing import PROMISED
 from dialer_core.store.attempts import NewAttempt
 from dialer_core.store.callbacks import Asked
@@ -75,7 +75,7 @@ class ClaimedAttempt:
     retry_of: AttemptId | None
     language: str
     for_agent: AgentId | None = None
-    """Whose call-back it is: theirs to take, until `open_from_utc`; None: anybody's."""
+    """The agent they were promised: by a call-back, theirs to take until `open_from_utc`, or by the promise they made with; None: anybody's."""
     open_from_utc: dt.datetime | None = None
 
 
@@ -156,8 +156,6 @@ def claim(
         claimed += _claim_batch(
             tx, place, [lead for lead, _ in due], trunks, refused, {lead.id: asked for lead, asked in due}
         )
-        for one in claimed:
-            callbacks.made(tx, one.lead_id)
     while len(claimed) < len(trunks) and examined < MAX_EXAMINED:
         limit = min(max(size, len(trunks) - len(claimed)), MAX_EXAMINED - examined)
         size *= 2  # where the first are blocked, those behind them are likely to be, too
@@ -336,6 +334,7 @@ def _commit(
 def _write(
     tx: Tx, place: _Place, permits: Sequence[_Permit], trunks: Sequence[TrunkId], retry_of: AttemptId | None
 ) -> list[ClaimedAttempt]:
+    promised = promises.last_agents(tx, {permit.lead.account_id for permit in permits})
     claimed = [
         ClaimedAttempt(
             attempt_id=permit.attempt_id,
@@ -348,7 +347,7 @@ def _write(
             trunk=trunk,
             retry_of=retry_of,
             language=permit.lead.language,
-            for_agent=permit.asked.agent_id if permit.asked else None,
+            for_agent=permit.asked.agent_id if permit.asked else promised.get(permit.lead.account_id),
             open_from_utc=permit.asked.open_from_utc if permit.asked else None,
         )
         for permit, trunk in zip(permits, trunks, strict=False)

@@ -20,6 +20,7 @@ from typing import IO
 
 import msgspec
 
+from dialer_core.campaigns.amounts import AmountStyle
 from dialer_core.campaigns.csv_reading import CsvFile, Record
 from dialer_core.campaigns.lead_columns import Columns, LeadRow, Problem
 from dialer_core.errors import ImportFileError
@@ -65,6 +66,7 @@ class _Task(msgspec.Struct):
     size_bytes: int
     header: tuple[str, ...]
     fields: tuple[str, ...]
+    amounts: AmountStyle
 
 
 def read(source: CsvFile, columns: Columns) -> Iterator[Batch]:
@@ -104,13 +106,10 @@ def _read_here(source: CsvFile, columns: Columns) -> Iterator[Batch]:
 
 
 def _row(columns: Columns, record: Record, seen: dict[bytes, int]) -> tuple[LeadRow | None, list[Problem]]:
-    if record.problem:
-        return None, [Problem("", record.problem)]
-    cells, width = record.cells, len(columns.header)
-    if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
-        cells = cells[:width]  # a spreadsheet's empty columns
-    if len(cells) != width:
-        return None, [Problem("", f"{len(cells)} columns, and the header has {width}")]
+    try:
+        cells = record.fitted(len(columns.header))
+    except ValueError as error:
+        return None, [Problem("", str(error))]
     row, problems = columns.read(record.line, cells)
     if problems and any(problem.fatal for problem in problems):
         return None, problems
@@ -130,6 +129,7 @@ def _read_apart(source: CsvFile, columns: Columns) -> Iterator[Batch]:
         source.size_bytes,
         columns.header,
         columns.fields,
+        columns.amounts,
     )
     reader = subprocess.Popen(  # noqa: S603 - our own module
         [sys.executable, "-m", __name__],
@@ -174,7 +174,7 @@ def _serve() -> None:
     source = CsvFile(Path(task.path), task.encoding, task.delimiter, task.sha256, task.size_bytes)
     out, encoder = sys.stdout.buffer, msgspec.msgpack.Encoder()
     with contextlib.suppress(BrokenPipeError):  # nobody wants the rest
-        for batch in _read_here(source, Columns(task.header, task.fields)):
+        for batch in _read_here(source, Columns(task.header, task.fields, task.amounts)):
             frame = encoder.encode(batch)
             out.write(len(frame).to_bytes(_LENGTH_BYTES) + frame)
         out.flush()

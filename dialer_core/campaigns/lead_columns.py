@@ -7,14 +7,18 @@ headers that it knows is told so; a mapping of the user's (`{"header": "field"}`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from dialer_core.campaigns import cell_values
+from dialer_core.campaigns.amounts import PLAIN, AmountStyle, cents, decimal
 from dialer_core.campaigns.cell_values import fold
+from dialer_core.campaigns.csv_reading import CsvFile
+from dialer_core.campaigns.mapping_file import IGNORED, MappingFile
 from dialer_core.campaigns.phone_numbers import NumberError, normalise
 from dialer_core.compliance import zones
 from dialer_core.errors import ImportFileError
@@ -54,8 +58,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
 """
 
 PHONE = "phone"
-IGNORED = "-"
-"""What a mapping gives for a column that is not wanted. One without a field becomes an attribute of the account."""
+BALANCE = "balance"
 
 _BY_HEADER = {header: name for name, headers in HEADERS.items() for header in headers}
 _PHONE_WORDS = frozenset({"tel", "telefono", "cel", "celular", "movil", "phone", "mobile", "telephone"})
@@ -120,13 +123,14 @@ class LeadRow(msgspec.Struct, array_like=True):
 
 
 class Columns:
-    """What each column of one file means. `mapping` tells it for people: header to field."""
+    """What each column of one file means, and how its amounts are written. `mapping` tells it for people: header to field."""
 
-    def __init__(self, header: Sequence[str], fields: Sequence[str]) -> None:
+    def __init__(self, header: Sequence[str], fields: Sequence[str], amounts: AmountStyle = PLAIN) -> None:
         self.header = tuple(header)
         self.fields = tuple(fields)
+        self.amounts = amounts
         self._readers = [
-            (index, _LONGEST.get(name, 1000), _reader(name, fold(title)))
+            (index, _LONGEST.get(name, 1000), _reader(name, fold(title), amounts))
             for index, (title, name) in enumerate(zip(header, fields, strict=True))
             if name != IGNORED
         ]
@@ -169,10 +173,12 @@ _Reader = Callable[[LeadRow, str], None]
 """Takes the meaning of a cell that is not empty into a row."""
 
 
-def _reader(name: str, folded: str) -> _Reader:
+def _reader(name: str, folded: str, amounts: AmountStyle) -> _Reader:
     """Return how a column's cells are read."""
     if name == PHONE:
         return _phone_reader(_kind(folded))
+    if name == BALANCE:
+        return _account_reader("balance_minor", partial(cents, style=amounts))
     if name in _ACCOUNT_VALUES:
         return _account_reader(*_ACCOUNT_VALUES[name])
     if name in _READERS:
@@ -214,7 +220,7 @@ def _take_language(row: LeadRow, value: str) -> None:
 
 
 def _take_priority(row: LeadRow, value: str) -> None:
-    row.priority = float(cell_values.decimal(value))
+    row.priority = float(decimal(value))
 
 
 def _take_zone(row: LeadRow, value: str) -> None:
@@ -238,7 +244,6 @@ _READERS: dict[str, _Reader] = {
     "state": _take_state,
 }
 _ACCOUNT_VALUES: dict[str, tuple[str, Any]] = {
-    "balance": ("balance_minor", cell_values.cents),
     "currency": ("currency", cell_values.currency),
     "days_past_due": ("days_past_due", cell_values.whole),
     "due_date": ("due_date", cell_values.date),
@@ -247,50 +252,32 @@ _ACCOUNT_VALUES: dict[str, tuple[str, Any]] = {
 }
 
 
-def understand(header: Sequence[str], mapping: Mapping[str, str] | None, file: object) -> Columns:
-    """Return what the columns of a file mean.
-
-    Parameters
-    ----------
-    header
-        The file's first record.
-    mapping
-        The user's own: header to field, or to `-` for a column that is not wanted.
-    file
-        For messages.
+def understand(source: CsvFile, mapping: MappingFile) -> Columns:
+    """Return what the columns of a file mean: what the user's mapping says, and else the guess.
 
     Raises
     ------
     ImportFileError
-        A mapping names a header or a field that does not exist, two columns mean the same, or none is a phone.
+        There is no header, the mapping does not fit it, two columns mean the same, or none is a phone.
     """
-    names = [name.strip().lstrip("\ufeff") for name in header]
-    mapping = mapping or {}
-    known = (*HEADERS, IGNORED)
-    for column, meaning in mapping.items():
-        if column not in names:
-            raise ImportFileError(
-                f"{file}: the mapping names a column {column!r}; the file has: {', '.join(names)}"
-            )
-        if meaning not in known:
-            raise ImportFileError(
-                f"{file}: the mapping gives {column!r} the field {meaning!r}; use one of {', '.join(known)}"
-            )
-    fields = [mapping[name] if name in mapping else _guess(name) for name in names]
+    names = mapping.header_of(source, HEADERS)
+    said = mapping.columns
+    fields = [said[name] if name in said else _guess(name) for name in names]
     for index, meaning in enumerate(fields):
         if meaning in HEADERS and meaning != PHONE and meaning in fields[:index]:
             first = names[fields.index(meaning)]
-            if names[index] in mapping or first == names[index]:
+            if names[index] in said or first == names[index]:
                 raise ImportFileError(
-                    f"{file}: the columns {first!r} and {names[index]!r} both mean {meaning!r}; map one to '-'"
+                    f"{source.path}: the columns {first!r} and {names[index]!r} both mean {meaning!r}; map one to '-'"
                 )
             fields[index] = fold(names[index])  # the first column of a meaning has it, others are attributes
     if PHONE not in fields:
         raise ImportFileError(
-            f"{file}: no column is a phone number. The header reads: {', '.join(name[:40] for name in names[:12])}. "
+            f"{source.path}: no column is a phone number. The header reads: {', '.join(name[:40] for name in names[:12])}. "
             "Name one 'telefono' or 'phone' (or telefono_1, celular …), or give a mapping"
         )
-    return Columns(names, fields)
+    money = [index for index, meaning in enumerate(fields) if meaning == BALANCE]
+    return Columns(names, fields, mapping.amounts_of(source, money))
 
 
 def _guess(header: str) -> str:

@@ -14,14 +14,14 @@ from pathlib import Path
 import structlog
 
 from dialer_core.campaigns import import_reading
-from dialer_core.campaigns.csv_reading import CsvFile, inspect
+from dialer_core.campaigns.csv_reading import inspect
 from dialer_core.campaigns.import_reading import Batch
 from dialer_core.campaigns.lead_columns import Columns, LeadRow, understand
 from dialer_core.campaigns.lead_writing import BatchResult, write_batch
 from dialer_core.campaigns.mapping_file import MappingFile
 from dialer_core.campaigns.rejects import RejectFile
 from dialer_core.clock import Clock
-from dialer_core.errors import ConfigError, ImportFileError
+from dialer_core.errors import ConfigError
 from dialer_core.events import LeadsImported
 from dialer_core.store import attribute_marks, bulk, campaigns, import_runs
 from dialer_core.store.database import Database
@@ -141,12 +141,13 @@ def import_leads(
         if campaigns.settings_of(tx, campaign_id) is None:
             known = ", ".join(sorted(campaigns.states(tx))) or "none"
             raise ConfigError(f"there is no campaign {campaign_id!r} in the store; known are: {known}")
-    columns = _columns_of(source, mapping)
+    columns = understand(source, mapping)
     report = ImportReport(
         file, source.sha256, source.encoding, source.delimiter, columns.mapping, dry_run=dry_run
     )
     tell = progress or (lambda _progress: None)
     with RejectFile(reject_dir, file, source.sha256) as rejects:
+        report.reasons = rejects.reasons
         if strict:
             for batch in import_reading.read(source, columns):
                 _take(report, rejects, batch)
@@ -207,8 +208,8 @@ def import_leads(
     return report
 
 
-def understood_columns(file: Path, mapping: MappingFile | None = None) -> dict[str, str]:
-    """Return what an import would take each column for: header to field, for showing it first.
+def understood(file: Path, mapping: MappingFile | None = None) -> Columns:
+    """Return what an import would take each column for, for showing it first.
 
     Raises
     ------
@@ -216,19 +217,7 @@ def understood_columns(file: Path, mapping: MappingFile | None = None) -> dict[s
         The file cannot be used.
     """
     mapping = mapping or MappingFile()
-    return _columns_of(mapping.applied(inspect(file)), mapping).mapping
-
-
-def _columns_of(source: CsvFile, mapping: MappingFile) -> Columns:
-    first = next(source.records(), None)
-    if first is None:
-        raise ImportFileError(f"{source.path}: is empty; it needs a header line and a row per lead")
-    header, _ = first
-    if header.problem:
-        raise ImportFileError(
-            f"{source.path}: line {header.line}: the header cannot be read: {header.problem}"
-        )
-    return understand(header.cells, mapping.columns, source.path)
+    return understand(mapping.applied(inspect(file)), mapping)
 
 
 def _take(report: ImportReport, rejects: RejectFile, batch: Batch) -> None:
@@ -238,8 +227,6 @@ def _take(report: ImportReport, rejects: RejectFile, batch: Batch) -> None:
     for one in batch.rejected:
         report.cells_rejected += one.imported
         rejects.add(one.line, one.column, one.reason, one.raw, imported=one.imported)
-        key = f"{one.column}: {one.reason}" if one.column else one.reason
-        report.reasons[key] = report.reasons.get(key, 0) + 1
 
 
 def _write(

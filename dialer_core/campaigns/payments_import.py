@@ -14,7 +14,7 @@ from dialer_core.campaigns import cell_values
 from dialer_core.campaigns.lead_columns import HEADERS
 from dialer_core.campaigns.leads_import import Progress
 from dialer_core.campaigns.mapping_file import MappingFile
-from dialer_core.campaigns.table_import import Field, Reject, Row, TableReport, import_table
+from dialer_core.campaigns.table_import import AMOUNT, Field, Reject, Row, TableReport, import_table
 from dialer_core.portfolio import payments
 from dialer_core.portfolio.payments import NewPayment
 from dialer_core.store import people
@@ -26,7 +26,7 @@ FIELDS = {
     "portfolio": Field(HEADERS["portfolio"]),
     "amount": Field(
         ("importe", "monto", "monto_pago", "monto_pagado", "pago", "abono", "amount", "amount_paid", "paid"),
-        cell_values.cents,
+        AMOUNT,
         needed=True,
     ),
     "paid_on": Field(

@@ -149,6 +149,8 @@ def settle(
     lead = leads.get(tx, attempt.lead_id)
     if lead is None:
         raise StoreError(f"there is no lead {attempt.lead_id} to recycle")
+    if talked:
+        callbacks.made(tx, attempt.lead_id, attempt.id)
     if lead.state != LeadState.IN_ATTEMPT:  # finished meanwhile, by a payment or a restriction
         leads.update_lead(tx, LeadId(lead.id), last_outcome=outcome.value)
         return LeadState(lead.state)
@@ -179,6 +181,7 @@ def _recycle(
     reason = _finished_because(rule, outcome, before, phones)
     if reason is not None:
         leads.finish(tx, lead, reason, last_outcome=outcome.value)
+        callbacks.cancel(tx, LeadId(lead.id))
         return LeadState.FINISHED
     pause = dt.timedelta(minutes=rule.after_minutes)
     if outcome in _UNBOUNDED and outcome not in settings.recycle:
@@ -190,7 +193,7 @@ def _recycle(
         tx,
         LeadId(lead.id),
         state=LeadState.DIALABLE.value,
-        next_at_utc=max(now + pause, earliest),
+        next_at_utc=callbacks.not_reached(tx, LeadId(lead.id), max(now + pause, earliest)),
         last_outcome=outcome.value,
         waiting_for=None,
     )

@@ -23,6 +23,8 @@ class RejectFile:
         self._path = directory / f"{source.stem}.{digest[:12]}.rejects.csv"
         self._stream: IO[str] | None = None
         self._writer: Any = None
+        self.reasons: dict[str, int] = {}
+        """How often each column and reason was written, for the report."""
 
     def __enter__(self) -> Self:
         try:
@@ -45,7 +47,7 @@ class RejectFile:
         return self._path if self._stream is not None else None
 
     def add(self, line: int, column: str, reason: str, raw: str, *, imported: bool) -> None:
-        """Write one line. `imported` says that the row itself went in, without this cell.
+        """Write one line, and count it. `imported` says that the row itself went in, without this cell.
 
         Raises
         ------
@@ -59,6 +61,8 @@ class RejectFile:
             self._writer.writerow((line, column, reason, "yes" if imported else "no", text))
         except OSError as error:
             raise ImportFileError(f"{self._path}: rejects cannot be written: {error.strerror}") from error
+        key = f"{column}: {reason}" if column else reason
+        self.reasons[key] = self.reasons.get(key, 0) + 1
 
     def _open(self) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

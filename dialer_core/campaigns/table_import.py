@@ -9,15 +9,17 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from dialer_core.campaigns.amounts import AmountStyle, cents
 from dialer_core.campaigns.cell_values import fold
 from dialer_core.campaigns.csv_reading import CsvFile, Record, inspect
 from dialer_core.campaigns.leads_import import Progress
-from dialer_core.campaigns.mapping_file import MappingFile
+from dialer_core.campaigns.mapping_file import IGNORED, MappingFile
 from dialer_core.campaigns.phone_numbers import NumberError
 from dialer_core.campaigns.rejects import RejectFile
 from dialer_core.errors import ImportFileError
@@ -28,7 +30,6 @@ from dialer_core.store.tx import Tx
 log = structlog.get_logger(__name__)
 
 BATCH_ROWS = 250
-IGNORED = "-"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ class Field:
     headers: tuple[str, ...]
     read: Callable[[str], Any] = str
     needed: bool = False
+    spared: bool = False
+    """A cell that cannot be read is left out, and the row goes in without it."""
+
+
+AMOUNT = cents
+"""How a field of amounts is read: in the style of its file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,8 @@ class TableReport:
     accepted: int = 0
     unchanged: int = 0
     rejected: int = 0
+    cells_rejected: int = 0
+    """Cells that were left out of rows that went in."""
     reject_file: Path | None = None
     dry_run: bool = False
     """Nothing was written."""
@@ -118,18 +127,21 @@ def import_table(
     """
     mapping = mapping or MappingFile()
     source = mapping.applied(inspect(file))
-    columns = understood(source, fields, mapping)
-    report = TableReport(file, source.sha256, columns, dry_run=dry_run)
+    table = understood(source, fields, mapping)
+    report = TableReport(file, source.sha256, table.mapping, dry_run=dry_run)
     tell = progress or (lambda _progress: None)
     with RejectFile(reject_dir, file, source.sha256) as rejects:
+        report.reasons = rejects.reasons
 
         def reject(row: Row, column: str, reason: str) -> None:
             report.rejected += 1
-            key = f"{column}: {reason}" if column else reason
-            report.reasons[key] = report.reasons.get(key, 0) + 1
             rejects.add(row.line, column, reason, row.raw, imported=False)
 
-        for batch, bytes_read in _batches(source, fields, list(columns.values()), report, reject):
+        def spare(row: Row, column: str, reason: str) -> None:
+            report.cells_rejected += 1
+            rejects.add(row.line, column, reason, row.raw, imported=True)
+
+        for batch, bytes_read in _batches(source, table, report, reject, spare):
             with database.rehearse() if dry_run else database.write() as tx:
                 import_runs.take_turn(tx, kind)
                 report.accepted += write(tx, batch, reject)
@@ -154,28 +166,29 @@ def import_table(
     return report
 
 
-def understood(source: CsvFile, fields: Mapping[str, Field], mapping: MappingFile) -> dict[str, str]:
-    """Return what each column of a file is taken for: header to field, or `-`.
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What the columns of a file mean, and how its amounts are written."""
+
+    mapping: dict[str, str]
+    """Header to field, or `-`."""
+    amounts: AmountStyle
+    readers: dict[str, Callable[[str], Any]]
+    """By field."""
+    fields: Mapping[str, Field]
+
+
+def understood(source: CsvFile, fields: Mapping[str, Field], mapping: MappingFile) -> Table:
+    """Return what each column of a file is taken for.
 
     Raises
     ------
     ImportFileError
         A needed column is missing, or the mapping names what there is not.
     """
-    first = next(source.records(), None)
-    if first is None or first[0].problem:
-        raise ImportFileError(f"{source.path}: has no header line that can be read")
-    names = [name.strip().lstrip("\ufeff") for name in first[0].cells]
+    names = mapping.header_of(source, fields)
     if len(set(names)) != len(names):
         raise ImportFileError(f"{source.path}: two columns have the same header")
-    if wrong := sorted(set(mapping.columns) - set(names)):
-        raise ImportFileError(
-            f"{source.path}: the mapping names a column {wrong[0]!r}; the file has: {', '.join(names)}"
-        )
-    if wrong := sorted(set(mapping.columns.values()) - {*fields, IGNORED}):
-        raise ImportFileError(
-            f"{source.path}: the mapping gives a field {wrong[0]!r}; use one of {', '.join(fields)} or -"
-        )
     by_header = {header: name for name, one in fields.items() for header in one.headers}
     found: dict[str, str] = {}
     for name in names:
@@ -188,11 +201,18 @@ def understood(source: CsvFile, fields: Mapping[str, Field], mapping: MappingFil
             raise ImportFileError(
                 f"{source.path}: no column is the {name}: name one {' or '.join(one.headers[:3])}, or give a mapping"
             )
-    return found
+    money = [
+        place for place, name in enumerate(found.values()) if name in fields and fields[name].read is AMOUNT
+    ]
+    style = mapping.amounts_of(source, money)
+    readers = {
+        name: partial(cents, style=style) if one.read is AMOUNT else one.read for name, one in fields.items()
+    }
+    return Table(found, style, readers, fields)
 
 
 def _batches(
-    source: CsvFile, fields: Mapping[str, Field], columns: Sequence[str], report: TableReport, reject: Reject
+    source: CsvFile, table: Table, report: TableReport, reject: Reject, spare: Reject
 ) -> Iterator[tuple[list[Row], int]]:
     records = source.records()
     next(records)  # the header
@@ -200,7 +220,7 @@ def _batches(
     bytes_read = 0
     for record, bytes_read in records:
         report.rows += 1
-        row = _row(record, fields, columns, reject)
+        row = _row(record, table, reject, spare)
         if row is not None:
             batch.append(row)
         if len(batch) == BATCH_ROWS:
@@ -210,27 +230,31 @@ def _batches(
         yield batch, bytes_read
 
 
-def _row(record: Record, fields: Mapping[str, Field], columns: Sequence[str], reject: Reject) -> Row | None:
+def _row(record: Record, table: Table, reject: Reject, spare: Reject) -> Row | None:
     row = Row(record.line, record.raw, {})
-    if record.problem:
-        reject(row, "", record.problem)
+    try:
+        cells = record.fitted(len(table.mapping))
+    except ValueError as error:
+        reject(row, "", str(error))
         return None
-    if len(record.cells) != len(columns):
-        reject(row, "", f"{len(record.cells)} columns, and the header has {len(columns)}")
-        return None
-    for name, cell in zip(columns, record.cells, strict=True):
+    spared: list[tuple[str, str]] = []
+    for name, cell in zip(table.mapping.values(), cells, strict=True):
         value = cell.strip()
         if name == IGNORED or not value:
             continue
         try:
-            row.values[name] = fields[name].read(value)
+            row.values[name] = table.readers[name](value)
         except (NumberError, ValueError) as error:
-            reject(row, name, str(error))
-            return None
-    for name, one in fields.items():
+            if not table.fields[name].spared:
+                reject(row, name, str(error))
+                return None
+            spared.append((name, str(error)))
+    for name, one in table.fields.items():
         if one.needed and name not in row.values:
             reject(row, name, "is empty")
             return None
+    for name, reason in spared:
+        spare(row, name, reason)
     return row
 
 

@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dialer_core.campaigns import dnc_import, leads_import
-from dialer_core.campaigns.leads_import import understood_columns
+from dialer_core.campaigns.amounts import AmountStyle
+from dialer_core.campaigns.leads_import import understood
 from dialer_core.campaigns.mapping_file import MappingFile, load_mapping
 from dialer_core.clock import SystemClock
 from dialer_core.commands.invocation import Invocation, example, invocation
@@ -92,15 +93,23 @@ def _mapping(pairs: tuple[str, ...], file: Path | None) -> MappingFile:
     return replace(found, columns=mapping)
 
 
-def confirm_guess(call: Invocation, columns: dict[str, str], *, asked: bool) -> None:
+def confirm_guess(call: Invocation, columns: dict[str, str], amounts: AmountStyle, *, asked: bool) -> None:
     """Show what each column is taken for before anything is imported; on a terminal, ask whether that is right."""
     if call.as_json:
         return
     if not (asked and sys.stdin.isatty()):
         call.say("Taken for: " + ", ".join(f"{header}={field}" for header, field in columns.items()))
+        tell_amounts(call, amounts)
         return
     call.table(("column", "taken for"), list(columns.items()))
+    tell_amounts(call, amounts)
     click.confirm("Is that right? Else give --map HEADER=FIELD or --mapping FILE", abort=True, default=True)
+
+
+def tell_amounts(call: Invocation, amounts: AmountStyle) -> None:
+    """Say what amounts are taken for where nothing in the file proves it."""
+    if words := amounts.words():
+        call.say(words)
 
 
 def told_dry(dry_run: bool) -> str:  # noqa: FBT001 - a flag of the command line, in words
@@ -156,16 +165,17 @@ def import_leads(
     """
     mapping = _mapping(pairs, mapping_file)
     if only_columns:
-        columns = understood_columns(file, mapping)
-        call.give(columns)
-        call.table(("column", "taken for"), list(columns.items()))
+        columns = understood(file, mapping)
+        call.give(columns.mapping)
+        call.table(("column", "taken for"), list(columns.mapping.items()))
+        tell_amounts(call, columns.amounts)
         return 0
     settings = call.settings
     name = campaign_of(settings, campaign)
     with open_store(settings) as database:
-        confirm_guess(
-            call, understood_columns(file, mapping), asked=mapping_file is None and not (yes or dry_run)
-        )
+        columns = understood(file, mapping)
+        asked = mapping_file is None and not (yes or dry_run)
+        confirm_guess(call, columns.mapping, columns.amounts, asked=asked)
     with open_store(settings) as database, progress_bar(call) as tell:
         report = leads_import.import_leads(
             database,

@@ -51,9 +51,8 @@ def import_payments(call: Invocation, file: Path, *, mapping_file: Path | None, 
     A CSV with the account, the amount and the day; without a number of the payment, day and amount stand for it.
     """
     settings, mapping = call.settings, _mapping(mapping_file)
-    confirm_guess(
-        call, understood(mapping.applied(inspect(file)), payments_import.FIELDS, mapping), asked=False
-    )
+    table = understood(mapping.applied(inspect(file)), payments_import.FIELDS, mapping)
+    confirm_guess(call, table.mapping, table.amounts, asked=False)
     with open_store(settings) as database, progress_bar(call) as tell:
         report = payments_import.import_payments(
             database,
@@ -92,7 +91,8 @@ def import_contacts(
         raise click.BadParameter(
             f"{zone!r}: write an IANA zone such as America/Tijuana", param_hint="--zone"
         ) from None
-    confirm_guess(call, understood(mapping.applied(inspect(file)), fields, mapping), asked=False)
+    table = understood(mapping.applied(inspect(file)), fields, mapping)
+    confirm_guess(call, table.mapping, table.amounts, asked=False)
     with open_store(settings) as database, progress_bar(call) as tell:
         report = contacts_import.import_contacts(
             database,
@@ -116,4 +116,6 @@ def _say(call: Invocation, report: TableReport) -> None:
         f"{report.file}{told_dry(report.dry_run)}: {report.rows} rows: {report.accepted} new, {report.unchanged} known,"
         f" {report.rejected} rejected"
     )
+    if report.cells_rejected:
+        call.say(f"{report.cells_rejected} cells were left out of rows that went in")
     say_rejects(call, report)

@@ -35,6 +35,12 @@ _SETTLE = (
     .where(_TABLE.c.lead_id == bindparam("lead"), _TABLE.c.state == CallbackState.OPEN.value)
     .values(state=bindparam("becomes"))
 )
+_MADE = _SETTLE.where(or_(_TABLE.c.attempt_id.is_(None), _TABLE.c.attempt_id != bindparam("by")))
+_POSTPONE = (
+    update(_TABLE)
+    .where(_TABLE.c.id == bindparam("key"))
+    .values(due_at_utc=bindparam("again"), open_from_utc=bindparam("open_from"))
+)
 _OF_LEAD = select(_TABLE).where(
     _TABLE.c.lead_id == bindparam("lead"), _TABLE.c.state == CallbackState.OPEN.value
 )
@@ -163,13 +169,26 @@ def take_due(
     """
     due = _DUE_KEPT if tx.dialect == "postgresql" else _DUE_ALONE
     given = {"campaign": campaign_id, "now": now, "most": limit, "present": [*present, ""]}
-    return [
-        (
-            ReadyLead(**{name: getattr(row, name) for name in ReadyLead.__struct_fields__}),
-            Asked(row.phone_id, row.agent_id, row.open_from_utc),
-        )
-        for row in tx.execute(due, given)
-    ]
+    found: list[tuple[ReadyLead, Asked]] = []
+    free = set(present)
+    for row in tx.execute(due, given):
+        if row.open_from_utc > now:  # one each: the next when they are free again
+            if row.agent_id not in free:
+                continue
+            free.discard(row.agent_id)
+        lead = ReadyLead(**{name: getattr(row, name) for name in ReadyLead.__struct_fields__})
+        found.append((lead, Asked(row.phone_id, row.agent_id, row.open_from_utc)))
+    return found
+
+
+def not_reached(tx: Tx, lead_id: LeadId, again_at: dt.datetime) -> dt.datetime:
+    """Take note that an attempt has reached nobody: what was promised is due again then; return until when the lead rests (`take_due`)."""
+    row = open_of(tx, lead_id)
+    if row is None:
+        return again_at
+    alone = row.open_from_utc - row.due_at_utc
+    tx.execute(_POSTPONE, {"key": row.id, "again": again_at, "open_from": again_at + alone})
+    return again_at + alone
 
 
 def cancel(tx: Tx, lead_id: LeadId) -> None:
@@ -177,6 +196,6 @@ def cancel(tx: Tx, lead_id: LeadId) -> None:
     tx.execute(_SETTLE, {"lead": lead_id, "becomes": CallbackState.CANCELLED.value})
 
 
-def made(tx: Tx, lead_id: LeadId) -> None:
-    """Say that a lead's open call-back, if it has one, was made."""
-    tx.execute(_SETTLE, {"lead": lead_id, "becomes": CallbackState.MADE.value})
+def made(tx: Tx, lead_id: LeadId, attempt_id: AttemptId) -> None:
+    """Say that a lead's open call-back, if it has one, was made by an attempt: they talked. One asked for in that same conversation stays."""
+    tx.execute(_MADE, {"lead": lead_id, "by": attempt_id, "becomes": CallbackState.MADE.value})

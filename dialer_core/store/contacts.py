@@ -34,6 +34,11 @@ _SETTLE = Prepared(
     )
     .values(settlement=bindparam("settled"), outcome=bindparam("ended_as"), conversation=bindparam("talked"))
 )
+_SETTLE_ONE = Prepared(
+    update(_TABLE)
+    .where(_TABLE.c.id == bindparam("key"), _TABLE.c.settlement == ContactSettlement.RESERVED.value)
+    .values(settlement=bindparam("settled"), outcome=bindparam("ended_as"))
+)
 _ENTRY_COLUMNS = (
     _TABLE.c.id,
     _TABLE.c.person_id,
@@ -209,3 +214,9 @@ def apart_from_calls(tx: Tx, person_id: PersonId, limit: int) -> list[PastContac
         .limit(limit)
     )
     return [PastContact(**row) for row in tx.execute(query).mappings()]
+
+
+def settle_message(tx: Tx, contact_id: str, settlement: ContactSettlement, *, outcome: str) -> bool:
+    """Settle a message's contact; False where it has been settled before, and then nothing changes."""
+    values = {"key": contact_id, "settled": settlement.value, "ended_as": outcome[:24]}
+    return tx.execute(_SETTLE_ONE, values).rowcount > 0

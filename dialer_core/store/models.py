@@ -24,7 +24,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from dialer_core.store import access_models, portfolio_models, rollup_models, voice_models  # noqa: F401 - their tables are of the same metadata
+from dialer_core.store import (  # noqa: F401 - their tables are of the same metadata
+    access_models,
+    message_models,
+    portfolio_models,
+    rollup_models,
+    voice_models,
+)
 from dialer_core.store.columns import ID, Base
 
 

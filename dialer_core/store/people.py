@@ -110,6 +110,14 @@ def phones_of(tx: Tx, person_ids: Collection[str]) -> dict[str, list[PhoneRow]]:
     return found
 
 
+def phones_with_number(tx: Tx, e164: str) -> list[PhoneRow]:
+    """Return everybody's phone that has this number."""
+    owners = tx.scalars(select(_PHONE.c.person_id).where(_PHONE.c.e164 == e164))
+    return [
+        phone for phones in phones_of(tx, list(owners)).values() for phone in phones if phone.e164 == e164
+    ]
+
+
 def set_phone_health(tx: Tx, phone: PhoneRow) -> None:
     """Store what has been learned of a number."""
     tx.execute(

@@ -31,6 +31,11 @@ _OPEN_OF = select(_PROMISE).where(
     _PROMISE.c.account_id.in_(bindparam("accounts", expanding=True)),
     _PROMISE.c.state == PromiseState.OPEN.value,
 )
+_AGENTS_OF = (
+    select(_PROMISE.c.account_id, _PROMISE.c.agent_id)
+    .where(_PROMISE.c.account_id.in_(bindparam("accounts", expanding=True)), _PROMISE.c.agent_id.is_not(None))
+    .order_by(_PROMISE.c.made_at_utc)
+)
 _INSTALMENTS_OF = (
     select(_INSTALMENT)
     .where(_INSTALMENT.c.promise_id.in_(bindparam("promises", expanding=True)))
@@ -230,3 +235,10 @@ def _with_instalments(tx: Tx, rows: object) -> list[PromiseRow]:
         )
         for row in found
     ]
+
+
+def last_agents(tx: Tx, account_ids: Collection[AccountId]) -> dict[AccountId, AgentId]:
+    """Return who took the last promise of each of these accounts that has one, kept or not: whom its person knows."""
+    if not account_ids:
+        return {}
+    return {row.account_id: row.agent_id for row in tx.execute(_AGENTS_OF, {"accounts": list(account_ids)})}

@@ -16,6 +16,7 @@ AccountId = NewType("AccountId", str)
 PersonId = NewType("PersonId", str)
 PhoneId = NewType("PhoneId", str)
 LeadId = NewType("LeadId", str)
+MessageId = NewType("MessageId", str)
 AgentId = NewType("AgentId", str)
 """The agent's name in `agents.toml`."""
 CampaignId = NewType("CampaignId", str)

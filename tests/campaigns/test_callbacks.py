@@ -3,11 +3,13 @@
 import datetime as dt
 
 import pytest
+from sqlalchemy import insert
 
 from dialer_core.campaigns import dispositions, hopper, why
 from dialer_core.store.database import Database
+from dialer_core.store.portfolio_models import Promise
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import AgentId, Outcome
+from dialer_core.vocabulary import AgentId, Outcome, new_id
 from tests.campaigns.lists import (
     CAMPAIGN,
     NOON,
@@ -51,8 +53,8 @@ def dispositions_before_end(tx: Tx, one: hopper.ClaimedAttempt, at: dt.datetime)
     end(tx, one.attempt_id, Outcome.CONNECTED, live_answer=True, talked=True)
 
 
-def test_a_callback_comes_first_and_once(database: Database) -> None:
-    """At its time, and not before, a call-back is dialed ahead of leads of any priority, at the number they spoke at; then it is made."""
+def test_a_callback_comes_first_until_they_were_reached(database: Database) -> None:
+    """At its time, and not before, a call-back is dialed ahead of leads of any priority, at the number they spoke at; it is made when they talk."""
     with database.write() as tx:
         put_list_campaign(tx)
         listed = put_lead(tx, ["+525500000001", "+525500000002"])
@@ -67,10 +69,48 @@ def test_a_callback_comes_first_and_once(database: Database) -> None:
         assert [found.lead_id for found in claimed(tx, ASKED - HOUR)] == [other.lead]
         first, second = claimed(tx, ASKED, 2)
         assert (first.lead_id, first.number, second.lead_id) == (listed.lead, "+525500000002", third.lead)
+        end(tx, first.attempt_id, Outcome.BUSY, ASKED)
         [row] = rows(tx, "callback")
-        assert (row["state"], row["agent_id"], row["due_at_utc"]) == ("made", "ana", ASKED)
-        end(tx, first.attempt_id, Outcome.NO_ANSWER, ASKED)
-        assert claimed(tx, ASKED + HOUR) == []
+        again_at = row["due_at_utc"]
+        assert (row["state"], row["agent_id"], row["open_from_utc"] - again_at) == (
+            "open",
+            "ana",
+            dispositions.PERSONAL_FOR,
+        )
+        assert row_of(tx, "lead", listed.lead)["next_at_utc"] == row["open_from_utc"]
+        assert again_at > ASKED
+        [again] = claimed(tx, again_at)
+        assert (again.lead_id, again.for_agent) == (listed.lead, "ana")
+        end(tx, again.attempt_id, Outcome.CONNECTED, again_at, live_answer=True, talked=True)
+        assert rows(tx, "callback")[0]["state"] == "made"
+
+
+def test_an_agent_gets_one_callback_at_a_time(database: Database) -> None:
+    """Two of the same agent's are due and lines are free for both: one is made, the other when they are free again, or anybody's."""
+    with database.write() as tx:
+        put_list_campaign(tx)
+        for number in ("+525500000001", "+525500000002"):
+            put_lead(tx, [number])
+            dispositions_before_end(tx, dial(tx), ASKED)
+        [one] = claimed(tx, ASKED, 2)
+        end(tx, one.attempt_id, Outcome.CANCELLED, ASKED)
+        assert len(claimed(tx, ASKED + dispositions.PERSONAL_FOR + HOUR, 2)) == 2
+
+
+def test_who_took_the_promise_is_asked_for(database: Database) -> None:
+    """A person whose account has a promise, kept or not, is dialed for whoever took the last one; anybody may have them."""
+    with database.write() as tx:
+        put_list_campaign(tx)
+        listed = put_lead(tx, ["+525500000001"])
+        account = row_of(tx, "lead", listed.lead)["account_id"]
+        for index, agent in enumerate(("eva", "ana", None)):
+            promise = {
+                "id": new_id(), "account_id": account, "person_id": listed.person, "agent_id": agent, "kind": "promise", "state": "broken",
+                "currency": "MXN", "total_minor": 100, "grace_days": 1, "made_at_utc": NOON - (9 - index) * DAY,
+            }  # fmt: skip
+            tx.execute(insert(Promise), promise)
+        [one] = claimed(tx, NOON)
+        assert (one.for_agent, one.open_from_utc) == ("ana", None)
 
 
 def test_a_callback_that_may_not_be_made_waits(database: Database) -> None:
@@ -155,4 +195,5 @@ def test_a_callback_whose_agent_stays_away_is_anybodys(database: Database) -> No
             now=ASKED + dispositions.PERSONAL_FOR,
         )  # fmt: skip
         assert [one.lead_id for one in late.attempts] == [listed.lead]
+        end(tx, late.attempts[0].attempt_id, Outcome.CONNECTED, ASKED + HOUR, live_answer=True, talked=True)
         assert [row["state"] for row in rows(tx, "callback")] == ["made"]

@@ -1,18 +1,35 @@
 """What the columns of a lead file mean, and how their cells are read."""
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dialer_core.campaigns.csv_reading import CsvFile, Record
 from dialer_core.campaigns.lead_columns import Columns, LeadRow, understand
+from dialer_core.campaigns.mapping_file import MappingFile
 from dialer_core.errors import ImportFileError
 
 pytestmark = pytest.mark.unit
 
 
+class Lines(CsvFile):
+    """A file that is in memory."""
+
+    def __init__(self, *records: Sequence[str]) -> None:
+        super().__init__(Path("leads.csv"), "utf-8", ",", "", 0)
+        object.__setattr__(self, "_records", records)
+
+    def records(self) -> Iterator[tuple[Record, int]]:
+        """Yield them."""
+        for line, cells in enumerate(self._records, 1):
+            yield Record(line, "", list(cells)), 0
+
+
 def columns(*header: str, **mapping: str) -> Columns:
     """Return the columns of a header."""
-    return understand(header, mapping, "leads.csv")
+    return understand(Lines(header), MappingFile(mapping))
 
 
 def read(header: str, cell: str) -> tuple[LeadRow, list[tuple[str, str, bool]]]:
@@ -83,7 +100,7 @@ def test_a_mapping_comes_first() -> None:
 def test_headers_that_cannot_be_understood(header: list[str], mapping: dict[str, str], reason: str) -> None:
     """A file without a phone column, or with a mapping that does not fit, is refused with what would be right."""
     with pytest.raises(ImportFileError, match=reason):
-        understand(header, mapping, "leads.csv")
+        understand(Lines(header), MappingFile(mapping))
 
 
 def test_the_first_of_two_columns_has_the_meaning() -> None:

@@ -10,7 +10,7 @@ import pytest
 import structlog.testing
 
 from dialer_core.campaigns import hopper
-from dialer_core.campaigns.leads_import import ImportReport, Progress, import_leads, understood_columns
+from dialer_core.campaigns.leads_import import ImportReport, Progress, import_leads, understood
 from dialer_core.campaigns.mapping_file import MappingFile
 from dialer_core.clock import VirtualClock
 from dialer_core.errors import ConfigError, ImportFileError
@@ -418,8 +418,8 @@ def test_files_that_are_none(database: Database, tmp_path: Path) -> None:
 def test_the_guess_can_be_shown_first(tmp_path: Path) -> None:
     """What each column would be taken for can be asked before anything is imported."""
     path = write(tmp_path, [HEADER, *GOOD])
-    assert understood_columns(path)["cuenta"] == "external_id"
-    assert understood_columns(path, MappingFile({"acreedor": "-"}))["acreedor"] == "-"
+    assert understood(path).mapping["cuenta"] == "external_id"
+    assert understood(path, MappingFile({"acreedor": "-"})).mapping["acreedor"] == "-"
 
 
 def test_progress_is_told(database: Database, tmp_path: Path) -> None:

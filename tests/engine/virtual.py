@@ -105,6 +105,8 @@ class Floor:
         Settings over the defaults of `demo`.
     trunks
         Trunks by name; by default one, `carrier`.
+    skills
+        Each agent's.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class Floor:
         workers: int = 10,
         pack: str = "demo",
         extensions: dict[str, dict[str, Any]] | None = None,
+        skills: list[dict[str, int]] | None = None,
     ) -> None:
         self.clock = VirtualClock(START)
         self.loop = VirtualLoop(self.clock)
@@ -135,7 +138,9 @@ class Floor:
             {TrunkId(name): TrunkSettings(**trunk) for name, trunk in trunk_settings.items()},
             {
                 AgentId(f"a{index}"): AgentSettings(
-                    sip=f"sip:a{index}@127.0.0.1:5{index:03}", auto_ready=True
+                    sip=f"sip:a{index}@127.0.0.1:5{index:03}",
+                    auto_ready=True,
+                    skills=skills[index] if skills else {},
                 )
                 for index in range(agents)
             },

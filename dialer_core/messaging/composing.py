@@ -1,0 +1,176 @@
+"""Queueing a message: to which address, in which language, with what in it, checked before it is queued.
+
+It owns the choice of the address and the rule that what reveals a debt goes only to who agreed to the channel (I19). Whether it may be
+sent now is the gate's question, asked when its time has come (`outbox.py`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+
+import msgspec
+
+from dialer_core.errors import CommandRefusedError
+from dialer_core.message_events import MessageQueued
+from dialer_core.messaging import fields, outbox
+from dialer_core.messaging.templates import LONGEST, Template
+from dialer_core.store import consents, messages, people
+from dialer_core.store.messages import MessageRow
+from dialer_core.store.people import PhoneRow
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import (
+    AccountId,
+    CampaignId,
+    Channel,
+    MessageId,
+    MessageState,
+    PersonId,
+    PhoneId,
+    UncertainPolicy,
+    new_id,
+)
+
+BY_PHONE = frozenset({Channel.SMS, Channel.WHATSAPP})
+"""Channels whose addresses are the person's numbers."""
+_NO_TEXTS = frozenset({"fixed", "landline", "fixed_line"})
+"""Kinds of number that take no messages."""
+_FAILURES = 3
+"""A number that failed so often in a row is not written to."""
+LATEST = dt.timedelta(days=90)
+
+
+class MessageRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody asks to be sent about an account."""
+
+    campaign_id: CampaignId
+    """Whose rules it goes by."""
+    account_id: AccountId
+    template: str = ""
+    given: Mapping[str, str] = {}
+    """What the template's `[given]` names."""
+    body: str = ""
+    """Written by hand, within a conversation, instead of a template."""
+    channel: Channel | None = None
+    """By hand only: a template has its own."""
+    address: str = ""
+    """A certain one of theirs; by default the best of their numbers."""
+    language: str = ""
+    """By default the person's."""
+    not_before: dt.datetime | None = None
+    valid_hours: float = 0
+    """By default the template's."""
+    request_key: str | None = None
+    """The asker's own name of this request: asked for twice, it is queued once."""
+
+
+def queue(
+    tx: Tx,
+    request: MessageRequest,
+    template: Template | None,
+    now: dt.datetime,
+    *,
+    source: str,
+    callback_number: str = "",
+) -> MessageId:
+    """Write a message into the outbox; return its id, or that of the one queued before under the same `request_key`.
+
+    Parameters
+    ----------
+    tx
+        A write transaction.
+    request, template
+        What is asked, and the template it names; None: written by hand.
+    now
+        When.
+    source
+        Who asks.
+    callback_number
+        The campaign's number, which a text may name.
+
+    Raises
+    ------
+    CommandRefusedError
+        There is no such account or address, a field is missing, or it reveals a debt to somebody who did not agree to the channel.
+    """
+    if request.request_key and (known := messages.requested(tx, request.request_key)):
+        return known
+    account = people.account(tx, request.account_id)
+    if account is None:
+        raise CommandRefusedError(f"there is no account {request.account_id}", "unknown")
+    person = people.persons(tx, [account["person_id"]])[account["person_id"]]
+    channel = template.channel if template else request.channel
+    if channel is None or (template is None and not 0 < len(request.body) <= LONGEST):
+        raise CommandRefusedError(
+            f"a message has a template, or a channel and a text of 1 to {LONGEST} characters", "invalid"
+        )
+    phone, address = _address(tx, person.id, channel, request.address)
+    if template is not None and template.to_confirmed:
+        _require_agreed(tx, person.id, phone.id if phone else None, channel, template.name)
+    language = request.language or person.language
+    if template is not None:
+        if unknown := sorted(request.given.keys() - template.given):
+            raise CommandRefusedError(
+                f"template {template.name!r} has no field {unknown[0]!r} to be given", "invalid"
+            )
+        known_fields = fields.of_account(
+            tx,
+            request.account_id,
+            person,
+            campaign_id=request.campaign_id,
+            callback_number=callback_number,
+            language=language,
+        )
+        rendered = template.render(known_fields | dict(request.given), language)
+        language, subject, body, provider = (
+            rendered.language,
+            rendered.subject,
+            rendered.text,
+            rendered.provider,
+        )
+    else:
+        subject, body, provider = "", request.body, None
+    begins = max(now, request.not_before or now)
+    if begins - now > LATEST:
+        raise CommandRefusedError(f"not_before is more than {LATEST.days} days ahead", "invalid")
+    valid = request.valid_hours or (template.valid_hours if template else 24.0)
+    message = MessageRow(
+        id=MessageId(new_id()), channel=channel, state=MessageState.QUEUED, person_id=person.id, account_id=request.account_id,
+        campaign_id=request.campaign_id, phone_id=phone.id if phone else None, address=address,
+        purpose=template.purpose if template else outbox.COLLECTION, template=template.name if template else None,
+        language=language, subject=subject, body=body, provider_template=provider,
+        when_uncertain=template.when_uncertain if template else UncertainPolicy.HOLD,
+        request_key=request.request_key, source=source[:64], next_at_utc=begins,
+        not_after_utc=begins + dt.timedelta(hours=valid), created_at_utc=now,
+    )  # fmt: skip
+    messages.add(tx, [message])
+    outbox.tell(tx, MessageQueued, message, template=message.template or "")
+    return message.id
+
+
+def _address(tx: Tx, person_id: PersonId, channel: Channel, wanted: str) -> tuple[PhoneRow | None, str]:
+    if channel not in BY_PHONE:
+        if channel is not Channel.EMAIL or "@" not in wanted:
+            raise CommandRefusedError(f"a message by {channel.value} needs an address to go to", "invalid")
+        return None, wanted
+    usable = [
+        one
+        for one in people.phones_of(tx, [person_id])[person_id]
+        if one.kind not in _NO_TEXTS and one.failures < _FAILURES and (not wanted or one.e164 == wanted)
+    ]
+    if not usable:
+        which = "that number" if wanted else "a number that takes messages"
+        raise CommandRefusedError(f"the account's person does not have {which}", "invalid")
+    return usable[0], usable[0].e164
+
+
+def _require_agreed(
+    tx: Tx, person_id: PersonId, phone_id: PhoneId | None, channel: Channel, template: str
+) -> None:
+    said = consents.current(tx, [person_id], channel)
+    words = {said.get((person_id, None)), said.get((person_id, phone_id))}
+    if False in words or True not in words:
+        raise CommandRefusedError(
+            f"template {template!r} says something of a debt, and this person has not agreed to be contacted by {channel.value}:"
+            " record their consent, or use a template that says nothing of it"
+        )

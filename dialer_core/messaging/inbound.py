@@ -1,0 +1,91 @@
+"""What people write: whose it is, what it is about, and whether it asks us to stop.
+
+It owns that. Who answers is the desk's and the flows', which hear of it by event.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from dialer_core.message_events import MessageReceived, OptOutReceived
+from dialer_core.messaging import opt_out, outbox
+from dialer_core.messaging.channel import Inbound
+from dialer_core.messaging.templates import LONGEST
+from dialer_core.store import consents, messages, people, restrictions
+from dialer_core.store.messages import MessageRow
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import (
+    Channel,
+    MessageId,
+    MessageState,
+    PersonId,
+    PhoneId,
+    RestrictionKind,
+    RestrictionScope,
+    new_id,
+)
+
+LONGEST_SCOPE = 64
+"""Characters that a restriction holds of an address."""
+
+
+def receive(tx: Tx, channel: Channel, one: Inbound, now: dt.datetime) -> MessageRow | None:
+    """Store what a person wrote, and heed an opt-out in the same transaction; None where the provider told of it before.
+
+    It is of whoever we last wrote to at this address; else of the one person who has it. An address of several people, or of nobody,
+    is nobody's: an opt-out from there holds for the address all the same.
+    """
+    before = messages.last_to(tx, channel, one.sender)
+    owners = people.phones_with_number(tx, one.sender) if before is None else []
+    person_id: PersonId | None = None
+    phone_id: PhoneId | None = None
+    if before is not None:
+        person_id, phone_id = before.person_id, before.phone_id
+    elif len(owners) == 1:
+        person_id, phone_id = owners[0].person_id, owners[0].id
+    message = MessageRow(
+        id=MessageId(new_id()), channel=channel, state=MessageState.RECEIVED, person_id=person_id,
+        account_id=before.account_id if before else None, campaign_id=before.campaign_id if before else None,
+        phone_id=phone_id, address=one.sender[:128], purpose="answer", template=None, language="", subject=one.subject[:998],
+        body=one.text[:LONGEST], source=f"channel {channel.value}", next_at_utc=now, provider_id=one.provider_id[:128],
+        created_at_utc=now,
+    )  # fmt: skip
+    if not messages.add_received(tx, message):
+        return None
+    outbox.tell(tx, MessageReceived, message, known=person_id is not None)
+    if opt_out.is_opt_out(one.text):
+        _stop(tx, message, now)
+        outbox.tell(tx, OptOutReceived, message)
+    return message
+
+
+def _stop(tx: Tx, message: MessageRow, now: dt.datetime) -> None:
+    """Restrict the address, and the person where they are known; take back what waits to go there."""
+    source = f"message {message.id}"
+    scopes: list[tuple[RestrictionScope, str]] = (
+        [(RestrictionScope.NUMBER, message.address)] if len(message.address) <= LONGEST_SCOPE else []
+    )
+    if message.person_id is not None:
+        scopes.append((RestrictionScope.PERSON, message.person_id))
+        consents.record(
+            tx,
+            message.person_id,
+            message.channel,
+            granted=False,
+            source=source,
+            at_utc=now,
+            phone_id=message.phone_id,
+        )
+    for scope, value in scopes:
+        restrictions.add(
+            tx,
+            RestrictionKind.REFUSED_CHANNEL,
+            scope,
+            value,
+            source=source,
+            from_utc=now,
+            channel=message.channel,
+        )
+    outbox.cancel(
+        tx, messages.waiting(tx, channel=message.channel, address=message.address), "opted_out", now
+    )

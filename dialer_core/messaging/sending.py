@@ -1,0 +1,264 @@
+"""Sending: for each channel one task in the host that claims what is due, hands it to the provider, and stores what it answers.
+
+It owns the pace, the number under way, and that a fault of a channel ends nothing. What is claimed and what an answer means is
+`outbox.py`'s. The engine's loop never sees any of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import structlog
+
+from dialer_core.clock import Clock
+from dialer_core.errors import StoreError
+from dialer_core.log_setup import place_of
+from dialer_core.messaging import inbound, outbox
+from dialer_core.messaging.channel import (
+    Accepted,
+    Answer,
+    Inbound,
+    MessageChannel,
+    NotAccepted,
+    OutboundMessage,
+    Receipt,
+    Unknown,
+)
+from dialer_core.messaging.outbox import PackOf
+from dialer_core.store import messages
+from dialer_core.store.database import Database
+from dialer_core.store.messages import MessageRow
+
+log = structlog.get_logger(__name__)
+
+BATCH = 100
+"""Messages claimed in one transaction at most: it is short enough for dialing beside it."""
+IDLE_S = 1.0
+"""How often the outbox is looked into when nothing wakes us."""
+AWAY_S = 5.0
+"""Pause after the store or a channel's connection failed."""
+SEND_LIMIT_S = 30.0
+"""A provider that has not answered within this has not: the message is uncertain."""
+
+
+class Sender:
+    """The outbox of one channel, being emptied.
+
+    Parameters
+    ----------
+    database
+        The store.
+    channel
+        The plugin's.
+    pack_of
+        Each campaign's rule pack.
+    clock
+        Of the claims and answers.
+    on_written
+        Called after each commit, so that whoever follows the event log hears at once.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        channel: MessageChannel,
+        *,
+        pack_of: PackOf,
+        clock: Clock,
+        on_written: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._database = database
+        self._channel = channel
+        self._pack_of = pack_of
+        self._clock = clock
+        self._on_written = on_written
+        self._more = asyncio.Event()
+        self._next_send_s = 0.0
+
+    def wake(self) -> None:
+        """Look into the outbox now."""
+        self._more.set()
+
+    async def run(self) -> None:
+        """Send, and receive where the channel has a connection of its own, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._send_forever())
+            if hasattr(self._channel, "receive"):
+                group.create_task(self._receive_forever())
+
+    async def _send_forever(self) -> None:
+        await self._until_stored(self._recover)
+        while True:
+            try:
+                sent = await self.send_due()
+                asked = await self.ask_uncertain()
+            except StoreError as error:
+                log.warning("outbox_store_away", channel=self._channel.channel.value, error=str(error))
+                await asyncio.sleep(AWAY_S)
+                continue
+            if not sent and not asked:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._more.wait(), IDLE_S)
+                self._more.clear()
+
+    async def send_due(self) -> int:
+        """Claim one batch, send it and store the answers; return how many were claimed."""
+        claimed = await asyncio.to_thread(self._claim)
+        if not claimed:
+            return 0
+        under_way = asyncio.Semaphore(max(1, self._channel.at_once))
+        answers = await asyncio.gather(*(self._send(one, under_way) for one in claimed))
+        # what was sent is sent: nothing is given up before the answers are in the store
+        pairs = list(zip(claimed, answers, strict=True))
+        await self._until_stored(lambda: self._settle(pairs))
+        return len(claimed)
+
+    async def ask_uncertain(self) -> int:
+        """Ask the provider what became of messages that may have been sent; return how many there were."""
+        found, overtaken = await asyncio.to_thread(self._open_questions)
+        if overtaken:
+            await self._until_stored(lambda: self._receive_early(overtaken))
+        lookup = getattr(self._channel, "lookup", None)
+        for message in found:
+            answer: Answer | None = None
+            if lookup is not None:
+                try:
+                    answer = await asyncio.wait_for(lookup(message.id), SEND_LIMIT_S)
+                except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises, nobody knows yet
+                    log.warning("message_lookup_failed", message_id=message.id, error=place_of(error))
+                    answer = Unknown(code="lookup_failed")
+            await self._until_stored(lambda m=message, a=answer: self._decide(m, a))  # type: ignore[misc]
+        return len(found)
+
+    def take(self, told: Iterable[Receipt | Inbound]) -> None:
+        """Store what a provider told us; blocks on the store.
+
+        Raises
+        ------
+        StoreError
+            Nothing was stored: the provider is to tell it again.
+        """
+        receipts: list[Receipt] = []
+        came: list[Inbound] = []
+        for one in told:
+            (receipts if isinstance(one, Receipt) else came).append(one)  # type: ignore[arg-type]
+        with self._database.write() as tx:
+            now = self._clock.utc()
+            outbox.receive(tx, self._channel.channel, receipts, now)
+            for one in came:
+                inbound.receive(tx, self._channel.channel, one, now)
+        self._on_written()
+
+    async def _send(self, message: MessageRow, under_way: asyncio.Semaphore) -> Answer:
+        async with under_way:
+            await self._turn()
+            try:
+                answer: object = await asyncio.wait_for(self._channel.send(outbound(message)), SEND_LIMIT_S)
+            except TimeoutError:
+                return Unknown(code="timeout")
+            except Exception as error:  # noqa: BLE001 - foreign code: it may have sent the message before it failed
+                log.warning("message_send_failed", message_id=message.id, error=place_of(error))
+                return Unknown(code=type(error).__name__)
+        if not isinstance(answer, Accepted | NotAccepted | Unknown):
+            log.warning("message_answer_unknown", message_id=message.id, channel=message.channel.value)
+            return Unknown(code="no_answer")
+        return answer
+
+    async def _turn(self) -> None:
+        """Wait until the provider takes another one."""
+        now_s = time.monotonic()
+        at_s = max(now_s, self._next_send_s)
+        self._next_send_s = at_s + 1.0 / max(self._channel.per_second, 1e-3)
+        if at_s > now_s:
+            await asyncio.sleep(at_s - now_s)
+
+    async def _receive_forever(self) -> None:
+        while True:
+            try:
+                async for one in self._channel.receive():  # type: ignore[attr-defined]
+                    await self._until_stored(lambda told=one: self.take([told]))  # type: ignore[misc]
+            except Exception as error:  # noqa: BLE001 - foreign code: its connection is its own; it is asked again
+                log.warning(
+                    "channel_receive_failed", channel=self._channel.channel.value, error=place_of(error)
+                )
+            await asyncio.sleep(AWAY_S)
+
+    async def _until_stored(self, work: Callable[[], object]) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(work)
+            except StoreError as error:
+                log.warning("outbox_store_away", channel=self._channel.channel.value, error=str(error))
+                await asyncio.sleep(AWAY_S)
+            else:
+                return
+
+    def _claim(self) -> list[MessageRow]:
+        with self._database.write() as tx:
+            claimed = outbox.claim(
+                tx,
+                self._channel.channel,
+                self._clock.utc(),
+                BATCH,
+                node=self._database.node,
+                pack_of=self._pack_of,
+            )
+        if claimed:
+            self._on_written()
+        return claimed
+
+    def _settle(self, answers: Sequence[tuple[MessageRow, Answer]]) -> None:
+        with self._database.write() as tx:
+            outbox.settle(tx, answers, self._clock.utc())
+        self._on_written()
+
+    def _open_questions(self) -> tuple[list[MessageRow], list[str]]:
+        with self._database.read() as tx:
+            uncertain = messages.uncertain(tx, self._channel.channel, self._clock.utc(), BATCH)
+            return uncertain, messages.overtaken(tx, self._channel.channel)
+
+    def _receive_early(self, provider_ids: list[str]) -> None:
+        with self._database.write() as tx:
+            outbox.receive_early(tx, self._channel.channel, provider_ids, self._clock.utc())
+        self._on_written()
+
+    def _decide(self, message: MessageRow, answer: Answer | None) -> None:
+        with self._database.write() as tx:
+            outbox.decide_uncertain(tx, message, answer, self._clock.utc())
+        self._on_written()
+
+    def _recover(self) -> None:
+        with self._database.write() as tx:
+            lost = outbox.recover(tx, self._database.node, self._clock.utc())
+        if lost:
+            log.warning("messages_uncertain_after_restart", number=lost)
+
+
+def outbound(message: MessageRow) -> OutboundMessage:
+    """Return a claimed message as its channel is given it."""
+    return OutboundMessage(
+        idempotency_key=message.id,
+        to=message.address,
+        text=message.body,
+        subject=message.subject,
+        language=message.language,
+        template=message.provider_template,
+    )
+
+
+def senders(
+    database: Database,
+    channels: Mapping[str, MessageChannel],
+    *,
+    pack_of: PackOf,
+    clock: Clock,
+    on_written: Callable[[], None],
+) -> dict[str, Sender]:
+    """Return a sender for each plugin's channel, by the plugin's name."""
+    return {
+        plugin: Sender(database, channel, pack_of=pack_of, clock=clock, on_written=on_written)
+        for plugin, channel in channels.items()
+    }

@@ -1,0 +1,278 @@
+"""Templates of messages: `templates/NAME.toml`, checked when they are loaded, rendered without leave to do anything else.
+
+    channel = "sms"
+    to_confirmed = true             # it says something of a debt: only to an address whose person agreed to this channel
+
+    [given]                         # what whoever sends it must give, besides the fields below
+    folio = "secret"                # or "plain"
+
+    [text]
+    es = "{{ first_name }}, su saldo es de {{ balance }}. Responda BAJA para no recibir más mensajes."
+
+It owns their shape, the fields there are (`FIELDS`), and the rendering. What is known of an account is `fields.py`'s; who gets a
+message is the outbox's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
+
+import jinja2
+from jinja2 import meta, nodes
+from jinja2.filters import FILTERS
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import Field, ValidationError
+
+from dialer_core.errors import CommandRefusedError, ConfigError
+from dialer_core.messaging import opt_out
+from dialer_core.setting_types import Section
+from dialer_core.toml_files import explain, read_toml
+from dialer_core.vocabulary import Channel, UncertainPolicy
+
+FIELDS: Final[Mapping[str, bool]] = MappingProxyType(
+    {
+        "name": False,
+        "first_name": False,
+        "reference": False,
+        "campaign": False,
+        "callback_number": False,
+        "creditor": True,
+        "product": True,
+        "account": True,
+        "balance": True,
+        "due_date": True,
+        "days_past_due": True,
+        "promise_amount": True,
+        "promise_date": True,
+    }
+)
+"""What a template may say of an account, and whether it reveals a debt (invariant I19). `reference` is the end of the account's number."""
+LONGEST = 4096
+"""Characters of a rendered text."""
+Sends = Literal[Channel.SMS, Channel.WHATSAPP, Channel.EMAIL]
+
+
+class ProviderTemplate(Section):
+    """`[provider]`: the name under which the provider approved it (WhatsApp)."""
+
+    name: str
+    language: dict[str, str] = Field(default_factory=dict)
+    """The provider's code of each language: `es = "es_MX"`."""
+    parameters: tuple[str, ...] = ()
+    """Fields in the order of its numbered places."""
+
+
+class _File(Section):
+    channel: Sends
+    purpose: str = "collection"
+    text: Annotated[dict[str, str], Field(min_length=1)]
+    subject: dict[str, str] = Field(default_factory=dict)
+    given: dict[str, Literal["plain", "secret"]] = Field(default_factory=dict)
+    to_confirmed: bool = False
+    opt_out_line: bool = True
+    """False: it needs to tell nobody how to opt out, as an answer within a conversation."""
+    when_uncertain: UncertainPolicy = UncertainPolicy.HOLD
+    valid_hours: Annotated[float, Field(gt=0, le=720)] = 24.0
+    """Not sent later than so long after it was queued."""
+    provider: ProviderTemplate | None = None
+
+
+class Template:
+    """One checked template.
+
+    Parameters
+    ----------
+    name
+        The file's name without `.toml`.
+    file
+        Where it stands, for messages.
+    its
+        What it says.
+
+    Raises
+    ------
+    ConfigError
+        It uses a field that does not exist, reveals a debt to anybody, tells nobody how to opt out, or is no template.
+    """
+
+    def __init__(self, name: str, file: Path, its: _File) -> None:
+        self.name = name
+        self.channel = Channel(its.channel)
+        self.purpose = its.purpose
+        self.to_confirmed = its.to_confirmed
+        self.when_uncertain = its.when_uncertain
+        self.valid_hours = its.valid_hours
+        self.provider = its.provider
+        self.languages = tuple(its.text)
+        self.given = frozenset(its.given)
+        self._texts = {
+            language: _compiled(file, f"text.{language}", text) for language, text in its.text.items()
+        }
+        self._subjects = {
+            language: _compiled(file, f"subject.{language}", text) for language, text in its.subject.items()
+        }
+        self.fields = frozenset(
+            field
+            for key, source in [
+                *((f"text.{language}", text) for language, text in its.text.items()),
+                *((f"subject.{language}", text) for language, text in its.subject.items()),
+            ]
+            for field in _fields_of(file, key, source, its.given)
+        ) | _provider_fields(file, its)
+        _check(file, its, self.fields)
+
+    def render(self, fields: Mapping[str, str | None], language: str) -> Rendered:
+        """Return the texts in a language, or in the template's first where it does not speak it.
+
+        Parameters
+        ----------
+        fields
+            What is known, by name; None or an empty text is a missing field.
+        language
+            `es`, `es-MX`, `en`.
+
+        Raises
+        ------
+        CommandRefusedError
+            A field is missing, or the text is longer than a message may be.
+        """
+        if missing := sorted(name for name in self.fields if not fields.get(name)):
+            raise CommandRefusedError(
+                f"template {self.name!r} needs {', '.join(missing)}, and nothing is known of it for this account",
+                "invalid",
+            )
+        spoken = language.partition("-")[0].lower()
+        if spoken not in self._texts:
+            spoken = self.languages[0]
+        said = {name: fields[name] for name in self.fields}
+        text = self._texts[spoken].render(said).strip()
+        if not text or len(text) > LONGEST:
+            raise CommandRefusedError(
+                f"template {self.name!r} comes to {len(text)} characters; a message has 1 to {LONGEST}",
+                "invalid",
+            )
+        subject = self._subjects[spoken].render(said) if spoken in self._subjects else ""
+        parameters: dict[str, object] | None = (
+            {
+                "name": self.provider.name,
+                "language": self.provider.language.get(spoken, spoken),
+                "parameters": [str(fields[name]) for name in self.provider.parameters],
+            }
+            if self.provider
+            else None
+        )
+        return Rendered(language=spoken, text=text, subject=" ".join(subject.split()), provider=parameters)
+
+
+class Rendered:
+    """What a template came to for one account."""
+
+    __slots__ = ("language", "provider", "subject", "text")
+
+    def __init__(
+        self, *, language: str, text: str, subject: str = "", provider: dict[str, object] | None = None
+    ) -> None:
+        self.language = language
+        self.text = text
+        self.subject = subject
+        self.provider = provider
+
+
+_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
+"""Texts, not pages: nothing is escaped. Sandboxed: an expression reaches no attribute that Python keeps to itself."""
+_ENVIRONMENT.globals.clear()
+_ENVIRONMENT.filters = {
+    name: FILTERS[name] for name in ("capitalize", "default", "lower", "title", "trim", "upper")
+}
+_NO_PLACE_IN_A_MESSAGE = (
+    nodes.For, nodes.Call, nodes.Macro, nodes.Getattr, nodes.Getitem, nodes.BinExpr, nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends,
+)  # fmt: skip
+
+
+def load_templates(folder: Path) -> dict[str, Template]:
+    """Read and check every template of a folder; there need be none.
+
+    Raises
+    ------
+    ConfigError
+        One is wrong; the message says which, where and what would be right.
+    """
+    return (
+        {file.stem: load_template(file) for file in sorted(folder.glob("*.toml"))} if folder.is_dir() else {}
+    )
+
+
+def load_template(file: Path) -> Template:
+    """Read and check one template.
+
+    Raises
+    ------
+    ConfigError
+        It is wrong; the message says where and what would be right.
+    """
+    raw = read_toml(file)
+    try:
+        its = _File.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(explain(file, error)) from None
+    return Template(file.stem, file, its)
+
+
+def _compiled(file: Path, key: str, source: str) -> jinja2.Template:
+    try:
+        return _ENVIRONMENT.from_string(source)
+    except jinja2.TemplateSyntaxError as error:
+        raise ConfigError(f"{file}: {key}: line {error.lineno} of the text: {error.message}") from None
+
+
+def _fields_of(file: Path, key: str, source: str, given: Mapping[str, str]) -> set[str]:
+    tree = _ENVIRONMENT.parse(source)
+    for forbidden in _NO_PLACE_IN_A_MESSAGE:
+        if found := next(tree.find_all(forbidden), None):
+            raise ConfigError(
+                f"{file}: {key}: line {found.lineno} of the text: only fields, filters and if are used in a message: {{{{ first_name }}}}"
+            )
+    names = meta.find_undeclared_variables(tree)
+    if unknown := sorted(names - FIELDS.keys() - given.keys()):
+        raise ConfigError(
+            f"{file}: {key}: {unknown[0]!r} is no field; there are {', '.join(FIELDS)}, and what [given] names"
+        )
+    return names
+
+
+def _provider_fields(file: Path, its: _File) -> frozenset[str]:
+    names = frozenset(its.provider.parameters) if its.provider else frozenset()
+    if unknown := sorted(names - FIELDS.keys() - its.given.keys()):
+        raise ConfigError(
+            f"{file}: provider.parameters: {unknown[0]!r} is no field; there are {', '.join(FIELDS)}"
+        )
+    return names
+
+
+def _check(file: Path, its: _File, fields: frozenset[str]) -> None:
+    if twice := sorted(its.given.keys() & FIELDS.keys()):
+        raise ConfigError(
+            f"{file}: given.{twice[0]}: is a field of every account already; choose another name"
+        )
+    for name in sorted(fields):
+        if not its.to_confirmed and (FIELDS.get(name) or its.given.get(name) == "secret"):
+            raise ConfigError(
+                f"{file}: {name!r} reveals a debt, or something as private: set to_confirmed = true, so that it goes only to an address whose"
+                " person agreed to this channel, or leave the field out"
+            )
+    if its.subject.keys() - its.text.keys():
+        raise ConfigError(f"{file}: subject: speaks a language that [text] does not")
+    if its.channel is Channel.EMAIL and its.text.keys() - its.subject.keys():
+        raise ConfigError(f"{file}: subject: an e-mail needs one in every language of [text]")
+    for language, text in its.text.items():
+        if its.opt_out_line and not opt_out.offers(text):
+            raise ConfigError(
+                f"{file}: text.{language}: does not say how to opt out, in capitals ('Responda BAJA ...', 'Reply STOP ...');"
+                " opt_out_line = false for answers within a conversation"
+            )
+
+
+__all__ = ["FIELDS", "ProviderTemplate", "Rendered", "Template", "load_template", "load_templates"]

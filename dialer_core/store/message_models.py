@@ -1,0 +1,94 @@
+"""The tables of messages: what was and is to be sent, what came, and receipts that came before what they are of.
+
+It owns the shapes. The queries are `messages.py`'s.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dialer_core.store.columns import ID, Base
+
+
+class Message(Base):
+    """One text, out or in. The outbox is those that are queued; the conversation log is all of them."""
+
+    __tablename__ = "message"
+    __table_args__ = (
+        Index("ix_message_state_channel_next_at_utc", "state", "channel", "next_at_utc"),
+        Index("ix_message_channel_provider_id", "channel", "provider_id"),
+        Index("ix_message_person_id_created_at_utc", "person_id", "created_at_utc"),
+        Index("ix_message_account_id_created_at_utc", "account_id", "created_at_utc"),
+        Index("ix_message_channel_address_created_at_utc", "channel", "address", "created_at_utc"),
+        Index(
+            "uq_message_request_key",
+            "request_key",
+            unique=True,
+            sqlite_where=text("request_key IS NOT NULL"),
+            postgresql_where=text("request_key IS NOT NULL"),
+        ),
+        Index(
+            "uq_message_received",
+            "channel",
+            "provider_id",
+            unique=True,
+            sqlite_where=text("state = 'received'"),
+            postgresql_where=text("state = 'received'"),
+        ),
+    )
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    channel: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(64))
+    """Why it failed, was cancelled, or is still queued: the provider's code, the gate's rule, or ours."""
+    person_id: Mapped[str | None] = mapped_column(ID, ForeignKey("person.id"))
+    """Empty: it came from an address that is nobody's."""
+    account_id: Mapped[str | None] = mapped_column(ID, ForeignKey("account.id"))
+    campaign_id: Mapped[str | None] = mapped_column(String(64))
+    """Whose rules it goes by."""
+    phone_id: Mapped[str | None] = mapped_column(ID, ForeignKey("phone.id"))
+    address: Mapped[str] = mapped_column(String(128))
+    purpose: Mapped[str] = mapped_column(String(32))
+    template: Mapped[str | None] = mapped_column(String(64))
+    language: Mapped[str] = mapped_column(String(8))
+    subject: Mapped[str]
+    body: Mapped[str]
+    provider_template: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    when_uncertain: Mapped[str] = mapped_column(String(8))
+    request_key: Mapped[str | None] = mapped_column(String(128))
+    """The asker's own name of the request: asked for twice, it is queued once."""
+    source: Mapped[str] = mapped_column(String(64))
+    """Who asked: `agent ana`, `plugin:contact_strategy`, `cli`."""
+    node: Mapped[str | None] = mapped_column(String(64))
+    """Which node is submitting it."""
+    tries: Mapped[int] = mapped_column(Integer)
+    next_at_utc: Mapped[dt.datetime]
+    not_after_utc: Mapped[dt.datetime | None]
+    provider_id: Mapped[str | None] = mapped_column(String(128))
+    contact_id: Mapped[str | None] = mapped_column(ID, ForeignKey("contact.id"))
+    """What the gate reserved for it in the ledger."""
+    evidence: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """What the gate saw when it was submitted (I11)."""
+    cost_micro: Mapped[int | None] = mapped_column(BigInteger)
+    """In millionths of `cost_currency`."""
+    cost_currency: Mapped[str | None] = mapped_column(String(3))
+    created_at_utc: Mapped[dt.datetime]
+    submitted_at_utc: Mapped[dt.datetime | None]
+    settled_at_utc: Mapped[dt.datetime | None]
+    """When it was delivered, failed or cancelled."""
+
+
+class EarlyReceipt(Base):
+    """A receipt that came before the answer it is about, kept until that comes; or one of nothing that we sent."""
+
+    __tablename__ = "early_receipt"
+    __table_args__ = (Index("ix_early_receipt_at_utc", "at_utc"),)
+    channel: Mapped[str] = mapped_column(String(16), primary_key=True)
+    provider_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    delivered: Mapped[bool] = mapped_column(primary_key=True)
+    reason: Mapped[str] = mapped_column(String(64))
+    at_utc: Mapped[dt.datetime]
