@@ -157,8 +157,9 @@ def claim(
             tx, place, [lead for lead, _ in due], trunks, refused, {lead.id: asked for lead, asked in due}
         )
     while len(claimed) < len(trunks) and examined < MAX_EXAMINED:
-        limit = min(max(size, len(trunks) - len(claimed)), MAX_EXAMINED - examined)
-        size *= 2  # where the first are blocked, those behind them are likely to be, too
+        missing = len(trunks) - len(claimed)
+        limit = min(max(size, missing + missing // 2), MAX_EXAMINED - examined)
+        size = 2 * limit  # where the first are blocked, those behind them are likely to be, too
         batch = leads.take_ready(tx, campaign_id, limit)
         examined += len(batch)
         if batch:

@@ -40,7 +40,7 @@ def concerns(channels: tuple[Channel, ...], channel: Channel) -> bool:
     return not channels or channel in channels
 
 
-def counted(cap: Cap, contacts: Iterable[Entry], zones: Sequence[str], at: dt.datetime) -> list[dt.datetime]:
+def counted(cap: Cap, contacts: Sequence[Entry], zones: Sequence[str], at: dt.datetime) -> list[dt.datetime]:
     """Return the times of the contacts that a cap counts at an instant, the newest first.
 
     Parameters
@@ -54,6 +54,8 @@ def counted(cap: Cap, contacts: Iterable[Entry], zones: Sequence[str], at: dt.da
     at
         Now. A contact stamped later (a clock was put back) counts.
     """
+    if not contacts:
+        return []
     if cap.rolling_days is not None:
         after = at - cap.rolling_days * _DAY
         times = [one.at_utc for one in contacts if one.at_utc > after and concerns(cap.channels, one.channel)]

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from dialer_core.compliance import caps
 from dialer_core.compliance.rules import CapScope, RulePack
@@ -62,6 +63,8 @@ class Facts:
     ) -> None:
         self._said = said
         self._standing = standing
+        self.memo: dict[tuple[Any, ...], Any] = {}
+        """What the gate has worked out of calendars for these people: most of a batch ask it of the same zones at the same instant."""
         self._entries: dict[tuple[CapScope, str], list[Entry]] = defaultdict(list)
         self._restrictions: dict[tuple[RestrictionScope, str], list[Active]] = defaultdict(list)
         for entry in entries:

@@ -11,9 +11,9 @@ consent (the rule pack), a restriction's kind (`vocabulary.RestrictionKind`), `c
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -26,6 +26,8 @@ from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AttemptId
 
 log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
 
 FAULT_PAUSE = dt.timedelta(minutes=15)
 """After a fault of ours, the same contact is not asked for again before."""
@@ -176,8 +178,12 @@ def _without_consent(request: ContactRequest, pack: RulePack, *, consent: bool |
 
 def _by_time(request: ContactRequest, pack: RulePack, facts: Facts, at: dt.datetime) -> _Refusal | None:
     """Return what one pack has against an instant."""
-    if found := windows.closed(pack, request.zones, at):
-        return found.rule, found.reason, windows.next_open(pack, request.zones, at)
+    if found := _of_calendar(facts, windows.closed, pack, request.zones, at):
+        return (
+            found.rule,
+            found.reason,
+            _of_calendar(facts, windows.next_open, pack, request.zones, at),
+        )
     for quiet in pack.quiet_periods:
         if not caps.concerns(quiet.channels, request.channel):
             continue
@@ -201,6 +207,30 @@ def _by_time(request: ContactRequest, pack: RulePack, facts: Facts, at: dt.datet
             reason = f"{len(times)} contacts with this {cap.per.value} in {_span(cap)}, at most {cap.limit} by {pack.name}"
             return cap.id, reason, free
     return None
+
+
+def _of_calendar(
+    facts: Facts,
+    question: Callable[[RulePack, tuple[str, ...], dt.datetime], _T],
+    pack: RulePack,
+    zones: tuple[str, ...],
+    at: dt.datetime,
+) -> _T:
+    """Ask a calendar once for everybody of the batch; `question` is of the pack, the zones and the instant alone."""
+    key = (question, pack.name, pack.version, zones, at)
+    if key not in facts.memo:
+        facts.memo[key] = question(pack, zones, at)
+    answer: _T = facts.memo[key]
+    return answer
+
+
+def _wall_clocks(pack: RulePack, zones: tuple[str, ...], at: dt.datetime) -> dict[str, str]:
+    del pack
+    return {zone: at.astimezone(windows.zone_info(zone)).strftime("%a %Y-%m-%d %H:%M:%S%z") for zone in zones}
+
+
+def _spans(pack: RulePack, zones: tuple[str, ...], at: dt.datetime) -> dict[str, str]:
+    return {zone: windows.spans_text(pack, zone, at) for zone in zones}
 
 
 def _allowed_from(request: ContactRequest, pack: RulePack, facts: Facts) -> dt.datetime | None:
@@ -229,7 +259,7 @@ def _evidence(request: ContactRequest, pack: RulePack, facts: Facts) -> dict[str
         for cap in one.caps
         if caps.concerns(cap.channels, request.channel)
     }
-    local = {zone: request.at.astimezone(windows.zone_info(zone)) for zone in request.zones}
+    spans = [_of_calendar(facts, _spans, one, request.zones, request.at) for one in holding]
     return {
         "rule_pack": pack.name,
         "version": pack.version,
@@ -238,11 +268,8 @@ def _evidence(request: ContactRequest, pack: RulePack, facts: Facts) -> dict[str
         "at_utc": request.at.astimezone(dt.UTC).isoformat(),
         "channel": request.channel.value,
         "purpose": request.purpose,
-        "zones": {zone: time.strftime("%a %Y-%m-%d %H:%M:%S%z") for zone, time in local.items()},
-        "windows": {
-            zone: " and ".join(windows.spans_text(one, zone, request.at) for one in holding)
-            for zone in request.zones
-        },
+        "zones": _of_calendar(facts, _wall_clocks, pack, request.zones, request.at),
+        "windows": {zone: " and ".join(one[zone] for one in spans) for zone in request.zones},
         "counts": counts,
         "quiet_periods": [
             quiet.id

@@ -86,6 +86,7 @@ def spans_text(pack: RulePack, zone: str, at: dt.datetime) -> str:
     return ", ".join(str(span) for span in pack.windows.on(at.astimezone(zone_info(zone)).date())) or "closed"
 
 
+@lru_cache(maxsize=8192)
 def start_of_local_day(zone: str, day: dt.date) -> dt.datetime:
     """Return the first instant of a calendar day in a zone, in UTC; where midnight is skipped, the end of the gap."""
     candidates = wall_instants(zone, dt.datetime.combine(day, dt.time()), day)

@@ -21,7 +21,7 @@ from dialer_core.errors import StoreError
 from dialer_core.events import AttemptEnded
 from dialer_core.store import rollups
 from dialer_core.store.errors import AlreadyEndedError, AlreadyLiveError, violated_constraint
-from dialer_core.store.models import ANSWERED_LIVE, Attempt, DetectionSample
+from dialer_core.store.models import ANSWERED_LIVE, LIVE, Attempt, DetectionSample
 from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
@@ -170,7 +170,7 @@ def get(tx: Tx, attempt_id: AttemptId) -> Attempt | None:
 
 def live(tx: Tx, node: str | None = None) -> list[Attempt]:
     """Return the live attempts, of one node or all, the oldest first."""
-    query = select(_TABLE).where(_TABLE.c.live == true()).order_by(_TABLE.c.id)
+    query = select(_TABLE).where(text(LIVE)).order_by(_TABLE.c.id)
     if node is not None:
         query = query.where(_TABLE.c.node == node)
     return [_record(row) for row in tx.execute(query)]

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import msgspec
-from sqlalchemy import Table, bindparam, func, select, true
+from sqlalchemy import Table, bindparam, func, select, text
 
-from dialer_core.store.models import Attempt
+from dialer_core.store.models import LIVE, Attempt
 from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
@@ -27,7 +27,7 @@ from dialer_core.vocabulary import (
 _ATTEMPT: Table = Attempt.__table__  # type: ignore[assignment]
 
 _LIVE_PERSONS, _LIVE_NUMBERS = (
-    Prepared(select(column).where(_ATTEMPT.c.live == true(), column.in_(bindparam("values", expanding=True))))
+    Prepared(select(column).where(text(LIVE), column.in_(bindparam("values", expanding=True))))
     for column in (_ATTEMPT.c.person_id, _ATTEMPT.c.number)
 )
 _LAST_TRIES = Prepared(

@@ -10,10 +10,11 @@ import datetime as dt
 from collections.abc import Collection
 
 import msgspec
-from sqlalchemy import Table, insert, select
+from sqlalchemy import Table, bindparam, insert, select
 
 from dialer_core.store import account_leads, people
 from dialer_core.store.portfolio_models import Consent
+from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import Channel, PersonId, PhoneId, new_id
 
@@ -21,6 +22,15 @@ WAITS = "consent"
 """What a lead waits for whose person must agree first."""
 
 _TABLE: Table = Consent.__table__  # type: ignore[assignment]
+_CURRENT = Prepared(
+    select(_TABLE.c.person_id, _TABLE.c.phone_id, _TABLE.c.granted)
+    .where(
+        _TABLE.c.person_id.in_(bindparam("persons", expanding=True)),
+        _TABLE.c.channel == bindparam("by"),
+        _TABLE.c.purpose == bindparam("why"),
+    )
+    .order_by(_TABLE.c.at_utc, _TABLE.c.id)
+)
 
 
 def record(
@@ -59,16 +69,8 @@ def current(
     tx: Tx, person_ids: Collection[str], channel: Channel, purpose: str = "collection"
 ) -> dict[tuple[PersonId, PhoneId | None], bool]:
     """Return the latest word of these people about a channel, by person and number (None: about all of them)."""
-    query = (
-        select(_TABLE.c.person_id, _TABLE.c.phone_id, _TABLE.c.granted)
-        .where(
-            _TABLE.c.person_id.in_(list(person_ids)),
-            _TABLE.c.channel == channel.value,
-            _TABLE.c.purpose == purpose,
-        )
-        .order_by(_TABLE.c.at_utc, _TABLE.c.id)
-    )
-    return {(row.person_id, row.phone_id): row.granted for row in tx.execute(query)}
+    asked = {"persons": list(person_ids), "by": channel.value, "why": purpose}
+    return {(row.person_id, row.phone_id): row.granted for row in tx.execute(_CURRENT, asked)}
 
 
 class ConsentRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -75,16 +75,18 @@ class NewContact(msgspec.Struct, frozen=True):
 
 
 def _query(column: str) -> Prepared:
-    return Prepared(
-        select(*_ENTRY_COLUMNS).where(
-            _TABLE.c[column].in_(bindparam(column, expanding=True)),
-            _TABLE.c.at_utc >= bindparam("since"),
-            _TABLE.c.settlement != ContactSettlement.VOID.value,
-        )
+    query = select(*_ENTRY_COLUMNS).where(
+        _TABLE.c[column].in_(bindparam("values", expanding=True)),
+        _TABLE.c.at_utc >= bindparam("since"),
+        _TABLE.c.settlement != ContactSettlement.VOID.value,
     )
+    if column != "person_id":  # nearly every one is of a person asked for anyway: those are not read twice
+        query = query.where(_TABLE.c.person_id.not_in(bindparam("persons", expanding=True)))
+    return Prepared(query)
 
 
 _QUERIES = {column: _query(column) for column in ("person_id", "account_id", "address")}
+_CHANNELS = {channel.value: channel for channel in Channel}
 
 
 def entries_since(
@@ -100,16 +102,11 @@ def entries_since(
     found: dict[str, Entry] = {}
     for column, values in wanted.items():
         if values:
-            for row in tx.execute(_QUERIES[column], {column: list(values), "since": since_utc}):
-                found[row.id] = Entry(
-                    row.person_id,
-                    row.account_id,
-                    row.address,
-                    Channel(row.channel),
-                    row.at_utc,
-                    bool(row.conversation),
-                    row.outcome,
-                )
+            asked = {"values": list(values), "since": since_utc, "persons": list(persons)}
+            for row_id, person, account, address, channel, at, talked, outcome in tx.execute(
+                _QUERIES[column], asked
+            ):
+                found[row_id] = Entry(person, account, address, _CHANNELS[channel], at, bool(talked), outcome)
     return list(found.values())
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from psycopg.types.string import TextLoader
 from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
 
 from dialer_core.clock import Clock, SystemClock, read_boot_id
@@ -29,6 +30,17 @@ BUSY_TIMEOUT_MS = 5_000
 """How long SQLite waits for another process's transaction; bulk jobs keep theirs under 50 ms."""
 TURN_POLL_S = 0.001
 """How often whoever is next looks whether the present transaction has ended."""
+
+IDLE_LIMIT_MS = 60_000
+"""A transaction in which nothing is asked for so long is ended by PostgreSQL: its process hangs, and others wait for what it holds."""
+_POSTGRESQL_LINK = {
+    "connect_timeout": 5,
+    # a server whose machine is gone answers nothing, not even that it is gone
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 
 _SQLITE_PRAGMAS = (
     f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
@@ -172,13 +184,17 @@ def open_database(
         _prepare_sqlite(reader, _begin_reading, last_pragma="PRAGMA query_only=ON")
     elif kind == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-        options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
+        session = f"-c timezone=UTC -c idle_in_transaction_session_timeout={IDLE_LIMIT_MS}"
+        link = _POSTGRESQL_LINK | {"options": f"{parsed.query.get('options', '')} {session}"}
+        options |= {"pool_pre_ping": True, "connect_args": link}
         writer = create_engine(parsed, **options)
         reader = create_engine(
             parsed,
             **options,
             execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
         )
+        for engine in (writer, reader):
+            event.listen(engine, "connect", _take_ids_as_text)
     else:
         raise StoreError(
             f"store.url {place}: {kind} is not supported; use sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
@@ -202,6 +218,11 @@ def _make_file(file: Path) -> None:
         raise StoreError(
             f"cannot open or make the database {file}: {error.strerror}; choose another store.url or node.state_dir"
         ) from None
+
+
+def _take_ids_as_text(dbapi_connection: Any, _record: object) -> None:
+    """Let the driver give ids as the text they come in: an object of each would be made to be taken apart again."""
+    dbapi_connection.adapters.register_loader("uuid", TextLoader)
 
 
 def _prepare_sqlite(engine: Engine, begin: Callable[[Connection], None], *, last_pragma: str) -> None:

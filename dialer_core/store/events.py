@@ -53,7 +53,7 @@ _NEXT = (
     .limit(bindparam("most"))
 )
 _NEXT_OF_ALL = Prepared(_NEXT)
-_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
+_LOCK = Prepared(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"))
 
 
 class EventPage(msgspec.Struct, frozen=True, kw_only=True):

@@ -143,6 +143,8 @@ Index(
 )
 
 
+LIVE = "live"
+"""Attempts under way, in the words of the indexes that hold them: SQLite uses those for a question in these very words only."""
 ANSWERED_LIVE = "(live_answer OR abandoned)"
 """Attempts that the abandonment ledger counts: the condition of an index, and of the question that is to use it."""
 
@@ -156,15 +158,15 @@ class Attempt(Base):
             "uq_attempt_live_person",
             "person_id",
             unique=True,
-            sqlite_where=text("live"),
-            postgresql_where=text("live"),
+            sqlite_where=text(LIVE),
+            postgresql_where=text(LIVE),
         ),
         Index(
             "uq_attempt_live_number",
             "number",
             unique=True,
-            sqlite_where=text("live"),
-            postgresql_where=text("live"),
+            sqlite_where=text(LIVE),
+            postgresql_where=text(LIVE),
         ),
         Index("ix_attempt_campaign_id_committed_at_utc", "campaign_id", "committed_at_utc"),
         Index("ix_attempt_lead_id", "lead_id"),

@@ -4,22 +4,21 @@ It owns the way of such a statement past the library's per-call work (parameters
 and the database need a tenth): SQL text, the parameters' conversions and the rows' conversions are worked out once per dialect and reused. It
 owns no statement (the owner modules write them, with the library's words), no transaction and no connection.
 
-A list given for an expanding parameter (`IN`) is filled up with its last value to the next power of two, so that few texts are made of
-one statement.
+A list given for an expanding parameter (`IN`) is an array on PostgreSQL; on SQLite it is filled up with its last value to the next power of
+two. So few texts are made of one statement.
 """
 
 from __future__ import annotations
 
+import re
 from collections import namedtuple
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Executable, Insert, Select, exc
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import visitors
-
-_Convert = Callable[[Any], Any] | None
 
 
 class Rows:
@@ -44,30 +43,17 @@ class Rows:
         return self._rows[0] if self._rows else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Bind:
-    """Where one parameter's value comes from."""
-
-    name: str
-    """As the text names it; of no meaning where parameters go by position."""
-    key: str | None
-    """In what the caller gives; None: `value` is the statement's own."""
-    index: int | None
-    """Which of a list's."""
-    value: Any
-    convert: _Convert
-
-    def of(self, given: Mapping[str, Any]) -> Any:
-        if self.key is None:
-            return self.value
-        value = given[self.key] if self.index is None else given[self.key][self.index]
-        return value if self.convert is None else self.convert(value)
+_IN_LIST = re.compile(r"(?P<negated>NOT )?IN \(__\[POSTCOMPILE_(?P<name>\w+)\]\)")
+_Convert = Callable[[Any], Any]
 
 
 class _Text:
     """A statement for one dialect, one set of columns and one length of every list."""
 
-    __slots__ = ("_binds", "_columns", "_dialect", "_make", "_positional", "_selected", "sql")
+    __slots__ = (
+        "_arrays",
+        "_converted", "_converting", "_dialect", "_fixed", "_given", "_keys", "_lists", "_make", "_pick", "_positional", "_selected", "sql",
+    )  # fmt: skip
 
     def __init__(
         self, statement: Any, dialect: Dialect, columns: Collection[str] | None, lists: Mapping[str, int]
@@ -76,60 +62,101 @@ class _Text:
         if missing := [column.name for column in compiled.insert_prefetch]:
             raise exc.CompileError(f"a prepared INSERT needs every column with a default; missing: {missing}")
         asked = {bind.key: None for bind in compiled.binds.values() if bind.required and not bind.expanding}
+        self._arrays: dict[str, _Convert | None] = {}
+        if arrays := dialect.name == "postgresql" and bool(lists):
+            lists = dict.fromkeys(lists, 1)
         state = compiled.construct_expanded_state(
             asked | {name: [None] * length for name, length in lists.items()}
         )
-        of_list = {
-            one: (name, index)
-            for name, several in state.parameter_expansion.items()
-            for index, one in enumerate(several)
-        }
-        self.sql: str = state.statement
+        expansion = state.parameter_expansion
+        of_list = {one: name for name, several in expansion.items() for one in several}
         self._positional: bool = compiled.positional
-        self._binds: list[_Bind] = []
-        for name in state.positiontup if self._positional else state.parameters:
-            base, index = of_list.get(name, (name, None))
-            bind = compiled.binds[base]
+        names = list(state.positiontup if self._positional else state.parameters)
+        self.sql: str = state.statement
+        if arrays:
+            self.sql = self._with_arrays(compiled, dialect)
+            names = [name for name in names if name not in of_list]
+            expansion, of_list = {}, {}
+        # Values are merged by their name in the text, picked in its order, and those whose type asks for it converted.
+        self._fixed: dict[str, Any] = {}
+        self._given: dict[str, str] = {}
+        self._lists = {name: list(several) for name, several in expansion.items()}
+        self._converted: list[tuple[Any, Callable[[Any], Any]]] = []
+        for index, name in enumerate(names):
+            bind = compiled.binds[of_list.get(name, name)]
             convert = bind.type.dialect_impl(dialect).bind_processor(dialect)
-            if index is not None or bind.required:
-                self._binds.append(_Bind(name, bind.key, index, None, convert))
+            if name in of_list or bind.required:
+                if name not in of_list and name != bind.key:
+                    self._given[name] = bind.key
+                if convert is not None:
+                    self._converted.append((index if self._positional else name, convert))
             else:
                 value = state.parameters[name]
-                self._binds.append(
-                    _Bind(name, None, None, value if convert is None else convert(value), None)
-                )
+                self._fixed[name] = value if convert is None else convert(value)
+        self._keys = names
+        self._pick = itemgetter(*names) if len(names) > 1 else None
         self._dialect = dialect
         self._selected = list(statement.selected_columns) if isinstance(statement, Select) else []
         row = namedtuple("Row", [str(one.key) for one in self._selected], rename=True)  # type: ignore[misc]  # noqa: PYI024 - columns known now only
         self._make = row._make
-        self._columns: list[_Convert] | None = None
+        self._converting: list[tuple[int, Callable[[Any], Any]]] | None = None
+
+    def _with_arrays(self, compiled: Any, dialect: Dialect) -> str:
+        """Return the text with each list as one parameter, an array: one text for every length, and short enough for the driver to keep."""
+
+        def array(found: re.Match[str]) -> str:
+            name = found["name"]
+            kind = compiled.binds[name].type
+            self._arrays[name] = kind.dialect_impl(dialect).bind_processor(dialect)
+            compared = "<> ALL" if found["negated"] else "= ANY"
+            return f"{compared} (%({name})s::{dialect.type_compiler_instance.process(kind)}[])"
+
+        return _IN_LIST.sub(array, compiled.string)
 
     def values(self, given: Mapping[str, Any]) -> Sequence[Any] | dict[str, Any]:
         """Return the driver's parameters."""
-        if self._positional:
-            return [bind.of(given) for bind in self._binds]
-        return {bind.name: bind.of(given) for bind in self._binds}
+        values = {**given, **self._fixed} if self._fixed else dict(given)
+        for name, key in self._given.items():
+            values[name] = given[key]
+        for name, several in self._lists.items():
+            values.update(zip(several, given[name], strict=True))
+        pick = self._pick
+        picked = pick(values) if pick is not None else tuple(values[key] for key in self._keys)
+        if not self._positional:
+            found = dict(zip(self._keys, picked, strict=True))
+            for name, convert in self._arrays.items():
+                found[name] = list(given[name]) if convert is None else [convert(one) for one in given[name]]
+            for name, convert in self._converted:
+                found[name] = convert(found[name])
+            return found
+        if not self._converted:
+            return picked
+        ordered = list(picked)
+        for index, convert in self._converted:
+            ordered[index] = convert(ordered[index])
+        return ordered
 
     def fetch(self, cursor: Any) -> Rows:
         """Return what a cursor has."""
         if not self._selected:
             return Rows((), cursor.rowcount)
         make, rows = self._make, cursor.fetchall()
-        columns = self._columns
-        if columns is None:  # what the database calls a column's type is known now
-            columns = self._columns = [
+        if self._converting is None:  # what the database calls a column's type is known now
+            columns = [
                 one.type.dialect_impl(self._dialect).result_processor(self._dialect, told[1])
                 for one, told in zip(self._selected, cursor.description, strict=True)
             ]
-        if not any(columns):
+            self._converting = [(index, one) for index, one in enumerate(columns) if one is not None]
+        converting = self._converting
+        if not converting:
             return Rows([make(row) for row in rows], len(rows))
-        return Rows(
-            [
-                make([value if convert is None else convert(value) for convert, value in zip(columns, row, strict=True)])
-                for row in rows
-            ],
-            len(rows),
-        )  # fmt: skip
+        found = []
+        for row in rows:
+            values = list(row)
+            for index, convert in converting:
+                values[index] = convert(values[index])
+            found.append(make(values))
+        return Rows(found, len(found))
 
 
 class Prepared:
@@ -158,7 +185,7 @@ class Prepared:
         """
         if isinstance(params, Mapping):
             several, first = None, params
-            if self._lists:
+            if self._lists and connection.dialect.name != "postgresql":
                 first = {**first, **{name: _filled(first[name]) for name in self._lists}}
         else:
             several, first = params, params[0]
@@ -182,7 +209,8 @@ class Prepared:
 
     def _text(self, dialect: Dialect, given: Mapping[str, Any]) -> _Text:
         columns = tuple(given) if self._by_columns else None
-        lists = {name: len(given[name]) for name in self._lists}
+        # arrays have one text for every length
+        lists = {name: 1 if dialect.name == "postgresql" else len(given[name]) for name in self._lists}
         key = (dialect.name, columns, *lists.values())
         text = self._texts.get(key)
         if text is None:

@@ -10,10 +10,10 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
-from sqlalchemy import RowMapping, Table, and_, bindparam, insert, or_, select, true, update
+from sqlalchemy import RowMapping, Table, and_, bindparam, insert, or_, select, text, update
 
 from dialer_core.events import RestrictionAdded
-from dialer_core.store.models import Attempt, Lead, Restriction
+from dialer_core.store.models import LIVE, Attempt, Lead, Restriction
 from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AttemptId, Channel, LeadState, RestrictionKind, RestrictionScope, new_id
@@ -176,7 +176,7 @@ def forbidden_live_attempts(tx: Tx, at_utc: dt.datetime, node: str | None = None
         _LEAD.c.state,
     )
     query = select(*columns).join(_LEAD, _LEAD.c.id == _ATTEMPT.c.lead_id)
-    query = query.where(_ATTEMPT.c.live == true(), _ATTEMPT.c.answered_mono_ns.is_(None))
+    query = query.where(text(f"attempt.{LIVE}"), _ATTEMPT.c.answered_mono_ns.is_(None))
     if node is not None:
         query = query.where(_ATTEMPT.c.node == node)
     attempts = tx.execute(query).all()
