@@ -150,7 +150,7 @@ class Learned:
             (int(_FIRST_BIN[kind]), int(_LAST_BIN[kind]), widths.get(kind, self.ring_bin_s))
             for kind in EventKind
         ]
-        self._where_columns = np.array(self._where).T
+        self._widths = np.array([width for _, _, width in self._where])
         self._attempts = self._talks = self._talk_s = self._wrapups = self._wrapup_s = 0.0
         self._prior_live, self._prior_other = _ring_prior(self.ring_bin_s, ring_timeout_s)
         if state is not None:
@@ -180,12 +180,11 @@ class Learned:
                 first, last, width = self._where[kind]
                 self._counts[first + min(int(row_s / width), last)] += 1.0
         else:
-            kinds = events[:, 0].astype(np.intp)
-            first, last, width = self._where_columns[:, kinds]
-            bins = first + np.minimum(np.floor(events[:, 1] / width), last)
-            self._counts += np.bincount(bins.astype(np.intp), minlength=_COUNTS)
+            kinds, event_s = events[:, 0].astype(np.intp), events[:, 1]
+            bins = np.minimum(event_s / self._widths[kinds], _LAST_BIN[kinds]).astype(np.intp)
+            np.add.at(self._counts, bins + _FIRST_BIN[kinds], 1.0)
             several = np.bincount(kinds, minlength=_KINDS).tolist()
-            seconds = np.bincount(kinds, weights=events[:, 1], minlength=_KINDS).tolist()
+            seconds = np.bincount(kinds, weights=event_s, minlength=_KINDS).tolist()
         answered = several[EventKind.LIVE_ANSWER]
         self._attempts += answered + several[EventKind.NOT_LIVE] + several[EventKind.RELEASED]
         self._talks += several[EventKind.TALK_ENDED] + several[EventKind.TALK_LEFT]

@@ -273,13 +273,10 @@ class Many:
             self.place[number] = max(int(self.place[number]), least)
 
     def _leads(self, number: int, pool: Columns) -> Leads:
-        theta = float(pool.theta[number])
-        listed = self.snapshots[number].next_propensity
-        return Leads(
-            np.asarray(listed) if listed is not None and len(listed) else None,
-            float(pool.rate[number]),
-            (theta * float(pool.early[number]), theta * float(pool.late[number])),
+        rate, theta, early, late = (
+            float(column[number]) for column in (pool.rate, pool.theta, pool.early, pool.late)
         )
+        return Leads.of(rate, theta, early, late, self.snapshots[number].next_propensity)
 
     def _cap(self, pool: Columns, idle: Counts) -> NDArray[np.bool_]:
         most = cap(pool, idle, self.agents, self.listens, self.base, ARRAYS)

@@ -7,7 +7,7 @@ Owns the searches: exact for few items, by the normal law for many, and Erlang's
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,10 @@ Counts = NDArray[np.intp]
 
 _TINY = 1e-300
 _LEAST_MEAN = 1e-6
+_LOOKS = 8
+"""So many looks for a crossing go by the law; what has none by then is halved."""
+_FAR = 1e-9
+"""Risks nearer to none and to certain than this tell nothing of where the crossing is."""
 
 MOST_AT_ONCE = 4096
 """Calls one step places at most."""
@@ -53,14 +57,16 @@ class Leads:
     factors: tuple[float, float]
 
     @classmethod
-    def of(cls, pool: Columns, listed: Floats | None) -> Leads:
+    def of(
+        cls, rate: float, theta: float, early: float, late: float, listed: Floats | Sequence[float] | None
+    ) -> Leads:
         """Return a pool's next leads.
 
         Parameters
         ----------
-        pool : Columns
-            Numbers.
-        listed : numpy.ndarray of float64, optional
+        rate, theta, early, late : float
+            As in `Columns`.
+        listed : array_like of float, optional
             `Snapshot.next_propensity`.
 
         Returns
@@ -68,8 +74,8 @@ class Leads:
         Leads
             They.
         """
-        some = listed if listed is not None and len(listed) else None
-        return cls(some, pool.rate, (pool.theta * pool.early, pool.theta * pool.late))
+        some = np.asarray(listed) if listed is not None and len(listed) else None
+        return cls(some, rate, (theta * early, theta * late))
 
     def at(self, index: int) -> tuple[float, float]:
         """Return one lead's chance of an answer by each moment.
@@ -280,50 +286,36 @@ def place_normally(
 
     Notes
     -----
-    Counted in deviations of a normal variable the risk is nearly straight in the calls: the line through two points finds where it crosses
-    alpha. At the end the risk after `low` calls is allowed, and after `high`, one more, it is not.
+    Were the law normal and both moments one, the calls that bring the risk to alpha would be the root of a quadratic. Counted in deviations
+    the risk is off that by what hardly moves with the calls: a few looks find the crossing. At the end the risk after `low` calls is
+    allowed, and after `high`, one more, it is not.
     """
-    given = sums.reshape(3, -1)[:, HERE].T.tolist()
-    risk = _Risk(at_least, given, ringing, doubt)
-    first = risk.of([[0.0, 0.0, 0.0]] * len(given))
-    if first > alpha:
-        return 0, first
-    running, further = leads.cumulants()
-    listed = len(running[0]) - 1
-
-    def added(calls: int) -> list[list[float]]:  # numpydoc ignore=GL08
-        base, more = min(calls, listed), max(calls - listed, 0)
-        out = []
-        for first_ones, (f, g, h) in zip(running, further, strict=True):
-            m, v, t = first_ones[base]
-            out.append([m + more * f, v + more * g, t + more * h])
-        return out
-
+    risk = _Risk(at_least, sums, ringing, doubt, leads)
     aim = _normal(alpha)
-    low, high, last, bracketed = 0, MOST_AT_ONCE, 1.0, False
-    # a first guess: were the law normal and its spread to stay, so many calls would move it as far as may be
-    mean, variance, _ = given[0]
-    spread = math.sqrt(variance + ringing[0] ** 2 * doubt)
-    guess = (at_least - 0.5 - mean + spread * aim) / max(further[0][0], _TINY)
-    before, at_before = 0, _normal(first)
-    for tries in range(MOST_AT_ONCE):
+    low, high, last = -1, MOST_AT_ONCE, -1.0
+    offset = slope = 0.0
+    at, informed = 0, True
+    for look in range(MOST_AT_ONCE):
         if high - low == 1:
             break
-        if tries > 8:
+        if informed and look < _LOOKS:
+            guess = risk.root(aim - offset)
+            if slope:
+                guess = risk.root(aim - offset - slope * (guess - at))
+        else:
             guess = 0.5 * (low + high)
-        # the point on the far side of the crossing is wanted next
-        calls = math.ceil(guess) if at_before <= aim else math.floor(guess)
-        calls = min(max(calls, low + 1), high - 1)
-        now = risk.of(added(calls))
-        at_calls = _normal(now)
+        calls = min(max(math.floor(guess), low + 1), high - 1)
+        now = risk.after(calls)
         if now <= alpha:
             low = calls
         else:
-            high, last, bracketed = calls, now, True
-        rise = (at_calls - at_before) / (calls - before) if calls != before else 0.0
-        guess = calls + (aim - at_calls) / rise if rise > 0.0 else 0.5 * (low + high)
-        before, at_before = calls, at_calls
-    return high, last if bracketed else risk.of(added(high))
+            high, last = calls, now
+        informed = _FAR < now < 1.0 - _FAR
+        if informed:
+            off = _normal(now) - risk.normally(calls)
+            slope = (off - offset) / (calls - at) if at and calls != at else 0.0
+            at, offset = calls, off
+    return high, last if last >= 0.0 else risk.after(high)
 
 
 def _normal(risk: float) -> float:
@@ -331,28 +323,75 @@ def _normal(risk: float) -> float:
     return float(special.ndtri(max(risk, _TINY)))
 
 
-@dataclass(frozen=True, slots=True)
 class _Risk:
-    # of one pool with a few calls more
-    at_least: float
-    sums: list[list[float]]
-    ringing: list[float]
-    doubt: float
+    # of one pool with some calls more
+    def __init__(
+        self, at_least: float, sums: Floats, ringing: list[float], doubt: float, leads: Leads
+    ) -> None:
+        self._at_least, self._doubt = at_least, doubt
+        self._each: float
+        self._above: float
+        running, further = leads.cumulants()
+        self._listed = len(running[0]) - 1
+        given = sums.reshape(3, -1)[:, HERE].T.tolist()
+        self._moments = [
+            (*now, alike, *each, first)
+            for now, alike, each, first in zip(given, ringing, further, running, strict=True)
+        ]
+        # the moments' middle, with leads that are all alike
+        one, two = self._moments
+        mean, variance, _, alike, self._each, each_variance, _ = [
+            0.5 * (x + y) for x, y in zip(one[:7], two[:7], strict=True)
+        ]
+        self._above = at_least - 0.5 - mean
+        # variance as a quadratic in the calls
+        self._variance = (
+            variance + doubt * alike * alike,
+            each_variance + 2.0 * doubt * alike * self._each,
+            doubt * self._each * self._each,
+        )
 
-    def of(self, more: list[list[float]]) -> float:
-        total = 0.0
-        for (mean, variance, third), ringing, (m, v, t) in zip(self.sums, self.ringing, more, strict=True):
+    def after(self, calls: int) -> float:
+        # with so many calls more
+        total: float = 0.0
+        first = min(calls, self._listed)
+        for mean, variance, third, ringing, f, g, h, running in self._moments:
+            (m, v, t), more = running[first], calls - first
+            m += more * f
             alike = ringing + m
             total += normal_tail(
-                self.at_least, mean + m, variance + v + alike * alike * self.doubt, third + t, NUMBERS
+                self._at_least,
+                mean + m,
+                variance + v + more * g + alike * alike * self._doubt,
+                third + t + more * h,
+                NUMBERS,
             )
-        return total / len(self.sums)
+        return 0.5 * total
+
+    def normally(self, calls: float) -> float:
+        # deviations the middle is over the agents there are
+        constant, linear, square = self._variance
+        spread = math.sqrt(max(constant + calls * (linear + calls * square), _TINY))
+        over: float = calls * self._each - self._above
+        return over / spread
+
+    def root(self, deviations: float) -> float:
+        # how many calls bring the middle there
+        constant, linear, square = self._variance
+        z_2 = deviations * deviations
+        a = self._each * self._each - z_2 * square
+        b = self._above * self._each + 0.5 * z_2 * linear
+        under = b * b - a * (self._above * self._above - z_2 * constant)
+        if a <= 0.0 or under < 0.0:
+            return MOST_AT_ONCE
+        root: float = (b + math.copysign(math.sqrt(under), deviations)) / a
+        return root
 
 
 def release_normally(
     each: Floats, ages_s: Floats, old: int, at_least: float, sums: Floats, limit: float
 ) -> int:
-    """Return how many of the oldest attempts must go for the risk a little ahead to be allowed.
+    """Return how many of the oldest attempts must go for the risk a little ahead, which is not allowed, to be so.
 
     Parameters
     ----------
@@ -370,11 +409,9 @@ def release_normally(
     Returns
     -------
     int
-        At most `old`.
+        At least one where there are any, at most `old`.
     """
     mean, variance, third = sums.reshape(3, -1)[:, AHEAD].tolist()
-    if normal_tail(at_least, mean, variance, third, NUMBERS) <= limit:
-        return 0
     oldest = np.argsort(-ages_s, kind="stable")[:old]
     gone = np.cumsum(cumulants(each[None, oldest]), axis=1).T.tolist()
     for number, (m, v, t) in enumerate(gone, start=1):

@@ -35,7 +35,7 @@ from pacing.budget import allowed_risk
 from pacing.interface import Snapshot
 from pacing.learned import BUSY_BINS, RING_BINS
 from pacing.many import Many
-from pacing.overflow import exact_tails, expected_beyond
+from pacing.overflow import exact_tails, expected_beyond, normal_tail
 from pacing.placing import (
     Leads,
     cap,
@@ -106,14 +106,14 @@ def _decide_one(bank: Bank, row: int, now: Snapshot, elapsed_s: float, answered:
     alpha = allowed_risk(pool.ceiling, now.live_total, now.abandoned_total + lost, pool.live_hz, NUMBERS)
     at = agents - waiting
     limit = release_limit(alpha, NUMBERS)
-    not_free = bank.busy_of(row)
-    leads = Leads.of(pool, now.next_propensity)  # type: ignore[arg-type]
+    not_free, bins = bank.busy_of(row), _busy_bins(now)
+    leads = Leads.of(pool.rate, pool.theta, pool.early, pool.late, now.next_propensity)
     release = 0
     few = at > 0 and rings + listens + busy <= EXACT_ITEMS
     if few:
         chance = np.concatenate(
             (
-                not_free[:COLUMNS, _busy_bins(now)].T,
+                not_free[:COLUMNS, bins].T,
                 np.full((listens, COLUMNS), pool.listening),
                 ring.each[CHANCES].T,
             )
@@ -137,13 +137,14 @@ def _decide_one(bank: Bank, row: int, now: Snapshot, elapsed_s: float, answered:
         place, risk = int(places[0]), float(risks[0])
     else:
         alike = ring.sums()
-        sums = alike + _busy_sums(not_free, now)
+        sums = alike + _busy_sums(not_free, bins)
         if listens:
             sums += listens * cumulants(np.full(COLUMNS, pool.listening))
         if at > 0:
             ringing = alike[HERE].tolist()
             doubt = 1.0 / pool.shape
-            if ring.old:
+            mean_ahead, variance_ahead, third_ahead = sums[AHEAD::COLUMNS].tolist()
+            if ring.old and normal_tail(at, mean_ahead, variance_ahead, third_ahead, NUMBERS) > limit:
                 release = release_normally(ring.ahead(), now.ring_age_s, ring.old, at, sums, limit)  # type: ignore[arg-type]
             place, risk = place_normally(at, sums, ringing, doubt, alpha, leads)
             if few:
@@ -171,13 +172,11 @@ class _Ringing:
         self.each: Floats = np.empty((COLUMNS + 1, 0))
         self.old, self.expected_hz, self.base = 0, 0.0, 0.0
         self._bins: Counts | None = None
+        self._number: Floats | None = None
         if not ages.size:
             return
-        oldest_s = float(ages.max())
-        bins = (ages * pool.ring_per_s).astype(np.intp)
-        if oldest_s * pool.ring_per_s >= RING_BINS:
-            np.minimum(bins, RING_BINS - 1, out=bins)
-        if oldest_s >= pool.min_ring_s:
+        bins = np.minimum(ages * pool.ring_per_s, RING_BINS - 1).astype(np.intp)
+        if pool.min_ring_s < math.inf:
             self.old = int(np.count_nonzero(ages >= pool.min_ring_s))
         table, rate = bank.ring_of(row), pool.rate * pool.theta
         self.base = ages.size * pool.rate
@@ -186,14 +185,12 @@ class _Ringing:
             self.base = float(given.sum())
             rate = np.minimum(given * pool.theta, MAX_RATE)
         elif ages.size > RING_BINS:
-            self._bins = bins
+            self._bins, self._number = bins, _counted(bins, RING_BINS)
         self.each = chances(table if self._bins is not None else table[:, bins], pool.rate, rate)
         self.expected_hz = float(self._sum(self.each[0]))
 
     def _sum(self, values: Floats) -> Floats:
-        if self._bins is None:
-            return np.asarray(values.sum(axis=-1))
-        return np.asarray(values @ np.bincount(self._bins, minlength=RING_BINS).astype(np.float64))
+        return np.asarray(values.sum(axis=-1) if self._number is None else values @ self._number)
 
     def sums(self) -> Floats:
         # cumulants of all of them together
@@ -207,16 +204,18 @@ class _Ringing:
 
 def _busy_bins(now: Snapshot) -> Counts:
     ages = (now.talk_elapsed_s, now.wrapup_elapsed_s, now.finishing_elapsed_s)
-    return np.concatenate(
-        [busy_bins(elapsed_s, kind) for kind, elapsed_s in enumerate(ages) if len(elapsed_s)] or [_NONE]
-    )
+    bins = [busy_bins(elapsed_s, kind) for kind, elapsed_s in enumerate(ages) if len(elapsed_s)]
+    return np.concatenate(bins) if bins else _NONE
 
 
 _NONE = np.empty(0, dtype=np.intp)
 
 
-def _busy_sums(not_free: Floats, now: Snapshot) -> Floats:
-    bins = _busy_bins(now)
+def _busy_sums(not_free: Floats, bins: Counts) -> Floats:
     if bins.size <= BUSY_BINS // 4:
         return np.asarray(not_free[:, bins].sum(axis=1))
-    return np.asarray(not_free @ np.bincount(bins, minlength=BUSY_BINS).astype(np.float64))
+    return np.asarray(not_free @ _counted(bins, BUSY_BINS))
+
+
+def _counted(bins: Counts, most: int) -> Floats:
+    return np.bincount(bins, minlength=most).astype(np.float64)

@@ -129,6 +129,11 @@ class Scenario:
                 ) from None
         if self.live_share + self.machine_share + self.fail_share > 1.0:
             raise PacingInputError("live_share", "live, machine and fail shares are over 1 together")
+        if self.ring_mean_s >= self.ring_timeout_s:
+            raise PacingInputError(
+                "ring_mean_s",
+                f"{self.ring_mean_s:g} s until an answer, and calls ring {self.ring_timeout_s:g} s",
+            )
         for name in ("lines", "leads"):
             value = getattr(self, name)
             if value is not None and value < 0:

@@ -1,7 +1,7 @@
 """The event loop of a simulated shift, compiled: calls ring and are answered, agents talk and wrap up, callers wait and are abandoned.
 
 Owns the moves. It knows no policy (`pacing.simulator` asks one between moves) and no scenario's name (`pacing.scenario`); randomness
-comes from the generator it is handed, time from whoever calls `advance`.
+comes from the generator it is handed when a call is placed, time from whoever calls `advance`.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ from numba import njit
 from pacing.shift_state import (
     ABANDONED_SEEN,
     ABANDONED_TRUE,
-    ANALYSIS_S,
+    ANALYSED_S,
+    CHANCE,
     DEADLINE,
     END,
     EVENTS,
-    FAIL_S,
-    FAIL_SHARE,
+    FAIL_AFTER_S,
     FAILED,
     FREE,
     FREE_IDS,
-    GAMMA,
-    GREETING_S,
+    GREETED_S,
     HALF_HOUR_S,
     HEAP,
     HEAP_EVENTS,
@@ -35,15 +34,14 @@ from pacing.shift_state import (
     LIVE_TRUE,
     LOG_IN,
     LOG_OUT,
-    LOGNORMAL,
     LOST,
     LOST_SHARE,
     MACHINE,
     MACHINE_S,
-    MACHINE_SHARE,
     MACHINE_TALK_S,
     MACHINES,
     MINUTE_S,
+    MISTAKEN,
     N_IDLE,
     N_TALK,
     N_TALK_MACHINE,
@@ -59,32 +57,28 @@ from pacing.shift_state import (
     RELEASED,
     RESUME,
     RING,
-    RING_CV,
     RING_END,
-    RING_LAW,
-    RING_MEAN,
+    RING_S,
     RING_TIMEOUT,
     RINGING,
     SERIAL,
-    TALK_CV,
     TALK_END,
-    TALK_LAW,
     TALK_S,
+    TALK_SHARE,
     TALKING,
     VERDICT,
     WAIT,
     WAIT_LIMIT,
     WAITING,
+    WRAPPED_S,
     WRAPPING,
-    WRAPUP_CV,
     WRAPUP_END,
-    WRAPUP_LAW,
-    WRAPUP_MEAN,
     WRAPUP_S,
     Core,
     Ints,
     Rng,
-    draw,
+    draw_fate,
+    kind_of,
     pop,
     push,
 )
@@ -141,7 +135,7 @@ def _half_hour(core: Core, at: float) -> int:
 
 
 @njit(cache=True)
-def _converse(core: Core, rng: Rng, agent: int, call: int, now: float) -> None:
+def _converse(core: Core, agent: int, call: int, now: float) -> None:
     # `call` has left its list; `agent` has left the idle ones
     core.counter[SERIAL] += 1
     core.agent_serial[agent] = core.counter[SERIAL]
@@ -154,15 +148,14 @@ def _converse(core: Core, rng: Rng, agent: int, call: int, now: float) -> None:
     else:
         core.machine[agent] = 0
         core.counter[N_TALK] += 1
-        talk_s = draw(
-            rng, int(core.param[TALK_LAW]), core.talk_mean_s[_minute(core, now)], core.param[TALK_CV]
-        )
+        talk_s = core.fate[call, TALK_SHARE] * core.talk_mean_s[_minute(core, now)]
+    core.wrapup_next_s[agent] = 0.0 if core.machine[agent] else core.fate[call, WRAPPED_S]
     _end(core, call)
     push(core, now + talk_s, TALK_END, agent, core.agent_serial[agent])
 
 
 @njit(cache=True)
-def _idle(core: Core, rng: Rng, agent: int, now: float) -> None:
+def _idle(core: Core, agent: int, now: float) -> None:
     if core.leaves[agent]:
         core.agent[agent] = PAUSED if core.leaves[agent] == 1 else OFF
         core.leaves[agent] = 0
@@ -170,7 +163,7 @@ def _idle(core: Core, rng: Rng, agent: int, now: float) -> None:
     if core.counter[WAIT] > 0:
         call = core.wait_ids[0]
         _leave(core, core.wait_ids, WAIT, call)
-        _converse(core, rng, agent, call, now)
+        _converse(core, agent, call, now)
         return
     core.agent[agent] = IDLE
     core.agent_since[agent] = now
@@ -189,17 +182,17 @@ def _not_idle(core: Core, agent: int) -> None:
 
 
 @njit(cache=True)
-def _roster(core: Core, rng: Rng, index: int, now: float) -> None:
+def _roster(core: Core, index: int, now: float) -> None:
     agent, action = core.roster_agent[index], core.roster_action[index]
     state = core.agent[agent]
     if action == LOG_IN:
         if state == OFF:
-            _idle(core, rng, agent, now)
+            _idle(core, agent, now)
         elif core.leaves[agent] == 2:
             core.leaves[agent] = 0
     elif action == RESUME:
         if state == PAUSED:
-            _idle(core, rng, agent, now)
+            _idle(core, agent, now)
         elif core.leaves[agent] == 1:
             core.leaves[agent] = 0
     elif state == IDLE:
@@ -212,7 +205,7 @@ def _roster(core: Core, rng: Rng, index: int, now: float) -> None:
 
 
 @njit(cache=True)
-def _verdict(core: Core, rng: Rng, call: int, now: float) -> None:
+def _verdict(core: Core, call: int, now: float) -> None:
     ring_s = core.since[call] - core.place_at[call]
     person = core.kind[call] == LIVE
     half = _half_hour(core, now)
@@ -221,7 +214,7 @@ def _verdict(core: Core, rng: Rng, call: int, now: float) -> None:
         core.half_live[half] += 1
     else:
         core.counter[MACHINES] += 1
-    wrong = rng.random() < (core.param[LOST_SHARE] if person else core.param[PASS_SHARE])
+    wrong = core.fate[call, MISTAKEN] < (core.param[LOST_SHARE] if person else core.param[PASS_SHARE])
     if person == wrong:  # taken for a machine, rightly or not
         if person:
             core.counter[LOST] += 1
@@ -233,7 +226,7 @@ def _verdict(core: Core, rng: Rng, call: int, now: float) -> None:
     if core.counter[N_IDLE] > 0:
         core.counter[N_IDLE] -= 1
         agent = core.idle_ids[core.counter[N_IDLE]]
-        _converse(core, rng, agent, call, now)
+        _converse(core, agent, call, now)
     else:
         core.since[call] = now
         _join(core, core.wait_ids, WAIT, call, WAITING)
@@ -241,21 +234,21 @@ def _verdict(core: Core, rng: Rng, call: int, now: float) -> None:
 
 
 @njit(cache=True)
-def _ring_end(core: Core, rng: Rng, call: int, now: float) -> None:
+def _ring_end(core: Core, call: int, now: float) -> None:
     _leave(core, core.ring_ids, RING, call)
     if core.kind[call] == NO_ANSWER or core.kind[call] == FAILED:
         _tell(core, 2, now - core.place_at[call])
         _end(core, call)
         return
     core.since[call] = now
-    analysis_s = draw(rng, GAMMA, core.param[ANALYSIS_S], 0.3)
-    listen_s = draw(rng, LOGNORMAL, core.param[GREETING_S], 0.5) + analysis_s
+    analysis_s = core.fate[call, ANALYSED_S]
+    listen_s = core.fate[call, GREETED_S] + analysis_s
     core.left[call] = max(core.param[WAIT_LIMIT] - analysis_s, 0.0)
     if listen_s > 0.0:
         _join(core, core.listen_ids, LISTEN, call, LISTENING)
         push(core, now + listen_s, VERDICT, call, core.serial[call])
     else:
-        _verdict(core, rng, call, now)
+        _verdict(core, call, now)
 
 
 @njit(cache=True)
@@ -282,15 +275,13 @@ def pass_time(core: Core, at: float) -> None:
 
 
 @njit(cache=True)
-def advance(core: Core, rng: Rng, until_s: float) -> None:
+def advance(core: Core, until_s: float) -> None:
     """Let everything happen that happens up to a time.
 
     Parameters
     ----------
     core : Core
         The shift; changed in place.
-    rng : numpy.random.Generator
-        Source of randomness.
     until_s : float
         New time; not before the present one.
     """
@@ -300,10 +291,10 @@ def advance(core: Core, rng: Rng, until_s: float) -> None:
         pass_time(core, at)
         if kind == RING_END:
             if core.serial[ref] == serial:
-                _ring_end(core, rng, ref, at)
+                _ring_end(core, ref, at)
         elif kind == VERDICT:
             _leave(core, core.listen_ids, LISTEN, ref)
-            _verdict(core, rng, ref, at)
+            _verdict(core, ref, at)
         elif kind == DEADLINE:
             if core.serial[ref] == serial and core.state[ref] == WAITING:
                 _leave(core, core.wait_ids, WAIT, ref)
@@ -317,23 +308,19 @@ def advance(core: Core, rng: Rng, until_s: float) -> None:
             if core.machine[ref]:
                 core.counter[N_TALK_MACHINE] -= 1
                 core.counter[LIVE_SEEN] -= 1  # the agent says so: it was no person
-                wrapup_s = 0.0
             else:
                 core.counter[N_TALK] -= 1
-                wrapup_s = draw(
-                    rng, int(core.param[WRAPUP_LAW]), core.param[WRAPUP_MEAN], core.param[WRAPUP_CV]
-                )
             _tell(core, 3, talk_s)
             core.counter[N_WRAPUP] += 1
             core.agent[ref] = WRAPPING
             core.agent_since[ref] = at
-            push(core, at + wrapup_s, WRAPUP_END, ref, serial)
+            push(core, at + core.wrapup_next_s[ref], WRAPUP_END, ref, serial)
         elif kind == WRAPUP_END:
             core.counter[N_WRAPUP] -= 1
             _tell(core, 4, at - core.agent_since[ref])
-            _idle(core, rng, ref, at)
+            _idle(core, ref, at)
         else:
-            _roster(core, rng, ref, at)
+            _roster(core, ref, at)
     pass_time(core, until_s)
 
 
@@ -368,24 +355,14 @@ def place(core: Core, rng: Rng, wanted: int) -> int:
         core.score[call] = score
         core.serial[call] = core.counter[SERIAL]
         core.place_at[call] = now
-        live = min(live_share * score, 0.98)
-        rest = (1.0 - live) / (1.0 - live_share)  # what is no person keeps its proportions
-        u = rng.random()
-        if u < live:
-            core.kind[call] = LIVE
-        elif u < live + core.param[MACHINE_SHARE] * rest:
-            core.kind[call] = MACHINE
-        elif u < live + (core.param[MACHINE_SHARE] + core.param[FAIL_SHARE]) * rest:
-            core.kind[call] = FAILED
-        else:
-            core.kind[call] = NO_ANSWER
-        ring_s = core.param[RING_TIMEOUT]
+        fate = core.fate[call]
+        draw_fate(core.param, rng, fate)
+        core.kind[call] = kind_of(core.param, live_share, score, fate[CHANCE])
+        ring_s = fate[RING_S]
         if core.kind[call] == FAILED:
-            ring_s = draw(rng, GAMMA, core.param[FAIL_S], 0.5)
-        elif core.kind[call] != NO_ANSWER:
-            ring_s = draw(rng, int(core.param[RING_LAW]), core.param[RING_MEAN], core.param[RING_CV])
-            while ring_s >= core.param[RING_TIMEOUT]:
-                ring_s = draw(rng, int(core.param[RING_LAW]), core.param[RING_MEAN], core.param[RING_CV])
+            ring_s = fate[FAIL_AFTER_S]
+        elif core.kind[call] == NO_ANSWER:
+            ring_s = core.param[RING_TIMEOUT]
         _join(core, core.ring_ids, RING, call, RINGING)
         push(core, now + ring_s, RING_END, call, core.serial[call])
         placed += 1

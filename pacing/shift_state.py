@@ -41,6 +41,8 @@ NOW, END, IDLE_S, TALK_S, MACHINE_S, WRAPUP_S = range(6)
     RING_MEAN, RING_CV, RING_TIMEOUT, FAIL_S, MACHINE_SHARE, FAIL_SHARE, TALK_CV, WRAPUP_MEAN, WRAPUP_CV,
     GREETING_S, ANALYSIS_S, WAIT_LIMIT, LOST_SHARE, PASS_SHARE, MACHINE_TALK_S, RING_LAW, TALK_LAW, WRAPUP_LAW,
 ) = range(18)  # fmt: skip
+# an attempt's fate
+CHANCE, RING_S, FAIL_AFTER_S, ANALYSED_S, GREETED_S, TALK_SHARE, WRAPPED_S, MISTAKEN, FATE = range(9)
 
 MINUTE_S = 60.0
 HALF_HOUR_S = 1800.0
@@ -63,10 +65,13 @@ class Core(NamedTuple):
         Binary heap of events to come.
     state, kind, serial, place_at, since, left, score : numpy.ndarray
         Attempts by id: where they are, what becomes of them, and when.
+    fate : numpy.ndarray of float64, shape (attempts, FATE)
+        What `draw_fate` drew for each.
     position, ring_ids, listen_ids, wait_ids, free_ids : numpy.ndarray of int64
         Attempts by where they are; `position` is an attempt's place in its list.
-    agent, agent_since, agent_serial, leaves, machine : numpy.ndarray
-        Agents: state, since when, on which conversation, whether they go after it, and whether they listen to a machine.
+    agent, agent_since, agent_serial, leaves, machine, wrapup_next_s : numpy.ndarray
+        Agents: state, since when, on which conversation, whether they go after it, whether they listen to a machine, and how long the
+        wrap-up of this conversation takes.
     idle_ids : numpy.ndarray of int64
         Idle agents, the longest idle last.
     roster_at, roster_agent, roster_action : numpy.ndarray
@@ -95,6 +100,7 @@ class Core(NamedTuple):
     since: Floats
     left: Floats
     score: Floats
+    fate: Floats
     position: Ints
     ring_ids: Ints
     listen_ids: Ints
@@ -105,6 +111,7 @@ class Core(NamedTuple):
     agent_serial: Ints
     leaves: Ints
     machine: Ints
+    wrapup_next_s: Floats
     idle_ids: Ints
     roster_at: Floats
     roster_agent: Ints
@@ -145,6 +152,66 @@ def draw(rng: Rng, law: int, mean: float, cv: float) -> float:
         return rng.standard_gamma(shape) * mean / shape
     sigma = math.sqrt(math.log(1.0 + cv * cv))
     return mean * math.exp(sigma * rng.standard_normal() - 0.5 * sigma * sigma)
+
+
+@njit(cache=True)
+def draw_fate(param: Floats, rng: Rng, fate: Floats) -> None:
+    """Draw all there is to draw about an attempt, in the same order for every one.
+
+    The n-th attempt of a seed so has the same fate whoever placed it and when: policies, and the engine, can be compared with the same luck.
+
+    Parameters
+    ----------
+    param : numpy.ndarray of float64
+        As `Core.param`.
+    rng : numpy.random.Generator
+        Source of randomness.
+    fate : numpy.ndarray of float64, shape (FATE,)
+        Filled in: the chance that `kind_of` goes by; seconds until an answer, and until a failure; seconds of analysis after the greeting,
+        and of the greeting; length of the conversation over the mean of its minute; seconds of wrap-up; the chance that decides whether
+        detection is mistaken.
+    """
+    fate[CHANCE] = rng.random()
+    fate[RING_S] = draw(rng, int(param[RING_LAW]), param[RING_MEAN], param[RING_CV])
+    while fate[RING_S] >= param[RING_TIMEOUT]:
+        fate[RING_S] = draw(rng, int(param[RING_LAW]), param[RING_MEAN], param[RING_CV])
+    fate[FAIL_AFTER_S] = draw(rng, GAMMA, param[FAIL_S], 0.5)
+    fate[ANALYSED_S] = draw(rng, GAMMA, param[ANALYSIS_S], 0.3)
+    fate[GREETED_S] = draw(rng, LOGNORMAL, param[GREETING_S], 0.5)
+    fate[TALK_SHARE] = draw(rng, int(param[TALK_LAW]), 1.0, param[TALK_CV])
+    fate[WRAPPED_S] = draw(rng, int(param[WRAPUP_LAW]), param[WRAPUP_MEAN], param[WRAPUP_CV])
+    fate[MISTAKEN] = rng.random()
+
+
+@njit(cache=True)
+def kind_of(param: Floats, live_share: float, score: float, chance: float) -> int:
+    """Say what becomes of an attempt.
+
+    Parameters
+    ----------
+    param : numpy.ndarray of float64
+        As `Core.param`.
+    live_share : float
+        Share of attempts a person answers, in the minute it is placed.
+    score : float
+        Multiplier of it for this lead.
+    chance : float
+        Drawn from [0, 1).
+
+    Returns
+    -------
+    int
+        `LIVE`, `MACHINE`, `FAILED` or `NO_ANSWER`.
+    """
+    live = min(live_share * score, 0.98)
+    rest = (1.0 - live) / (1.0 - live_share)  # what is no person keeps its proportions
+    if chance < live:
+        return LIVE
+    if chance < live + param[MACHINE_SHARE] * rest:
+        return MACHINE
+    if chance < live + (param[MACHINE_SHARE] + param[FAIL_SHARE]) * rest:
+        return FAILED
+    return NO_ANSWER
 
 
 @njit(cache=True)

@@ -107,7 +107,7 @@ class Shift:
         self.scenario = scenario
         self.rng = np.random.default_rng(seed)
         self.core = _empty(scenario, self.rng)
-        shift_core.advance(self.core, self.rng, 0.0)
+        shift_core.advance(self.core, 0.0)
 
     @property
     def now_s(self) -> float:  # numpydoc ignore=RT01
@@ -194,7 +194,7 @@ class Shift:
         """
         core = self.core
         if core.counter[core_of.HEAP] and core.heap_at[0] <= until_s:
-            shift_core.advance(core, self.rng, until_s)
+            shift_core.advance(core, until_s)
         else:  # handing a shift to compiled code costs more than such a step
             shift_core.pass_time.py_func(core, until_s)
 
@@ -363,9 +363,11 @@ def _empty(scenario: Scenario, rng: np.random.Generator) -> Core:
         clock=np.array([0.0, scenario.seconds, 0.0, 0.0, 0.0, 0.0]),
         heap_at=np.zeros(heap), heap_kind=ints(heap), heap_ref=ints(heap), heap_serial=ints(heap),
         state=ints(calls), kind=ints(calls), serial=np.full(calls, -1, dtype=np.int64), place_at=np.zeros(calls),
-        since=np.zeros(calls), left=np.zeros(calls), score=np.ones(calls), position=ints(calls), ring_ids=ints(calls),
+        since=np.zeros(calls), left=np.zeros(calls), score=np.ones(calls), fate=np.zeros((calls, core_of.FATE)),
+        position=ints(calls), ring_ids=ints(calls),
         listen_ids=ints(calls), wait_ids=ints(calls), free_ids=np.arange(calls, dtype=np.int64),
         agent=ints(agents), agent_since=np.zeros(agents), agent_serial=ints(agents), leaves=ints(agents), machine=ints(agents),
+        wrapup_next_s=np.zeros(agents),
         idle_ids=ints(agents), roster_at=roster_at, roster_agent=roster_agent, roster_action=roster_action,
         lead_score=scenario.lead_scores(rng) if scenario.score_spread > 0.0 else np.ones(1),
         event_kind=ints(4 * calls + 4 * agents), event_s=np.zeros(4 * calls + 4 * agents),

@@ -67,8 +67,7 @@ def busy_bins(elapsed_s: object, kind: int) -> Counts:
         As in `Tables.free`.
     """
     first, last, per_s = _KINDS[kind]
-    bins = (np.asarray(elapsed_s) * per_s).astype(np.intp)
-    np.minimum(bins, last, out=bins)
+    bins = np.minimum(np.asarray(elapsed_s) * per_s, last).astype(np.intp)
     return bins + first if first else bins
 
 

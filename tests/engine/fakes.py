@@ -214,11 +214,12 @@ class FakeCarrier:
             return
         self.placed.append(place)
         user, _, host = place.to_uri.removeprefix("sip:").partition("@")
-        behaviour = self.by_suffix.get(user[-2:]) or self.behave()
         if place.kind is LegKind.EXTENSION:
             behaviour = self.by_extension.get(place.owner, Behaviour(final_s=2.0))
         elif place.kind is LegKind.AGENT:
             behaviour = Behaviour(progress_s=None, final_s=0.05)
+        else:
+            behaviour = self.by_suffix.get(user[-2:]) or self.behave()
         code = self.trunk_codes.get(host.partition(":")[0], 0)
         if code is None:
             behaviour = Behaviour(progress_s=None, final_s=None)

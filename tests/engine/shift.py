@@ -1,21 +1,22 @@
-"""A scenario of `pacing.simulator` played by the real engine on virtual time: far ends and agents drawn from the scenario's laws.
+"""A scenario of `pacing.simulator` played by the real engine on virtual time: attempts have the fates of the simulator's.
 
 Owns the laws' way into the fake carrier, and the sums read from the store. The scenario's drift, log-ins, pauses and scores are not played.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import select
 
+from dialer_core.ipc.messages import Place
 from dialer_core.store import models
-from dialer_core.vocabulary import AgentState, EndedBy, LegId, LegKind, Verdict
-from pacing.scenario import Law, Scenario
-from pacing.simulator import ShiftResult
+from dialer_core.vocabulary import AgentState, EndedBy, LegId, LegKind, Verdict, WorkerId
+from pacing import shift_state as of
+from pacing.scenario import Scenario
+from pacing.simulator import Shift, ShiftResult
 from tests.engine.fakes import FakeCarrier
 from tests.engine.held import Behaviour
 from tests.engine.virtual import START, Floor
@@ -40,52 +41,48 @@ class Played:
 
 
 class ScenarioCarrier(FakeCarrier):
-    """Far ends and agents that keep to a scenario's laws."""
+    """Far ends and agents whose n-th attempt has the fate of the simulator's n-th in the shift of the same seed."""
 
     def __init__(self, floor: Floor, scenario: Scenario, seed: int) -> None:
         super().__init__(floor)
-        self._scenario = scenario
-        self._rng = np.random.default_rng(seed)
+        self._shift = Shift(scenario, seed)
+        self._fate = np.zeros(of.FATE)
+        self._wrapup_s: dict[LegId, float] = {}
+
+    def _place(self, worker: WorkerId, place: Place) -> None:
+        super()._place(worker, place)
+        if place.kind is LegKind.CUSTOMER:
+            self._wrapup_s[place.leg_id] = float(self._fate[of.WRAPPED_S])
 
     def behave(self) -> Behaviour:
         """Draw an attempt: who answers and when, and how long they talk."""
-        s, u = self._scenario, self._rng.random()
-        if u < s.live_share + s.machine_share:
-            ring_s = s.ring_timeout_s
-            while ring_s >= s.ring_timeout_s:
-                ring_s = self._draw(s.ring_law, s.ring_mean_s, s.ring_cv)
-            analysis_s = self._draw(Law.GAMMA, s.analysis_s, 0.3)
-            return Behaviour(
-                progress_s=min(0.1, ring_s / 2),
-                final_s=ring_s,
-                verdict=Verdict.HUMAN if u < s.live_share else Verdict.MACHINE,
-                verdict_s=self._draw(Law.LOGNORMAL, s.greeting_s, 0.5) + analysis_s,
-                silence_s=analysis_s,
-                talk_s=self._draw(s.talk_law, s.talk_mean_s, s.talk_cv),
-            )
-        if u < s.live_share + s.machine_share + s.fail_share:
-            return Behaviour(progress_s=None, final_s=self._draw(Law.GAMMA, s.fail_s, 0.5), code=486)
-        return Behaviour(final_s=None)
+        core, fate = self._shift.core, self._fate
+        minute = min(int(self.loop.time() / of.MINUTE_S), core.live_share.size - 1)
+        of.draw_fate(core.param, self._shift.rng, fate)
+        kind = of.kind_of(core.param, core.live_share[minute], 1.0, fate[of.CHANCE])
+        if kind == of.NO_ANSWER:
+            return Behaviour(final_s=None)
+        if kind == of.FAILED:
+            return Behaviour(progress_s=None, final_s=float(fate[of.FAIL_AFTER_S]), code=486)
+        ring_s, analysis_s = float(fate[of.RING_S]), float(fate[of.ANALYSED_S])
+        return Behaviour(
+            progress_s=min(0.1, ring_s / 2),
+            final_s=ring_s,
+            verdict=Verdict.HUMAN if kind == of.LIVE else Verdict.MACHINE,
+            verdict_s=float(fate[of.GREETED_S]) + analysis_s,
+            silence_s=analysis_s,
+            talk_s=float(fate[of.TALK_SHARE] * core.talk_mean_s[minute]),
+        )
 
     def end(self, leg_id: LegId, code: int, by: EndedBy, *, q850: int = 0) -> None:
         """End a leg; whose customer has talked has their disposition in after the wrap-up's time."""
-        call, sound = self.calls.get(leg_id), self.opened.get(leg_id)
+        sound, wrapup_s = self.opened.get(leg_id), self._wrapup_s.pop(leg_id, None)
         partner = sound.bridged_to if sound else None
         super().end(leg_id, code, by, q850=q850)
         roster = self.floor.engine.roster
         agent = next((one for one in roster.all() if partner and one.leg_id == partner), None)
-        if agent is not None and call is not None and call.place.kind is LegKind.CUSTOMER:
-            s = self._scenario
-            wrapup_s = self._draw(s.wrapup_law, s.wrapup_mean_s, s.wrapup_cv)
+        if agent is not None and wrapup_s is not None:
             self.loop.call_later(wrapup_s, roster.wrap_up_over, agent)
-
-    def _draw(self, law: Law, mean: float, cv: float) -> float:
-        if mean <= 0.0 or law is Law.FIXED or cv <= 0.0:
-            return max(mean, 0.0)
-        if law is Law.GAMMA:
-            return float(self._rng.gamma(1.0 / cv**2, mean * cv**2))
-        sigma = math.sqrt(math.log1p(cv * cv))
-        return float(self._rng.lognormal(math.log(mean) - 0.5 * sigma * sigma, sigma))
 
 
 def occupancy(floor: Floor, from_s: float, until_s: float) -> float:
@@ -140,44 +137,28 @@ def play(floor: Floor, scenario: Scenario, seed: int) -> Played:
     return Played(occupancy(floor, 0.0, scenario.seconds), abandoned, live, len(rows))
 
 
-def beyond_luck(
-    played: Sequence[Played], shifts: Sequence[ShiftResult], scenario: Scenario
-) -> tuple[float, float]:
-    """Return how much busier the engine's agents were than the simulator's would have been with the same luck, and how far that may be chance.
+def apart(played: Sequence[Played], shifts: Sequence[Sequence[ShiftResult]]) -> tuple[float, float]:
+    """Return how much busier the engine's agents were than the simulator's in the shifts of the same seeds, and how far that may be chance.
 
-    Luck is what share of the attempts a person answered, how long people talked, and how many calls were abandoned by then (in a short
-    shift one more or less decides how far the pacer may go). Over the simulator's shifts occupancy is a plane above the three; what lies
-    off the plane is the dialer's doing, and varies half as much as occupancy itself. Whether more are abandoned is asked apart.
+    The n-th attempt of a seed has the same fate in both, so luck is shared. What is left is that a call placed a moment later meets another
+    agent: small in modes that do not look ahead, and in `predictive` a shift's own spread, since who is abandoned decides what may be dared next.
 
     Parameters
     ----------
-    played, shifts
-        The engine's, and the simulator's of the same scenario.
-    scenario
-        What both played.
+    played
+        The engine's shifts, by seed.
+    shifts
+        The simulator's of each seed, played with looks at different moments.
 
     Returns
     -------
     tuple of (float, float)
-        The mean over `played`, and its standard error.
+        The mean over the seeds, and its standard error.
     """
-
-    def luck(of: Sequence[Played | ShiftResult]) -> np.ndarray:
-        agent_s = scenario.agents * scenario.seconds
-        return np.array(
-            [
-                (
-                    1.0,
-                    one.live_total / one.placed,
-                    one.occupancy * agent_s / (one.live_total - one.abandoned_total),
-                    one.abandoned_total,
-                )
-                for one in of
-            ]
-        )
-
-    seen = np.array([shift.occupancy for shift in shifts])
-    plane, *_ = np.linalg.lstsq(luck(shifts), seen, rcond=None)
-    spread = float((seen - luck(shifts) @ plane).std(ddof=plane.size))
-    off = np.array([one.occupancy for one in played]) - luck(played) @ plane
-    return float(off.mean()), spread * float(np.hypot(1.0 / np.sqrt(len(played)), 1.0 / np.sqrt(len(shifts))))
+    off = np.array(
+        [
+            one.occupancy - np.mean([shift.occupancy for shift in same])
+            for one, same in zip(played, shifts, strict=True)
+        ]
+    )
+    return float(off.mean()), float(off.std(ddof=1) / np.sqrt(off.size))

@@ -1,6 +1,9 @@
-"""The engine against the simulator: the same shift, with the same pacer settings, gives the same occupancy and abandonment."""
+"""The engine against the simulator: the same seeded shift, with the same pacer settings, gives the same occupancy and abandonment."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,15 +14,15 @@ from pacing.scenario import Scenario, named
 from pacing.simulator import ShiftResult, simulate_many
 from tests.engine.conftest import MakeFloor
 from tests.engine.readings import verified
-from tests.engine.shift import Played, beyond_luck, play
+from tests.engine.shift import Played, apart, play
 
 pytestmark = pytest.mark.unit
 
 WAIT_S = 1.8
 """What the rule pack leaves of its two seconds: the message must be heard by then."""
 RING_LIMIT_S = 28.0
-LOOK_S = 0.2
-"""How often the simulator's pacer looks: the engine's looks at every change, too."""
+LOOKS_S = (0.16, 0.18, 0.2, 0.22, 0.24, 0.3)
+"""How often the simulator's pacers look: the engine's looks at every change, too."""
 POINT = 0.01
 
 
@@ -41,21 +44,38 @@ def by_engine(
     return played
 
 
-def by_simulator(scenario: Scenario, mode: str, shifts: int) -> list[ShiftResult]:
-    """Play shifts by the simulator with the settings the engine gives its pacer."""
+def by_simulator(
+    scenario: Scenario, mode: str, seeds: Sequence[int], looks_s: Sequence[float] = LOOKS_S
+) -> list[list[ShiftResult]]:
+    """Play the shifts of some seeds by the simulator with the settings the engine gives its pacer: for each seed, one for each spacing of looks."""
     settings = PacerConfig(
         mode=mode, abandonment_ceiling=0.03, agent_wait_s=WAIT_S, ring_timeout_s=RING_LIMIT_S
     )
-    return simulate_many(scenario, [Pacer(settings) for _ in range(shifts)], range(shifts))
+    by_look = [
+        simulate_many(replace(scenario, step_s=look_s), [Pacer(settings) for _ in seeds], seeds)
+        for look_s in looks_s
+    ]
+    return [list(same) for same in zip(*by_look, strict=True)]
 
 
-def test_a_shift_of_the_engine_is_one_of_the_simulators(
+def test_a_shift_one_to_one_is_the_simulators(make_floor: MakeFloor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty minutes of ten agents, a call for each idle one: the same calls in the same order, occupancy within a fifth of a point."""
+    scenario = named("steady", agents=10, hours=1 / 3, agent_wait_s=WAIT_S)
+    played = by_engine(make_floor, monkeypatch, scenario, "progressive", seed=1)
+    ((shift,),) = by_simulator(scenario, "progressive", [1], [0.05])
+    assert abs(played.occupancy - shift.occupancy) < 0.2 * POINT
+    assert abs(played.placed - shift.placed) <= 2
+    assert abs(played.live_total - shift.live_total) <= 1
+    assert played.abandoned_total == shift.abandoned_total == 0
+
+
+def test_a_shift_that_looks_ahead_is_one_of_the_simulators(
     make_floor: MakeFloor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten minutes of six agents: occupancy within a point and three deviations of the simulator's shifts, abandoned within its room."""
     scenario = named("steady", agents=6, hours=1 / 6, agent_wait_s=WAIT_S, talk_mean_s=60.0, talk_cv=0.3)
     played = by_engine(make_floor, monkeypatch, scenario, "predictive", seed=1)
-    shifts = by_simulator(scenario, "predictive", 16)
+    shifts = [shift for same in by_simulator(scenario, "predictive", range(16), [0.2]) for shift in same]
     occupancy = np.array([shift.occupancy for shift in shifts])
     assert abs(played.occupancy - occupancy.mean()) < POINT + 3.0 * occupancy.std(ddof=1)
     # one abandoned call more than in the worst of the simulator's shifts
@@ -64,20 +84,27 @@ def test_a_shift_of_the_engine_is_one_of_the_simulators(
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize(("mode", "seeds"), [("progressive", 6), ("predictive", 12)])
+@pytest.mark.parametrize("mode", ["progressive", "predictive"])
 def test_shifts_of_the_engine_have_the_simulators_occupancy(
-    make_floor: MakeFloor, monkeypatch: pytest.MonkeyPatch, mode: str, seeds: int
+    make_floor: MakeFloor,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
+    mode: str,
 ) -> None:
-    """Over half-hours of ten agents the engine's occupancy is within a point of the simulator's with the same luck, give or take half a point."""
-    scenario = named("steady", agents=10, hours=0.5, agent_wait_s=WAIT_S, step_s=LOOK_S)
-    shifts = by_simulator(scenario, mode, 80)
-    played = [by_engine(make_floor, monkeypatch, scenario, mode, seed) for seed in range(seeds)]
-    off, error = beyond_luck(played, shifts, scenario)
-    assert error < 0.6 * POINT
-    assert abs(off) < POINT
+    """Over twelve seeded shifts of two hours and ten agents the engine's occupancy is within a point of the simulator's of the same seeds."""
+    scenario = named("steady", agents=10, hours=2.0, agent_wait_s=WAIT_S)
+    seeds = range(12)
+    shifts = by_simulator(scenario, mode, seeds)
+    played = [by_engine(make_floor, monkeypatch, scenario, mode, seed) for seed in seeds]
+    off, error = apart(played, shifts)
+    everyone = [shift for same in shifts for shift in same]
     abandoned = sum(one.abandoned_total for one in played) / sum(one.live_total for one in played)
-    theirs = sum(shift.abandoned_total for shift in shifts) / sum(shift.live_total for shift in shifts)
+    theirs = sum(shift.abandoned_total for shift in everyone) / sum(shift.live_total for shift in everyone)
+    record_property("points", f"{100 * off:+.2f} ± {100 * error:.2f}")
+    record_property("abandoned", f"{abandoned:.2%}, the simulator's {theirs:.2%}")
+    for at, one in enumerate(played):
+        record_property(f"shift {at}", f"{one}")
+    assert error < 0.5 * POINT
+    assert abs(off) < POINT
     # a Poisson number's two deviations
-    assert abs(abandoned - theirs) < POINT + 2.0 * np.sqrt(
-        max(theirs, 0.001) / sum(one.live_total for one in played)
-    )
+    assert abs(abandoned - theirs) < 2.0 * np.sqrt(max(theirs, 0.001) / sum(one.live_total for one in played))
