@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 from amd.progress import BAND_HZ
 from amd.rows import Field, Records
 
-PURITY, NOISE_WEIGHT = 0.97, 1.2
+PURITY, NOISE_WEIGHT = 0.92, 1.2
 """Least mean share of the tone in its frames where the line is quiet; the noise's share, times the weight, is allowed for: tones in
-white noise 10 dB lower have 0.91. Vowels that are steady for 100 ms reach 0.93."""
+white noise 10 dB lower have 0.91."""
+WANDER, NOISE_WANDER = 0.2, 2.0
+"""Most that a short burst's frames may differ from one another (`amd.tones`), for each tick of its length, and what the noise adds, for
+each unit of its amplitude against the tone's: a vowel's pitch and loudness go on moving. The steadiest of 470 vowels that were as pure,
+most of them of two voices of espeak-ng, moved by 0.24 a tick."""
 FLOOR_BIAS_DB = 2.0
 """The noise is this much above its floor, which is a minimum."""
 LONG_TICKS, LONG_PURITY = 12.0, 0.88
@@ -24,11 +28,12 @@ LOWEST_HZ, HIGHEST_HZ = 350.0, 2050.0
 MIN_TICKS, MAX_TICKS = 4.4, 90.0
 """Length in ticks, parts of ticks at both ends included: 88 ms to 1.8 s."""
 RISE_DB = 8.0
-"""Before a burst the level is lower by this much."""
-FALL_DB = 4.0
-"""After it the level is lower by this much: a room's echo falls by no more in 60 ms."""
-AFTER_TICKS = 3
-"""Ticks of quiet after which a burst is believed: 60 ms."""
+"""Before a burst the level is lower by this much; or, before a long one that follows speech at once,"""
+FALL_DB, CLEAR_FALL_DB = 4.0, 10.0
+"""after it by the second of these: a melody's note has another after it. After others it is lower by the first: a room's echo falls by
+no more in 60 ms."""
+AFTER_TICKS, ECHO_TICKS = 3, 4
+"""A burst is believed after 60 ms of quiet; the echo of a long one may take 80 ms to fall."""
 BEFORE_TICKS = 15
 """Ticks without voice before a beep where no speech was heard at all: 300 ms."""
 CNG_HZ, CNG_TOLERANCE_HZ = 1100.0, 40.0
@@ -37,7 +42,8 @@ CNG_MIN_TICKS, CNG_MAX_TICKS = 21.0, 29.0
 
 FIELDS: list[Field] = [
     ("burst_end", "i4", -1),  # last tick of a burst not yet believed, -1 for none
-    ("burst_dbfs", "f4", 0.0),
+    ("burst_dbfs", "f4", 0.0),  # level it must fall to
+    ("burst_echo_ticks", "i4", 1),  # ticks it may take to
     ("burst_calling", "?", False),  # it has the frequency and length of a fax's calling tone
     ("beep_end", "i4", -1),  # last tick of the latest beep
     ("voice_tick", "i4", -1),  # last tick with voice that was no tone, and the same one tick ago
@@ -86,8 +92,9 @@ def update(
     nothing = np.zeros(tick.size, np.bool_)
     beep, calling = nothing, nothing
     if waiting.any():
-        pending[waiting & (tick > pending + 1) & (level_dbfs > records["burst_dbfs"] - FALL_DB)] = -1
-        believed = (pending >= 0) & (tick >= pending + AFTER_TICKS)
+        loud = level_dbfs > records["burst_dbfs"]
+        pending[waiting & (tick > pending + records["burst_echo_ticks"]) & loud] = -1
+        believed = (pending >= 0) & (tick >= pending + AFTER_TICKS) & ~loud
         calling = believed & records["burst_calling"] & ~speech_before
         beep = believed & ~calling
         records["beep_end"] = np.where(beep, pending, records["beep_end"])
@@ -112,17 +119,22 @@ def _run_ends(
     calling = (np.abs(hz - CNG_HZ) <= CNG_TOLERANCE_HZ) & (ticks >= CNG_MIN_TICKS) & (ticks <= CNG_MAX_TICKS)
     band = (hz >= BAND_HZ[0]) & (hz <= BAND_HZ[1])
     noise = 10.0 ** ((ended["floor_dbfs"] + FLOOR_BIAS_DB - dbfs) / 10.0)
-    least = np.where(ticks >= LONG_TICKS, LONG_PURITY, PURITY)
+    long = ticks >= LONG_TICKS
+    least = np.where(long, LONG_PURITY, PURITY)
+    rose = ended["ended_before_dbfs"] < dbfs - RISE_DB
+    steady = ended["ended_wander"] <= WANDER * ended["ended_ticks"] + NOISE_WANDER * np.sqrt(noise)
     burst = (
         (ticks >= MIN_TICKS)
         & (ticks <= MAX_TICKS)
         & (ended["ended_purity"] >= least - NOISE_WEIGHT * noise)
-        & (ended["ended_before_dbfs"] < dbfs - RISE_DB)
+        & (long | (rose & steady))
         & (hz >= LOWEST_HZ)
         & (hz <= HIGHEST_HZ)
         & (speech_before[at] | calling | (~band & (ended["run_quiet"] >= BEFORE_TICKS)))
     )
     rows = at[burst]
     records["burst_end"][rows] = tick[rows] - 1 - ended["ended_empty"][burst].astype(np.int32)
-    records["burst_dbfs"][rows] = dbfs[burst]
+    fall = np.where(rose, np.float32(FALL_DB), np.float32(CLEAR_FALL_DB))
+    records["burst_dbfs"][rows] = (dbfs - fall)[burst]
+    records["burst_echo_ticks"][rows] = np.where(long, ECHO_TICKS, 1)[burst]
     records["burst_calling"][rows] = calling[burst]

@@ -37,6 +37,7 @@ FIELDS: list[Field] = [
     ("segment_start", "i4", -1),  # first tick of the latest segment
     ("last_speech", "i4", -1),  # last tick of speech
     ("last_syllable", "i4", -1),  # the same of what may become speech
+    ("word", "?", False),  # something was as long as speech, though too steady to be told from noise
     ("speech_ticks", "i4", 0),  # ticks of voice within speech
 ]
 
@@ -81,6 +82,7 @@ def update(
     confirmed = (was_speech & ~over) | (voice & (count >= CONFIRM_TICKS) & moving)
     records["burst_speech"] = confirmed
     np.copyto(records["last_syllable"], tick, where=voice & (count >= SYLLABLE_TICKS))
+    records["word"] |= voice & (count >= CONFIRM_TICKS)
     speech = voice & confirmed
     (new,) = np.nonzero(speech & ~was_speech)
     if new.size:

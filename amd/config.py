@@ -66,11 +66,11 @@ class DetectorConfig:
     True
     """
 
-    cost_lost_person: float = 550.0
+    cost_lost_person: float = 600.0
     cost_passed_machine: float = 1.0
-    cost_delay_s: float = 0.49
+    cost_delay_s: float = 0.385
     cost_told_person: float = 0.14
-    longest_pause_s: float = 0.92
+    longest_pause_s: float = 0.88
     longest_greeting_s: float = 5.2
     limit_s: float = 6.5
     revise_s: float = 3.0
@@ -125,7 +125,7 @@ class DetectorConfig:
             return cls()
         if name == Preset.STRICT:
             return cls(
-                cost_lost_person=1400.0,
+                cost_lost_person=1500.0,
                 cost_passed_machine=2.0,
                 cost_told_person=0.28,
                 longest_pause_s=1.2,

@@ -22,10 +22,14 @@ from amd.rows import Field, Records
 
 LISTENING, PROVISIONAL, FINAL = 0, 1, 2
 
-PERSON_TICKS = 18
-"""Quiet after which a greeting may be over: 0.36 s. Shorter gaps are between words, of people and of recordings alike."""
+PERSON_TICKS = 19
+"""Quiet after which a greeting may be over: 0.38 s. Shorter gaps are between words, of people and of recordings alike."""
 VOICE_TICKS = 4
 """How long after any voice, however short, a greeting is not over."""
+WORD_QUIET_TICKS = 100
+"""Quiet after a sound too short and steady to be told from noise, a "¿sí?" on a bad line, from which it is taken for a word: 2 s."""
+WORD_DB = 12.0
+"""And how far above the line's noise it must have been, by what is known of it then."""
 MACHINE_TICKS = 45
 """Speech from which it may be a recording's: 0.9 s. Nobody can tell from less."""
 LENGTH_ODDS = np.float32(0.75 * TICK_S)
@@ -203,6 +207,12 @@ def update(records: Records, tick: NDArray[np.int32], heard: Heard) -> Outcome:
     over = (quiet >= PERSON_TICKS) & (odds <= records["person_odds"])
     over |= quiet >= records["longest_pause_ticks"]
     decide(answered & spoken & over, Label.HUMAN, Reason.SHORT_GREETING)
+    word = answered & ~spoken & records["word"] & (quiet >= WORD_QUIET_TICKS)
+    if word.any():
+        clear = records["loudest_dbfs"] - np.maximum(records["floor_dbfs"], -90.0) >= WORD_DB
+        # a line that sends nothing else has no noise to rise above
+        clear |= records["heard_ticks"] < WORD_QUIET_TICKS // 2
+        decide(word & clear, Label.HUMAN, Reason.SHORT_GREETING)
     limit = answered & (tick + 1 >= records["limit_ticks"])
     heard_out = answered & (tick + 1 >= records["limit_ticks"] + HEARD_OUT_TICKS)
     decide(heard_out & spoken, Label.UNKNOWN, Reason.LIMIT)

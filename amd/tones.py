@@ -43,7 +43,7 @@ _SIT_REASON[_HIGH, _HIGH] = Reason.SIT_NO_CIRCUIT
 EMPTY_DBFS = np.float32(-119.0)
 """A frame without any power says nothing: a run goes on over one of them, and ends at the second."""
 
-ENDED = ("hz", "dbfs", "purity", "attack", "before_dbfs", "empty")
+ENDED = ("hz", "dbfs", "purity", "attack", "before_dbfs", "empty", "wander")
 """Measures of a run that are kept when it ends."""
 
 FIELDS: list[Field] = [
@@ -56,6 +56,8 @@ FIELDS: list[Field] = [
     ("run_attack", "f4", 0.0),
     ("run_before_dbfs", "f4", 0.0),
     ("run_empty", "f4", 0.0),
+    ("run_wander", "f4", 0.0),  # mean distance of its inner frames from the mean of those before them: `_wander`
+    ("run_latest", "f4", 0.0),  # the same of its latest frame
     # the run that ended on this tick: its length, 0 if none did, and the same measures
     ("ended_ticks", "i4", 0),
     *((f"ended_{name}", "f4", 0.0) for name in ENDED),
@@ -129,15 +131,27 @@ def _advance_runs(records: Records, tones: ToneFrames, level_dbfs: NDArray[np.fl
         run_ticks[begun] = 1
         run_hz[begun], run_dbfs[begun] = tones.hz[begun], level_dbfs[begun]
         records["run_purity"][begun] = tones.purity[begun]
+        records["run_wander"][begun] = 0.0
     if on.size:
         run_ticks[on] += 1 + records["run_empty"][on].astype(np.int32)
         weight = np.float32(1.0) / run_ticks[on]
+        # the second frame is held against one that may hold part of the tone, and the last, which may too, is never counted
+        inner = np.maximum(run_ticks[on] - 3, 0)
+        before = records["run_wander"][on]
+        latest = records["run_latest"][on]
+        records["run_wander"][on] = np.where(inner > 0, before + (latest - before) / np.maximum(inner, 1), 0.0)
+        records["run_latest"][on] = _wander(tones.hz[on] - run_hz[on], level_dbfs[on] - run_dbfs[on])
         run_hz[on] += weight * (tones.hz[on] - run_hz[on])
         run_dbfs[on] += weight * (level_dbfs[on] - run_dbfs[on])
         records["run_purity"][on] += weight * (tones.purity[on] - records["run_purity"][on])
     records["run_empty"] = empty
     records["before_dbfs"] = records["last_dbfs"]
     records["last_dbfs"] = level_dbfs
+
+
+def _wander(hz: NDArray[np.float32], level_db: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how far a frame is from its run: dB, 2 Hz counting as one."""
+    return np.asarray(np.abs(level_db) + np.float32(0.5) * np.abs(hz), np.float32)
 
 
 def _information_tones(records: Records, label: NDArray[np.uint8], reason: NDArray[np.uint8]) -> None:

@@ -55,6 +55,8 @@ class Scene:
         When a pausing machine goes on; NaN otherwise.
     beep_end_s : float
         End of the beep; NaN without one.
+    replied_s : float
+        When a person answers what an agent said to them; NaN where nobody spoke to them.
     sound : numpy.ndarray of float32
         Speech, silence elsewhere.
     beep : numpy.ndarray of float32
@@ -70,6 +72,7 @@ class Scene:
     greeting_end_s: float = 0.0
     resumed_s: float = np.nan
     beep_end_s: float = np.nan
+    replied_s: float = np.nan
     sound: Sound = field(default_factory=_nothing)
     beep: Sound = field(default_factory=_nothing)
 
@@ -160,7 +163,9 @@ def person(cast: Cast, rng: np.random.Generator, kind: str | None = None) -> Sce
         asks = rng.random() < 0.2
         more = cast.utterance(speaker, str(rng.choice(["hello", "who"] if asks else ["who", "more"])), rng)
         if more is not None:
-            scene.put(more, end + (rng.uniform(0.9, 2.5) if asks else rng.uniform(1.8, 4.5)))
+            at = end + (rng.uniform(0.9, 2.5) if asks else rng.uniform(1.8, 4.5))
+            scene.put(more, at)
+            scene.replied_s = np.nan if asks else at
     return scene
 
 
