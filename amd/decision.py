@@ -207,12 +207,7 @@ def update(records: Records, tick: NDArray[np.int32], heard: Heard) -> Outcome:
     over = (quiet >= PERSON_TICKS) & (odds <= records["person_odds"])
     over |= quiet >= records["longest_pause_ticks"]
     decide(answered & spoken & over, Label.HUMAN, Reason.SHORT_GREETING)
-    word = answered & ~spoken & records["word"] & (quiet >= WORD_QUIET_TICKS)
-    if word.any():
-        clear = records["loudest_dbfs"] - np.maximum(records["floor_dbfs"], -90.0) >= WORD_DB
-        # a line that sends nothing else has no noise to rise above
-        clear |= records["heard_ticks"] < WORD_QUIET_TICKS // 2
-        decide(word & clear, Label.HUMAN, Reason.SHORT_GREETING)
+    decide(answered & ~spoken & _single_word(records, quiet), Label.HUMAN, Reason.SHORT_GREETING)
     limit = answered & (tick + 1 >= records["limit_ticks"])
     heard_out = answered & (tick + 1 >= records["limit_ticks"] + HEARD_OUT_TICKS)
     decide(heard_out & spoken, Label.UNKNOWN, Reason.LIMIT)
@@ -239,6 +234,15 @@ def update(records: Records, tick: NDArray[np.int32], heard: Heard) -> Outcome:
         kind[ringing], label[ringing], reason[ringing] = MarkKind.VERDICT, Label.RINGBACK, Reason.TONE_CADENCE
         records["ringback"][ringing] = True
     return Outcome(kind, label, reason, person | ringing)
+
+
+def _single_word(records: Records, quiet: NDArray[np.int32]) -> NDArray[np.bool_]:
+    word = records["word"] & (quiet >= WORD_QUIET_TICKS)
+    if word.any():
+        clear = records["loudest_dbfs"] - np.maximum(records["floor_dbfs"], -90.0) >= WORD_DB
+        # a line that sends nothing else has no noise to rise above
+        word &= clear | (records["heard_ticks"] < WORD_QUIET_TICKS // 2)
+    return word
 
 
 _NOTHING = int(Label.UNKNOWN)

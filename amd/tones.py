@@ -56,7 +56,11 @@ FIELDS: list[Field] = [
     ("run_attack", "f4", 0.0),
     ("run_before_dbfs", "f4", 0.0),
     ("run_empty", "f4", 0.0),
-    ("run_wander", "f4", 0.0),  # mean distance of its inner frames from the mean of those before them: `_wander`
+    (
+        "run_wander",
+        "f4",
+        0.0,
+    ),  # mean distance of its inner frames from the mean of those before them: `_wander`
     ("run_latest", "f4", 0.0),  # the same of its latest frame
     # the run that ended on this tick: its length, 0 if none did, and the same measures
     ("ended_ticks", "i4", 0),
@@ -139,7 +143,9 @@ def _advance_runs(records: Records, tones: ToneFrames, level_dbfs: NDArray[np.fl
         inner = np.maximum(run_ticks[on] - 3, 0)
         before = records["run_wander"][on]
         latest = records["run_latest"][on]
-        records["run_wander"][on] = np.where(inner > 0, before + (latest - before) / np.maximum(inner, 1), 0.0)
+        records["run_wander"][on] = np.where(
+            inner > 0, before + (latest - before) / np.maximum(inner, 1), 0.0
+        )
         records["run_latest"][on] = _wander(tones.hz[on] - run_hz[on], level_dbfs[on] - run_dbfs[on])
         run_hz[on] += weight * (tones.hz[on] - run_hz[on])
         run_dbfs[on] += weight * (level_dbfs[on] - run_dbfs[on])
