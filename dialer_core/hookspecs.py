@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Sequence
 import pluggy
 from fastapi import APIRouter
 
-from dialer_core.plugin_api import PROJECT, EngineHandle, Event, PageLink, StoredEvent
+from dialer_core.plugin_api import PROJECT, EngineHandle, Event, MessageChannel, PageLink, StoredEvent
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 
@@ -48,6 +48,15 @@ def dialer_register_pages(engine: EngineHandle) -> Sequence[PageLink] | None:
     """Return the pages that people go to: each stands in the bar of every page, for whoever has its scope.
 
     Called once, after the routes. The first page that somebody may see is where they come after the log-in.
+    """
+
+
+@hookspec
+def dialer_register_channel(engine: EngineHandle) -> Awaitable[MessageChannel] | MessageChannel | None:
+    """Return what sends and receives the messages of a channel. Called once, after the start-up.
+
+    The core owns outbox, gate, templates, retries, opt-outs and the conversation log: a channel only speaks to its provider. Its
+    methods run on the host's loop and must not block. Two plugins cannot have one channel: the later one is disabled.
     """
 
 

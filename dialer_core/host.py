@@ -34,11 +34,14 @@ from dialer_core.events import Event
 from dialer_core.http.access import KEY_FILE, Access
 from dialer_core.http.answers import ApiParts
 from dialer_core.http.app import create_app
+from dialer_core.http.webhooks import create_webhook_app
 from dialer_core.ipc.channel import ENGINE_SOCKET, Link
 from dialer_core.ipc.messages import EngineToHost, EventsCommitted, HostCommand, HostReply, HostToEngine
 from dialer_core.liveness import Heart, beat
 from dialer_core.log_setup import configure_logging
 from dialer_core.media.sealing import parse_key
+from dialer_core.messaging.messenger import Messenger
+from dialer_core.messaging.templates import load_templates
 from dialer_core.plugin_api import EngineHandle
 from dialer_core.plugin_host import Plugin, PluginHost, installed, load
 from dialer_core.portfolio import upkeep
@@ -162,8 +165,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-def bind_http(host: str, port: int) -> socket.socket:
-    """Bind the API's socket before anything else starts.
+def bind_http(host: str, port: int, section: str = "http") -> socket.socket:
+    """Bind a socket for the API, or for webhooks; `section` of the settings says where, for messages.
 
     Raises
     ------
@@ -174,14 +177,14 @@ def bind_http(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
-        raise StartError(f"http.bind: {host!r} is not an address: {error.strerror}") from error
+        raise StartError(f"{section}.bind: {host!r} is not an address: {error.strerror}") from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)
     except OSError as error:
         listener.close()
         raise StartError(
-            f"http: cannot listen on {host}:{port}: {error.strerror}; set http.port to a free port"
+            f"{section}: cannot listen on {host}:{port}: {error.strerror}; set {section}.port to a free port"
         ) from error
     return listener
 
@@ -230,7 +233,22 @@ async def _serve(
     dialer = settings.dialer
     tail = EventTail(database)
     link = EngineLink(settings.run_dir / ENGINE_SOCKET, tail.wake)
-    engine = EngineHandle(port=link, tail=tail, clock=SystemClock(), actor="host")
+    messenger = Messenger(
+        database,
+        templates=load_templates(settings.directory / "templates"),
+        campaigns=settings.campaigns,
+        packs=packs,
+        clock=SystemClock(),
+        on_written=tail.wake,
+    )
+    engine = EngineHandle(
+        port=link,
+        tail=tail,
+        clock=SystemClock(),
+        actor="host",
+        messenger=messenger,
+        directory=settings.directory,
+    )
 
     async def report(event: Event) -> None:
         await asyncio.to_thread(_write_event, database, event)
@@ -242,6 +260,11 @@ async def _serve(
     attaching = asyncio.create_task(link.run(), name="engine-link")
     try:
         await plugins.start()
+        for plugin, channel in await plugins.channels():
+            try:
+                messenger.add_channel(plugin.name, channel)
+            except ValueError as error:
+                plugin.disable(str(error))
         parts = ApiParts(
             engine=engine, database=database, plugins=plugins.views, settings=settings, packs=packs
         )
@@ -263,6 +286,8 @@ async def _serve(
         archiving = asyncio.create_task(_archive(settings, database, tail), name="archive")
         tracking = asyncio.create_task(plugins.track(tail, dialer.node.name), name="plugin-events")
         keeping = asyncio.create_task(upkeep.watch(database), name="portfolio-upkeep")
+        messaging = asyncio.create_task(messenger.run(), name="messages")
+        hooks = asyncio.create_task(_webhooks(settings, messenger), name="webhooks")
         stopping = asyncio.create_task(stop.wait())
         log.info(
             "host_started",
@@ -271,7 +296,8 @@ async def _serve(
             plugins=[p.name for p in plugins.plugins],
         )
         done, _ = await asyncio.wait(
-            {serving, tracking, keeping, stopping, attaching, archiving}, return_when=asyncio.FIRST_COMPLETED
+            {serving, tracking, keeping, stopping, attaching, archiving, messaging, hooks},
+            return_when=asyncio.FIRST_COMPLETED,
         )
         parts.stopping.set()
         server.should_exit = True
@@ -280,7 +306,9 @@ async def _serve(
         keeping.cancel()
         stopping.cancel()
         archiving.cancel()
-        await asyncio.gather(tracking, keeping, stopping, archiving, return_exceptions=True)
+        messaging.cancel()
+        hooks.cancel()
+        await asyncio.gather(tracking, keeping, stopping, archiving, messaging, hooks, return_exceptions=True)
         for task in done - {stopping}:
             task.result()  # one that ended by itself failed: its error ends the host, and the supervisor starts another
     finally:
@@ -301,6 +329,21 @@ async def _archive(settings: Settings, database: Database, tail: EventTail) -> N
         on_stored=tail.wake,
     )  # fmt: skip
     await archive.run()
+
+
+async def _webhooks(settings: Settings, messenger: Messenger) -> None:
+    """Listen to providers, where that is on: an address of its own that serves nothing else."""
+    its = settings.dialer.webhooks
+    if not its.enabled:
+        await asyncio.Event().wait()
+    with contextlib.closing(bind_http(its.bind, its.port, section="webhooks")) as listener:
+        server = _Server(
+            uvicorn.Config(
+                create_webhook_app(messenger), log_config=None, access_log=False, lifespan="off", ws="none",
+                server_header=False, timeout_graceful_shutdown=GRACE_S, limit_concurrency=64,
+            )
+        )  # fmt: skip
+        await server.serve(sockets=[listener])
 
 
 def _write_event(database: Database, event: Event) -> None:

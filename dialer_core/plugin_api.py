@@ -14,21 +14,25 @@ A plugin is a module or an object whose functions are marked with `hookimpl`, na
         if isinstance(event, AttemptBridged):
             print(event.attempt_id, event.agent_id)
 
-Coming, and not here yet because nothing of it is real: accounts, leads, restrictions, promises, messages,
-contacts, own storage, schedules, secrets, own commands.
+Its own settings a plugin has in `plugins/NAME.toml` of the configuration, read by `EngineHandle.settings`.
+
+Coming, and not here yet because nothing of it is real: accounts, leads, restrictions, promises, contacts, own
+storage, schedules, own commands.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import AsyncGenerator, Collection, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 import pluggy
+from pydantic import BaseModel, ValidationError
 
 from dialer_core.clock import Clock
-from dialer_core.errors import CommandRefusedError, DialerError, NotRunningError
+from dialer_core.errors import CommandRefusedError, ConfigError, DialerError, NotRunningError
 from dialer_core.event_tail import EventTail
 from dialer_core.events import (
     EVENTS,
@@ -65,8 +69,35 @@ from dialer_core.events import (
     TrunkStateChanged,
     WorkerLost,
 )
+from dialer_core.messaging.channel import (
+    Accepted,
+    Answer,
+    ForgedError,
+    Inbound,
+    MessageChannel,
+    NotAccepted,
+    OutboundMessage,
+    Receipt,
+    Unknown,
+)
+from dialer_core.messaging.composing import MessageRequest
+from dialer_core.messaging.messenger import ChannelView, Messenger
 from dialer_core.snapshot import AgentView, CallView, CampaignView, MediaView, Snapshot, TrunkView, WorkerView
-from dialer_core.vocabulary import AgentId, AgentState, AttemptId, CampaignId, Outcome, Verdict
+from dialer_core.store.messages import MessageRow
+from dialer_core.toml_files import explain, read_secret, read_toml
+from dialer_core.vocabulary import (
+    AccountId,
+    AgentId,
+    AgentState,
+    AttemptId,
+    CampaignId,
+    Channel,
+    MessageId,
+    MessageState,
+    Outcome,
+    PersonId,
+    Verdict,
+)
 from dialer_core.voice_commands import CommandGroup, CommandPort, DeskCommands, SupervisionCommands
 from dialer_core.web.needs import needs, principal_of
 from dialer_core.web.pages import PageLink, Pages
@@ -78,6 +109,7 @@ PROJECT = "dialer"
 ENTRY_POINT_GROUP = "dialer.plugins"
 
 hookimpl = pluggy.HookimplMarker(PROJECT)
+M = TypeVar("M", bound=BaseModel)
 
 
 class CampaignCommands(CommandGroup):
@@ -159,6 +191,44 @@ class AttemptCommands(CommandGroup):
         return await self._send("attempts.disposition", **args)
 
 
+class MessageCommands:
+    """Messages over other channels than the telephone: queued here, sent through the gate and a plugin's channel."""
+
+    def __init__(self, messenger: Messenger | None, actor: str) -> None:
+        self._messenger = messenger
+        self._actor = actor
+
+    @property
+    def _its(self) -> Messenger:
+        if self._messenger is None:
+            raise CommandRefusedError("this process sends no messages")
+        return self._messenger
+
+    async def queue(self, request: MessageRequest) -> MessageId:
+        """Queue a message; return its id. Refused where it cannot be sent as asked: nothing is queued then."""
+        return await self._its.queue(request, actor=self._actor)
+
+    async def conversation(self, person: PersonId) -> list[MessageRow]:
+        """Return what was written to and by a person, over all channels, the oldest first."""
+        return await self._its.conversation(person)
+
+    async def in_state(self, state: MessageState) -> list[MessageRow]:
+        """Return messages in a state, the newest first."""
+        return await self._its.in_state(state)
+
+    async def channels(self) -> tuple[ChannelView, ...]:
+        """Return every channel with what waits in it."""
+        return await self._its.channels()
+
+    async def release(self, message: MessageId) -> None:
+        """Send a held message again."""
+        await self._its.release(message, actor=self._actor)
+
+    async def cancel(self, message: MessageId, *, reason: str = "command") -> None:
+        """Take back a message that has not been sent."""
+        await self._its.cancel(message, actor=self._actor, reason=reason)
+
+
 class EngineHandle:
     """The running system, as one actor sees it.
 
@@ -171,7 +241,19 @@ class EngineHandle:
         Who acts, in the engine's audit: `plugin:metrics`, `api:local`.
     """
 
-    def __init__(self, *, port: CommandPort, tail: EventTail, clock: Clock, actor: str) -> None:
+    def __init__(
+        self,
+        *,
+        port: CommandPort,
+        tail: EventTail,
+        clock: Clock,
+        actor: str,
+        messenger: Messenger | None = None,
+        directory: Path | None = None,
+    ) -> None:
+        self._messenger = messenger
+        self._directory = directory
+        self.messages = MessageCommands(messenger, actor)
         self._port = port
         self._tail = tail
         self._clock = clock
@@ -185,7 +267,38 @@ class EngineHandle:
 
     def acting_as(self, actor: str) -> EngineHandle:
         """Return a handle on the same system for somebody else."""
-        return EngineHandle(port=self._port, tail=self._tail, clock=self._clock, actor=actor)
+        return EngineHandle(
+            port=self._port,
+            tail=self._tail,
+            clock=self._clock,
+            actor=actor,
+            messenger=self._messenger,
+            directory=self._directory,
+        )
+
+    def settings(self, model: type[M]) -> M:
+        """Return a plugin's own settings: `plugins/NAME.toml` of the configuration, checked by its model.
+
+        Raises
+        ------
+        ConfigError
+            The file is missing or wrong; says where and what would be right.
+        """
+        file = (self._directory or Path()) / "plugins" / f"{self.actor.removeprefix('plugin:')}.toml"
+        try:
+            return model.model_validate(read_toml(file))
+        except ValidationError as error:
+            raise ConfigError(explain(file, error)) from None
+
+    def secret(self, where: str, variable: str, file: Path | None = None) -> str:
+        """Return a secret out of the environment variable or the file (relative to the configuration) that holds it; `where` is for the message.
+
+        Raises
+        ------
+        ConfigError
+            It is not there.
+        """
+        return read_secret(where, variable, file, self._directory or Path())
 
     def now(self) -> dt.datetime:
         """Return the time now, aware, in UTC: plugins take it from here, so that tests can set it."""
@@ -219,10 +332,13 @@ class EngineHandle:
 
 __all__ = [
     "EVENTS",
+    "Accepted",
+    "AccountId",
     "AgentId",
     "AgentState",
     "AgentStateChanged",
     "AgentView",
+    "Answer",
     "AttemptAbandoned",
     "AttemptAnswered",
     "AttemptBridged",
@@ -245,26 +361,40 @@ __all__ = [
     "CampaignStarted",
     "CampaignStopped",
     "CampaignView",
+    "Channel",
+    "ChannelView",
     "CommandPort",
     "CommandRefusedError",
+    "ConfigError",
     "DialerError",
     "EngineHandle",
     "EngineRestarted",
     "Event",
+    "ForgedError",
     "HostLost",
+    "Inbound",
     "LeadBlocked",
     "LeadFinished",
     "LeadsImported",
     "MediaLost",
     "MediaView",
+    "MessageChannel",
+    "MessageId",
+    "MessageRequest",
+    "MessageRow",
+    "MessageState",
+    "NotAccepted",
     "NotRunningError",
+    "OutboundMessage",
     "Outcome",
     "PacingDecided",
     "PageLink",
     "Pages",
+    "PersonId",
     "PluginFailed",
     "Principal",
     "Problem",
+    "Receipt",
     "RestrictionAdded",
     "Role",
     "Scope",
@@ -272,6 +402,7 @@ __all__ = [
     "StoredEvent",
     "TrunkStateChanged",
     "TrunkView",
+    "Unknown",
     "Verdict",
     "WorkerLost",
     "WorkerView",

@@ -330,6 +330,10 @@ class PluginHost:
         """Return the pages that each plugin has; one whose hook fails is disabled."""
         return await self._registered("dialer_register_pages", "its pages could not be registered")
 
+    async def channels(self) -> list[tuple[Plugin, Any]]:
+        """Return the channel of messages that each plugin has; one whose hook fails is disabled."""
+        return await self._registered("dialer_register_channel", "its channel could not be registered")
+
     async def _registered(self, hook: str, failed: str) -> list[tuple[Plugin, Any]]:
         found = []
         for outcome in await self.observe(hook):

@@ -84,6 +84,17 @@ class HttpSettings(Section):
     """Browsers come by a TLS proxy on this machine alone: cookies are sent over TLS only, and the proxy's `X-Forwarded-For` is believed."""
 
 
+class WebhookSettings(Section):
+    """`[webhooks]`: where providers of messages call us, on `/hooks/PLUGIN` and nothing else; put a TLS proxy in front."""
+
+    enabled: bool = False
+    """Listen at all."""
+    bind: str = "127.0.0.1"
+    """Address; loopback unless a proxy is elsewhere."""
+    port: Port = 8089
+    """Its port."""
+
+
 class LogSettings(Section):
     """`[log]`: structured logs."""
 
@@ -124,6 +135,7 @@ class DialerSettings(Section):
     edge: EdgeSettings = EdgeSettings()
     media: MediaSettings = MediaSettings()
     http: HttpSettings = HttpSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     log: LogSettings = LogSettings()
     plugins: PluginSettings = PluginSettings()
     clips: ClipSettings = ClipSettings()

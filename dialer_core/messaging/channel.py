@@ -82,7 +82,7 @@ class ForgedError(Exception):
 
 @runtime_checkable
 class MessageChannel(Protocol):
-    """What `dialer_register_channel` returns. Beside these, a channel may have `lookup`, `parse_webhook` and `receive`."""
+    """What `dialer_register_channel` returns. Beside these, a channel may have what `HasWindow`, `LooksUp`, `TakesWebhooks` and `Receives` say."""
 
     channel: Channel
     """Whose messages it sends: one plugin for each."""
@@ -94,6 +94,12 @@ class MessageChannel(Protocol):
     async def send(self, message: OutboundMessage) -> Answer:
         """Hand one message to the provider. What it raises counts as `Unknown`."""
         ...
+
+
+class HasWindow(Protocol):
+    """A channel by which free text may be sent only for a while after the person wrote; templates that the provider approved, always."""
+
+    session_hours: float
 
 
 class LooksUp(Protocol):
@@ -117,6 +123,10 @@ class TakesWebhooks(Protocol):
         ValueError
             It cannot be read.
         """
+        ...
+
+    def verify_webhook(self, query: Mapping[str, str]) -> str | None:
+        """Return the answer to the provider's question whether this address is ours (`GET`); None: it is not the provider."""
         ...
 
 

@@ -72,6 +72,7 @@ def queue(
     *,
     source: str,
     callback_number: str = "",
+    session_hours: float | None = None,
 ) -> MessageId:
     """Write a message into the outbox; return its id, or that of the one queued before under the same `request_key`.
 
@@ -87,6 +88,8 @@ def queue(
         Who asks.
     callback_number
         The campaign's number, which a text may name.
+    session_hours
+        Where the channel takes free text only so long after the person wrote: how long.
 
     Raises
     ------
@@ -134,6 +137,9 @@ def queue(
     if begins - now > LATEST:
         raise CommandRefusedError(f"not_before is more than {LATEST.days} days ahead", "invalid")
     valid = request.valid_hours or (template.valid_hours if template else 24.0)
+    latest = begins + dt.timedelta(hours=valid)
+    if session_hours is not None and provider is None:
+        latest = min(latest, _window_end(tx, person.id, channel, begins, session_hours))
     message = MessageRow(
         id=MessageId(new_id()), channel=channel, state=MessageState.QUEUED, person_id=person.id, account_id=request.account_id,
         campaign_id=request.campaign_id, phone_id=phone.id if phone else None, address=address,
@@ -141,7 +147,7 @@ def queue(
         language=language, subject=subject, body=body, provider_template=provider,
         when_uncertain=template.when_uncertain if template else UncertainPolicy.HOLD,
         request_key=request.request_key, source=source[:64], next_at_utc=begins,
-        not_after_utc=begins + dt.timedelta(hours=valid), created_at_utc=now,
+        not_after_utc=latest, created_at_utc=now,
     )  # fmt: skip
     messages.add(tx, [message])
     outbox.tell(tx, MessageQueued, message, template=message.template or "")
@@ -174,3 +180,15 @@ def _require_agreed(
             f"template {template!r} says something of a debt, and this person has not agreed to be contacted by {channel.value}:"
             " record their consent, or use a template that says nothing of it"
         )
+
+
+def _window_end(
+    tx: Tx, person_id: PersonId, channel: Channel, begins: dt.datetime, hours: float
+) -> dt.datetime:
+    wrote = messages.last_from(tx, channel, person_id)
+    end = wrote + dt.timedelta(hours=hours) if wrote else None
+    if end is None or end <= begins:
+        raise CommandRefusedError(
+            f"by {channel.value} free text may be sent only within {hours:g} hours of their last message: use a template with [provider]"
+        )
+    return end

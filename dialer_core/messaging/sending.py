@@ -20,6 +20,7 @@ from dialer_core.messaging import inbound, outbox
 from dialer_core.messaging.channel import (
     Accepted,
     Answer,
+    ForgedError,
     Inbound,
     MessageChannel,
     NotAccepted,
@@ -77,6 +78,12 @@ class Sender:
         self._on_written = on_written
         self._more = asyncio.Event()
         self._next_send_s = 0.0
+
+    @property
+    def session_hours(self) -> float | None:
+        """For how long after a person wrote free text may be sent; None: always."""
+        hours: float | None = getattr(self._channel, "session_hours", None)
+        return hours
 
     def wake(self) -> None:
         """Look into the outbox now."""
@@ -151,6 +158,31 @@ class Sender:
             for one in came:
                 inbound.receive(tx, self._channel.channel, one, now)
         self._on_written()
+
+    def webhook(self, headers: Mapping[str, str], raw: bytes) -> int:
+        """Store what a request of the provider tells; return how many things it told. Blocks on the store.
+
+        Raises
+        ------
+        ForgedError
+            It is not from the provider, or this channel takes no requests.
+        ValueError
+            It cannot be read.
+        StoreError
+            Nothing was stored: the provider is to tell it again.
+        """
+        parse = getattr(self._channel, "parse_webhook", None)
+        if parse is None:
+            raise ForgedError("this channel takes no requests")
+        told = parse(headers, raw)
+        self.take(told)
+        return len(told)
+
+    def challenge(self, query: Mapping[str, str]) -> str | None:
+        """Return what proves to the provider that this address is ours, where the channel knows how to; None: it does not."""
+        verify = getattr(self._channel, "verify_webhook", None)
+        answer: str | None = verify(query) if verify else None
+        return answer
 
     async def _send(self, message: MessageRow, under_way: asyncio.Semaphore) -> Answer:
         async with under_way:
@@ -247,18 +279,3 @@ def outbound(message: MessageRow) -> OutboundMessage:
         language=message.language,
         template=message.provider_template,
     )
-
-
-def senders(
-    database: Database,
-    channels: Mapping[str, MessageChannel],
-    *,
-    pack_of: PackOf,
-    clock: Clock,
-    on_written: Callable[[], None],
-) -> dict[str, Sender]:
-    """Return a sender for each plugin's channel, by the plugin's name."""
-    return {
-        plugin: Sender(database, channel, pack_of=pack_of, clock=clock, on_written=on_written)
-        for plugin, channel in channels.items()
-    }

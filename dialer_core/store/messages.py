@@ -203,6 +203,17 @@ def waiting(
     return [_row(one) for one in tx.execute(query)]
 
 
+def last_from(tx: Tx, channel: Channel, person_id: PersonId) -> dt.datetime | None:
+    """Return when a person last wrote by a channel."""
+    query = select(func.max(_TABLE.c.created_at_utc)).where(
+        _TABLE.c.channel == channel.value,
+        _TABLE.c.person_id == person_id,
+        _TABLE.c.state == MessageState.RECEIVED.value,
+    )
+    found: dt.datetime | None = tx.scalar(query)
+    return found
+
+
 def last_to(tx: Tx, channel: Channel, address: str) -> MessageRow | None:
     """Return the last message that we sent to an address: what an answer from there is probably about."""
     query = (

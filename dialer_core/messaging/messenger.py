@@ -1,0 +1,239 @@
+"""Everything that the host does with messages, in one place: templates, channels, and the commands of people and plugins.
+
+It owns which channel belongs to which plugin, and the way of a command into the store with its audit entry. The rules are those of
+`composing.py`, `outbox.py` and `inbound.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from dialer_core.campaign_settings import CampaignSettings
+from dialer_core.clock import Clock
+from dialer_core.compliance.rules import RulePack
+from dialer_core.errors import CommandRefusedError
+from dialer_core.messaging import composing, outbox
+from dialer_core.messaging.channel import MessageChannel
+from dialer_core.messaging.composing import MessageRequest
+from dialer_core.messaging.sending import Sender
+from dialer_core.messaging.templates import Template
+from dialer_core.store import messages
+from dialer_core.store.database import Database
+from dialer_core.store.messages import MessageRow
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import CampaignId, Channel, MessageId, MessageState, PersonId
+
+T = TypeVar("T")
+
+
+class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
+    """One channel now, for screens."""
+
+    channel: str
+    plugin: str
+    queued: int
+    uncertain: int
+    """With the provider, or perhaps there."""
+    held: int
+    """Waiting for a person's decision."""
+    failed: int
+
+
+class Messenger:
+    """Messages of one host.
+
+    Parameters
+    ----------
+    database
+        The store.
+    templates, campaigns, packs
+        As configured, by name.
+    clock
+        Of every decision.
+    on_written
+        Called after each commit.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        templates: Mapping[str, Template],
+        campaigns: Mapping[CampaignId, CampaignSettings],
+        packs: Mapping[str, RulePack],
+        clock: Clock,
+        on_written: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._database = database
+        self._templates = templates
+        self._campaigns = campaigns
+        self._packs = packs
+        self._clock = clock
+        self._on_written = on_written
+        self._senders: dict[str, Sender] = {}
+        self._plugin_of: dict[Channel, str] = {}
+
+    def add_channel(self, plugin: str, channel: object) -> None:
+        """Send a channel's messages through a plugin.
+
+        Raises
+        ------
+        ValueError
+            Another plugin has the channel, or what it gave is none.
+        """
+        if not isinstance(channel, MessageChannel):
+            raise ValueError(  # noqa: TRY004 - one kind of error for whatever does not fit
+                f"dialer_register_channel returned a {type(channel).__name__}, which is no MessageChannel"
+            )
+        if (other := self._plugin_of.get(channel.channel)) is not None:
+            raise ValueError(f"the channel {channel.channel.value} is the plugin {other}'s")
+        self._plugin_of[channel.channel] = plugin
+        self._senders[plugin] = Sender(
+            self._database, channel, pack_of=self._pack_of, clock=self._clock, on_written=self._on_written
+        )
+
+    def sender(self, plugin: str) -> Sender | None:
+        """Return the sender of a plugin's channel, or None."""
+        return self._senders.get(plugin)
+
+    async def run(self) -> None:
+        """Send and receive by every channel until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.Event().wait(), name="messages")  # also where there is no channel
+            for plugin, sender in self._senders.items():
+                group.create_task(sender.run(), name=f"messages-{plugin}")
+
+    async def queue(self, request: MessageRequest, *, actor: str) -> MessageId:
+        """Queue a message; return its id.
+
+        Raises
+        ------
+        CommandRefusedError
+            It cannot be sent: unknown campaign, template, account or address, a missing field, no consent to the channel.
+        """
+        campaign = self._campaigns.get(request.campaign_id)
+        if campaign is None:
+            raise CommandRefusedError(f"there is no campaign {request.campaign_id!r}", "unknown")
+        template = self._templates.get(request.template)
+        if template is None and request.template:
+            known = ", ".join(sorted(self._templates)) or "none"
+            raise CommandRefusedError(
+                f"there is no template {request.template!r}; there are: {known}", "unknown"
+            )
+        channel = template.channel if template else request.channel
+        if channel is not None and channel not in self._plugin_of:
+            raise CommandRefusedError(
+                f"no plugin sends by {channel.value}: enable one in plugins.enabled; nothing was queued"
+            )
+
+        def write(tx: Tx) -> MessageId:
+            message_id = composing.queue(
+                tx,
+                request,
+                template,
+                self._clock.utc(),
+                source=actor,
+                callback_number=campaign.caller_id or "",
+            )
+            if template is None:  # what a person wrote themselves is accounted for
+                tx.audit("message.written", f"message {message_id}", actor=actor)
+            return message_id
+
+        message_id = await self._write(write)
+        if channel is not None:
+            self._senders[self._plugin_of[channel]].wake()
+        return message_id
+
+    async def conversation(self, person_id: PersonId) -> list[MessageRow]:
+        """Return what was written to and by a person, over all channels."""
+        return await self._read(lambda tx: messages.conversation(tx, person_id))
+
+    async def in_state(self, state: MessageState) -> list[MessageRow]:
+        """Return messages in a state, the newest first."""
+        return await self._read(lambda tx: messages.in_state(tx, state))
+
+    async def channels(self) -> tuple[ChannelView, ...]:
+        """Return every channel with what waits in it."""
+        counts = await self._read(messages.counts)
+
+        def number(channel: Channel, *states: MessageState) -> int:
+            return sum(counts.get((channel, state), 0) for state in states)
+
+        return tuple(
+            ChannelView(
+                channel=channel.value,
+                plugin=plugin,
+                queued=number(channel, MessageState.QUEUED),
+                uncertain=number(channel, MessageState.UNCERTAIN, MessageState.SUBMITTING),
+                held=number(channel, MessageState.HELD),
+                failed=number(channel, MessageState.FAILED),
+            )
+            for channel, plugin in sorted(self._plugin_of.items())
+        )
+
+    async def release(self, message_id: MessageId, *, actor: str) -> None:
+        """Send a held message again: somebody has found that it was not sent, or does not mind twice.
+
+        Raises
+        ------
+        CommandRefusedError
+            There is no such message, or it is not held.
+        """
+
+        def write(tx: Tx) -> None:
+            message = _known(tx, message_id)
+            if not outbox.release(tx, message, self._clock.utc()):
+                raise CommandRefusedError(f"the message is {message.state.value}, not held")
+            tx.audit("message.released", f"message {message_id}", actor=actor)
+
+        await self._write(write)
+
+    async def cancel(self, message_id: MessageId, *, actor: str, reason: str = "command") -> None:
+        """Take back a message that has not been sent.
+
+        Raises
+        ------
+        CommandRefusedError
+            There is no such message, or it is with the provider already.
+        """
+
+        def write(tx: Tx) -> None:
+            message = _known(tx, message_id)
+            if not outbox.cancel(tx, [message], reason, self._clock.utc()):
+                raise CommandRefusedError(
+                    f"the message is {message.state.value}: it cannot be taken back any more"
+                )
+            tx.audit("message.cancelled", f"message {message_id}", actor=actor)
+
+        await self._write(write)
+
+    def _pack_of(self, campaign_id: CampaignId) -> RulePack | None:
+        campaign = self._campaigns.get(campaign_id)
+        return self._packs.get(campaign.rule_pack) if campaign else None
+
+    async def _write(self, work: Callable[[Tx], T]) -> T:
+        def write() -> T:
+            with self._database.write() as tx:
+                return work(tx)
+
+        result = await asyncio.to_thread(write)
+        self._on_written()
+        return result
+
+    async def _read(self, work: Callable[[Tx], T]) -> T:
+        def read() -> T:
+            with self._database.read() as tx:
+                return work(tx)
+
+        return await asyncio.to_thread(read)
+
+
+def _known(tx: Tx, message_id: MessageId) -> MessageRow:
+    message = messages.get(tx, [message_id], keep=True).get(message_id)
+    if message is None:
+        raise CommandRefusedError(f"there is no message {message_id}", "unknown")
+    return message

@@ -1,0 +1,166 @@
+"""The plugin `whatsapp` speaks the Cloud API: requests as its contract says, every answer understood, nobody else believed."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import yaml
+
+from dialer_core.messaging.channel import (
+    Accepted,
+    Answer,
+    ForgedError,
+    Inbound,
+    MessageChannel,
+    NotAccepted,
+    OutboundMessage,
+    Receipt,
+    Unknown,
+)
+from plugins.whatsapp.cloud_api import CloudChannel, body_of
+from plugins.whatsapp.settings import WhatsAppSettings
+from tests.plugins.provider import http_provider
+
+pytestmark = pytest.mark.unit
+
+SECRET = "app"
+TEXT = OutboundMessage(idempotency_key="m1", to="+525512345678", text="Hola 😀")
+TEMPLATE = OutboundMessage(
+    idempotency_key="m2", to="+525512345678", text="as rendered",
+    template={"name": "recordatorio", "language": "es_MX", "parameters": ["Ana", "$1.00 MXN"]},
+)  # fmt: skip
+
+
+def channel(base_url: str = "http://127.0.0.1:9") -> CloudChannel:
+    """Return a channel to a provider."""
+    settings = WhatsAppSettings(base_url=base_url, phone_number_id="1234")
+    return CloudChannel(settings, access_token="token", app_secret=SECRET, verify_token="word")
+
+
+@pytest.mark.needs_shared
+def test_requests_are_as_the_contract_says(shared_data: Path) -> None:
+    """What is sent is valid by the provider's published schema of a message.
+
+    No text message at all is valid by that schema as a whole (each half of it forbids the other's fields), so a text's halves are
+    asked one by one.
+    """
+    file = shared_data.parent / "contracts" / "meta_whatsapp_business_v23.yaml"
+    contract = yaml.safe_load(file.read_text(encoding="utf-8"))["components"]
+
+    def valid(schema: dict[str, Any], body: Any) -> bool:
+        return jsonschema_rs.validator_for(schema | {"components": contract}).is_valid(body)
+
+    message = {"$ref": "#/components/schemas/Message"}
+    assert valid(message, body_of(TEMPLATE))
+    assert not valid(message, body_of(TEMPLATE) | {"to": 5})
+    assert valid({"$ref": "#/components/schemas/BaseMessageProperties"}, body_of(TEXT))
+    [_, half] = contract["schemas"]["TextMessage"]["allOf"]
+    assert valid(half["properties"]["text"], body_of(TEXT)["text"])
+    assert not valid(half["properties"]["text"], body_of(TEXT)["text"] | {"more": 1})
+
+
+async def test_a_template_goes_with_its_parameters() -> None:
+    """Name, language and values in order; the provider's id comes back."""
+    async with http_provider() as provider:
+        provider.answer = lambda _: (200, {"messages": [{"id": "wamid.1"}]}, {})
+        one = channel(provider.url)
+        assert await one.send(TEMPLATE) == Accepted(provider_id="wamid.1")
+        await one.close()
+    [(path, headers, raw)] = provider.requests
+    sent = json.loads(raw)
+    assert (path, headers["authorization"]) == ("/v23.0/1234/messages", "Bearer token")
+    assert sent["to"] == "525512345678"
+    assert sent["template"]["language"] == {"code": "es_MX", "policy": "deterministic"}
+    assert [one["text"] for one in sent["template"]["components"][0]["parameters"]] == ["Ana", "$1.00 MXN"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "meaning"),
+    [
+        (400, {"error": {"code": 131026}}, NotAccepted(code="131026", permanent=True)),
+        (400, {"error": {"code": 130429}}, NotAccepted(code="130429", permanent=False)),
+        (429, {}, NotAccepted(code="429", permanent=False)),
+        (500, {"error": {"code": 131016}}, NotAccepted(code="131016", permanent=False)),
+        (500, {"error": {"code": 131000}}, Unknown(code="131000")),
+        (500, "oops", Unknown(code="500")),
+        (200, {"messages": []}, Unknown(code="no_id")),
+        (200, {"messages": "x"}, Unknown(code="no_id")),
+        (200, "[", Unknown(code="no_id")),
+    ],
+)
+async def test_every_answer_is_understood(status: int, body: object, meaning: Answer) -> None:
+    """Not taken for good, not taken now, or nobody can say."""
+    async with http_provider() as provider:
+        provider.answer = lambda _: (status, body, {})
+        one = channel(provider.url)
+        assert await one.send(TEXT) == meaning
+        await one.close()
+
+
+def signed(told: Any, secret: str = SECRET) -> tuple[dict[str, str], bytes]:
+    """Return a webhook as the provider signs it."""
+    raw = json.dumps(told).encode()
+    return {
+        "x-hub-signature-256": "sha256=" + hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest()
+    }, raw
+
+
+def hook(**value: Any) -> dict[str, Any]:
+    """Return a webhook's body."""
+    return {
+        "object": "whatsapp_business_account",
+        "entry": [{"id": "1", "changes": [{"field": "messages", "value": value}]}],
+    }
+
+
+def test_what_the_provider_tells() -> None:
+    """Receipts of an end, answers by text, button and list; of the rest, what kind it is."""
+    told = hook(
+        statuses=[
+            {"id": "w1", "status": "sent"}, {"id": "w1", "status": "delivered"}, {"id": "w2", "status": "failed", "errors": [{"code": 131026}]},
+        ],
+        messages=[
+            {"id": "i1", "from": "5215512345678", "type": "text", "text": {"body": "BAJA"}},
+            {"id": "i2", "from": "1", "type": "button", "button": {"text": "Ya pagué", "payload": "3"}},
+            {"id": "i3", "from": "1", "type": "interactive",
+             "interactive": {"type": "button_reply", "button_reply": {"id": "1", "title": "Prometo"}}},
+            {"id": "i4", "from": "1", "type": "image", "image": {"id": "9", "caption": "mi recibo"}},
+        ],
+    )  # fmt: skip
+    assert channel().parse_webhook(*signed(told)) == [
+        Receipt(provider_id="w1", delivered=True),
+        Receipt(provider_id="w2", delivered=False, code="131026"),
+        Inbound(provider_id="i1", sender="+5215512345678", text="BAJA"),
+        Inbound(provider_id="i2", sender="+1", text="Ya pagué"),
+        Inbound(provider_id="i3", sender="+1", text="Prometo"),
+        Inbound(provider_id="i4", sender="+1", text="[image] mi recibo"),
+    ]
+    assert channel().parse_webhook(*signed({"entry": [{"changes": [{"field": "other"}]}]})) == []
+
+
+def test_nobody_else_is_believed() -> None:
+    """Another secret's signature, none, or a changed body."""
+    headers, raw = signed(hook())
+    for bad in (({}, raw), (signed(hook(), secret="x")[0], raw), (headers, raw + b" ")):
+        with pytest.raises(ForgedError):
+            channel().parse_webhook(*bad)
+
+
+def test_the_provider_proves_itself() -> None:
+    """Whoever knows the word gets its challenge back."""
+    query = {"hub.mode": "subscribe", "hub.verify_token": "word", "hub.challenge": "42"}
+    assert channel().verify_webhook(query) == "42"
+    assert channel().verify_webhook(query | {"hub.verify_token": "other"}) is None
+    assert channel().verify_webhook({}) is None
+
+
+def test_it_is_a_channel_with_a_window() -> None:
+    """It has what the core asks of one, and takes free text for a day."""
+    assert isinstance(channel(), MessageChannel)
+    assert channel().session_hours == 24
