@@ -121,7 +121,10 @@ def told(fields: dict[str, str], *, token: str = TOKEN, url: str = URL) -> tuple
             {"MessageStatus": "undelivered", "ErrorCode": "30005"},
             (Receipt(provider_id="SM1", delivered=False, code="30005"),),
         ),
-        ({"From": "+52155", "Body": "BAJA", "Extra": ""}, (Inbound(provider_id="SM1", sender="+52155", text="BAJA"),)),
+        (
+            {"From": "+52155", "Body": "BAJA", "Extra": ""},
+            (Inbound(provider_id="SM1", sender="+52155", text="BAJA"),),
+        ),
         (
             {"SmsStatus": "received", "From": "+1", "Body": "\u202e مرحبا 😀"},
             (Inbound(provider_id="SM1", sender="+1", text="\u202e مرحبا 😀"),),
