@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dialer_core.disposition_settings import REASONS, DispositionWords, Reasons
+from dialer_core.list_settings import AttemptLimits, HopperSettings, ScheduleSettings
 from dialer_core.routing_settings import RoutingSettings
 from dialer_core.setting_types import E164, Section
 from dialer_core.vocabulary import DetectionMode, Outcome, PacingMode
@@ -23,6 +24,10 @@ class RecycleRule(Section):
     """Not dialed again before."""
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 6
     """Attempts with this outcome, then the lead is finished."""
+    growth: Annotated[float, Field(ge=1, le=10)] = 1.0
+    """Back-off: each time this outcome comes again for a lead, its pause is so many times as long."""
+    longest_minutes: Annotated[float, Field(gt=0, le=100_000)] = 20_160.0
+    """The longest that a growing pause becomes: two weeks."""
     next_number: bool = False
     """Go to the person's next number."""
     finish: bool = False
@@ -61,6 +66,8 @@ class CampaignSettings(Section):
     """Name of the rule pack in `compliance/`; there is no default: it is a decision."""
     caller_id: E164 | None = None
     """Caller ID; by default the trunk's."""
+    caller_ids: str = ""
+    """Pool of `caller_ids.toml` from which each person's caller ID is taken, before `caller_id`."""
     trunks: Annotated[tuple[str, ...], Field(min_length=1)]
     """Trunks in order: the next is tried when one fails."""
     pacing: Literal[PacingMode.PROGRESSIVE, PacingMode.RATIO, PacingMode.ERLANG_C, PacingMode.PREDICTIVE] = (
@@ -95,6 +102,12 @@ class CampaignSettings(Section):
     """Started when `dialer run` starts."""
     recycle: dict[Outcome, RecycleRule] = Field(default_factory=dict)
     """Rules per outcome, over the built-in ones."""
+    attempts: AttemptLimits = AttemptLimits()
+    """How often a lead is tried."""
+    hopper: HopperSettings = HopperSettings()
+    """In which shares the list is dialed."""
+    schedule: ScheduleSettings = ScheduleSettings()
+    """On which days and hours it dials."""
     dispositions: DispositionWords = Field(default_factory=dict)
     """Words for agents, beside and over the built-in ones."""
     reasons: Reasons = Field(default_factory=lambda: dict(REASONS))

@@ -331,7 +331,7 @@ class Dialing:
             lambda tx: hopper.claim(
                 tx, campaign_id=campaign.id, settings=campaign.settings, pack=campaign.pack, trunks=trunks,
                 node=self._runtime.node, boot_id=self._runtime.boot_id, now=clock.utc(),
-                present=present,
+                present=present, mix=campaign.mix,
             )
         )  # fmt: skip
         future.add_done_callback(lambda done: self._claimed(pool, campaign, trunks, done))

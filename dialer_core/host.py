@@ -44,7 +44,7 @@ from dialer_core.messaging.messenger import Messenger
 from dialer_core.messaging.templates import load_templates
 from dialer_core.plugin_api import EngineHandle
 from dialer_core.plugin_host import Plugin, PluginHost, installed, load
-from dialer_core.portfolio import upkeep
+from dialer_core.portfolio import segmenting, upkeep
 from dialer_core.settings import Settings, load_settings
 from dialer_core.store.database import Database, open_database
 
@@ -285,7 +285,7 @@ async def _serve(
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
         archiving = asyncio.create_task(_archive(settings, database, tail), name="archive")
         tracking = asyncio.create_task(plugins.track(tail, dialer.node.name), name="plugin-events")
-        keeping = asyncio.create_task(upkeep.watch(database), name="portfolio-upkeep")
+        keeping = asyncio.create_task(_keep_up(settings, database), name="portfolio-upkeep")
         messaging = asyncio.create_task(messenger.run(), name="messages")
         hooks = asyncio.create_task(_webhooks(settings, messenger), name="webhooks")
         stopping = asyncio.create_task(stop.wait())
@@ -316,6 +316,13 @@ async def _serve(
         attaching.cancel()
         await asyncio.gather(attaching, return_exceptions=True)
         log.info("host_stopped")
+
+
+async def _keep_up(settings: Settings, database: Database) -> None:
+    """Do what time alone does to the portfolio."""
+    await asyncio.gather(
+        upkeep.watch(database), segmenting.watch(database, settings.campaigns, settings.segments)
+    )
 
 
 async def _archive(settings: Settings, database: Database, tail: EventTail) -> None:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.edge_settings import INNER_HOST, EdgeSettings
 from dialer_core.errors import ConfigError
+from dialer_core.list_settings import CallerIdPool, SegmentSettings
 from dialer_core.routing_settings import Level
 from dialer_core.setting_types import E164, Codec, Name, Port, PortRange, Seconds, Section, check_secret
 from dialer_core.toml_files import explain, read_secret, read_toml, section_table, with_environment
@@ -233,12 +234,16 @@ class Settings:
         trunks: dict[TrunkId, TrunkSettings],
         agents: dict[AgentId, AgentSettings],
         campaigns: dict[CampaignId, CampaignSettings],
+        segments: dict[str, SegmentSettings] | None = None,
+        caller_ids: dict[str, CallerIdPool] | None = None,
     ) -> None:
         self.directory = directory
         self.dialer = dialer
         self.trunks = trunks
         self.agents = agents
         self.campaigns = campaigns
+        self.segments = segments or {}
+        self.caller_ids = caller_ids or {}
 
     @property
     def state_dir(self) -> Path:
@@ -359,6 +364,11 @@ def load_settings(directory: Path) -> Settings:
             )
             return None
 
+    def named(file_name: str, section: str, model: type[BaseModel]) -> dict[str, Any]:
+        file = directory / file_name
+        tables = section_table(file, read_toml(file), section) if file.exists() else {}
+        return {name: parse(model, file, raw, f"{section}.{name}") for name, raw in tables.items()}
+
     dialer_file = directory / "dialer.toml"
     dialer = parse(DialerSettings, dialer_file, with_environment(read_toml(dialer_file)))
 
@@ -392,8 +402,23 @@ def load_settings(directory: Path) -> Settings:
                 problems.append(
                     f"{agents_file}: agents.{name}.campaigns: {campaign_name!r} has no file in {directory / 'campaigns'}; known are: {known}"
                 )
+    segments = named("segments.toml", "segments", SegmentSettings)
+    caller_ids = named("caller_ids.toml", "pools", CallerIdPool)
+    for campaign_id, campaign in campaigns.items():
+        file = directory / "campaigns" / f"{campaign_id}.toml"
+        for part in campaign.hopper.mix if campaign else ():
+            if part.segment not in segments:
+                known = ", ".join(sorted(segments)) or "none"
+                problems.append(
+                    f"{file}: hopper.mix: {part.segment!r} is not in {directory / 'segments.toml'}; known are: {known}"
+                )
+        if campaign and campaign.caller_ids and campaign.caller_ids not in caller_ids:
+            known = ", ".join(sorted(caller_ids)) or "none"
+            problems.append(
+                f"{file}: caller_ids: {campaign.caller_ids!r} is not in {directory / 'caller_ids.toml'}; known are: {known}"
+            )
     if dialer:
         problems += _edge_problems(dialer, dialer_file, trunks, trunks_file)
     if problems:
         raise ConfigError("\n".join(problems))
-    return Settings(directory, dialer, trunks, agents, campaigns)
+    return Settings(directory, dialer, trunks, agents, campaigns, segments, caller_ids)

@@ -23,6 +23,7 @@ from dialer_core import (
     campaign_settings,
     disposition_settings,
     edge_settings,
+    list_settings,
     routing_settings,
     settings,
     voice_settings,
@@ -168,6 +169,7 @@ def settings_page() -> str:
         literals(settings)
         | literals(campaign_settings)
         | literals(disposition_settings)
+        | literals(list_settings)
         | literals(edge_settings)
         | literals(voice_settings)
         | literals(routing_settings),
@@ -183,6 +185,8 @@ def settings_page() -> str:
         "| [dialer.toml](#dialertoml) | this node |\n"
         "| [trunks.toml](#trunkstoml) | the SIP peers that carry calls |\n"
         "| [agents.toml](#agentstoml) | who takes the people |\n"
+        "| [segments.toml](#segmentstoml) | parts of lists, by name |\n"
+        "| [caller_ids.toml](#caller_idstoml) | the numbers that are shown |\n"
         "| [campaigns/NAME.toml](#campaignsnametoml) | one campaign each |\n"
         "| [compliance/PACK.toml](#compliancepacktoml) | one rule pack each |",
         "## dialer.toml",
@@ -198,6 +202,10 @@ def settings_page() -> str:
         "## agents.toml\n\nOne table `[agents.ID]` for each agent; an agent is a SIP address. The file may be absent.\n\n"
         + _fields(settings.AgentSettings, texts),
         _example("agents.toml"),
+        "## segments.toml\n\nOne table `[segments.NAME]` for each segment. The file may be absent. See [campaigns](campaigns.md).\n\n"
+        + _fields(list_settings.SegmentSettings, texts),
+        "## caller_ids.toml\n\nOne table `[pools.NAME]` for each pool of caller IDs. The file may be absent. See [campaigns](campaigns.md).\n\n"
+        + _fields(list_settings.CallerIdPool, texts),
         f"## campaigns/NAME.toml\n\nThe file's name is the campaign's id.\n\n{_fields(campaign_settings.CampaignSettings, texts)}",
         f"### [routing]\n\n{prose(doc(routing_settings.RoutingSettings))} See [inbound calls and routing](inbound.md).\n\n"
         f"{_fields(routing_settings.RoutingSettings, texts)}",
@@ -207,6 +215,15 @@ def settings_page() -> str:
         + _fields(campaign_settings.DetectionSettings, texts),
         "### [recycle.OUTCOME]\n\nWhat becomes of a lead after an [outcome](vocabulary.md#outcome), over the built-in rules.\n\n"
         + _fields(campaign_settings.RecycleRule, texts),
+        *(
+            f"### [{name}]\n\n{prose(doc(model))} See [campaigns](campaigns.md).\n\n{_fields(model, texts)}"
+            for name, model in (
+                ("attempts", list_settings.AttemptLimits),
+                ("hopper", list_settings.HopperSettings),
+                ("[hopper.mix]", list_settings.MixPart),
+                ("schedule", list_settings.ScheduleSettings),
+            )
+        ),
         f"### [dispositions.WORD]\n\n{prose(doc(disposition_settings.DispositionSettings))} See [leads](leads.md).\n\n"
         + _fields(disposition_settings.DispositionSettings, texts),
         _example("campaigns/cobranza.toml"),

@@ -43,14 +43,19 @@ class EmptyReport:
         return f"{'every lead is finished' if self.finished else 'nothing dialable now'}: {', '.join(parts)}{due}"
 
 
-def report(tx: Tx, campaign_id: CampaignId) -> EmptyReport | None:
-    """Say why a campaign has nothing to dial now; None where some lead is ready after all (another claim holds it)."""
+def report(tx: Tx, campaign_id: CampaignId, held: str = "") -> EmptyReport | None:
+    """Say why a campaign has nothing to dial now; None where some lead is ready after all (another claim holds it).
+
+    `held` names what keeps leads that are ready from being dialed, where something does.
+    """
     tally = leads.tally(tx, campaign_id, COUNTED)
-    if tally.ready:
+    if tally.ready and not held:
         return None
-    reasons: dict[str, int] = {}
+    reasons: dict[str, int] = {held: tally.ready} if tally.ready else {}
     for (state, reason), count in tally.counts.items():
-        reasons[_name(state, reason)] = count
+        resting = count - tally.ready if (state, reason) == (LeadState.DIALABLE, "") else count
+        if resting > 0:
+            reasons[_name(state, reason)] = reasons.get(_name(state, reason), 0) + resting
     unfinished = any(state is not LeadState.FINISHED for state, _ in tally.counts)
     return EmptyReport(reasons, tally.next_at_utc, bool(tally.counts) and not unfinished, tally.complete)
 

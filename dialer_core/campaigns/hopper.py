@@ -20,7 +20,9 @@ import structlog
 
 from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns import candidates, number_health
+from dialer_core.campaigns.attempt_limits import Tried
 from dialer_core.campaigns.emptiness import EmptyReport, report, so_far
+from dialer_core.campaigns.mix import Mix
 from dialer_core.compliance import gate
 from dialer_core.compliance.facts import ContactRequest, Facts
 from dialer_core.compliance.gate import Refused
@@ -124,6 +126,7 @@ def claim(
     boot_id: str,
     now: dt.datetime,
     present: Collection[AgentId] = (),
+    mix: Mix | None = None,
 ) -> Claim:
     """Claim up to one lead per trunk given: attempt i goes over `trunks[i]`.
 
@@ -139,6 +142,8 @@ def claim(
         Written on the attempts. `now` is what the gate goes by.
     present
         Agents who could take a person now: their own call-backs are claimed; those of others wait until they are anybody's.
+    mix
+        The shares in which the list is dialed; None: it is one list in one order.
 
     Raises
     ------
@@ -149,7 +154,8 @@ def claim(
     claimed: list[ClaimedAttempt] = []
     refused: list[Block] = []
     examined, size = 0, _FIRST_BATCH
-    promoted = leads.promote_due(tx, campaign_id, now, MAX_EXAMINED)
+    apart = mix is not None
+    promoted = leads.promote_due(tx, campaign_id, now, MAX_EXAMINED, apart=apart)
     due = callbacks.take_due(tx, campaign_id, now, len(trunks), present)
     if due:  # somebody waits for these: they come before the list
         examined = len(due)
@@ -160,16 +166,19 @@ def claim(
         missing = len(trunks) - len(claimed)
         limit = min(max(size, missing + missing // 2), MAX_EXAMINED - examined)
         size = 2 * limit  # where the first are blocked, those behind them are likely to be, too
-        batch = leads.take_ready(tx, campaign_id, limit)
+        batch = mix.take(tx, campaign_id, limit, now) if mix else leads.take_ready(tx, campaign_id, limit)
         examined += len(batch)
         if batch:
-            claimed += _claim_batch(tx, place, batch, trunks[len(claimed) :], refused)
+            found = _claim_batch(tx, place, batch, trunks[len(claimed) :], refused)
+            claimed += found
+            if mix is not None:
+                mix.claimed(batch, {one.lead_id for one in found})
         if len(batch) < limit:
             if promoted < MAX_EXAMINED:
                 break
-            promoted = leads.promote_due(tx, campaign_id, now, MAX_EXAMINED)
+            promoted = leads.promote_due(tx, campaign_id, now, MAX_EXAMINED, apart=apart)
     if len(claimed) < len(trunks) and examined < MAX_EXAMINED:
-        return Claim(claimed, report(tx, campaign_id))
+        return Claim(claimed, report(tx, campaign_id, mix.held if mix is not None else ""))
     return Claim(claimed, None, None if claimed else so_far(refused))
 
 
@@ -259,11 +268,17 @@ def _claim_batch(
     facts = Facts.read(tx, list(requests.values()), place.pack)
     live_persons = claims.live_persons(tx, phones)
     live_numbers = claims.live_numbers(tx, {request.address for request in requests.values()})
+    tried = Tried.read(tx, place.settings.attempts, batch, place.now)
     permits: list[_Permit] = []
     blocks: list[Block] = []
     for lead in batch:
         if len(permits) == len(trunks):
             break
+        rest = None if lead.id in asked else tried.block(lead, phones[lead.person_id], place.now)
+        if rest is not None:
+            blocks.append(rest)
+            _tell(tx, place, lead, rest)
+            continue
         numbers = [phone for phone in numbers_of[lead.id] if phone.e164 not in live_numbers]
         if lead.person_id in live_persons or (numbers_of[lead.id] and not numbers):
             blocks.append(_live_elsewhere(lead, place.now))
@@ -370,6 +385,7 @@ def _write(
                 committed_at_utc=place.now,
                 evidence=permit.evidence,
                 retry_of=retry_of,
+                segment=permit.lead.segment,
             )
             for one, permit in zip(claimed, permits, strict=True)
         ),

@@ -8,10 +8,11 @@ outcome. It does not end attempts (`calls/`) nor choose the next lead (`hopper.p
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Sequence
 
 from dialer_core.campaign_settings import CampaignSettings, RecycleRule
-from dialer_core.campaigns import dispositions, number_health
+from dialer_core.campaigns import attempt_limits, dispositions, number_health
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import StoreError
 from dialer_core.store import callbacks, claims, contacts, leads, people, promises, restrictions
@@ -179,11 +180,14 @@ def _recycle(
     rule = rule_of(settings, outcome)
     before = claims.count_outcome(tx, LeadId(lead.id), outcome, without=attempt.id)
     reason = _finished_because(rule, outcome, before, phones)
+    most = settings.attempts.most
+    if reason is None and most is not None and lead.attempts >= most and outcome not in _UNBOUNDED:
+        reason = attempt_limits.MOST
     if reason is not None:
         leads.finish(tx, lead, reason, last_outcome=outcome.value)
         callbacks.cancel(tx, LeadId(lead.id))
         return LeadState.FINISHED
-    pause = dt.timedelta(minutes=rule.after_minutes)
+    pause = dt.timedelta(minutes=_pause_minutes(rule, before))
     if outcome in _UNBOUNDED and outcome not in settings.recycle:
         pause = min(pause * 2 ** min(before, 16), _LONGEST_BACK_OFF)
     another = rule.next_number and number_health.other_usable(phones, attempt.phone_id)
@@ -198,6 +202,15 @@ def _recycle(
         waiting_for=None,
     )
     return LeadState.DIALABLE
+
+
+def _pause_minutes(rule: RecycleRule, before: int) -> float:
+    """Return the pause after an outcome that came so many times before: longer each time where the rule says so."""
+    if rule.growth == 1.0:
+        return rule.after_minutes
+    longest = max(rule.longest_minutes, rule.after_minutes)
+    steps = math.log(max(1.0, longest / max(rule.after_minutes, 1e-3)), rule.growth)
+    return longest if before >= steps else rule.after_minutes * rule.growth**before
 
 
 def _finished_because(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dialer_core.campaign_settings import CampaignSettings
+from dialer_core.campaigns.mix import Mix
 from dialer_core.compliance.detection_quality import Quality
 from dialer_core.compliance.rules import RulePack
 from dialer_core.vocabulary import CampaignId, CampaignState
@@ -61,6 +62,8 @@ class CampaignRun:
     """Nothing was dialable: the hopper is not asked again before."""
     empty_said: str = ""
     """The last report of an empty hopper, so that the same one is not told again."""
+    mix: Mix | None = None
+    """The shares in which its list is dialed; None: it is one list in one order."""
     claiming: int = 0
     """Leads being claimed now."""
     attempts: int = 0
@@ -77,6 +80,11 @@ class CampaignRun:
     """It is estimated anew from then on."""
     refreshing: bool = False
     """The store is being asked for ledger and detection."""
+
+    def __post_init__(self) -> None:
+        """Keep shares where the campaign has any."""
+        if self.settings.hopper.in_shares:
+            self.mix = Mix(self.settings.hopper)
 
     @property
     def dialing(self) -> bool:

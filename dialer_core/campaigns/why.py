@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns import candidates, number_health
+from dialer_core.campaigns.attempt_limits import Tried
 from dialer_core.compliance import gate, windows
 from dialer_core.compliance.facts import Facts
 from dialer_core.compliance.gate import Refused
@@ -103,6 +104,15 @@ def why(
         claims.last_tries(tx, [lead_id]).get(lead_id),
         rests_until,
     )
+    own = callbacks.open_of(tx, lead_id)
+    tried = Tried.read(tx, settings.attempts, [ready], rests_until)
+    rest = (
+        None
+        if own is not None or lead.state != LeadState.DIALABLE
+        else tried.block(ready, phones, rests_until)
+    )
+    if rest is not None and rest.next_at_utc is not None:
+        rests_until = max(rests_until, rest.next_at_utc)
     requests = [candidates.request_of(ready, phone, ready.campaign_id, rests_until) for phone in phones]
     facts = Facts.read(tx, requests, pack)
     numbers = []
@@ -115,10 +125,14 @@ def why(
         numbers.append(answer)
     times = [one.allowed_from for one in numbers if one.allowed_from is not None]
     dialable_from = min(times, default=None) if lead.state == LeadState.DIALABLE else None
+    if rest is not None and rest.finished_reason is not None:
+        dialable_from = None
     return LeadAnswer(
         lead_id,
         LeadState(lead.state),
-        _reason(lead, callbacks.open_of(tx, lead_id), now, bool(phones)),
+        rest.reason
+        if rest is not None and lead.next_at_utc <= now
+        else _reason(lead, own, now, bool(phones)),
         dialable_from,
         tuple(numbers),
     )

@@ -29,6 +29,10 @@ TABLE: dict[str, tuple[str, str]] = {
     "dnc": ("imports:dnc", "Bring in do-not-call lists."),
     "payments": ("table_imports:payments", "Bring in payments: they stop the calls about what was paid."),
     "contacts": ("table_imports:contacts", "Bring in contacts made elsewhere: the caps count them."),
+    "segments": (
+        "segments:segments",
+        "Name parts of a list by what is known of them, count and look at them.",
+    ),
     "run": ("run:run", "Start dialing; drain and stop on Ctrl-C or SIGTERM."),
     "status": ("status:status", "What the running dialer is doing."),
     "campaign": ("campaign:campaign", "List, start, pause and stop campaigns."),

@@ -68,6 +68,8 @@ class NewAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """What the gate saw (I11)."""
     retry_of: AttemptId | None = None
     worker: str | None = None
+    segment: str | None = None
+    caller_id: str | None = None
 
 
 def insert(tx: Tx, *new: NewAttempt) -> None:

@@ -56,6 +56,7 @@ _DUE = (
         _LEAD.c.blocked_rule,
         _PERSON.c.language,
         _PERSON.c.region,
+        _LEAD.c.segment,
         _TABLE.c.phone_id,
         _TABLE.c.agent_id,
         _TABLE.c.open_from_utc,

@@ -5,6 +5,7 @@ It owns these reads only; the rows are `store/attempts.py`'s.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection
 
 import msgspec
@@ -41,6 +42,20 @@ _COUNT_OUTCOME = Prepared(
         _ATTEMPT.c.outcome == bindparam("named"),
         _ATTEMPT.c.id != bindparam("left_out"),
     )
+)
+
+
+_ATTEMPTS_SINCE = Prepared(
+    select(_ATTEMPT.c.lead_id, _ATTEMPT.c.committed_at_utc)
+    .where(
+        _ATTEMPT.c.lead_id.in_(bindparam("leads", expanding=True)),
+        _ATTEMPT.c.committed_at_utc >= bindparam("since"),
+        _ATTEMPT.c.retry_of.is_(None),
+        _ATTEMPT.c.outcome.is_distinct_from(Outcome.CANCELLED.value),
+        _ATTEMPT.c.outcome.is_distinct_from(Outcome.TRUNK_FAILED.value),
+        _ATTEMPT.c.outcome.is_distinct_from(Outcome.CONGESTION.value),
+    )
+    .order_by(_ATTEMPT.c.id)
 )
 
 
@@ -97,6 +112,17 @@ def last_tries(tx: Tx, lead_ids: Collection[LeadId]) -> dict[LeadId, LastTry]:
         row.lead_id: LastTry(row.phone_id, Outcome(row.outcome) if row.outcome else None)
         for row in tx.execute(_LAST_TRIES, {"leads": list(lead_ids)})
     }
+
+
+def attempts_since(
+    tx: Tx, lead_ids: Collection[LeadId], since: dt.datetime
+) -> dict[LeadId, list[dt.datetime]]:
+    """Return when each of these leads was tried since then; what never reached the network, and failover, left out."""
+    found: dict[LeadId, list[dt.datetime]] = {}
+    if lead_ids:
+        for row in tx.execute(_ATTEMPTS_SINCE, {"leads": list(lead_ids), "since": since}):
+            found.setdefault(row.lead_id, []).append(row.committed_at_utc)
+    return found
 
 
 def count_outcome(tx: Tx, lead_id: LeadId, outcome: Outcome, *, without: AttemptId) -> int:

@@ -15,20 +15,23 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, Text, and_, bindparam, cast, func, or_, select, update
+from sqlalchemy import Table, Text, and_, bindparam, case, cast, func, literal, or_, select, update
 
 from dialer_core.events import LeadFinished
 from dialer_core.store import bulk
-from dialer_core.store.models import Lead, Person
+from dialer_core.store.models import Attempt, Lead, Person
 from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AccountId, CampaignId, LeadId, LeadState, PersonId
 
 _LEAD: Table = Lead.__table__  # type: ignore[assignment]
+_ATTEMPT: Table = Attempt.__table__  # type: ignore[assignment]
 _PERSON: Table = Person.__table__  # type: ignore[assignment]
 
 READY_UTC = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 """`next_at_utc` of a lead that may be dialed now."""
+READY_AGAIN_UTC = dt.datetime(1970, 1, 2, tzinfo=dt.UTC)
+"""That of one that may be dialed now and was tried before, in a campaign that keeps the two apart (`campaigns/mix.py`)."""
 
 _BLOCK = Prepared(
     update(_LEAD)
@@ -64,6 +67,17 @@ _DUE = (
     .limit(bindparam("most"))
 )
 _PROMOTE = Prepared(update(_LEAD).where(_LEAD.c.id == bindparam("key")).values(next_at_utc=READY_UTC))
+_DUE_APART = _DUE.where(_LEAD.c.next_at_utc > READY_AGAIN_UTC)
+_PROMOTE_APART = Prepared(
+    update(_LEAD)
+    .where(_LEAD.c.id == bindparam("key"))
+    .values(
+        next_at_utc=case(
+            (_LEAD.c.attempts > 0, literal(READY_AGAIN_UTC, _LEAD.c.next_at_utc.type)),
+            else_=literal(READY_UTC, _LEAD.c.next_at_utc.type),
+        )
+    )
+)
 _READY = (
     select(
         _LEAD.c.id,
@@ -74,9 +88,11 @@ _READY = (
         _LEAD.c.blocked_rule,
         _PERSON.c.language,
         _PERSON.c.region,
+        _LEAD.c.segment,
+        _LEAD.c.priority,
     )
     .join(_PERSON, _PERSON.c.id == _LEAD.c.person_id)
-    .where(*_OF_CAMPAIGN, _LEAD.c.next_at_utc == READY_UTC)
+    .where(*_OF_CAMPAIGN, _LEAD.c.next_at_utc == bindparam("ready"))
     .order_by(_LEAD.c.priority.desc(), _LEAD.c.attempts, _LEAD.c.id)
     .limit(bindparam("most"))
 )
@@ -84,6 +100,24 @@ _READY = (
 _DUE_KEPT = Prepared(_DUE.with_for_update(skip_locked=True, key_share=True))
 _READY_KEPT = Prepared(_READY.with_for_update(of=[_LEAD, _PERSON], skip_locked=True, key_share=True))
 _DUE_ALONE, _READY_ALONE = Prepared(_DUE), Prepared(_READY)
+_DUE_STATEMENTS = {
+    (False, False): _DUE_ALONE,
+    (False, True): _DUE_KEPT,
+    (True, False): Prepared(_DUE_APART),
+    (True, True): Prepared(_DUE_APART.with_for_update(skip_locked=True, key_share=True)),
+}
+_READY_IN = {
+    "any": _READY,
+    "named": _READY.where(_LEAD.c.segment == bindparam("named")),
+    "unseen": _READY.where(_LEAD.c.segment.is_(None)),
+}
+_READY_STATEMENTS = {
+    (which, kept): Prepared(
+        query.with_for_update(of=[_LEAD, _PERSON], skip_locked=True, key_share=True) if kept else query
+    )
+    for which, query in _READY_IN.items()
+    for kept in (False, True)
+}
 _WITH_PERSON = (
     select(_LEAD, _PERSON.c.language, _PERSON.c.region)
     .join(_PERSON, _PERSON.c.id == _LEAD.c.person_id)
@@ -103,6 +137,12 @@ class ReadyLead(msgspec.Struct, frozen=True):
     blocked_rule: str | None
     language: str
     region: str | None
+    segment: str | None = None
+
+    @property
+    def again(self) -> bool:
+        """It was tried before."""
+        return self.attempts > 0
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -133,12 +173,12 @@ class Tally(msgspec.Struct, frozen=True):
     """False: the list is longer than was counted."""
 
 
-def promote_due(tx: Tx, campaign_id: CampaignId, now: dt.datetime, limit: int) -> int:
-    """Make leads ready whose time has come, at most so many; return how many."""
-    due = _DUE_KEPT if tx.dialect == "postgresql" else _DUE_ALONE
+def promote_due(tx: Tx, campaign_id: CampaignId, now: dt.datetime, limit: int, *, apart: bool = False) -> int:
+    """Make leads ready whose time has come, at most so many; return how many. `apart`: those tried before stand by themselves."""
+    due = _DUE_STATEMENTS[apart, tx.dialect == "postgresql"]
     ids = list(tx.scalars(due, {"campaign": campaign_id, "now": now, "most": limit}))
     if ids:
-        tx.execute(_PROMOTE, [{"key": lead_id} for lead_id in ids])
+        tx.execute(_PROMOTE_APART if apart else _PROMOTE, [{"key": lead_id} for lead_id in ids])
     return len(ids)
 
 
@@ -155,9 +195,60 @@ def take_ready(tx: Tx, campaign_id: CampaignId, limit: int) -> list[ReadyLead]:
             row.blocked_rule,
             row.language,
             row.region,
+            row.segment,
         )
-        for row in tx.execute(ready, {"campaign": campaign_id, "most": limit})
+        for row in tx.execute(ready, {"campaign": campaign_id, "most": limit, "ready": READY_UTC})
     ]
+
+
+def take_ready_of(
+    tx: Tx,
+    campaign_id: CampaignId,
+    limit: int,
+    *,
+    segment: str | None,
+    again: bool | None,
+    unseen: bool = False,
+) -> list[ReadyLead]:
+    """Return the next ready leads of one stratum, kept as `take_ready` keeps them.
+
+    Parameters
+    ----------
+    segment
+        Only of this one; None: of any.
+    again
+        Only those tried before, or only those never tried; None: either, the untried first where priorities are equal.
+    unseen
+        Only those that have not been put into any segment yet.
+    """
+    which = "unseen" if unseen else ("any" if segment is None else "named")
+    statement = _READY_STATEMENTS[which, tx.dialect == "postgresql"]
+    found: list[tuple[float, ReadyLead]] = []
+    for ready in (
+        (READY_UTC, READY_AGAIN_UTC) if again is None else ((READY_AGAIN_UTC,) if again else (READY_UTC,))
+    ):
+        given = {"campaign": campaign_id, "most": limit, "ready": ready, "named": segment or ""}
+        found += [
+            (row.priority, ReadyLead(*(getattr(row, name) for name in ReadyLead.__struct_fields__)))
+            for row in tx.execute(statement, given)
+        ]
+    found.sort(key=lambda one: (-one[0], one[1].attempts, one[1].id))
+    return [lead for _, lead in found[:limit]]
+
+
+def dialed_today(tx: Tx, campaign_id: CampaignId, now: dt.datetime) -> dict[str, int]:
+    """Count a campaign's attempts of the day (UTC) by segment, failover left out."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    query = (
+        select(func.coalesce(_ATTEMPT.c.segment, "").label("named"), func.count().label("attempts"))
+        .where(
+            _ATTEMPT.c.campaign_id == campaign_id,
+            _ATTEMPT.c.committed_at_utc >= midnight,
+            _ATTEMPT.c.retry_of.is_(None),
+        )
+        .group_by("named")
+    )
+    return {row.named: row.attempts for row in tx.execute(query)}
 
 
 def begin_attempts(tx: Tx, lead_ids: Sequence[LeadId], *, count: bool = True) -> None:
@@ -209,6 +300,7 @@ def with_person(tx: Tx, lead_id: LeadId) -> tuple[Lead, ReadyLead] | None:
         lead.blocked_rule,
         language,
         region,
+        lead.segment,
     )
     return lead, ready
 
@@ -347,10 +439,12 @@ def tally(tx: Tx, campaign_id: CampaignId, limit: int) -> Tally:
             found += row.leads
         complete = complete and found < limit
     dialable = and_(of_campaign, _LEAD.c.state == LeadState.DIALABLE.value)
-    ready = select(_LEAD.c.id).where(dialable, _LEAD.c.next_at_utc == READY_UTC).limit(limit).subquery()
+    ready = select(_LEAD.c.id).where(dialable, _LEAD.c.next_at_utc <= READY_AGAIN_UTC).limit(limit).subquery()
     return Tally(
         counts,
         tx.scalar(select(func.count()).select_from(ready)) or 0,
-        tx.scalar(select(func.min(_LEAD.c.next_at_utc)).where(dialable, _LEAD.c.next_at_utc > READY_UTC)),
+        tx.scalar(
+            select(func.min(_LEAD.c.next_at_utc)).where(dialable, _LEAD.c.next_at_utc > READY_AGAIN_UTC)
+        ),
         complete,
     )

@@ -26,6 +26,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from dialer_core.store import (  # noqa: F401 - their tables are of the same metadata
     access_models,
+    dialing_models,
     message_models,
     portfolio_models,
     rollup_models,
@@ -128,6 +129,8 @@ class Lead(Base):
     last_outcome: Mapped[str | None] = mapped_column(String(24))
     finished_reason: Mapped[str | None] = mapped_column(String(32))
     created_at_utc: Mapped[dt.datetime]
+    segment: Mapped[str | None] = mapped_column(String(64))
+    """The first segment of its campaign's mix that it is in, empty text where in none; null where its campaign has no mix."""
 
 
 # The hopper walks it: ready leads (one value of next_at_utc, see `store/leads.py`) by priority, the untried
@@ -140,6 +143,21 @@ Index(
     Lead.priority.desc(),
     Lead.attempts,
     Lead.id,
+)
+
+
+# The same within one segment, for campaigns that have a mix; the others pay nothing for it.
+Index(
+    "ix_lead_segment",
+    Lead.campaign_id,
+    Lead.segment,
+    Lead.state,
+    Lead.next_at_utc,
+    Lead.priority.desc(),
+    Lead.attempts,
+    Lead.id,
+    sqlite_where=text("segment IS NOT NULL"),
+    postgresql_where=text("segment IS NOT NULL"),
 )
 
 
@@ -229,6 +247,10 @@ class Attempt(Base):
     ended_mono_ns: Mapped[int | None] = mapped_column(BigInteger)
     reason: Mapped[str | None] = mapped_column(String(32))
     """Why they do not pay, as the agent understood it."""
+    segment: Mapped[str | None] = mapped_column(String(64))
+    """The lead's segment when it was dialed."""
+    caller_id: Mapped[str | None] = mapped_column(String(20))
+    """The number that was shown, where it came from a pool."""
 
 
 class Leg(Base):
