@@ -1,59 +1,68 @@
-"""How fast leads come in and go out: a file of a portfolio imported while an engine claims, then claims by one and by eight claimers.
+"""How fast leads come in and go out: portfolios imported while an engine claims, claims by one and by eight claimers, reports over a year.
 
     python -m benchmarks.store --json
-    python -m benchmarks.store --accounts 50000 --seconds 5 --url sqlite:////var/tmp/bench.db
+    python -m benchmarks.store --accounts 50000 --attempts 500000 --seconds 5
 
-Each account has two phones and ten contacts of the weeks before. Half of the list is blocked: a quarter of the people by a do-not-call
-list, a quarter by the contacts, which reach the cap of the rule pack. Claims go by the rule packs `mx` and, where it is there,
-`us-federal`, in batches of twenty (`claim`) and one by one (`next_lead`); each claim is a transaction of its own and durable. After the
-claims, the attempts are counted for duplicates in the table itself.
+Three accounts in four are Mexican and dialed by the rule pack `mx`, one in four is of the USA and by `us-federal`. Each has two phones and ten
+contacts of the weeks before. Half of the list is blocked: a quarter of the people by a do-not-call list, a quarter by the contacts of today, which
+reach the cap of the rule pack.
+
+`import` is both files, while an engine claims two leads ten times a second. `claim_met` claims in batches of twenty from the list as it then is,
+every other lead a forbidden one; `screen` is the pass with which the host takes those out (`campaigns/screening.py`); `claim` claims after it, and
+`next_lead` one by one. Each claim is a transaction of its own and durable. Attempts are counted for duplicates in the table itself. `report`
+adds up ten attempts an account, of a year, by every kind of filter, each time in a new process with the caches of the database and of the system
+emptied; the slowest counts. `rollup` is the counting up before it, and `report_raw` the same from the attempts, which must give the same.
 
 Without `--url` it uses a SQLite file in `--folder`, and a PostgreSQL server of its own there if one is installed (durable, 256 MB of
 buffers). Databases must be empty.
 """
 
 import argparse
-import contextlib
 import datetime as dt
+import hashlib
 import json
 import multiprocessing
 import os
-import pwd
 import random
 import resource
-import shutil
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from sqlalchemy import func, select
 
+from benchmarks import store_rows
+from benchmarks.own_postgresql import Server, own_postgresql
 from dialer_core.campaign_settings import CampaignSettings
-from dialer_core.campaigns import hopper
+from dialer_core.campaigns import hopper, screening
 from dialer_core.campaigns.leads_import import import_leads
 from dialer_core.clock import SystemClock
 from dialer_core.compliance.packs import load_packs
-from dialer_core.store import bulk, campaigns
+from dialer_core.compliance.rules import RulePack
+from dialer_core.store import campaigns, rollups
 from dialer_core.store.database import Database, open_database
 from dialer_core.store.models import Base
-from dialer_core.vocabulary import CampaignId, TrunkId, new_id
+from dialer_core.vocabulary import CampaignId, TrunkId
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKS = ROOT / "dialer_core" / "config_defaults" / "compliance"
 NOON = dt.datetime(2026, 3, 3, 18, 0, tzinfo=dt.UTC)
 """A Tuesday, noon in Mexico City: by this the gate judges."""
-CONTACTS = 10
 BATCH = 20
-LIST, SMALL = CampaignId("list"), CampaignId("small")
+LIST, USA, SMALL = CampaignId("list"), CampaignId("usa"), CampaignId("small")
+RULES = {LIST: "mx", USA: "us-federal", SMALL: "mx"}
 _T = Base.metadata.tables
 _AREA_CODES = ("55", "33", "81", "222", "442", "477", "722")
+_US_CODES = ("212", "312", "305", "713", "213")
+_FORMS = ("{}", "{}", "{}", "+52 1 {}", "044 {}")
+_US_FORMS = ("+1 {}",)
 
 
 def main() -> None:
@@ -62,44 +71,67 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.folder, prefix="bench-store-") as made:
         folder = Path(made)
         folder.chmod(0o755)  # the server's user must come in
-        file = write_portfolio(folder / "cartera.csv", arguments.accounts)
-        small = write_portfolio(folder / "small.csv", max(1000, arguments.accounts // 50), first=10**8)
+        american = arguments.accounts // 4
+        files = {
+            LIST: write_portfolio(folder / "cartera.csv", arguments.accounts - american),
+            USA: write_portfolio(folder / "usa.csv", american, 2 * 10**8, _US_CODES, _US_FORMS),
+            SMALL: write_portfolio(folder / "small.csv", max(1000, arguments.accounts // 50), 10**8),
+        }
         for url in arguments.url or [f"sqlite:///{folder / 'bench.db'}"]:
-            measure(url, file, small, arguments)
+            measure(url, files, arguments, lambda: _forget(folder))
+        for file in folder.glob("bench.db*"):
+            file.unlink()
         if not arguments.url:
-            with own_postgresql(folder) as url:
-                if url is None:
+            with own_postgresql(folder) as server:
+                if server is None:
                     print("PostgreSQL is not installed: apt-get install postgresql", file=sys.stderr)
                 else:
-                    measure(url, file, small, arguments)
+                    measure(server.url, files, arguments, lambda: _forget(folder, server))
 
 
-def measure(url: str, file: Path, small: Path, arguments: argparse.Namespace) -> None:
-    """Measure one database: the import beside a claiming engine, then claims of one and of several claimers."""
+def measure(
+    url: str, files: dict[CampaignId, Path], arguments: argparse.Namespace, forget: Callable[[], None]
+) -> None:
+    """Measure one database: the import beside a claiming engine, claims, and reports."""
     database = open_database(url, node="bench")
     database.migrate()
-    settings = {"trunks": ["carrier"], "rule_pack": "mx"}
     with database.write() as tx:
-        campaigns.sync(tx, {LIST: settings, SMALL: settings})
-    import_leads(database, small, SMALL, clock=SystemClock(), reject_dir=small.parent / "rejects")
-    database.dispose()
+        campaigns.sync(tx, {name: {"trunks": ["carrier"], "rule_pack": RULES[name]} for name in files})
+    import_leads(
+        database, files[SMALL], SMALL, clock=SystemClock(), reject_dir=files[SMALL].parent / "rejects"
+    )
     tell = _Teller(arguments.json, database.dialect)
-    _measure_import(url, file, tell)
-    _past(url, SMALL, blocked=False)
-    _past(url, LIST, blocked=True)
+    _measure_import(url, files, tell)
+    database.dispose()  # the loading wants the file to itself
+    store_rows.past_contacts(url)
     claimers = 8 if database.dialect == "postgresql" else 1
+    _measure_claims(url, tell, "claim_met", BATCH, claimers, arguments.seconds / 2)
+    _measure_screening(database, tell)
     _measure_claims(url, tell, "claim", BATCH, claimers, arguments.seconds)
-    _measure_claims(url, tell, "next_lead", 1, 1, arguments.seconds)
+    _measure_claims(url, tell, "next_lead", 1, 1, arguments.seconds / 2)
+    attempts = 10 * arguments.accounts if arguments.attempts is None else arguments.attempts
+    if attempts:
+        database.dispose()
+        store_rows.year_of_attempts(url, attempts)
+        _measure_reports(database, url, tell, forget)
+    database.dispose()
 
 
-def write_portfolio(file: Path, accounts: int, first: int = 0) -> Path:
+def write_portfolio(
+    file: Path,
+    accounts: int,
+    first: int = 0,
+    codes: Sequence[str] = _AREA_CODES,
+    forms: Sequence[str] = _FORMS,
+) -> Path:
     """Write a bank's file: numbers as people write them, amounts with commas, names with accents. The same one each time."""
     draw = random.Random(accounts + first)
-    forms = ("{}", "{}", "{}", "+52 1 {}", "044 {}")
 
     def number() -> str:
-        code = draw.choice(_AREA_CODES)
-        return draw.choice(forms).format(code + "".join(draw.choices("0123456789", k=10 - len(code))))
+        code = draw.choice(codes)
+        return draw.choice(forms).format(
+            code + draw.choice("23456789") + "".join(draw.choices("0123456789", k=9 - len(code)))
+        )
 
     with file.open("w", encoding="utf-8") as out:
         out.write(
@@ -128,13 +160,13 @@ class _Teller:
             print(" ".join(f"{key}={value}" for key, value in line.items()), flush=True)
 
 
-def _measure_import(url: str, file: Path, tell: _Teller) -> None:
+def _measure_import(url: str, files: dict[CampaignId, Path], tell: _Teller) -> None:
     context = multiprocessing.get_context("spawn")
     stop, waits = context.Event(), context.Queue()
     engine = context.Process(target=_claim_slowly, args=(url, stop, waits))
     engine.start()
     waits.get()  # it has claimed once
-    importer = context.Process(target=_import, args=(url, file, waits))
+    importer = context.Process(target=_import, args=(url, files, waits))
     importer.start()
     figures = waits.get()
     importer.join()
@@ -144,16 +176,18 @@ def _measure_import(url: str, file: Path, tell: _Teller) -> None:
     tell("import", 1, **figures, p99_ms=_p99(latencies), duplicates=_duplicates(url))
 
 
-def _import(url: str, file: Path, told: Any) -> None:
+def _import(url: str, files: dict[CampaignId, Path], told: Any) -> None:
     database = open_database(url, node="bench")
-    began = time.monotonic()
-    report = import_leads(database, file, LIST, clock=SystemClock(), reject_dir=file.parent / "rejects")
+    began, accepted = time.monotonic(), 0
+    for name in (LIST, USA):
+        rejects = files[name].parent / "rejects"
+        accepted += import_leads(
+            database, files[name], name, clock=SystemClock(), reject_dir=rejects
+        ).accepted
     seconds = time.monotonic() - began
     database.dispose()
     rss = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    told.put(
-        {"per_second": round(report.accepted / seconds), "rss_mb": rss // 1024, "seconds": round(seconds, 1)}
-    )
+    told.put({"per_second": round(accepted / seconds), "rss_mb": rss // 1024, "seconds": round(seconds, 1)})
 
 
 def _claim_slowly(url: str, stop: Event, told: Any) -> None:
@@ -168,47 +202,93 @@ def _claim_slowly(url: str, stop: Event, told: Any) -> None:
     told.put(latencies)
 
 
-def _past(url: str, campaign: CampaignId, *, blocked: bool) -> None:
-    """Write the contacts of the weeks before, and the do-not-call list: a person in four is on it, one in four has been called too often."""
-    database = open_database(url, node="bench")
-    leads, phones, rows = _T["lead"], _T["phone"], []
-    with database.read() as tx:
-        people = tx.execute(
-            select(leads.c.person_id, leads.c.account_id, phones.c.e164, phones.c.rank)
-            .join(phones, phones.c.person_id == leads.c.person_id)
-            .where(leads.c.campaign_id == campaign)
-            .order_by(leads.c.id)
-        ).all()
-    numbers = [row.e164 for row in people if blocked and int(row.person_id[-1], 16) % 4 == 0]
-    for row in people:
-        if row.rank != 0:
-            continue
-        often = blocked and int(row.person_id[-1], 16) % 4 == 1
-        for nth in range(CONTACTS):
-            at = NOON - (dt.timedelta(hours=1 + 2 * nth / 10) if often else dt.timedelta(days=8 + 3 * nth))
-            rows.append(
-                {"id": new_id(), "person_id": row.person_id, "account_id": row.account_id, "channel": "voice", "address": row.e164,
-                 "purpose": "collection", "at_utc": at, "settlement": "counted", "conversation": False, "prior": True}
-            )  # fmt: skip
-        if len(rows) >= 5_000:
-            _flush(database, "contact", rows)
-    _flush(database, "contact", rows)
-    listed = [
-        {"id": new_id(), "kind": "do_not_call", "scope": "number", "scope_value": number, "source": "bench",
-         "from_utc": NOON - dt.timedelta(days=9)}
-        for number in dict.fromkeys(numbers)
-    ]  # fmt: skip
-    _flush(database, "restriction", listed)
-    with database.write() as tx:
-        bulk.finish(tx, "contact", "restriction")
+def _measure_screening(database: Database, tell: _Teller) -> None:
+    packs, began, looked_at, refused = load_packs(PACKS), time.monotonic(), 0, 0
+    for name in (LIST, USA):
+        found = screening.screen(database, name, _settings(name), packs[RULES[name]], now=NOON)
+        looked_at, refused = looked_at + found.looked_at, refused + found.refused
+    seconds = time.monotonic() - began
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    tell(
+        "screen",
+        1,
+        per_second=round(looked_at / seconds),
+        refused=refused,
+        rss_mb=rss,
+        seconds=round(seconds, 1),
+    )
+
+
+def _measure_reports(database: Database, url: str, tell: _Teller, forget: Callable[[], None]) -> None:
+    """Count up, add up by every kind of filter with cold caches, and hold the whole against the attempts themselves."""
+    began = time.monotonic()
+    hours = rollups.roll_up(database)
+    tell("rollup", 1, hours=hours, seconds=round(time.monotonic() - began, 1))
     database.dispose()
+    context, told = multiprocessing.get_context("spawn"), multiprocessing.get_context("spawn").Queue()
+    found: dict[str, tuple[float, int]] = {}
+    attempts = 0
+    for name in _FILTERS:
+        forget()
+        asking = context.Process(target=_report, args=(url, name, told))
+        asking.start()
+        seconds, rss, added = told.get()
+        attempts = max(attempts, added)
+        asking.join()
+        found[name] = (seconds, rss)
+    slowest = max(found, key=lambda name: found[name][0])
+    tell(
+        "report", 1, seconds=round(found[slowest][0], 2), slowest=slowest, rss_mb=max(rss for _, rss in found.values()),
+        attempts=attempts, each={name: round(seconds, 2) for name, (seconds, _) in found.items()},
+    )  # fmt: skip
+    began = time.monotonic()
+    with database.read() as tx:
+        counted, raw = (_digest(rollups.totals(tx, rollups.DIMENSIONS, raw=raw)) for raw in (False, True))
+    tell("report_raw", 1, seconds=round(time.monotonic() - began, 1), equal=counted == raw)
 
 
-def _flush(database: Database, table: str, rows: list[dict[str, Any]]) -> None:
-    with database.write() as tx:
-        bulk.prepare(tx)
-        bulk.insert(tx, _T[table], rows)
-    rows.clear()
+_FILTERS: dict[str, dict[str, Any]] = {
+    "everything": {"by": ()},
+    "by campaign and outcome": {"by": ("campaign_id", "outcome")},
+    "by agent and disposition": {"by": ("agent_id", "disposition")},
+    "by hour": {"by": ("hour",)},
+    "one agent by hour": {"by": ("hour", "disposition"), "only": {"agent_id": ["agent7"]}},
+    "one product, a month": {
+        "by": ("campaign_id", "outcome", "reason"),
+        "only": {"product": ["tarjeta"]},
+        "since": dt.datetime(2025, 5, 1, tzinfo=dt.UTC),
+        "until": dt.datetime(2025, 6, 1, tzinfo=dt.UTC),
+    },
+}
+
+
+def _report(url: str, name: str, told: Any) -> None:
+    """Open the store and add up, as a process that has just started; tell seconds, memory and attempts."""
+    database = open_database(url, node="bench")
+    began = time.monotonic()
+    with database.read() as tx:
+        found = rollups.totals(tx, **_FILTERS[name])
+    seconds = time.monotonic() - began
+    database.dispose()
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    told.put((seconds, rss, sum(one.attempts for one in found)))
+
+
+def _digest(totals: Sequence[rollups.Totals]) -> str:
+    return hashlib.sha256(msgspec.json.encode(totals)).hexdigest()
+
+
+def _forget(folder: Path, server: Server | None = None) -> None:
+    """Empty the caches: the server's by a restart, the system's file by file."""
+    if server is not None:
+        server.stop()
+    os.sync()
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as opened:
+                os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    if server is not None:
+        server.start()
 
 
 def _measure_claims(url: str, tell: _Teller, what: str, batch: int, claimers: int, seconds: float) -> None:
@@ -247,29 +327,34 @@ def _claimer(url: str, batch: int, seconds: float, start: Event, told: Any, nth:
     _claim(database, SMALL, 1)  # statements are compiled and connections open before the clock runs
     told.put("ready")
     start.wait()
-    end, attempts, latencies = time.monotonic() + seconds, 0, []
-    while time.monotonic() < end:
-        claimed, took = _claim(database, LIST, batch)
+    end, attempts, latencies, lists = time.monotonic() + seconds, 0, [], [LIST, LIST, LIST, USA]
+    while time.monotonic() < end and lists:
+        name = lists[len(latencies) % len(lists)]
+        claimed, took = _claim(database, name, batch)
+        if not claimed:  # this list is dialed through
+            lists = [one for one in lists if one != name]
+            continue
         attempts += claimed
         latencies.append(took)
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     told.put({"attempts": attempts, "latencies": latencies, "rss_mb": rss})
 
 
-_MADE: dict[str, Any] = {}
+_MADE: dict[str, RulePack] = {}
+
+
+@lru_cache
+def _settings(name: CampaignId) -> CampaignSettings:
+    return CampaignSettings.model_validate({"trunks": ["carrier"], "rule_pack": RULES[name]})
 
 
 def _claim(database: Database, campaign: CampaignId, count: int) -> tuple[int, float]:
     """Claim once; return how many attempts, and how long until they were durable, in seconds."""
-    if not _MADE:
-        packs = load_packs(PACKS)
-        _MADE["packs"] = [packs[name] for name in ("mx", "us-federal") if name in packs]
-        _MADE["settings"] = CampaignSettings.model_validate({"trunks": ["carrier"], "rule_pack": "mx"})
-    _MADE["packs"].append(_MADE["packs"].pop(0))
+    _MADE.update({} if _MADE else load_packs(PACKS))
     began = time.monotonic()
     with database.write("engine") as tx:
         claim = hopper.claim(
-            tx, campaign_id=campaign, settings=_MADE["settings"], pack=_MADE["packs"][0],
+            tx, campaign_id=campaign, settings=_settings(campaign), pack=_MADE[RULES[campaign]],
             trunks=[TrunkId("carrier")] * count, node=database.node, boot_id="bench", now=NOON,
         )  # fmt: skip
     return len(claim.attempts), time.monotonic() - began
@@ -291,50 +376,14 @@ def _p99(values: list[float]) -> float:
     return round(1000 * sorted(values)[min(len(values) - 1, int(0.99 * len(values)))], 2)
 
 
-@contextlib.contextmanager
-def own_postgresql(folder: Path) -> Iterator[str | None]:
-    """Run a server of our own in a folder and yield a database's URL; None where there is no PostgreSQL."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda one: int(one.parts[-3]))
-    binaries = found[-1].parent if found else None
-    if binaries is None and (on_path := shutil.which("initdb")):
-        binaries = Path(on_path).resolve().parent
-    if binaries is None:
-        yield None
-        return
-    home = folder / "pg"
-    home.mkdir()
-    prefix: list[str] = []
-    if os.geteuid() == 0:
-        user = pwd.getpwnam("postgres")
-        os.chown(home, user.pw_uid, user.pw_gid)
-        prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    run = {"cwd": home, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run(
-        [*prefix, binaries / "initdb", "-D", home / "data", "-U", "postgres", "--auth=trust", "--locale=C.UTF-8", "-E", "UTF8"],
-        check=True, **run,
-    )  # fmt: skip
-    options = {
-        "listen_addresses": "",
-        "unix_socket_directories": str(home),
-        "shared_buffers": "256MB",
-        "max_wal_size": "2GB",
-    }
-    flags = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
-    server = subprocess.Popen([*prefix, binaries / "postgres", "-D", home / "data", *flags], **run)
-    try:
-        while subprocess.run([binaries / "pg_isready", "-h", home], check=False, **run).returncode:
-            time.sleep(0.1)
-        yield f"postgresql+psycopg://postgres@/postgres?host={home}"
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait()
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure imports and claims.")
     parser.add_argument("--json", action="store_true", help="a JSON object a line")
     parser.add_argument(
         "--accounts", type=int, default=1_000_000, help="accounts of the list, two phones each"
+    )
+    parser.add_argument(
+        "--attempts", type=int, help="attempts of the reports' year; by default ten an account"
     )
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each claiming")
     parser.add_argument("--url", action="append", help="an empty database; may be given twice")

@@ -25,6 +25,7 @@ import uvicorn
 
 from dialer_core import recording_place
 from dialer_core.archive import Archive
+from dialer_core.campaigns import screening
 from dialer_core.clock import SystemClock
 from dialer_core.compliance.packs import load_packs
 from dialer_core.compliance.rules import RulePack
@@ -288,6 +289,9 @@ async def _serve(
         keeping = asyncio.create_task(_keep_up(settings, database), name="portfolio-upkeep")
         messaging = asyncio.create_task(messenger.run(), name="messages")
         hooks = asyncio.create_task(_webhooks(settings, messenger), name="webhooks")
+        screening_leads = asyncio.create_task(
+            screening.watch(database, settings.campaigns, packs), name="hopper-screening"
+        )
         stopping = asyncio.create_task(stop.wait())
         log.info(
             "host_started",
@@ -296,7 +300,7 @@ async def _serve(
             plugins=[p.name for p in plugins.plugins],
         )
         done, _ = await asyncio.wait(
-            {serving, tracking, keeping, stopping, attaching, archiving, messaging, hooks},
+            {serving, tracking, keeping, screening_leads, stopping, attaching, archiving, messaging, hooks},
             return_when=asyncio.FIRST_COMPLETED,
         )
         parts.stopping.set()
@@ -304,11 +308,14 @@ async def _serve(
         await serving
         tracking.cancel()
         keeping.cancel()
+        screening_leads.cancel()
         stopping.cancel()
         archiving.cancel()
         messaging.cancel()
         hooks.cancel()
-        await asyncio.gather(tracking, keeping, stopping, archiving, messaging, hooks, return_exceptions=True)
+        await asyncio.gather(
+            tracking, keeping, screening_leads, stopping, archiving, messaging, hooks, return_exceptions=True
+        )
         for task in done - {stopping}:
             task.result()  # one that ended by itself failed: its error ends the host, and the supervisor starts another
     finally:

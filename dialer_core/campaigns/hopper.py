@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 
 from dialer_core.campaign_settings import CampaignSettings
-from dialer_core.campaigns import candidates, number_health
+from dialer_core.campaigns import candidates, refusals
 from dialer_core.campaigns.attempt_limits import Tried
 from dialer_core.campaigns.emptiness import EmptyReport, report, so_far
 from dialer_core.campaigns.mix import Mix
@@ -28,9 +28,8 @@ from dialer_core.compliance.facts import ContactRequest, Facts
 from dialer_core.compliance.gate import Refused
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import StoreError
-from dialer_core.events import AttemptCommitted, LeadBlocked, LeadFinished
-from dialer_core.store import attempts, callbacks, claims, consents, leads, people, promises
-from dialer_core.store.account_standing import PROMISED
+from dialer_core.events import AttemptCommitted
+from dialer_core.store import attempts, callbacks, claims, leads, people, promises
 from dialer_core.store.attempts import NewAttempt
 from dialer_core.store.callbacks import Asked
 from dialer_core.store.errors import AlreadyLiveError
@@ -55,11 +54,8 @@ log = structlog.get_logger(__name__)
 MAX_EXAMINED = 200
 """Leads looked at by one claim."""
 
-LIVE_ELSEWHERE = "live_attempt"
 _FIRST_BATCH = 4
 _NOBODY: Mapping[LeadId, Asked] = MappingProxyType({})
-_LIVE_PAUSE = dt.timedelta(seconds=30)
-"""A person or number with a live attempt is looked at again after this."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +222,7 @@ def reclaim(
     claimed = _commit(tx, place, [permit], [trunk], ended_attempt_id)
     if not claimed:
         reason = "the person or number has a live attempt"
-        return Refused(LIVE_ELSEWHERE, pack.version, reason, now + _LIVE_PAUSE)
+        return Refused(refusals.LIVE_ELSEWHERE, pack.version, reason, now + refusals.LIVE_PAUSE)
     leads.begin_attempts(tx, [ready.id], count=False)
     return claimed[0]
 
@@ -247,6 +243,45 @@ def _claim_batch(
     """Decide for leads in order until every trunk has one, and write what was decided; who was refused is added to `refused`.
 
     `asked` is what people asked for who are to be called back.
+    """
+    permits, blocks = _judge(tx, place, batch, len(trunks), asked)
+    for lead, block in blocks:
+        refusals.tell(tx, place.campaign_id, lead, block)
+    claimed = _commit(tx, place, permits, trunks)
+    kept = {one.lead_id for one in claimed}
+    blocked = [block for _, block in blocks]
+    blocked += [
+        refusals.live_elsewhere(permit.lead, place.now) for permit in permits if permit.lead.id not in kept
+    ]
+    leads.begin_attempts(tx, [one.lead_id for one in claimed])
+    leads.block(tx, blocked)
+    refused += blocked
+    return claimed
+
+
+def refused_of(
+    tx: Tx, batch: Sequence[ReadyLead], settings: CampaignSettings, pack: RulePack, now: dt.datetime
+) -> list[tuple[ReadyLead, Block]]:
+    """Return which of a campaign's leads a claim would refuse now, each with why. Changes nothing."""
+    if not batch:
+        return []
+    place = _Place(batch[0].campaign_id, settings, pack, "", "", now)
+    _, blocks = _judge(tx, place, batch, len(batch), _NOBODY, dialed=False)
+    return [(lead, block) for lead, block in blocks if block.rule != refusals.LIVE_ELSEWHERE]
+
+
+def _judge(
+    tx: Tx,
+    place: _Place,
+    batch: Sequence[ReadyLead],
+    wanted: int,
+    asked: Mapping[LeadId, Asked],
+    *,
+    dialed: bool = True,
+) -> tuple[list[_Permit], list[tuple[ReadyLead, Block]]]:
+    """Decide for leads in order until so many may be dialed; return those, and who may not be until then.
+
+    Where they will be `dialed`, each counts for those after it.
     """
     phones = people.phones_of(tx, {lead.person_id for lead in batch})
     tries = claims.last_tries(tx, [lead.id for lead in batch if lead.attempts])
@@ -270,35 +305,29 @@ def _claim_batch(
     live_numbers = claims.live_numbers(tx, {request.address for request in requests.values()})
     tried = Tried.read(tx, place.settings.attempts, batch, place.now)
     permits: list[_Permit] = []
-    blocks: list[Block] = []
+    blocks: list[tuple[ReadyLead, Block]] = []
     for lead in batch:
-        if len(permits) == len(trunks):
+        if len(permits) == wanted:
             break
         rest = None if lead.id in asked else tried.block(lead, phones[lead.person_id], place.now)
         if rest is not None:
-            blocks.append(rest)
-            _tell(tx, place, lead, rest)
+            blocks.append((lead, rest))
             continue
         numbers = [phone for phone in numbers_of[lead.id] if phone.e164 not in live_numbers]
         if lead.person_id in live_persons or (numbers_of[lead.id] and not numbers):
-            blocks.append(_live_elsewhere(lead, place.now))
+            blocks.append((lead, refusals.live_elsewhere(lead, place.now)))
             continue
         offered = [(phone, requests[lead.id, phone.id]) for phone in numbers]
         found = _decide(place, lead, offered, facts, asked.get(lead.id))
         if isinstance(found, Block):
-            blocks.append(found)
-            _tell(tx, place, lead, found)
+            blocks.append((lead, found))
         else:
             permits.append(found)
-            live_persons.add(lead.person_id)
-            live_numbers.add(found.phone.e164)
-    claimed = _commit(tx, place, permits, trunks)
-    kept = {one.lead_id for one in claimed}
-    blocks += [_live_elsewhere(permit.lead, place.now) for permit in permits if permit.lead.id not in kept]
-    leads.begin_attempts(tx, [one.lead_id for one in claimed])
-    leads.block(tx, blocks)
-    refused += blocks
-    return claimed
+            if dialed:
+                facts.add(found.request.entry())
+                live_persons.add(lead.person_id)
+                live_numbers.add(found.phone.e164)
+    return permits, blocks
 
 
 def _decide(
@@ -309,14 +338,13 @@ def _decide(
     asked: Asked | None = None,
 ) -> _Permit | Block:
     """Choose the first of a lead's numbers that the gate allows, or say what stands in the way of all."""
-    refusals: list[Refused] = []
+    refused: list[Refused] = []
     for phone, request in numbers:
         decision = gate.decide(request, place.pack, facts)
         if not isinstance(decision, Refused):
-            facts.add(request.entry())
             return _Permit(AttemptId(new_id()), lead, phone, request, decision, asked)
-        refusals.append(decision)
-    return _block(lead, refusals, place.pack)
+        refused.append(decision)
+    return refusals.of_lead(lead, refused, place.pack)
 
 
 def _commit(
@@ -406,56 +434,13 @@ def _write(
     return claimed
 
 
-def _live_elsewhere(lead: ReadyLead, now: dt.datetime) -> Block:
-    return Block(
-        lead.id, LIVE_ELSEWHERE, "the person or the number is being called now", next_at_utc=now + _LIVE_PAUSE
-    )
-
-
-def _block(lead: ReadyLead, refusals: Sequence[Refused], pack: RulePack) -> Block:
-    """Say what a lead waits for when none of its numbers may be dialed now (I18)."""
-    if not refusals:
-        reason = "no number of this person is left to dial"
-        return Block(
-            lead.id, number_health.NO_USABLE_NUMBER, reason, finished_reason=number_health.NO_USABLE_NUMBER
-        )
-    timed = [one for one in refusals if one.allowed_from is not None]
-    if timed:
-        soonest = min(timed, key=lambda one: one.allowed_from or dt.datetime.max.replace(tzinfo=dt.UTC))
-        return Block(lead.id, soonest.rule, soonest.reason, next_at_utc=soonest.allowed_from)
-    first = refusals[0]
-    if any(one.rule == PROMISED for one in refusals):  # all of them: it is the account's
-        return Block(lead.id, PROMISED, first.reason, waiting_for=PROMISED)
-    if any(one.rule == "zone_unknown" for one in refusals):
-        return Block(lead.id, "zone_unknown", first.reason, waiting_for="zone")
-    needs_consent = {rule.id for one in pack.every() for rule in one.consents}
-    if any(one.rule in needs_consent for one in refusals):
-        return Block(lead.id, first.rule, first.reason, waiting_for=consents.WAITS)
-    return Block(lead.id, first.rule, first.reason, finished_reason=first.rule)
-
-
-def _tell(tx: Tx, place: _Place, lead: ReadyLead, block: Block) -> None:
-    """Write the events of a refusal; the same lead refused again by the same rule is told once."""
-    if block.finished_reason is not None:
-        tx.emit(
-            LeadFinished(
-                campaign_id=place.campaign_id,
-                account_id=lead.account_id,
-                lead_id=lead.id,
-                reason=block.finished_reason,
-            )
-        )
-    if block.rule not in {lead.blocked_rule, LIVE_ELSEWHERE}:
-        tx.emit(
-            LeadBlocked(
-                campaign_id=place.campaign_id,
-                account_id=lead.account_id,
-                lead_id=lead.id,
-                rule=block.rule,
-                reason=block.reason,
-                allowed_from_utc=block.next_at_utc.isoformat() if block.next_at_utc else None,
-            )
-        )
-
-
-__all__ = ["Claim", "ClaimedAttempt", "EmptyReport", "Refused", "claim", "has_work", "reclaim"]
+__all__ = [
+    "Claim",
+    "ClaimedAttempt",
+    "EmptyReport",
+    "Refused",
+    "claim",
+    "has_work",
+    "reclaim",
+    "refused_of",
+]

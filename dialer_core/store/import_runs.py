@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import Table, insert, select, text
+from sqlalchemy import Table, func, insert, select, text
 
 from dialer_core.store.models import ImportRun
 from dialer_core.store.tx import Tx
@@ -64,4 +64,10 @@ def last_of_file(tx: Tx, kind: str, file_sha256: str) -> dt.datetime | None:
         .limit(1)
     )
     found: dt.datetime | None = tx.scalar(query)
+    return found
+
+
+def last_ended(tx: Tx) -> dt.datetime | None:
+    """Return when the last import of any kind ended, or None."""
+    found: dt.datetime | None = tx.scalar(select(func.max(_TABLE.c.at_utc)))
     return found

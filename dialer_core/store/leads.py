@@ -10,7 +10,7 @@ It does not own who may be dialed (`compliance/gate.py`) nor what follows an out
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -78,7 +78,7 @@ _PROMOTE_APART = Prepared(
         )
     )
 )
-_READY = (
+_READY_ROWS = (
     select(
         _LEAD.c.id,
         _LEAD.c.campaign_id,
@@ -94,12 +94,14 @@ _READY = (
     .join(_PERSON, _PERSON.c.id == _LEAD.c.person_id)
     .where(*_OF_CAMPAIGN, _LEAD.c.next_at_utc == bindparam("ready"))
     .order_by(_LEAD.c.priority.desc(), _LEAD.c.attempts, _LEAD.c.id)
-    .limit(bindparam("most"))
 )
+_READY = _READY_ROWS.limit(bindparam("most"))
+_THESE = _READY_ROWS.where(_LEAD.c.id.in_(bindparam("these", expanding=True)))
 # PostgreSQL has many writers: rows are kept for this claim, and what another claim keeps is passed over.
 _DUE_KEPT = Prepared(_DUE.with_for_update(skip_locked=True, key_share=True))
 _READY_KEPT = Prepared(_READY.with_for_update(of=[_LEAD, _PERSON], skip_locked=True, key_share=True))
-_DUE_ALONE, _READY_ALONE = Prepared(_DUE), Prepared(_READY)
+_THESE_KEPT = Prepared(_THESE.with_for_update(of=[_LEAD, _PERSON], skip_locked=True, key_share=True))
+_DUE_ALONE, _READY_ALONE, _THESE_ALONE = Prepared(_DUE), Prepared(_READY), Prepared(_THESE)
 _DUE_STATEMENTS = {
     (False, False): _DUE_ALONE,
     (False, True): _DUE_KEPT,
@@ -185,20 +187,31 @@ def promote_due(tx: Tx, campaign_id: CampaignId, now: dt.datetime, limit: int, *
 def take_ready(tx: Tx, campaign_id: CampaignId, limit: int) -> list[ReadyLead]:
     """Return the next ready leads, in the hopper's order, each with its person kept from other claims until the transaction's end."""
     ready = _READY_KEPT if tx.dialect == "postgresql" else _READY_ALONE
+    asked = {"campaign": campaign_id, "most": limit, "ready": READY_UTC}
+    return [_ready_lead(row) for row in tx.execute(ready, asked)]
+
+
+def take_those_ready(tx: Tx, campaign_id: CampaignId, lead_ids: Collection[LeadId]) -> list[ReadyLead]:
+    """Return those of these leads that are still ready and that no claim holds, kept as `take_ready` keeps them."""
+    those = _THESE_KEPT if tx.dialect == "postgresql" else _THESE_ALONE
+    asked = {"campaign": campaign_id, "these": list(lead_ids)}
     return [
-        ReadyLead(
-            row.id,
-            row.campaign_id,
-            row.account_id,
-            row.person_id,
-            row.attempts,
-            row.blocked_rule,
-            row.language,
-            row.region,
-            row.segment,
-        )
-        for row in tx.execute(ready, {"campaign": campaign_id, "most": limit, "ready": READY_UTC})
+        _ready_lead(row)
+        for ready in (READY_UTC, READY_AGAIN_UTC)
+        for row in tx.execute(those, asked | {"ready": ready})
     ]
+
+
+def each_ready(tx: Tx, campaign_id: CampaignId, at_once: int) -> Iterator[list[ReadyLead]]:
+    """Yield every ready lead of the transaction's snapshot, so many at a time."""
+    query = _READY_ROWS.execution_options(yield_per=at_once)
+    for ready in (READY_UTC, READY_AGAIN_UTC):
+        for rows in tx.connection.execute(query, {"campaign": campaign_id, "ready": ready}).partitions():
+            yield [_ready_lead(row) for row in rows]
+
+
+def _ready_lead(row: Sequence[Any]) -> ReadyLead:
+    return ReadyLead(*row[:-1])  # without its priority
 
 
 def take_ready_of(

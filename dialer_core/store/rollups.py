@@ -168,7 +168,7 @@ def changed(tx: Tx, attempt_id: str) -> None:
 
 
 def roll_up(database: Database) -> int:
-    """Count up what has settled, an hour at a time, and count again what has changed; return how many hours were counted.
+    """Count up what has settled, an hour at a time, and count again what has changed; return how many hours with attempts were.
 
     It reads without keeping anybody from writing, and writes an hour's few rows in a short transaction. Several nodes may do it at once: what
     one of them counted on the ground of an older snapshot is thrown away.
@@ -185,7 +185,7 @@ def roll_up(database: Database) -> int:
 
 
 def _roll_up_some(database: Database) -> int | None:
-    """Count one hour, for the first time or again; return how many were counted, None where nothing is left to do."""
+    """Count one hour that has attempts, for the first time or again; return how many were, None where nothing is left to do."""
     settled = hour_of(database.clock.utc() - SETTLED)
     seen: list[int] = []
     with database.read() as tx:
@@ -193,7 +193,10 @@ def _roll_up_some(database: Database) -> int | None:
         if mark is None:
             hour, following = -1, _oldest_hour(tx, settled)
         elif mark < settled:
-            hour, following = mark, mark + 1
+            hour = _next_hour(tx, mark, settled)
+            following = min(hour + 1, settled)
+            if hour == settled:  # nobody was dialed since
+                hour = -1
         else:
             hour, following = tx.scalar(_FIRST_CHANGED, {"before": mark}), mark
             if hour is None:
@@ -229,9 +232,14 @@ def _one_by_one(done: CursorResult[Any], rows: int) -> None:
 
 
 def _oldest_hour(tx: Tx, at_most: int) -> int:
+    return _next_hour(tx, 0, at_most)
+
+
+def _next_hour(tx: Tx, since: int, at_most: int) -> int:
+    """Return the first hour from `since` on with an attempt, or `at_most`; each campaign's is found along its index."""
     first = (
         select(func.min(_ATTEMPT.c.committed_at_utc))
-        .where(_ATTEMPT.c.campaign_id == _CAMPAIGN.c.id)
+        .where(_ATTEMPT.c.campaign_id == _CAMPAIGN.c.id, _ATTEMPT.c.committed_at_utc >= hour_start(since))
         .scalar_subquery()
     )
     found = [at for at in tx.scalars(select(first).select_from(_CAMPAIGN)) if at is not None]
