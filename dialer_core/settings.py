@@ -19,6 +19,7 @@ from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.edge_settings import INNER_HOST, EdgeSettings
 from dialer_core.errors import ConfigError
 from dialer_core.list_settings import CallerIdPool, SegmentSettings
+from dialer_core.report_settings import ReportSettings
 from dialer_core.routing_settings import Level
 from dialer_core.setting_types import E164, Codec, Name, Port, PortRange, Seconds, Section, check_secret
 from dialer_core.toml_files import explain, read_secret, read_toml, section_table, with_environment
@@ -141,6 +142,7 @@ class DialerSettings(Section):
     plugins: PluginSettings = PluginSettings()
     clips: ClipSettings = ClipSettings()
     recordings: RecordingSettings = RecordingSettings()
+    reports: ReportSettings = ReportSettings()
     extensions: dict[str, ExtensionSettings] = Field(default_factory=dict)
 
 

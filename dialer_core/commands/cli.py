@@ -45,6 +45,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "rules": ("rules:rules", "The rule packs, and what each rule stands on."),
     "flows": ("flows:flows", "Flows: voice menus and broadcasts as files: check, show, try them."),
     "pacing": ("pacing:pacing", "Pacing: why the dialer places what it places, simulated shifts, staffing."),
+    "report": ("report:report", "Figures of campaigns, agents and days, and call detail records."),
+    "target": ("report:target", "Set what a campaign is to reach on a day."),
     "verify": ("verify:verify", "Check the invariants over the store."),
     "completion": ("completion:completion", "Print what lets a shell complete commands and options."),
 }

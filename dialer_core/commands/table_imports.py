@@ -87,7 +87,7 @@ def import_contacts(
     settings, mapping = call.settings, _mapping(mapping_file)
     try:
         fields = contacts_import.fields(zoneinfo.ZoneInfo(zone))
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         raise click.BadParameter(
             f"{zone!r}: write an IANA zone such as America/Tijuana", param_hint="--zone"
         ) from None

@@ -8,11 +8,11 @@ emits `agent.state_changed`.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, Table, bindparam, false, insert, null, select, true, update
+from sqlalchemy import Row, Table, bindparam, false, insert, null, or_, select, true, update
 
 from dialer_core.events import AgentStateChanged, StoredEvent
 from dialer_core.settings import AgentSettings
@@ -148,6 +148,23 @@ def intervals(tx: Tx, agent_id: AgentId, since_utc: dt.datetime) -> list[AgentIn
         .order_by(_TABLE.c.from_utc, _TABLE.c.id)
     )
     return [_record(row) for row in tx.execute(query)]
+
+
+def spent(
+    tx: Tx, since_utc: dt.datetime | None, until_utc: dt.datetime | None, now: dt.datetime
+) -> Iterator[tuple[AgentId, dt.datetime, dt.datetime]]:
+    """Yield who was logged in from when to when, within a time; what goes on ends now."""
+    last = now if until_utc is None else min(until_utc, now)
+    query = select(_TABLE.c.agent_id, _TABLE.c.from_utc, _TABLE.c.to_utc).where(
+        _TABLE.c.state != AgentState.LOGGED_OUT.value, _TABLE.c.from_utc < last
+    )
+    if since_utc is not None:
+        query = query.where(or_(_TABLE.c.to_utc.is_(None), _TABLE.c.to_utc > since_utc))
+    for row in tx.execute(query):
+        begun = row.from_utc if since_utc is None else max(row.from_utc, since_utc)
+        over = last if row.to_utc is None else min(row.to_utc, last)
+        if begun < over:
+            yield AgentId(row.agent_id), begun, over
 
 
 def _close_open(

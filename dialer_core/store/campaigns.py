@@ -73,3 +73,8 @@ def settings_of(tx: Tx, campaign_id: CampaignId) -> dict[str, Any] | None:
     """Return a campaign's settings as last loaded, or None."""
     found: dict[str, Any] | None = tx.scalar(select(_TABLE.c.settings).where(_TABLE.c.id == campaign_id))
     return found
+
+
+def settings_of_all(tx: Tx) -> dict[CampaignId, dict[str, Any]]:
+    """Return the settings of every campaign ever loaded, as last loaded."""
+    return {CampaignId(row.id): row.settings for row in tx.execute(select(_TABLE.c.id, _TABLE.c.settings))}

@@ -280,7 +280,7 @@ def _from_attempts(
     """Totals of the attempts committed in the hours from `first` and before `last`."""
     at = _ATTEMPT.c
     columns: dict[str, ColumnElement[Any]] = {
-        "hour": _HourOf(at.committed_at_utc),
+        "hour": HourOf(at.committed_at_utc),
         "campaign_id": at.campaign_id,
     }
     columns |= {
@@ -319,7 +319,7 @@ def _milliseconds(begin: ColumnElement[Any], end: ColumnElement[Any]) -> ColumnE
     return func.coalesce(func.sum(cast((end - begin) / literal(1_000_000), BigInteger)), 0)
 
 
-class _HourOf(GenericFunction[int]):
+class HourOf(GenericFunction[int]):
     """Hours since 1970 of a stored time."""
 
     type = Integer()
@@ -327,13 +327,13 @@ class _HourOf(GenericFunction[int]):
     name = "hour_of"
 
 
-@compiles(_HourOf, "sqlite")
-def _hour_on_sqlite(element: _HourOf, compiler: Any, **how: Any) -> str:
+@compiles(HourOf, "sqlite")
+def _hour_on_sqlite(element: HourOf, compiler: Any, **how: Any) -> str:
     return f"(CAST(strftime('%s', {compiler.process(element.clauses, **how)}) AS INTEGER) / {_S})"
 
 
-@compiles(_HourOf, "postgresql")
-def _hour_on_postgresql(element: _HourOf, compiler: Any, **how: Any) -> str:
+@compiles(HourOf, "postgresql")
+def _hour_on_postgresql(element: HourOf, compiler: Any, **how: Any) -> str:
     return f"CAST(floor(extract(epoch FROM {compiler.process(element.clauses, **how)}) / {_S}) AS INTEGER)"
 
 
@@ -353,7 +353,7 @@ _CHANGES_OF: Final = Prepared(
 _CHANGED: Final = Prepared(
     insert(_CHANGE).from_select(
         ["hour"],
-        select(_HourOf(_ATTEMPT.c.committed_at_utc)).where(
+        select(HourOf(_ATTEMPT.c.committed_at_utc)).where(
             _ATTEMPT.c.id == bindparam("key"), _ATTEMPT.c.committed_at_utc < bindparam("before")
         ),
     )

@@ -39,7 +39,10 @@ def _imported() -> set[str]:
 
 def _declared() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
+    extras = [
+        text for name, texts in project["optional-dependencies"].items() if name != "dev" for text in texts
+    ]
+    return {canonicalize_name(Requirement(text).name) for text in (*project["dependencies"], *extras)}
 
 
 def test_every_import_is_declared() -> None:
