@@ -39,6 +39,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "agent": ("agent:agent", "List agents, log them in and out, pause them, note what a call was."),
     "users": ("access:users", "Who logs in to the screens: add, list, disable, change a password."),
     "tokens": ("access:tokens", "Tokens for programs: add, list, revoke."),
+    "messages": ("messages:messages", "Messages by SMS, WhatsApp and e-mail: what waits, what is uncertain."),
     "events": ("events:events", "Print the event log."),
     "plugins": ("plugins:plugins", "List installed plugins."),
     "amd": ("amd:amd", "Answering-machine detection: judge recordings, show why, measure how well it does."),

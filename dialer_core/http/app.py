@@ -21,6 +21,7 @@ from dialer_core.http import (
     desk,
     events,
     leads,
+    messages,
     portfolio,
     recordings,
     supervision,
@@ -46,6 +47,7 @@ CORE_ROUTERS = (
     leads.router,
     accounts.router,
     portfolio.router,
+    messages.router,
     events.router,
     system.router,
 )
