@@ -14,7 +14,7 @@ from pathlib import Path
 from dialer_core.compliance.rules import RulePack
 from dialer_core.settings import TrunkSettings
 from dialer_core.store.database import Database
-from dialer_core.verify import answers, audit, calls, law, leads, limits, log, people, talks, timing
+from dialer_core.verify import answers, audit, calls, law, leads, limits, log, messages, people, talks, timing
 from dialer_core.verify.carrier import read_carrier_log
 from dialer_core.verify.report import Check, Invariant, Report, Violation
 from dialer_core.verify.subject import Subject
@@ -30,6 +30,7 @@ CHECKS: tuple[Check, ...] = (
     *log.CHECKS,
     *audit.CHECKS,
     *talks.CHECKS,
+    *messages.CHECKS,
 )
 
 _NEEDS = {

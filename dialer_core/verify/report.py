@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Invariant(enum.StrEnum):
     """The invariants of the design that are checked over a store; numbers as there.
 
-    The others cannot be seen in its rows: I13 and I14 are heard (the demo and the end-to-end tests listen), I15, I16 and I19 speak of
-    messages and flows.
+    The others cannot be seen in its rows: I13 and I14 are heard (the demo and the end-to-end tests listen), I16 and I19 speak of
+    what is synced and said.
     """
 
     I1 = "I1"
@@ -47,6 +47,8 @@ class Invariant(enum.StrEnum):
     """Every attempt carries the gate's evidence, and a slow recomputation agrees."""
     I12 = "I12"
     """A restriction stops the next contact, one already ringing included."""
+    I15 = "I15"
+    """A message is committed as submitting before the wire; what nobody can say of it is settled by lookup or policy, never sent twice."""
     I17 = "I17"
     """No phone number or name in the event log or in a log line; the audit log is an unbroken chain."""
     I18 = "I18"

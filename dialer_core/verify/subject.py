@@ -147,6 +147,15 @@ class Subject:
         return list(scan.rows(self.tx, "contact"))
 
     @cached_property
+    def messages(self) -> list[Row]:
+        """Return every message that we sent or are to send, by id, without its text."""
+        columns = (
+            "id", "channel", "state", "person_id", "account_id", "phone_id", "address", "contact_id", "evidence",
+            "provider_id", "submitted_at_utc",
+        )  # fmt: skip
+        return [row for row in scan.rows(self.tx, "message", *columns) if row.state != "received"]
+
+    @cached_property
     def restrictions_on(self) -> Mapping[tuple[str, str], list[Row]]:
         """Return the restrictions by (scope, value)."""
         found: dict[tuple[str, str], list[Row]] = defaultdict(list)
