@@ -110,7 +110,12 @@ class CallLoop:
         self._wake_pending = False
         self._hurried = False
         campaigns = {
-            name: CampaignRun(id=name, settings=campaign, pack=packs[campaign.rule_pack])
+            name: CampaignRun(
+                id=name,
+                settings=campaign,
+                pack=packs[campaign.rule_pack],
+                caller_ids=settings.caller_ids.get(campaign.caller_ids),
+            )
             for name, campaign in settings.campaigns.items()
         }
         sip_host = settings.dialer.sip.public_address or settings.dialer.sip.bind

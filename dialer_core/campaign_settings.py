@@ -98,6 +98,8 @@ class CampaignSettings(Section):
     """Lines this campaign may hold at most."""
     weight: Annotated[float, Field(gt=0)] = 1.0
     """Share of a pool's attempts against other campaigns."""
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    """Against other campaigns of the same agents or trunks: while one of a higher priority has somebody to dial, those below it place nothing."""
     start: bool = True
     """Started when `dialer run` starts."""
     recycle: dict[Outcome, RecycleRule] = Field(default_factory=dict)

@@ -15,7 +15,7 @@ import structlog
 from dialer_core.agents.roster import Roster
 from dialer_core.calls.attempt import RINGING_STATES, Attempt
 from dialer_core.calls.trunks import Trunks
-from dialer_core.campaigns import hopper
+from dialer_core.campaigns import hopper, schedule
 from dialer_core.campaigns.emptiness import EmptyReport, report
 from dialer_core.campaigns.run import CampaignCue, CampaignRun
 from dialer_core.compliance import abandonment, detection_quality
@@ -243,16 +243,30 @@ class Dialing:
     def step(self) -> None:
         """Look at every pool once and place what its pacer says. Cheap; called on every change and a few times a second."""
         finished, self._roster.finished_work = self._roster.finished_work, []
-        for pool in self.pools:
+        # the pool with the most urgent campaign takes lines first; the order of the others stays
+        for pool in sorted(self.pools, key=self._urgency, reverse=True):
             for campaigns, kind, seconds in finished:
                 if tuple(sorted(campaigns)) == pool.campaigns:
                     pool.learn(kind, seconds)
             self._step_pool(pool)
 
+    def _urgency(self, pool: Pool) -> int:
+        running = [self.campaigns[name] for name in pool.campaigns if self.campaigns[name].dialing]
+        return max((campaign.settings.priority for campaign in running), default=0)
+
+    def _open(self, campaign: CampaignRun) -> bool:
+        """Say whether a campaign dials now: running, and within its schedule."""
+        if not campaign.dialing:
+            return False
+        if why := schedule.closed(campaign.settings.schedule, self._runtime.clock.utc()):
+            campaign.reason = why
+            return False
+        return True
+
     def _step_pool(self, pool: Pool) -> None:
         now_ns = self._runtime.clock.mono_ns()
         pool.recall()
-        running = [self.campaigns[name] for name in pool.campaigns if self.campaigns[name].dialing]
+        running = [self.campaigns[name] for name in pool.campaigns if self._open(self.campaigns[name])]
         finished = [
             self.campaigns[name]
             for name in pool.campaigns
@@ -272,7 +286,8 @@ class Dialing:
             self._release(attempt, Outcome.RELEASED)
         weights = {campaign.id: campaign.settings.weight for campaign in running}
         allowed = pool.veto(running, room, decision.place)
-        for name, count in pool.allocation.split(decision.place, weights, allowed).items():
+        priorities = {campaign.id: campaign.settings.priority for campaign in running}
+        for name, count in pool.allocation.split(decision.place, weights, allowed, priorities).items():
             self._claim(pool, self.campaigns[name], count, now_ns)
 
     def _save_learned(self) -> None:
@@ -331,7 +346,7 @@ class Dialing:
             lambda tx: hopper.claim(
                 tx, campaign_id=campaign.id, settings=campaign.settings, pack=campaign.pack, trunks=trunks,
                 node=self._runtime.node, boot_id=self._runtime.boot_id, now=clock.utc(),
-                present=present, mix=campaign.mix,
+                present=present, mix=campaign.mix, caller_ids=campaign.caller_ids,
             )
         )  # fmt: skip
         future.add_done_callback(lambda done: self._claimed(pool, campaign, trunks, done))
@@ -370,7 +385,7 @@ class Dialing:
             id=AttemptId(claimed.attempt_id), campaign_id=campaign.id, lead_id=claimed.lead_id, account_id=claimed.account_id,
             person_id=claimed.person_id, phone_id=claimed.phone_id, number=claimed.number, trunk=claimed.trunk, pool=pool,
             leg_id=LegId(claimed.attempt_id), retry_of=claimed.retry_of, language=claimed.language,
-            for_agent=claimed.for_agent,
+            for_agent=claimed.for_agent, caller_id=claimed.caller_id,
             personal=claimed.open_from_utc is not None and claimed.open_from_utc > self._runtime.clock.utc(),
         )  # fmt: skip
         campaign.attempts += 1

@@ -158,6 +158,8 @@ class Attempt:
     leg_id: LegId
     retry_of: AttemptId | None = None
     language: str = "es"
+    caller_id: str | None = None
+    """The number shown, where it comes from a pool."""
     for_agent: AgentId | None = None
     """The agent they were promised, by a call-back or by the promise they made with: theirs to take where they can."""
     personal: bool = False

@@ -137,6 +137,7 @@ class Ending:
                     claimed = hopper.reclaim(
                         tx, ended_attempt_id=attempt_id, trunk=trunk, settings=campaign.settings, pack=campaign.pack,
                         node=self._runtime.node, boot_id=self._runtime.boot_id, now=self._runtime.clock.utc(),
+                        caller_ids=campaign.caller_ids,
                     )  # fmt: skip
             except DatabaseAwayError:
                 raise

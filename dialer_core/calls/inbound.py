@@ -105,6 +105,7 @@ class InboundCalls:
             for name, run in reversed(list(campaigns.items()))
             for number in {
                 run.settings.caller_id,
+                *(run.caller_ids.numbers if run.caller_ids else ()),
                 *(trunks[TrunkId(t)].caller_id for t in run.settings.trunks),
             }
             if number is not None

@@ -70,7 +70,7 @@ class Originator:
         attempt.placed_ns = self._runtime.clock.mono_ns()
         trunk = self._trunks[attempt.trunk].settings
         campaign = self._campaigns[attempt.campaign_id].settings
-        caller_id = campaign.caller_id or trunk.caller_id or ""
+        caller_id = attempt.caller_id or campaign.caller_id or trunk.caller_id or ""
         domain = trunk.from_domain or trunk.host
         self._workers.send(
             worker,

@@ -6,6 +6,7 @@ It owns the split and what is owed. It decides no number of attempts (`pacing`) 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from dialer_core.vocabulary import CampaignId
 
@@ -17,7 +18,11 @@ class Allocation:
         self._credit: dict[CampaignId, float] = {}
 
     def split(
-        self, place: int, weights: Mapping[CampaignId, float], room: Mapping[CampaignId, int]
+        self,
+        place: int,
+        weights: Mapping[CampaignId, float],
+        room: Mapping[CampaignId, int],
+        priorities: Mapping[CampaignId, int] = MappingProxyType({}),
     ) -> dict[CampaignId, int]:
         """Return how many of `place` each campaign gets: at most its `room`, by weight, the most owed first.
 
@@ -29,6 +34,8 @@ class Allocation:
             Positive weight per campaign.
         room
             Attempts each could place now (lines, rates, its own limit); campaigns without room get and are owed nothing.
+        priorities
+            Those of the highest that have room come first; what they cannot place goes to the next.
         """
         open_for = {name: weight for name, weight in weights.items() if room.get(name, 0) > 0}
         self._credit = {name: self._credit.get(name, 0.0) for name in open_for}
@@ -37,6 +44,8 @@ class Allocation:
             takers = {name: weight for name, weight in open_for.items() if given[name] < room[name]}
             if not takers:
                 break
+            top = max(priorities.get(name, 0) for name in takers)
+            takers = {name: weight for name, weight in takers.items() if priorities.get(name, 0) == top}
             total = sum(takers.values())
             for name, weight in takers.items():
                 self._credit[name] += weight / total

@@ -21,6 +21,7 @@ import structlog
 from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns import candidates, refusals
 from dialer_core.campaigns.attempt_limits import Tried
+from dialer_core.campaigns.caller_ids import choose
 from dialer_core.campaigns.emptiness import EmptyReport, report, so_far
 from dialer_core.campaigns.mix import Mix
 from dialer_core.compliance import gate
@@ -29,6 +30,7 @@ from dialer_core.compliance.gate import Refused
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import StoreError
 from dialer_core.events import AttemptCommitted
+from dialer_core.list_settings import CallerIdPool
 from dialer_core.store import attempts, callbacks, claims, leads, people, promises
 from dialer_core.store.attempts import NewAttempt
 from dialer_core.store.callbacks import Asked
@@ -75,6 +77,8 @@ class ClaimedAttempt:
     for_agent: AgentId | None = None
     """The agent they were promised: by a call-back, theirs to take until `open_from_utc`, or by the promise they made with; None: anybody's."""
     open_from_utc: dt.datetime | None = None
+    caller_id: str | None = None
+    """The number to show, where it comes from a pool."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ class _Place:
     node: str
     boot_id: str
     now: dt.datetime
+    caller_ids: CallerIdPool | None
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,7 @@ def claim(
     now: dt.datetime,
     present: Collection[AgentId] = (),
     mix: Mix | None = None,
+    caller_ids: CallerIdPool | None = None,
 ) -> Claim:
     """Claim up to one lead per trunk given: attempt i goes over `trunks[i]`.
 
@@ -140,13 +146,15 @@ def claim(
         Agents who could take a person now: their own call-backs are claimed; those of others wait until they are anybody's.
     mix
         The shares in which the list is dialed; None: it is one list in one order.
+    caller_ids
+        The campaign's pool (`settings.caller_ids`), where it has one.
 
     Raises
     ------
     StoreError
         The database failed; nothing was claimed.
     """
-    place = _Place(campaign_id, settings, pack, node, boot_id, now)
+    place = _Place(campaign_id, settings, pack, node, boot_id, now, caller_ids)
     claimed: list[ClaimedAttempt] = []
     refused: list[Block] = []
     examined, size = 0, _FIRST_BATCH
@@ -188,6 +196,7 @@ def reclaim(
     node: str,
     boot_id: str,
     now: dt.datetime,
+    caller_ids: CallerIdPool | None = None,
 ) -> ClaimedAttempt | Refused:
     """Try the same number again over another trunk: a new attempt with `retry_of`, after the gate.
 
@@ -213,7 +222,7 @@ def reclaim(
     lead, ready = found
     if lead.state != LeadState.DIALABLE:
         return Refused("lead", pack.version, f"the lead is {lead.state}", None)
-    place = _Place(ended.campaign_id, settings, pack, node, boot_id, now)
+    place = _Place(ended.campaign_id, settings, pack, node, boot_id, now, caller_ids)
     request = candidates.request_of(ready, phone, place.campaign_id, now)
     decision = gate.decide(request, pack, Facts.read(tx, [request], pack))
     if isinstance(decision, Refused):
@@ -379,6 +388,10 @@ def _write(
     tx: Tx, place: _Place, permits: Sequence[_Permit], trunks: Sequence[TrunkId], retry_of: AttemptId | None
 ) -> list[ClaimedAttempt]:
     promised = promises.last_agents(tx, {permit.lead.account_id for permit in permits})
+    shown: dict[PersonId, str] = {}
+    if place.caller_ids is not None:
+        callees = {permit.lead.person_id: permit.phone.e164 for permit in permits}
+        shown = choose(tx, place.settings.caller_ids, place.caller_ids, callees, place.now)
     claimed = [
         ClaimedAttempt(
             attempt_id=permit.attempt_id,
@@ -393,6 +406,7 @@ def _write(
             language=permit.lead.language,
             for_agent=permit.asked.agent_id if permit.asked else promised.get(permit.lead.account_id),
             open_from_utc=permit.asked.open_from_utc if permit.asked else None,
+            caller_id=shown.get(permit.lead.person_id),
         )
         for permit, trunk in zip(permits, trunks, strict=False)
     ]
@@ -414,6 +428,7 @@ def _write(
                 evidence=permit.evidence,
                 retry_of=retry_of,
                 segment=permit.lead.segment,
+                caller_id=one.caller_id,
             )
             for one, permit in zip(claimed, permits, strict=True)
         ),

@@ -83,7 +83,11 @@ def _campaign(
         )
     if not campaign.creditor and (beyond or (pack is not None and pack.creditor_required)):
         yield f"{file}: creditor: is missing; people must be told for whom you call"
-    without = [trunk for trunk, its in trunks.items() if not (campaign.caller_id or its.caller_id)]
+    without = [
+        trunk
+        for trunk, its in trunks.items()
+        if not (campaign.caller_ids or campaign.caller_id or its.caller_id)
+    ]
     if without and any(trunk in beyond for trunk in without):
         yield (
             f"{file}: caller_id: is missing, and trunk {without[0]!r} has none either;"

@@ -14,6 +14,7 @@ from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns.mix import Mix
 from dialer_core.compliance.detection_quality import Quality
 from dialer_core.compliance.rules import RulePack
+from dialer_core.list_settings import CallerIdPool
 from dialer_core.vocabulary import CampaignId, CampaignState
 
 
@@ -62,6 +63,8 @@ class CampaignRun:
     """Nothing was dialable: the hopper is not asked again before."""
     empty_said: str = ""
     """The last report of an empty hopper, so that the same one is not told again."""
+    caller_ids: CallerIdPool | None = None
+    """The pool of its caller IDs, where it has one."""
     mix: Mix | None = None
     """The shares in which its list is dialed; None: it is one list in one order."""
     claiming: int = 0

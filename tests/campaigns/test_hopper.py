@@ -477,16 +477,11 @@ def test_prior_contacts_count(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "index"),
-    [
-        (leads._READY, "ix_lead_hopper"),
-        (leads._DUE, "ix_lead_hopper"),
-        (leads._DUE_APART, "ix_lead_hopper"),
-        (leads._READY_IN["named"], "ix_lead_segment"),
-    ],
-    ids=["ready", "due", "due_apart", "of_a_segment"],
+    "statement",
+    [leads._READY, leads._DUE, leads._DUE_APART, leads._READY_IN["named"]],
+    ids=["ready", "due", "apart", "segment"],
 )
-def test_a_claim_reads_along_the_index(tmp_path: Path, statement: Any, index: str) -> None:
+def test_a_claim_reads_along_the_index(tmp_path: Path, statement: Any) -> None:
     """However long the list, SQLite finds the next leads by walking the hopper's index: it sorts nothing and scans no table."""
     database = open_database(f"sqlite:///{tmp_path / 'plan.db'}")
     database.migrate()
@@ -498,5 +493,5 @@ def test_a_claim_reads_along_the_index(tmp_path: Path, statement: Any, index: st
         bound = tuple(str(values[name]) if name != "most" else 5 for name in compiled.positiontup or ())
         plan = [row[3] for row in tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", bound)]
     database.dispose()
-    assert index in plan[0]
+    assert ("ix_lead_segment" if "named" in values else "ix_lead_hopper") in plan[0]
     assert not any("TEMP B-TREE" in step or step.startswith("SCAN") for step in plan), plan
