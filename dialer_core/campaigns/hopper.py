@@ -101,7 +101,7 @@ class _Place:
     node: str
     boot_id: str
     now: dt.datetime
-    caller_ids: CallerIdPool | None
+    caller_ids: CallerIdPool | None = None
 
 
 @dataclass(frozen=True)
