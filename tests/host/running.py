@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 
 from dialer_core import host
+from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.ipc.channel import ENGINE_SOCKET
 from dialer_core.ipc.messages import HostCommand
 from dialer_core.settings import DialerSettings, Settings
 from dialer_core.store.database import Database, open_database
+from dialer_core.vocabulary import CampaignId
 from tests.host.scripted_engine import Answer, ScriptedEngine
 from tests.polling import wait_until_async
 
@@ -47,16 +49,24 @@ class RunningHost:
         await wait_until_async(answers, 10, "the host to attach to the engine")
 
 
-def host_settings(folder: Path, *, plugins: tuple[str, ...] = (), hook_limit_s: float = 5.0) -> Settings:
-    """Return settings of a host whose files are all in `folder`."""
+def host_settings(
+    folder: Path,
+    *,
+    plugins: tuple[str, ...] = (),
+    hook_limit_s: float = 5.0,
+    campaigns: Mapping[CampaignId, CampaignSettings] | None = None,
+    **sections: dict[str, object],
+) -> Settings:
+    """Return settings of a host whose files are all in `folder`, with more sections of `dialer.toml`."""
     dialer = DialerSettings.model_validate(
         {
             "http": {"port": free_port()},
             "node": {"state_dir": str(folder / "state"), "run_dir": str(folder / "run")},
             "plugins": {"enabled": plugins, "hook_limit_s": hook_limit_s},
+            **sections,
         }
     )
-    return Settings(folder / "config", dialer, {}, {}, {})
+    return Settings(folder / "config", dialer, {}, {}, dict(campaigns or {}))
 
 
 @contextlib.asynccontextmanager
@@ -66,9 +76,13 @@ async def running_host(
     script: Callable[[HostCommand], Answer] | None = None,
     plugins: tuple[str, ...] = (),
     hook_limit_s: float = 5.0,
+    campaigns: Mapping[CampaignId, CampaignSettings] | None = None,
+    **sections: dict[str, object],
 ) -> AsyncIterator[RunningHost]:
     """Run a host until the block ends, then stop it as SIGTERM would."""
-    settings = host_settings(folder, plugins=plugins, hook_limit_s=hook_limit_s)
+    settings = host_settings(
+        folder, plugins=plugins, hook_limit_s=hook_limit_s, campaigns=campaigns, **sections
+    )
     database = open_database(settings.store_url)
     database.migrate()
     engine = await ScriptedEngine(settings.run_dir / ENGINE_SOCKET, script).start()
