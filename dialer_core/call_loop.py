@@ -25,6 +25,7 @@ from dialer_core.calls.call_flow import CallFlow
 from dialer_core.calls.desk import Desk
 from dialer_core.calls.ending import Ending
 from dialer_core.calls.extensions import Extensions
+from dialer_core.calls.flow_calls import FlowCalls
 from dialer_core.calls.inbound import InboundCalls
 from dialer_core.calls.live_answers import LiveAnswers
 from dialer_core.calls.machine import AttemptMachine
@@ -147,9 +148,11 @@ class CallLoop:
             brake=self.lag.brake, held=self._held,
         )  # fmt: skip
         records = CallRecords(runtime)
+        self.flow_calls = FlowCalls(runtime, self.machine, campaigns, settings.flows, self.media, records)
         self.answers = LiveAnswers(
-            runtime, self.machine, campaigns, self.workers, self.media, self.roster, records, self.dialing
-        )
+            runtime, self.machine, campaigns, self.workers, self.media, self.roster, records, self.dialing,
+            self.flow_calls,
+        )  # fmt: skip
         self.flow = CallFlow(
             runtime,
             self.machine,
@@ -162,6 +165,7 @@ class CallLoop:
             self.answers,
             records,
             self.dialing,
+            self.flow_calls,
         )
         self.inbound = InboundCalls(
             runtime, campaigns, settings.trunks, self.workers, self.media, self.roster,
@@ -178,7 +182,9 @@ class CallLoop:
         self.flow.on_idle = self.wake
         self.roster.expected = self._expected
         self.answers.on_bad_agent_leg = self.softphones.restart
-        self.sound = Sound(runtime, self.machine, campaigns, self.media, self.roster, self.answers)
+        self.sound = Sound(
+            runtime, self.machine, campaigns, self.media, self.roster, self.answers, self.flow_calls
+        )
         adoption = Adoption(
             runtime, self.machine, campaigns, self.trunks, self.workers, self.roster, self.softphones, self.flow, self.answers, records
         )  # fmt: skip
@@ -353,6 +359,11 @@ class CallLoop:
         self.stopped.set()
 
     # --- what comes in -------------------------------------------------------------------------------------------------------------
+
+    def host_is(self, *, there: bool) -> None:
+        """Say whether a host is there that prepares flows; campaigns with one need it."""
+        self.flow_calls.host_is(there=there)
+        self.wake()
 
     def login(self, name: AgentId) -> None:
         """Log an agent in and call their softphone."""

@@ -90,6 +90,8 @@ class CampaignSettings(Section):
     """Ring time after which an attempt is cancelled."""
     wrap_up_s: Annotated[float, Field(ge=0, le=3600)] = 20.0
     """After-call work, ended earlier by `ready` or a disposition."""
+    flow: str = ""
+    """Flow of `flows/` that speaks to live answers, at once and without an agent; empty: agents do."""
     abandonment_prompt: str = "abandonment-es"
     """Prompt played to a live answer without an agent in time."""
     inbound_prompt: str = "abandonment-es"

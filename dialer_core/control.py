@@ -16,6 +16,7 @@ import structlog
 
 from dialer_core.agents.state import Agent
 from dialer_core.call_loop import CallLoop
+from dialer_core.calls.flow_work import Prepared
 from dialer_core.campaigns import dispositions
 from dialer_core.command_arguments import ACTOR, Args, Command, InvalidError, UnknownError, agent_of, text_of
 from dialer_core.compliance.detection_quality import Quality
@@ -72,6 +73,8 @@ class Control:
             "agents.finishing": lambda args: engine.roster.finishing(agent_of(engine, args)),
             "agents.logout": lambda args: engine.roster.logout(agent_of(engine, args)),
             "attempts.disposition": self._dispose,
+            "flows.ready": lambda _args: engine.host_is(there=True),
+            "flows.prepared": self._flow_prepared,
             **voice_commands(engine),
             "engine.drain": lambda _args: engine.drain(),
         }
@@ -88,7 +91,7 @@ class Control:
                 result.add_done_callback(lambda done: reply(self._outcome(command, done)))
             else:
                 reply(HostReply(request_id=command.request_id, result=result))
-        if command.name not in ("status", "calls.list"):
+        if command.name not in ("status", "calls.list", "flows.prepared"):
             log.info("command", command=command.name, actor=command.actor)
 
     def _outcome(self, command: HostCommand, done: asyncio.Future[Any]) -> HostReply:
@@ -129,6 +132,13 @@ class Control:
         if attempt is None:
             raise UnknownError("no live call has this id")
         self._engine.flow.release(attempt, Outcome.CANCELLED)
+
+    def _flow_prepared(self, args: dict[str, Any]) -> bool:
+        try:
+            told = msgspec.convert({key: value for key, value in args.items() if key != ACTOR}, Prepared)
+        except msgspec.ValidationError as error:
+            raise InvalidError(f"this prepares no call: {error}") from None
+        return self._engine.flow_calls.prepared(told)
 
     def _dispose(self, args: dict[str, Any]) -> asyncio.Future[dict[str, str]]:
         agent_id = agent_of(self._engine, args)

@@ -256,7 +256,7 @@ class Dialing:
 
     def _open(self, campaign: CampaignRun) -> bool:
         """Say whether a campaign dials now: running, and within its schedule."""
-        if not campaign.dialing:
+        if not campaign.placing:
             return False
         if why := schedule.closed(campaign.settings.schedule, self._runtime.clock.utc()):
             campaign.reason = why

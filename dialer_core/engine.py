@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -137,6 +138,8 @@ async def serve(settings: Settings, heart: Heart) -> int:
 
     def gone(link: Link[EngineToHost, HostCommand]) -> None:
         hosts.discard(link)
+        if not hosts:
+            engine.host_is(there=False)
         if not hosts and not engine.dialing.draining:
             log.warning("host_lost")
             journal.append(HostLost(at_mono_ns=clock.mono_ns()))
@@ -144,16 +147,8 @@ async def serve(settings: Settings, heart: Heart) -> int:
     path = settings.run_dir / ENGINE_SOCKET
     server = await asyncio.start_unix_server(connected, sock=listen_unix(path))
 
-    def committed(seq: int) -> None:
-        for link in hosts:
-            if (
-                not link.over_mark
-            ):  # it only says that there is something to read: one that does not read need not hear it again
-                link.send(EventsCommitted(seq=seq))
-
-    journal.on_committed(committed)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, engine.drain)
+    journal.on_committed(partial(_tell_hosts, hosts))
+    _drain_on_signals(loop, engine)
     gc.freeze()  # what is loaded now lives for ever: collections on the call loop stay short
     log.info(
         "engine_started",
@@ -179,6 +174,18 @@ async def serve(settings: Settings, heart: Heart) -> int:
         beating.cancel()
     log.info("engine_stopped")
     return 0
+
+
+def _tell_hosts(hosts: set[Link[EngineToHost, HostCommand]], seq: int) -> None:
+    """Say that there is something to read in the log; one that does not read need not hear it again."""
+    for link in hosts:
+        if not link.over_mark:
+            link.send(EventsCommitted(seq=seq))
+
+
+def _drain_on_signals(loop: asyncio.AbstractEventLoop, engine: CallLoop) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, engine.drain)
 
 
 async def run_attached(work: Coroutine[None, None, None], attaching: asyncio.Task[None]) -> None:

@@ -144,9 +144,9 @@ class AttemptEnded(Event, frozen=True, kw_only=True):
 
 @_event("attempt.dispositioned")
 class AttemptDispositioned(Event, frozen=True, kw_only=True):
-    """An agent said what the conversation was."""
+    """An agent, or (without one) a flow, said what the conversation was."""
 
-    agent_id: AgentId
+    agent_id: AgentId | None = None
     disposition: str
     reason: str | None = None
     """Why they do not pay, where the agent said so."""

@@ -19,7 +19,15 @@ from collections.abc import Awaitable, Sequence
 import pluggy
 from fastapi import APIRouter
 
-from dialer_core.plugin_api import PROJECT, EngineHandle, Event, MessageChannel, PageLink, StoredEvent
+from dialer_core.plugin_api import (
+    PROJECT,
+    EngineHandle,
+    Event,
+    MessageChannel,
+    PageLink,
+    StoredEvent,
+    Voice,
+)
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 
@@ -57,6 +65,16 @@ def dialer_register_channel(engine: EngineHandle) -> Awaitable[MessageChannel] |
 
     The core owns outbox, gate, templates, retries, opt-outs and the conversation log: a channel only speaks to its provider. Its
     methods run on the host's loop and must not block. Two plugins cannot have one channel: the later one is disabled.
+    """
+
+
+@hookspec
+def dialer_register_voices(engine: EngineHandle) -> Sequence[Voice] | None:
+    """Return voices that say what flows say. Called once, after the start-up.
+
+    The first voice, in the order of `plugins.enabled`, that speaks a language says it; `speech.voice` names
+    another. What it says is rendered ahead, made equally loud and kept, so a slow voice delays no call that
+    was prepared in time. A sentence that it cannot say ends the flow of that call with its last words.
     """
 
 

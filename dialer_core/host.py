@@ -32,6 +32,7 @@ from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import CommandRefusedError, ConfigError, DialerError, NotRunningError, StartError
 from dialer_core.event_tail import EventTail
 from dialer_core.events import Event
+from dialer_core.flow_speech import FlowSpeech
 from dialer_core.http.access import KEY_FILE, Access
 from dialer_core.http.answers import ApiParts
 from dialer_core.http.app import create_app
@@ -82,6 +83,8 @@ class EngineLink:
         self._on_events = on_events
         self._reply_limit_s = reply_limit_s
         self._link: Link[HostToEngine, EngineToHost] | None = None
+        self.on_attached: Callable[[], None] = lambda: None
+        """Called after each attachment."""
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[HostReply]] = {}
 
@@ -104,6 +107,7 @@ class EngineLink:
             pause_s = FIRST_PAUSE_S
             log.info("engine_attached")
             self._on_events()
+            self.on_attached()
             try:
                 await closed.wait()
                 log.warning("engine_detached", commands_unanswered=len(self._waiting))
@@ -292,6 +296,11 @@ async def _serve(
         screening_leads = asyncio.create_task(
             screening.watch(database, settings.campaigns, packs), name="hopper-screening"
         )
+        speech = FlowSpeech(
+            settings, database, tail, link, await plugins.voices(), SystemClock(), dialer.node.name
+        )
+        link.on_attached = speech.attached
+        speaking = asyncio.create_task(speech.run(), name="flow-speech")
         stopping = asyncio.create_task(stop.wait())
         log.info(
             "host_started",
@@ -300,7 +309,10 @@ async def _serve(
             plugins=[p.name for p in plugins.plugins],
         )
         done, _ = await asyncio.wait(
-            {serving, tracking, keeping, screening_leads, stopping, attaching, archiving, messaging, hooks},
+            {
+                *(serving, tracking, keeping, screening_leads, stopping, attaching, archiving, messaging, hooks),
+                speaking,
+            },
             return_when=asyncio.FIRST_COMPLETED,
         )
         parts.stopping.set()
@@ -313,8 +325,10 @@ async def _serve(
         archiving.cancel()
         messaging.cancel()
         hooks.cancel()
+        speaking.cancel()
         await asyncio.gather(
-            tracking, keeping, screening_leads, stopping, archiving, messaging, hooks, return_exceptions=True
+            *(tracking, keeping, screening_leads, stopping, archiving, messaging, hooks, speaking),
+            return_exceptions=True,
         )
         for task in done - {stopping}:
             task.result()  # one that ended by itself failed: its error ends the host, and the supervisor starts another

@@ -73,7 +73,8 @@ class MessageReceived(Event, frozen=True, kw_only=True):
 
 @event_named("optout.received")
 class OptOutReceived(Event, frozen=True, kw_only=True):
-    """A person asked not to be contacted by this channel any more; the restriction stands with this event."""
+    """A person asked not to be contacted by this channel any more, in a message or in a call's flow; the restriction stands with this event."""
 
-    message_id: MessageId
     channel: str
+    message_id: MessageId | None = None
+    flow: str = ""

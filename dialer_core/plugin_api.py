@@ -25,15 +25,17 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import AsyncGenerator, Collection, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
+import numpy as np
 import pluggy
+from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from dialer_core.clock import Clock
 from dialer_core.errors import CommandRefusedError, ConfigError, DialerError, NotRunningError
-from dialer_core.event_tail import EventTail
+from dialer_core.event_tail import EventTail, typed
 from dialer_core.events import (
     EVENTS,
     AgentStateChanged,
@@ -64,11 +66,13 @@ from dialer_core.events import (
     MediaLost,
     PacingDecided,
     PluginFailed,
+    PromiseMade,
     RestrictionAdded,
     StoredEvent,
     TrunkStateChanged,
     WorkerLost,
 )
+from dialer_core.message_events import OptOutReceived
 from dialer_core.messaging.channel import (
     Accepted,
     Answer,
@@ -99,6 +103,13 @@ from dialer_core.vocabulary import (
     Verdict,
 )
 from dialer_core.voice_commands import CommandGroup, CommandPort, DeskCommands, SupervisionCommands
+from dialer_core.voice_events import (
+    FlowEnded,
+    FlowStarted,
+    FlowStepEntered,
+    IdentityVerified,
+    StatementRequested,
+)
 from dialer_core.web.needs import needs, principal_of
 from dialer_core.web.pages import PageLink, Pages
 from dialer_core.web.principals import Principal, Role, Scope
@@ -110,6 +121,25 @@ ENTRY_POINT_GROUP = "dialer.plugins"
 
 hookimpl = pluggy.HookimplMarker(PROJECT)
 M = TypeVar("M", bound=BaseModel)
+
+
+class VoiceError(DialerError):
+    """A voice cannot say something; the message says why, and never what."""
+
+
+class Voice(Protocol):
+    """Something that speaks: what `dialer_register_voices` returns."""
+
+    @property
+    def name(self) -> str:
+        """Of the voice, for `speech.voice`; another name means another sound."""
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """What it speaks: `es`, `en`."""
+
+    async def speak(self, text: str, language: str) -> tuple[NDArray[np.float32], int]:
+        """Return a text as sound of shape (n_samples,) in [-1, 1], and its rate in Hz. It must not block the loop."""
 
 
 class CampaignCommands(CommandGroup):
@@ -325,6 +355,10 @@ class EngineHandle:
         page = await self._tail.read(since, names=names, limit=limit)
         return page.events, page.cursor
 
+    def typed(self, stored: StoredEvent) -> Event | None:
+        """Return a stored event as its own class, or None where this version does not know it."""
+        return typed(stored)
+
     async def last_cursor(self) -> str:
         """Return the cursor of the log's end now: `events(since=...)` from here yields only what is new."""
         return await self._tail.end()
@@ -370,8 +404,12 @@ __all__ = [
     "EngineHandle",
     "EngineRestarted",
     "Event",
+    "FlowEnded",
+    "FlowStarted",
+    "FlowStepEntered",
     "ForgedError",
     "HostLost",
+    "IdentityVerified",
     "Inbound",
     "LeadBlocked",
     "LeadFinished",
@@ -385,6 +423,7 @@ __all__ = [
     "MessageState",
     "NotAccepted",
     "NotRunningError",
+    "OptOutReceived",
     "OutboundMessage",
     "Outcome",
     "PacingDecided",
@@ -394,16 +433,20 @@ __all__ = [
     "PluginFailed",
     "Principal",
     "Problem",
+    "PromiseMade",
     "Receipt",
     "RestrictionAdded",
     "Role",
     "Scope",
     "Snapshot",
+    "StatementRequested",
     "StoredEvent",
     "TrunkStateChanged",
     "TrunkView",
     "Unknown",
     "Verdict",
+    "Voice",
+    "VoiceError",
     "WorkerLost",
     "WorkerView",
     "hookimpl",

@@ -342,6 +342,14 @@ class PluginHost:
                 found.append((self._named(outcome.plugin), outcome.value))
         return found
 
+    async def voices(self) -> list[Any]:
+        """Return every plugin's voices, in order; one whose hook fails is disabled."""
+        found: list[Any] = []
+        for outcome in await self.observe("dialer_register_voices"):
+            self._disable_failed(outcome, "its voices could not be registered")
+            found += outcome.value or ()
+        return found
+
     async def track(self, tail: EventTail, node: str) -> None:
         """Give every plugin this node's events from now on, each at its own pace, until cancelled."""
         start = await tail.end()

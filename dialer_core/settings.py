@@ -18,13 +18,15 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.edge_settings import INNER_HOST, EdgeSettings
 from dialer_core.errors import ConfigError
+from dialer_core.flows.language import Flow
+from dialer_core.flows.reading import flow_files, read_flow
 from dialer_core.list_settings import CallerIdPool, SegmentSettings
 from dialer_core.report_settings import ReportSettings
 from dialer_core.routing_settings import Level
 from dialer_core.setting_types import E164, Codec, Name, Port, PortRange, Seconds, Section, check_secret
 from dialer_core.toml_files import explain, read_secret, read_toml, section_table, with_environment
 from dialer_core.vocabulary import AgentId, CampaignId, SrtpUse, TrunkId
-from dialer_core.voice_settings import ExtensionSettings, RecordingSettings
+from dialer_core.voice_settings import ExtensionSettings, RecordingSettings, SpeechSettings
 
 
 class NodeSettings(Section):
@@ -109,7 +111,7 @@ class LogSettings(Section):
 class PluginSettings(Section):
     """`[plugins]`: which plugins run."""
 
-    enabled: tuple[str, ...] = ("metrics",)
+    enabled: tuple[str, ...] = ("metrics", "espeak", "voice_broadcast")
     """Names of entry points of group `dialer.plugins`."""
     hook_limit_s: Seconds = 5.0
     """Longest a plugin's hook may take before it is cut off and reported."""
@@ -143,6 +145,7 @@ class DialerSettings(Section):
     clips: ClipSettings = ClipSettings()
     recordings: RecordingSettings = RecordingSettings()
     reports: ReportSettings = ReportSettings()
+    speech: SpeechSettings = SpeechSettings()
     extensions: dict[str, ExtensionSettings] = Field(default_factory=dict)
 
 
@@ -238,6 +241,7 @@ class Settings:
         campaigns: dict[CampaignId, CampaignSettings],
         segments: dict[str, SegmentSettings] | None = None,
         caller_ids: dict[str, CallerIdPool] | None = None,
+        flows: dict[str, Flow] | None = None,
     ) -> None:
         self.directory = directory
         self.dialer = dialer
@@ -246,6 +250,8 @@ class Settings:
         self.campaigns = campaigns
         self.segments = segments or {}
         self.caller_ids = caller_ids or {}
+        self.flows = flows or {}
+        """Those that campaigns name, checked."""
 
     @property
     def state_dir(self) -> Path:
@@ -289,6 +295,11 @@ class Settings:
             return key
         msg = f"{where}_env: is missing; name a variable, or a file with key_file, that holds 'openssl rand -base64 32'"
         raise ConfigError(msg)
+
+    @property
+    def speech_dir(self) -> Path:
+        """Absolute folder of what is rendered for calls: beside the sockets, and gone with them."""
+        return self.run_dir / "speech"
 
     @property
     def announcements_file(self) -> Path:
@@ -336,6 +347,27 @@ def _edge_problems(
         for key, given in (("registers", trunk.registers), ("transport", trunk.transport == "tls"))
         if given
     ]
+
+
+def _flows(
+    directory: Path, campaigns: dict[CampaignId, CampaignSettings | None], problems: list[str]
+) -> dict[str, Flow]:
+    """Return the flows that campaigns name; what is wrong with them is added to the problems."""
+    files = flow_files(directory / "flows")
+    found: dict[str, Flow] = {}
+    for campaign_name, campaign in campaigns.items():
+        name = campaign.flow if campaign else ""
+        if name and name not in files:
+            known = ", ".join(files) or "none"
+            problems.append(
+                f"{directory / 'campaigns' / f'{campaign_name}.toml'}: flow: {name!r} is not in {directory / 'flows'}; known are: {known}"
+            )
+        elif name and name not in found:
+            flow, wrong = read_flow(files[name])
+            problems += map(str, wrong)
+            if flow is not None:
+                found[name] = flow
+    return found
 
 
 def load_settings(directory: Path) -> Settings:
@@ -419,8 +451,9 @@ def load_settings(directory: Path) -> Settings:
             problems.append(
                 f"{file}: caller_ids: {campaign.caller_ids!r} is not in {directory / 'caller_ids.toml'}; known are: {known}"
             )
+    flows = _flows(directory, campaigns, problems)
     if dialer:
         problems += _edge_problems(dialer, dialer_file, trunks, trunks_file)
     if problems:
         raise ConfigError("\n".join(problems))
-    return Settings(directory, dialer, trunks, agents, campaigns, segments, caller_ids)
+    return Settings(directory, dialer, trunks, agents, campaigns, segments, caller_ids, flows)

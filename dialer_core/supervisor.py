@@ -73,6 +73,8 @@ class Supervisor:
             "--log-level", dialer.log.level, "--log-format", dialer.log.format,
         ]  # fmt: skip
         media += ["--announcements", str(self.settings.announcements_file)]
+        if self.settings.flows:
+            media += ["--speech", str(self.settings.speech_dir)]
         if self.settings.keeps_clips:
             clips = dialer.clips
             media += ["--clips", str(self.settings.clips_dir), "--clip-days", str(clips.retention_days)]

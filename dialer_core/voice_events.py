@@ -1,4 +1,4 @@
-"""Events of what happens on the line between bridge and end: hold, thirds, transfers, supervision, recordings.
+"""Events of what happens on the line between bridge and end: flows, hold, thirds, transfers, supervision, recordings.
 
 It owns these classes; `events.py`, which imports them, says what an event is.
 """
@@ -108,3 +108,58 @@ class AgentSupervisionChanged(Event, frozen=True, kw_only=True):
     supervisor: str
     mode: str
     actor: str = ""
+
+
+@event_named("flow.started")
+class FlowStarted(Event, frozen=True, kw_only=True):
+    """A live answer hears the first of a flow."""
+
+    flow: str
+    language: str
+
+
+@event_named("flow.step_entered")
+class FlowStepEntered(Event, frozen=True, kw_only=True):
+    """A flow has come to a step; what it says is heard after this. `sensitive`: it tells of the debt."""
+
+    flow: str
+    step: str
+    sensitive: bool
+
+
+@event_named("flow.lookup_asked")
+class FlowLookupAsked(Event, frozen=True, kw_only=True):
+    """A flow wants the account read again: the host answers by preparing the call anew."""
+
+    flow: str
+    step: str
+
+
+@event_named("flow.ended")
+class FlowEnded(Event, frozen=True, kw_only=True):
+    """A flow is over: `finished`, `to_agent`, `hung_up`, `not_a_person`, `not_ready` or `cut_off`."""
+
+    flow: str
+    step: str
+    """The last one."""
+    result: str
+    steps: int
+    seconds: float
+    identified: bool
+    keys_ignored: int = 0
+    """Pressed where they meant nothing."""
+
+
+@event_named("identity.verified")
+class IdentityVerified(Event, frozen=True, kw_only=True):
+    """From here on a debt may be spoken of in this conversation. `by`: `confirmation` (they said so) or `digits` (they knew them)."""
+
+    by: str
+    step: str = ""
+
+
+@event_named("statement.requested")
+class StatementRequested(Event, frozen=True, kw_only=True):
+    """They want a statement of the account: for whoever sends documents."""
+
+    flow: str = ""

@@ -27,6 +27,17 @@ class ExtensionSettings(Section):
     """It is rung for so long at most."""
 
 
+class SpeechSettings(Section):
+    """`[speech]`: what flows say, by voices of plugins."""
+
+    voice: str = ""
+    """Name of the voice; empty: the first one of the enabled plugins that speaks the language."""
+    level_dbfs: Annotated[float, Field(ge=-40, le=-10)] = -20.0
+    """How loud speech is made."""
+    cache_mb: Annotated[float, Field(ge=8, le=100_000)] = 256.0
+    """Rendered speech that is kept at most, for a day at the longest."""
+
+
 class RecordingSettings(Section):
     """`[recordings]`: recorded conversations, kept sealed; which ones says each campaign."""
 

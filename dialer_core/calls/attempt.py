@@ -12,6 +12,7 @@ The races it decides, by cell:
 - An agent lost while bridging or bridged: the customer waits again, with a new deadline.
 - A beep that comes after our message has begun, or after its hang-up, is late; so is the end of a message that their hang-up cut off.
 - A transfer is the agent's word and the extension's answer: whichever of them meets a hang-up late changes nothing any more.
+- A flow that is not ready when somebody answers waits no longer than an agent may take: the fallback of the media plane ends that wait.
 - A revision to `machine` while nobody is talking yet releases the call; while they talk it only tells.
 """
 
@@ -71,6 +72,10 @@ class Cue(enum.StrEnum):
     """The extension is there."""
     TRANSFER_FAILED = "transfer_failed"
     """It did not answer, or is gone."""
+    TO_FLOW = "to_flow"
+    """A verdict (or the mode) routes it as a person, and the campaign's flow speaks to them."""
+    WANTS_AGENT = "wants_agent"
+    """They, or their flow, ask for an agent."""
     FALLBACK_STARTED = "fallback_started"
     PROMPT_FINISHED = "prompt_finished"
     RELEASE = "release"
@@ -94,25 +99,26 @@ S = AttemptState
 _CUES: Final = (
     Cue.PLACED, Cue.SENT, Cue.RINGING, Cue.EARLY_MEDIA, Cue.ANSWERED, Cue.LIVE, Cue.NOT_LIVE, Cue.LEAVE_MESSAGE, Cue.SCREENED, Cue.REVISED_NOT_LIVE, Cue.AGENT_RESERVED,
     Cue.BRIDGED, Cue.BRIDGE_REFUSED, Cue.AGENT_LOST, Cue.FALLBACK_STARTED, Cue.PROMPT_FINISHED, Cue.RELEASE, Cue.LEG_ENDED, Cue.OVERDUE,
-    Cue.HANDED_ON, Cue.TRANSFER, Cue.TRANSFER_ANSWERED, Cue.TRANSFER_FAILED,
+    Cue.HANDED_ON, Cue.TRANSFER, Cue.TRANSFER_ANSWERED, Cue.TRANSFER_FAILED, Cue.TO_FLOW, Cue.WANTS_AGENT,
 )  # fmt: skip
 _ROWS: Final[dict[AttemptState, tuple[AttemptState | Cell, ...]]] = {
-    # state        placed     sent       ringing    early media    answered     live       not live     message            screened     revised      reserved    bridged    refused    agent lost fallback      prompt end  release      leg ended overdue   handed on   transfer        tr. answered   tr. failed
-    S.COMMITTED:  (S.PLACING, BUG,       BUG,       BUG,           BUG,         BUG,       BUG,         BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          BUG,        S.ENDED,     S.ENDED,  S.ENDED,  BUG,        BUG,            BUG,           BUG),
-    S.PLACING:    (BUG,       S.DIALING, S.RINGING, S.EARLY_MEDIA, S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  BUG,        BUG,            BUG,           BUG),
-    S.DIALING:    (BUG,       LATE,      S.RINGING, S.EARLY_MEDIA, S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  BUG,        BUG,            BUG,           BUG),
-    S.RINGING:    (BUG,       LATE,      LATE,      S.EARLY_MEDIA, S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  BUG,        BUG,            BUG,           BUG),
-    S.EARLY_MEDIA:(BUG,       LATE,      LATE,      LATE,          S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  BUG,        BUG,            BUG,           BUG),
-    S.LISTENING:  (BUG,       LATE,      LATE,      LATE,          LATE,        S.WAITING, S.RELEASING, S.LEAVING_MESSAGE, S.LISTENING, LATE,        BUG,        BUG,       BUG,       BUG,       S.ABANDONING, LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  BUG,        BUG,            BUG,           BUG),
-    S.WAITING:    (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        S.RELEASING, S.BRIDGING, LATE,      LATE,      LATE,      S.ABANDONING, LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  LATE,       LATE,           LATE,          LATE),
-    S.BRIDGING:   (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        S.RELEASING, BUG,        S.BRIDGED, S.WAITING, S.WAITING, S.ABANDONING, LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  LATE,       LATE,           LATE,          LATE),
-    S.BRIDGED:    (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE, S.LEAVING_MESSAGE,              LATE,        LATE,        BUG,        LATE,      LATE,      S.WAITING, LATE,         LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  S.BRIDGING, S.TRANSFERRING, S.TRANSFERRED, LATE),
-    S.TRANSFERRING: (BUG,     LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        BUG,        LATE,      LATE,      LATE,      LATE,         LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  LATE,       LATE,           S.TRANSFERRED, S.WAITING),
-    S.TRANSFERRED: (BUG,      LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        BUG,        LATE,      LATE,      LATE,      LATE,         LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  LATE,       LATE,           LATE,          S.RELEASING),
-    S.LEAVING_MESSAGE: (BUG,  LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        BUG,        BUG,       LATE,      LATE,      LATE,         S.RELEASING,S.RELEASING, S.ENDED,  S.RELEASING,  LATE,       LATE,           LATE,          LATE),
-    S.ABANDONING: (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        S.RELEASING, BUG,        BUG,       LATE,      LATE,      LATE,         S.RELEASING,S.RELEASING, S.ENDED,  S.RELEASING,  LATE,       LATE,           LATE,          LATE),
-    S.RELEASING:  (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        BUG,        LATE,      LATE,      LATE,      LATE,         LATE,       LATE,        S.ENDED,  S.ENDED,  LATE,       LATE,           LATE,          LATE),
-    S.ENDED:      (LATE,      LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        LATE,       LATE,      LATE,      LATE,      LATE,         LATE,       LATE,        LATE,     LATE,  LATE,       LATE,           LATE,          LATE),
+    # state        placed     sent       ringing    early media    answered     live       not live     message            screened     revised      reserved    bridged    refused    agent lost fallback      prompt end  release      leg ended overdue   handed on   transfer        tr. answered   tr. failed  to flow  wants agent
+    S.COMMITTED:  (S.PLACING, BUG,       BUG,       BUG,           BUG,         BUG,       BUG,         BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          BUG,        S.ENDED,     S.ENDED,  S.ENDED,  BUG,        BUG,            BUG,           BUG,  BUG,       BUG),
+    S.PLACING:    (BUG,       S.DIALING, S.RINGING, S.EARLY_MEDIA, S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  BUG,        BUG,            BUG,           BUG,  BUG,       BUG),
+    S.DIALING:    (BUG,       LATE,      S.RINGING, S.EARLY_MEDIA, S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  BUG,        BUG,            BUG,           BUG,  BUG,       BUG),
+    S.RINGING:    (BUG,       LATE,      LATE,      S.EARLY_MEDIA, S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  BUG,        BUG,            BUG,           BUG,  BUG,       BUG),
+    S.EARLY_MEDIA:(BUG,       LATE,      LATE,      LATE,          S.LISTENING, BUG,       LATE,        BUG,               BUG,         BUG,         BUG,        BUG,       BUG,       BUG,       BUG,          LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  BUG,        BUG,            BUG,           BUG,  BUG,       BUG),
+    S.LISTENING:  (BUG,       LATE,      LATE,      LATE,          LATE,        S.WAITING, S.RELEASING, S.LEAVING_MESSAGE, S.LISTENING, LATE,        BUG,        BUG,       BUG,       BUG,       S.ABANDONING, LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  BUG,        BUG,            BUG,           BUG,  S.IN_FLOW, BUG),
+    S.WAITING:    (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        S.RELEASING, S.BRIDGING, LATE,      LATE,      LATE,      S.ABANDONING, LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  LATE,       LATE,           LATE,          LATE,  LATE,      LATE),
+    S.BRIDGING:   (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        S.RELEASING, BUG,        S.BRIDGED, S.WAITING, S.WAITING, S.ABANDONING, LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  LATE,       LATE,           LATE,          LATE,  LATE,      LATE),
+    S.BRIDGED:    (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE, S.LEAVING_MESSAGE,              LATE,        LATE,        BUG,        LATE,      LATE,      S.WAITING, LATE,         LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  S.BRIDGING, S.TRANSFERRING, S.TRANSFERRED, LATE,  LATE,      LATE),
+    S.TRANSFERRING: (BUG,     LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        BUG,        LATE,      LATE,      LATE,      LATE,         LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  LATE,       LATE,           S.TRANSFERRED, S.WAITING,  LATE,      LATE),
+    S.TRANSFERRED: (BUG,      LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        BUG,        LATE,      LATE,      LATE,      LATE,         LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  LATE,       LATE,           LATE,          S.RELEASING,  LATE,      LATE),
+    S.IN_FLOW:    (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        S.RELEASING, BUG,        LATE,      LATE,      LATE,      S.ABANDONING, LATE,       S.RELEASING, S.ENDED,  S.RELEASING,  LATE,       LATE,           LATE,          LATE,  LATE,      S.WAITING),
+    S.LEAVING_MESSAGE: (BUG,  LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        BUG,        BUG,       LATE,      LATE,      LATE,         S.RELEASING,S.RELEASING, S.ENDED,  S.RELEASING,  LATE,       LATE,           LATE,          LATE,  LATE,      LATE),
+    S.ABANDONING: (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        S.RELEASING, BUG,        BUG,       LATE,      LATE,      LATE,         S.RELEASING,S.RELEASING, S.ENDED,  S.RELEASING,  LATE,       LATE,           LATE,          LATE,  LATE,      LATE),
+    S.RELEASING:  (BUG,       LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        BUG,        LATE,      LATE,      LATE,      LATE,         LATE,       LATE,        S.ENDED,  S.ENDED,  LATE,       LATE,           LATE,          LATE,  LATE,      LATE),
+    S.ENDED:      (LATE,      LATE,      LATE,      LATE,          LATE,        LATE,      LATE,        LATE,              LATE,        LATE,        LATE,       LATE,      LATE,      LATE,      LATE,         LATE,       LATE,        LATE,     LATE,  LATE,       LATE,           LATE,          LATE,  LATE,      LATE),
 }  # fmt: skip
 
 TABLE: Final[dict[tuple[AttemptState, Cue], AttemptState | Cell]] = {
@@ -126,6 +132,7 @@ STATE_LIMIT_S: Final[dict[AttemptState, float]] = {
     S.LISTENING: 20.0,
     S.BRIDGING: 6.0,
     S.LEAVING_MESSAGE: 120.0,
+    S.IN_FLOW: 1860.0,
     S.ABANDONING: 40.0,
     S.RELEASING: 10.0,
     S.BRIDGED: 4 * 3600.0,
@@ -180,6 +187,10 @@ class Attempt:
     live: bool = False
     """Routed as a person."""
     abandoned: bool = False
+    identified: bool = False
+    """In its flow they said, or showed, who they are."""
+    served: bool = False
+    """Its flow has said or done what it is for."""
     screened: bool = False
     """A phone's assistant asked who is calling, and was told."""
     message_ns: int = 0

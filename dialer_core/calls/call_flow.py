@@ -18,6 +18,8 @@ from dialer_core.calls.attempt import (
     Cue,
 )
 from dialer_core.calls.ending import Ending, outcome_of
+from dialer_core.calls.flow_calls import PLAY_ID as FLOW_PLAY_ID
+from dialer_core.calls.flow_calls import FlowCalls
 from dialer_core.calls.live_answers import LiveAnswers, Observer
 from dialer_core.calls.machine import AttemptMachine, event_of
 from dialer_core.calls.records import CallRecords
@@ -38,6 +40,7 @@ from dialer_core.ipc.messages import (
     LegAnswered,
     LegBeep,
     LegClosed,
+    LegDigit,
     LegEnded,
     LegInfoDigit,
     LegNegotiated,
@@ -92,6 +95,7 @@ class CallFlow:
         answers: LiveAnswers,
         records: CallRecords,
         observer: Observer,
+        flows: FlowCalls,
     ) -> None:
         self._runtime = runtime
         self._machine = machine
@@ -104,6 +108,7 @@ class CallFlow:
         self._answers = answers
         self._records = records
         self._observer = observer
+        self._flows = flows
         self._closing: dict[LegId, Attempt] = {}
         """Attempts that have ended and whose legs the media plane has not closed yet."""
         self._no_socket = ""
@@ -121,12 +126,16 @@ class CallFlow:
     def _changed(self, attempt: Attempt, before: AttemptState, cue: Cue) -> None:
         """Do what leaving and entering these states always does."""
         state = attempt.state
+        if before is S.IN_FLOW:
+            self._flows.left(attempt, cue)
         if before in (S.BRIDGED, S.BRIDGING) and state is not S.BRIDGED:
             self._answers.part_from_agent(attempt, before, cue)
         elif before in (S.TRANSFERRING, S.TRANSFERRED) and state is not S.TRANSFERRED:
             self.on_transfer_left(attempt)
         if state is S.WAITING:
             self._answers.wait_for_agent(attempt, before)
+        elif state is S.IN_FLOW:
+            self._answers.to_flow(attempt)
         elif state is S.RELEASING:
             if attempt.worker is not None:
                 self._workers.send(attempt.worker, Hangup(leg_id=attempt.leg_id))
@@ -139,6 +148,7 @@ class CallFlow:
     def begin(self, attempt: Attempt) -> None:
         """Take a committed attempt: ask the media plane for its socket; the INVITE follows."""
         self._machine.add(attempt)
+        self._flows.expect(attempt)
         if self._media.attached:
             self._media.send(OpenLeg(leg_id=attempt.leg_id, kind=LegKind.CUSTOMER))
         else:
@@ -206,6 +216,10 @@ class CallFlow:
                     self._answered(attempt, event)
             case LegInfoDigit(digit=digit):
                 self.on_digit(attempt, digit)
+                if (
+                    attempt.negotiated is None or attempt.negotiated.dtmf_pt < 0
+                ):  # else it comes by RFC 4733 too
+                    self._flows.pressed(attempt, digit)
             case LegEnded():
                 attempt.crossed = event.crossed
                 if not self._placed_elsewhere(attempt, event):
@@ -283,8 +297,11 @@ class CallFlow:
                 self._answers.refused(attempt, event)
             case FallbackStarted():
                 self._answers.abandoned(attempt, event)
-            case PromptFinished():
-                self._answers.machines.prompt_finished(attempt, event)
+            case LegDigit(digit=digit):
+                self._flows.pressed(attempt, digit)
+            case PromptFinished(play_id=play_id):
+                of_flow = play_id.startswith(FLOW_PLAY_ID)
+                (self._flows if of_flow else self._answers.machines).prompt_finished(attempt, event)
             case LegBeep() | LegQuiet():
                 self._answers.machines.heard_end(attempt, event)
             case LegRtpLost() | LegRtpBack():
@@ -349,6 +366,7 @@ class CallFlow:
         if attempt.state is not S.ENDED and not self._machine.feed(attempt, Cue.LEG_ENDED):
             return
         self._machine.remove(attempt)
+        self._flows.forget(attempt)
         self._media.send(CloseLeg(leg_id=attempt.leg_id))
         if attempt.placements:
             self._closing[attempt.leg_id] = attempt

@@ -42,6 +42,8 @@ def outcome_of(attempt: Attempt, code: int, q850: int, by: EndedBy) -> Outcome:
         return Outcome.CONNECTED
     if attempt.release_outcome is not None:
         return attempt.release_outcome
+    if attempt.served:
+        return Outcome.SELF_SERVED
     if attempt.answered_ns:
         if code == 488:
             return Outcome.MEDIA_FAILED
@@ -109,7 +111,7 @@ class Ending:
             attempt.id,
             attempt.live,
             attempt.abandoned,
-            bool(attempt.bridged_ns),
+            bool(attempt.bridged_ns) or attempt.identified,
             attempt.leg_id,
             attempt.placements > 0,
         )

@@ -13,6 +13,7 @@ import structlog
 from dialer_core.agents.roster import Roster
 from dialer_core.agents.state import Agent, AgentCue
 from dialer_core.calls.attempt import RINGING_STATES, Attempt, Cue
+from dialer_core.calls.flow_calls import FlowCalls
 from dialer_core.calls.machine import AttemptMachine, event_of
 from dialer_core.calls.machines import Machines
 from dialer_core.calls.outcome import outcome_of_verdict
@@ -86,6 +87,7 @@ class LiveAnswers:
         roster: Roster,
         records: CallRecords,
         observer: Observer,
+        flows: FlowCalls,
     ) -> None:
         self._runtime = runtime
         self._machine = machine
@@ -95,6 +97,7 @@ class LiveAnswers:
         self._roster = roster
         self._records = records
         self._observer = observer
+        self._flows = flows
         self.machines = Machines(runtime, machine, campaigns, media, roster, records, self)
         """What becomes of those that are no person's."""
         self.on_bad_agent_leg: Callable[[Agent], None] = lambda _agent: None
@@ -205,12 +208,18 @@ class LiveAnswers:
 
     def route_as_person(self, attempt: Attempt) -> None:
         """From now on this is a live answer."""
-        if attempt.next_state(Cue.LIVE) is not S.WAITING:
+        cue = Cue.TO_FLOW if self._flows.flow_of(attempt) is not None else Cue.LIVE
+        if attempt.next_state(cue) not in (S.WAITING, S.IN_FLOW):
             self._machine.late += 1
             return
         attempt.live = True
         self._observer.live_answer(attempt)
-        self._machine.feed(attempt, Cue.LIVE)
+        self._machine.feed(attempt, cue)
+
+    def to_flow(self, attempt: Attempt) -> None:
+        """Entered IN_FLOW: their flow speaks to them."""
+        acting = self._campaigns[attempt.campaign_id].settings.detection in ACTING_MODES
+        self._flows.begin(attempt, waits=acting)
 
     def wait_for_agent(self, attempt: Attempt, before: AttemptState) -> None:
         """Entered WAITING: start the media plane's deadline where it may not run, then look for an agent at once.

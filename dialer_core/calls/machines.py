@@ -178,7 +178,7 @@ class Machines:
 
     def _sampled(self, attempt: Attempt, label: Verdict, share: float) -> bool:
         """Draw: return whether this machine is connected to find out whether it is one. Only while an agent is free: nobody is abandoned by it."""
-        if not share or label not in SPEAKING_MACHINES:
+        if not share or label not in SPEAKING_MACHINES or self._campaigns[attempt.campaign_id].settings.flow:
             return False
         draw, free = draw_of(attempt.id), self._roster.offer(attempt.campaign_id) is not None
         connected = draw < share and free

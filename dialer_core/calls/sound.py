@@ -14,6 +14,7 @@ from amd import DetectorConfig
 from dialer_core.agents.roster import Roster
 from dialer_core.agents.softphones import connect_command
 from dialer_core.calls.attempt import Attempt, Cue
+from dialer_core.calls.flow_calls import FlowCalls
 from dialer_core.calls.live_answers import LiveAnswers
 from dialer_core.calls.machine import AttemptMachine
 from dialer_core.calls.machines import SCREENING_PLAY_ID
@@ -41,6 +42,7 @@ class Sound:
         media: MediaPort,
         roster: Roster,
         answers: LiveAnswers,
+        flows: FlowCalls,
     ) -> None:
         self._runtime = runtime
         self._machine = machine
@@ -48,6 +50,7 @@ class Sound:
         self._media = media
         self._roster = roster
         self._answers = answers
+        self._flows = flows
 
     def bring_in_line(self, held: Mapping[LegId, MediaLegSnapshot]) -> int:
         """Open again what is missing, aim it, and let it go on where it was; return how many legs had to be opened."""
@@ -85,6 +88,8 @@ class Sound:
                 self._machine.feed(attempt, Cue.PROMPT_FINISHED)
         elif state is S.LEAVING_MESSAGE:
             self._answers.machines.go_on(attempt, leg)
+        elif state is S.IN_FLOW:
+            self._flows.go_on(attempt, leg)
         elif state in (S.BRIDGING, S.BRIDGED) and attempt.agent_id is not None:
             agent_leg = self._roster[attempt.agent_id].leg_id
             if agent_leg is not None and (leg is None or leg.bridged_to != agent_leg):

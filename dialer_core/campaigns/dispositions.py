@@ -202,13 +202,13 @@ def apply(
     *,
     attempt_id: AttemptId,
     disposition: str,
-    agent_id: AgentId,
+    agent_id: AgentId | None,
     now: dt.datetime,
     callback_at: dt.datetime | None = None,
     reason: str | None = None,
     campaigns: Mapping[CampaignId, CampaignSettings] = MappingProxyType({}),
 ) -> LeadState:
-    """Store what an agent says of a conversation, during it or after, and do what follows; return the lead's state.
+    """Store what an agent (or, None, a flow) says of a conversation, during it or after, and do what follows; return the lead's state.
 
     A later word replaces the former one; a restriction that the former one made stays. While the attempt is live the lead stays with
     it, and the settling of its end reads the disposition.
@@ -237,7 +237,7 @@ def apply(
     lead = leads.get(tx, attempt.lead_id) if attempt is not None else None
     if attempt is None or lead is None:
         raise CommandRefusedError(f"there is no attempt {attempt_id}", "unknown")
-    if attempt.agent_id is None:
+    if agent_id is not None and attempt.agent_id is None:
         raise CommandRefusedError(
             f"attempt {attempt_id} was not bridged to an agent; it has no conversation to name"
         )
@@ -264,7 +264,7 @@ def apply(
     if word.root is Disposition.CALLBACK and callback_at is not None and not closed:
         callbacks.add(
             tx, lead_id=LeadId(lead.id), campaign_id=attempt.campaign_id, due_at_utc=callback_at, agent_id=agent_id,
-            open_from_utc=callback_at + PERSONAL_FOR, phone_id=attempt.phone_id, attempt_id=attempt_id,
+            open_from_utc=callback_at + PERSONAL_FOR if agent_id else None, phone_id=attempt.phone_id, attempt_id=attempt_id,
         )  # fmt: skip
     else:  # a later word takes the former one's call-back away
         callbacks.cancel(tx, LeadId(lead.id))

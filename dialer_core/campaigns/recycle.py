@@ -41,9 +41,12 @@ def _again(after_minutes: float, max_attempts: int, *, next_number: bool = False
 RULES: dict[Outcome, RecycleRule] = {
     # spoken with: an agent's disposition may open the lead again
     Outcome.CONNECTED: RecycleRule(finish=True),
+    # a flow has done what it is for
+    Outcome.SELF_SERVED: RecycleRule(finish=True),
     # a person was there
     Outcome.ABANDONED: _again(240, 3),  # and not before the pack's lock has ended
     Outcome.CALLER_HUNG_UP: _again(120, 4),
+    Outcome.UNIDENTIFIED: _again(240, 4),
     Outcome.DECLINED: _again(_DAY_MIN, 2, next_number=True),
     Outcome.SCREENING: _again(240, 4, next_number=True),
     # nobody was there
@@ -102,7 +105,7 @@ def settle(
     attempt_id, outcome
         The attempt and its one outcome.
     live_answer, abandoned, talked
-        It was routed as a person; no agent came in time; an agent and the person spoke.
+        It was routed as a person; no agent came in time; an agent, or a flow that knew who they are, and the person spoke.
     settings, pack
         Of its campaign.
     now

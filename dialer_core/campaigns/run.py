@@ -59,6 +59,8 @@ class CampaignRun:
     reason: str = ""
     """Why it is not dialing, for people."""
     draining: bool = False
+    held: str = ""
+    """Why nothing is begun for now, for people: what a call would need is not there."""
     empty_until_ns: int = 0
     """Nothing was dialable: the hopper is not asked again before."""
     empty_said: str = ""
@@ -93,6 +95,11 @@ class CampaignRun:
     def dialing(self) -> bool:
         """New attempts may be placed."""
         return self.state is CampaignState.RUNNING and not self.draining
+
+    @property
+    def placing(self) -> bool:
+        """New attempts are begun now."""
+        return self.dialing and not self.held
 
     @property
     def agent_wait_s(self) -> float:

@@ -83,11 +83,16 @@ class Await(Message, frozen=True, kw_only=True, tag="await"):
 
 
 class Play(Message, frozen=True, kw_only=True, tag="play"):
-    """Play prompts one after another to a leg that is not bridged; ends in `PromptFinished`. Replaces what is playing."""
+    """Play prompts one after another to a leg that is not bridged; ends in `PromptFinished`. Replaces what is playing; with none, stops it.
+
+    A prompt `speech:NAME` is a file that the host has rendered for this call.
+    """
 
     leg_id: LegId
     prompts: tuple[str, ...]
     play_id: str = ""
+    ends_wait: bool = False
+    """They are in a flow's hands: the wait for an agent that a verdict began is over."""
 
 
 class CloseLeg(Message, frozen=True, kw_only=True, tag="close_leg"):

@@ -68,6 +68,10 @@ class Answers:
         if self._advance(leg, WaitEvent.AWAIT, now_ns + int(command.agent_wait_s * 1e9)):
             leg.waiting.fallback_prompt = command.fallback_prompt
 
+    def taken(self, leg: Leg) -> None:
+        """A flow speaks to them: the wait is over."""
+        self._advance(leg, WaitEvent.TAKEN)
+
     def bridged(self, leg: Leg) -> None:
         """An agent is there: the wait is over."""
         self._advance(leg, WaitEvent.BRIDGE)

@@ -24,6 +24,10 @@ _PAUSE_FRAMES: Final = 3
 _VOLUME: Final = 10
 """-10 dBm0."""
 LONGEST_DIGITS: Final = 64
+DIGITS_PER_S: Final = 15
+"""Of a far end that are told in the long run: a press and its pause last 80 ms at least (ITU-T Q.24)."""
+BURST_DIGITS: Final = 20
+"""Told at once: a whole account's number that a network has bunched together."""
 
 
 class Event(NamedTuple):
@@ -76,6 +80,26 @@ class DigitReceiver:
     def restart(self) -> None:
         """Forget the past: the far end's stream begins anew."""
         self._timestamp = -1
+
+
+class DigitLimit:
+    """How many digits of a far end are told: as many as fingers press and a network may bunch together; a storm is cut down to that."""
+
+    __slots__ = ("_left", "_since_ns")
+
+    def __init__(self) -> None:
+        self._left = float(BURST_DIGITS)
+        self._since_ns = 0
+
+    def allows(self, now_ns: int) -> bool:
+        """Count a digit; return whether it is told."""
+        if self._since_ns:
+            self._left = min(BURST_DIGITS, self._left + (now_ns - self._since_ns) / 1e9 * DIGITS_PER_S)
+        self._since_ns = now_ns
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True
 
 
 class DigitSender:

@@ -51,6 +51,7 @@ from dialer_core.media.playback import Playback
 from dialer_core.media.prompts import Prompt
 from dialer_core.media.recording import Recordings
 from dialer_core.media.sockets import PortPool
+from dialer_core.media.speech import Speech
 from dialer_core.media.spool import Spool
 from dialer_core.media.traffic import Traffic
 from dialer_core.media.waiting import WaitState
@@ -87,6 +88,8 @@ class Exchange:
         What hears the legs; by default one that knows no recordings and keeps no clips.
     spool
         Where recordings go; None: nothing is recorded.
+    speech
+        What is rendered for single calls; by default there is none.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class Exchange:
         clock: Clock,
         listener: Listener | None = None,
         spool: Spool | None = None,
+        speech: Speech | None = None,
     ) -> None:
         self._epoll = epoll
         self._pool = pool
@@ -109,7 +113,7 @@ class Exchange:
         self._recent_ends: deque[MediaLegSnapshot] = deque(maxlen=_RECENT_ENDS)
         self._rtp: dict[int, Leg] = {}
         self._rtcp: dict[int, Leg] = {}
-        self._playback = Playback(prompts, emit)
+        self._playback = Playback(prompts, emit, speech)
         self._answers = Answers(self._playback, emit, listener)
         rings = Rings()
         self._hearing = Hearing(self._legs, rings, self._playback)
@@ -144,7 +148,7 @@ class Exchange:
                 return True  # nothing there after all (a bad checksum), or an ICMP answer to what we sent
             now_ns = self._clock.mono_ns()
             digit = leg.receive(data, source, now_ns)
-            if digit is not None:
+            if digit is not None and leg.digit_limit.allows(now_ns):
                 self._emit(LegDigit(at_ns=now_ns, leg_id=leg.leg_id, digit=digit))
             return True
         leg = self._rtcp.get(fd)
@@ -180,6 +184,7 @@ class Exchange:
     def judge(self, now_ns: int) -> None:
         """Hear the last 20 ms of every listened leg, and see whose wait is over."""
         self._answers.judge(now_ns)
+        self._playback.arrived(now_ns)
 
     def health(self, now_ns: int, tick_lag_ms: float, rss_mb: float) -> MediaHealth:
         """Return how much there is to do."""
@@ -311,7 +316,12 @@ class Exchange:
         leg = self._leg_of(command)
         if leg is None:
             return
+        if command.ends_wait:
+            self._answers.taken(leg)
         free = leg.partner is None and leg.waiting.state is not WaitState.FALLBACK
+        if free and not command.prompts:
+            self._playback.cut(leg, now_ns)
+            return
         if not free or not self._playback.begin(leg, command.prompts, command.play_id, now_ns):
             self._playback.refused(leg, command.play_id, now_ns, cut=True)
 

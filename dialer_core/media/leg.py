@@ -57,6 +57,7 @@ class Leg:
         "bridged_ns",
         "codec",
         "connected",
+        "digit_limit",
         "ear",
         "expected_since_ns",
         "kind",
@@ -122,6 +123,7 @@ class Leg:
         self._latching = False
         self._event_pt = -1
         self._digits = dtmf.DigitReceiver()
+        self.digit_limit = dtmf.DigitLimit()
         self._reports = Reports()
         self._refused = 0
         self._refused_before = 0

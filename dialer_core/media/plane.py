@@ -34,6 +34,7 @@ from dialer_core.media.prompts import Prompt, load_prompts
 from dialer_core.media.rtp import FRAME_NS
 from dialer_core.media.sealing import parse_key
 from dialer_core.media.sockets import PortPool
+from dialer_core.media.speech import Speech
 from dialer_core.media.spool import Spool
 from dialer_core.priority import come_before_others
 from dialer_core.toml_files import read_secret
@@ -74,6 +75,8 @@ class MediaPlane:
         What its supervisor hears.
     spool
         Where recordings go; None: nothing is recorded.
+    speech
+        What is rendered for single calls.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class MediaPlane:
         listener: Listener | None = None,
         heart: Heart | None = None,
         spool: Spool | None = None,
+        speech: Speech | None = None,
     ) -> None:
         self._epoll = select.epoll()
         self._heart = heart or Heart(None)
@@ -94,7 +98,7 @@ class MediaPlane:
             socket_path, self._epoll, clock, {name: prompt.seconds for name, prompt in prompts.items()}
         )
         self._exchange = Exchange(
-            self._epoll, pool, advertise, prompts, self._link.send, clock, listener, spool
+            self._epoll, pool, advertise, prompts, self._link.send, clock, listener, spool, speech
         )
         self._commands: deque[MediaCommand] = deque()
         """Commands that have come and wait for their turn."""
@@ -210,6 +214,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--prompts", type=Path, help="folder of WAV or FLAC files; a file's name without suffix is its id"
     )
+    parser.add_argument("--speech", type=Path, help="folder of speech that is rendered for single calls")
     parser.add_argument("--announcements", type=Path, help="index of known announcements; need not be there")
     parser.add_argument(
         "--clips", type=Path, help="folder for the first seconds of calls that are to be kept"
@@ -257,6 +262,7 @@ def main(arguments: list[str] | None = None) -> int:
             ),
             heart,
             spool,
+            Speech(options.speech),
         )
     except (ConfigError, OSError, SoundFileError, StartError) as error:
         sys.stderr.write(f"media plane: {error}\n")

@@ -32,6 +32,8 @@ class WaitEvent(enum.StrEnum):
     """The engine says: this one waits."""
     DEADLINE = "deadline"
     """The time is over."""
+    TAKEN = "taken"
+    """A flow speaks to them: nobody need come in time."""
     BRIDGE = "bridge"
     UNBRIDGE = "unbridge"
 
@@ -49,6 +51,7 @@ TABLE: Final[dict[WaitState, dict[WaitEvent, WaitState | str]]] = {
         _E.LIVE: _S.WAITING,
         _E.AWAIT: _S.WAITING,
         _E.DEADLINE: BUG,
+        _E.TAKEN: LATE,
         _E.BRIDGE: _S.BRIDGED,
         _E.UNBRIDGE: LATE,
     },
@@ -56,11 +59,26 @@ TABLE: Final[dict[WaitState, dict[WaitEvent, WaitState | str]]] = {
         _E.LIVE: LATE,
         _E.AWAIT: _S.WAITING,
         _E.DEADLINE: _S.FALLBACK,
+        _E.TAKEN: _S.QUIET,
         _E.BRIDGE: _S.BRIDGED,
         _E.UNBRIDGE: LATE,
     },
-    _S.BRIDGED: {_E.LIVE: LATE, _E.AWAIT: BUG, _E.DEADLINE: BUG, _E.BRIDGE: LATE, _E.UNBRIDGE: _S.QUIET},
-    _S.FALLBACK: {_E.LIVE: LATE, _E.AWAIT: LATE, _E.DEADLINE: BUG, _E.BRIDGE: LATE, _E.UNBRIDGE: LATE},
+    _S.BRIDGED: {
+        _E.LIVE: LATE,
+        _E.AWAIT: BUG,
+        _E.DEADLINE: BUG,
+        _E.TAKEN: LATE,
+        _E.BRIDGE: LATE,
+        _E.UNBRIDGE: _S.QUIET,
+    },
+    _S.FALLBACK: {
+        _E.LIVE: LATE,
+        _E.AWAIT: LATE,
+        _E.DEADLINE: BUG,
+        _E.TAKEN: LATE,
+        _E.BRIDGE: LATE,
+        _E.UNBRIDGE: LATE,
+    },
 }
 
 

@@ -14,7 +14,20 @@ from pathlib import Path
 from dialer_core.compliance.rules import RulePack
 from dialer_core.settings import TrunkSettings
 from dialer_core.store.database import Database
-from dialer_core.verify import answers, audit, calls, law, leads, limits, log, messages, people, talks, timing
+from dialer_core.verify import (
+    answers,
+    audit,
+    calls,
+    flows,
+    law,
+    leads,
+    limits,
+    log,
+    messages,
+    people,
+    talks,
+    timing,
+)
 from dialer_core.verify.carrier import read_carrier_log
 from dialer_core.verify.report import Check, Invariant, Report, Violation
 from dialer_core.verify.subject import Subject
@@ -31,6 +44,7 @@ CHECKS: tuple[Check, ...] = (
     *audit.CHECKS,
     *talks.CHECKS,
     *messages.CHECKS,
+    *flows.CHECKS,
 )
 
 _NEEDS = {

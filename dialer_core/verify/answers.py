@@ -12,6 +12,7 @@ from dialer_core.vocabulary import CONSULTED, INBOUND_CALL
 TOLERANCE_NS = 100_000_000
 """A deadline is kept by a loop that turns every 20 ms on a machine that does other things too."""
 
+_BY_FLOW = frozenset({"self_served", "unidentified"})
 _CUT_OFF = frozenset({"interrupted", "internal"})
 """Ends by a fault of ours, told as such: the media plane's own deadline spoke to them, but nothing recorded it."""
 
@@ -21,7 +22,7 @@ def _broken(attempt: Row, text: str) -> Violation:
 
 
 def live_answer(subject: Subject, attempt: Row, trail: Trail) -> Iterator[Violation]:
-    """I4: bridged, or abandoned with its message, in time; or they hung up first."""
+    """I4: bridged, abandoned with its message, or spoken to by a flow, in time; or they hung up first."""
     if not attempt.live_answer:
         # a verdict revised to machine after the bridge makes it no person's answer after all
         if attempt.bridged_mono_ns is not None and attempt.verdict_revised_from is None:
@@ -31,7 +32,10 @@ def live_answer(subject: Subject, attempt: Row, trail: Trail) -> Iterator[Violat
         return
     if attempt.live:
         return
-    reached_ns = attempt.bridged_mono_ns or attempt.abandoned_mono_ns
+    flow = trail.first("flow.started")
+    reached_ns = flow.at_mono_ns if flow is not None else attempt.bridged_mono_ns or attempt.abandoned_mono_ns
+    if (attempt.outcome in _BY_FLOW) > (flow is not None):
+        yield _broken(attempt, f"ended as {attempt.outcome}, and no flow spoke to them")
     if reached_ns is None:
         if attempt.outcome == "caller_hung_up":
             if attempt.ended_by != "far":
@@ -46,10 +50,10 @@ def live_answer(subject: Subject, attempt: Row, trail: Trail) -> Iterator[Violat
         yield _broken(attempt, f"ended as {attempt.outcome} with abandoned = {attempt.abandoned}")
     if attempt.abandoned and not trail.all("attempt.abandoned"):
         yield _broken(attempt, "is abandoned, and no abandonment message began")
-    yield from _in_time(subject, attempt, reached_ns)
+    yield from _in_time(subject, attempt, reached_ns, by_flow=flow is not None)
 
 
-def _in_time(subject: Subject, attempt: Row, reached_ns: int | None) -> Iterator[Violation]:
+def _in_time(subject: Subject, attempt: Row, reached_ns: int | None, *, by_flow: bool) -> Iterator[Violation]:
     pack = subject.pack_of(attempt)
     if pack is None or reached_ns is None or attempt.outcome in _CUT_OFF:
         return
@@ -65,7 +69,9 @@ def _in_time(subject: Subject, attempt: Row, reached_ns: int | None) -> Iterator
     )
     if reached_ns - from_ns - silent_ns > limit_ns:
         what = (
-            "an agent"
+            "their flow"
+            if by_flow
+            else "an agent"
             if attempt.bridged_mono_ns
             else "the message"
             if attempt.abandoned_mono_ns

@@ -62,7 +62,11 @@ def was_in_time(subject: Subject, attempt: Row, trail: Trail) -> Iterator[Violat
     releasing_s = STATE_LIMIT_S[_S.RELEASING]
     ended_ns = attempt.ended_mono_ns
     committed_ns = subject.committed_mono_ns.get(attempt.id)
-    handled_ns = min(filter(None, (attempt.bridged_mono_ns, attempt.abandoned_mono_ns)), default=ended_ns)
+    flow, flow_end = trail.first("flow.started"), trail.first("flow.ended")
+    flow_ns = flow.at_mono_ns if flow is not None else None
+    handled_ns = min(
+        filter(None, (attempt.bridged_mono_ns, attempt.abandoned_mono_ns, flow_ns)), default=ended_ns
+    )
     phases = (
         (
             "unsent",
@@ -77,13 +81,19 @@ def was_in_time(subject: Subject, attempt: Row, trail: Trail) -> Iterator[Violat
             _ring_limit_s(subject, attempt),
         ),
         (
-            "without an agent, a message or its end",
+            "without an agent, a flow, a message or its end",
             attempt.answered_mono_ns,
             handled_ns,
             STATE_LIMIT_S[_S.LISTENING]
             + _wait_limit_s(subject, attempt)
             + STATE_LIMIT_S[_S.BRIDGING]
             + more_s,
+        ),
+        (
+            "in its flow",
+            flow_ns,
+            flow_end.at_mono_ns if flow_end is not None else ended_ns,
+            STATE_LIMIT_S[_S.IN_FLOW],
         ),
         ("in its message", attempt.abandoned_mono_ns, ended_ns, STATE_LIMIT_S[_S.ABANDONING]),
         ("in conversation", attempt.bridged_mono_ns, ended_ns, STATE_LIMIT_S[_S.BRIDGED]),

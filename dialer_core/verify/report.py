@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 class Invariant(enum.StrEnum):
     """The invariants of the design that are checked over a store; numbers as there.
 
-    The others cannot be seen in its rows: I13 and I14 are heard (the demo and the end-to-end tests listen), I16 and I19 speak of
-    what is synced and said.
+    The others cannot be seen in its rows: I13 and I14 are heard (the demo and the end-to-end tests listen), I16 speaks of what is synced.
     """
 
     I1 = "I1"
@@ -53,6 +52,8 @@ class Invariant(enum.StrEnum):
     """No phone number or name in the event log or in a log line; the audit log is an unbroken chain."""
     I18 = "I18"
     """Lead states partition the list."""
+    I19 = "I19"
+    """Nothing of a debt is said before the person is identified."""
     LOG = "log"
     """The event log is whole: numbers without gaps, an event for each thing the rows say, and no other."""
 

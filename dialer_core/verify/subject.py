@@ -156,6 +156,15 @@ class Subject:
         return [row for row in scan.rows(self.tx, "message", *columns) if row.state != "received"]
 
     @cached_property
+    def contacts_of(self) -> Mapping[str, list[Row]]:
+        """Return the contacts by the attempt they are of."""
+        found: dict[str, list[Row]] = defaultdict(list)
+        for row in self.contacts:
+            if row.attempt_id is not None:
+                found[row.attempt_id].append(row)
+        return found
+
+    @cached_property
     def restrictions_on(self) -> Mapping[tuple[str, str], list[Row]]:
         """Return the restrictions by (scope, value)."""
         found: dict[tuple[str, str], list[Row]] = defaultdict(list)

@@ -56,6 +56,13 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Press:
+    """Keys by RFC 4733 out of a capture (`keys.py`), from SIPp's own media port (`Answer`, `echo` names it; one call at a time): needs root."""
+
+    keys: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Refresh:
     """After so long, a re-INVITE with the same description, as session timers and SBCs send it."""
 
@@ -81,7 +88,7 @@ class AnswerGarbled:
     """200 with a description nobody can read; ACK and BYE may come in either order, and more than one BYE."""
 
 
-Step = Ring | RingOut | EarlyMedia | Refuse | Answer | AnswerGarbled | Refresh | Stay | AwaitBye
+Step = Ring | RingOut | EarlyMedia | Refuse | Answer | AnswerGarbled | Press | Refresh | Stay | AwaitBye
 Behaviour = tuple[Step, ...]
 
 
@@ -188,6 +195,8 @@ def _step(step: Step, labels: Iterator[str]) -> Iterator[str]:
             yield _response(200, "OK", tag=False)
             yield '<recv request="ACK" optional="true"/>'
             yield '<recv request="BYE" timeout="2000" ontimeout="end" next="byed"/>'
+        case Press():
+            yield f'<nop hide="true"><action><exec play_pcap_audio="{step.keys}"/></action></nop>'
         case Refresh():
             label = next(labels)
             yield f'<recv request="BYE" timeout="{step.after_ms}" ontimeout="{label}" next="byed"/>'

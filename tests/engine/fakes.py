@@ -22,6 +22,7 @@ from dialer_core.ipc.messages import (
     LegAnswered,
     LegBeep,
     LegClosed,
+    LegDigit,
     LegEnded,
     LegNegotiated,
     LegOpened,
@@ -393,9 +394,9 @@ class FakeCarrier:
                 greeting_end_ns=greeting_end_ns,
             )
             sound.listening = live
-            self.tell_media(sound.verdict)
-            if live and listen.mode != "monitor":
+            if live and listen.mode != "monitor":  # in the same tick, before anybody can answer
                 self._run_fallback(call, listen.agent_wait_s - (behaviour.silence_s if greeted else 0.0))
+            self.tell_media(sound.verdict)
             for delay_s, kind in ((behaviour.beep_s, LegBeep), (behaviour.quiet_s, LegQuiet)):
                 if label is Verdict.MACHINE and delay_s is not None:
                     self.later(call, delay_s, partial(self._tell_of_machine, call, kind))
@@ -425,18 +426,39 @@ class FakeCarrier:
 
     def _play(self, call: HeldCall, play: Play) -> None:
         leg_id = call.place.leg_id
-        self.played.append((self.now_ns(), play.prompts))
         sound = self.opened.get(leg_id)
         if sound is None:
+            return
+        if play.ends_wait and not sound.fallback_ns:
+            sound.wait_until_ns = 0
+            if call.fallback_timer is not None:
+                call.fallback_timer.cancel()
+        if sound.playing:
+            self.tell_media(
+                PromptFinished(at_ns=self.now_ns(), leg_id=leg_id, play_id=sound.play_id, cut=True)
+            )
+        sound.playing = False
+        if not play.prompts:
+            return
+        self.played.append((self.now_ns(), play.prompts))
+        if sound.fallback_ns:
+            refused = PromptFinished(at_ns=self.now_ns(), leg_id=leg_id, play_id=play.play_id, cut=True)
+            self.tell_media(refused)
             return
         sound.play_id, sound.playing = play.play_id, True
 
         def finish() -> None:
-            if self.opened.get(leg_id) is sound:
+            if self.opened.get(leg_id) is sound and sound.playing and sound.play_id == play.play_id:
                 sound.playing = False
                 self.tell_media(PromptFinished(at_ns=self.now_ns(), leg_id=leg_id, play_id=play.play_id))
 
         self.loop.call_later(MESSAGE_S, finish)
+
+    def press(self, digits: str) -> None:
+        """Press digits on the one phone that is in a call."""
+        (leg_id,) = (leg_id for leg_id, call in self.calls.items() if call.place.kind is LegKind.CUSTOMER)
+        for digit in digits:
+            self.tell_media(LegDigit(at_ns=self.now_ns(), leg_id=leg_id, digit=digit))
 
     def _run_fallback(self, call: HeldCall, wait_s: float) -> None:
         leg_id = call.place.leg_id

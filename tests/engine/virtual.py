@@ -17,6 +17,7 @@ from dialer_core.call_loop import CallLoop
 from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.clock import VirtualClock
 from dialer_core.compliance.packs import load_packs
+from dialer_core.flows.language import Flow
 from dialer_core.ipc.messages import (
     MediaHello,
     WorkerHello,
@@ -120,6 +121,7 @@ class Floor:
         pack: str = "demo",
         extensions: dict[str, dict[str, Any]] | None = None,
         skills: list[dict[str, int]] | None = None,
+        flows: dict[str, Flow] | None = None,
     ) -> None:
         self.clock = VirtualClock(START)
         self.loop = VirtualLoop(self.clock)
@@ -145,6 +147,7 @@ class Floor:
                 for index in range(agents)
             },
             {CampaignId("demo"): CampaignSettings(**values)},
+            flows=flows,
         )
         self.database = open_database(f"sqlite:///{folder / 'floor.db'}", clock=self.clock, boot_id="boot-1")
         self.database.migrate()

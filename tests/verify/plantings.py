@@ -198,6 +198,18 @@ def both(*plants: Plant) -> Plant:
 
 # what is planted, the invariant that must be named, words of the violation, and the row it must name (an attempt's name, or None)
 PLANTINGS: dict[str, tuple[Plant, str, str, str | None]] = {
+    "a debt told to somebody unknown": (
+        both(add_event("flow.started", 4, "talk", flow="f", language="es"),
+             add_event("flow.step_entered", 5, "talk", flow="f", step="balance", sensitive=True)),
+        "I19", "heard step balance before the person was identified", "talk"),
+    "an opting out that came to nothing": (
+        both(add_event("flow.started", 4, "talk", flow="f", language="es"),
+             add_event("optout.received", 5, "talk", channel="voice", message_id=None, flow="f")),
+        "I12", "no restriction came of it", "talk"),
+    "a flow without an end": (
+        add_event("flow.started", 4, "talk", flow="f", language="es"), "I4", "the log does not tell its end", "talk"),
+    "served by no flow": (
+        attempt("gone", outcome="self_served"), "I4", "no flow spoke to them", "gone"),
     "sent without a Call-ID": (
         attempt("busy", call_id=None), "I1", "without a Call-ID", "busy"),
     "two attempts of one Call-ID": (
@@ -269,7 +281,7 @@ PLANTINGS: dict[str, tuple[Plant, str, str, str | None]] = {
     "an attempt that rang too long": (
         attempt("again", ended_mono_ns=mono(28 + 80)), "I6", "was unanswered for 80 s", "again"),
     "an answer left alone": (
-        attempt("tape", ended_mono_ns=mono(60)), "I6", "without an agent, a message or its end", "tape"),
+        attempt("tape", ended_mono_ns=mono(60)), "I6", "without an agent, a flow, a message or its end", "tape"),
     "a leg that outlives its attempt": (
         lambda tx, world: tx.execute(
             update(TABLES["leg"]).where(TABLES["leg"].c.attempt_id == world.attempts["busy"]).values(live=True)) and None,

@@ -1,0 +1,266 @@
+"""What flows say, rendered ahead in the host: for each attempt of a campaign with a flow, its person's texts as sound, handed to the engine.
+
+It owns the following of the log, the reading of the account, and the two stages: what anybody may hear when the attempt is committed; what
+tells of the debt only when the person is identified, so that no such sound exists of anybody who never was. Voices are plugins'
+(`dialer_register_voices`), the files `speech/cache.py`'s, the playing of them `calls/flow_calls.py`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import re
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from dialer_core.clock import Clock
+from dialer_core.errors import CommandRefusedError, DialerError, NotRunningError
+from dialer_core.event_tail import EventTail
+from dialer_core.events import AttemptCommitted, StoredEvent
+from dialer_core.flows.interpreter import Value, is_sensitive
+from dialer_core.flows.language import Clip, Flow, Language, Promise, Text
+from dialer_core.flows.spoken import rendered
+from dialer_core.plugin_api import CommandPort, Voice
+from dialer_core.settings import Settings
+from dialer_core.speech.cache import SpeechCache, name_of
+from dialer_core.speech.loudness import for_the_line
+from dialer_core.store import attempts, people, promises
+from dialer_core.store.database import Database
+from dialer_core.vocabulary import AccountId, AttemptId, CampaignId, TrunkId
+from dialer_core.voice_events import FlowLookupAsked, IdentityVerified
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE: Final = 2
+"""Pieces rendered at a time: a voice takes a core while it speaks, and calls come first."""
+RENDER_LIMIT_S: Final = 10.0
+PREFIX: Final = "speech:"
+_NAMES: Final = frozenset({AttemptCommitted.name, IdentityVerified.name, FlowLookupAsked.name})
+_SENTENCES: Final = re.compile(r"(?<=[.!?])\s+")
+
+
+class FlowSpeech:
+    """Prepares the calls of every campaign with a flow.
+
+    Parameters
+    ----------
+    voices
+        Of the plugins, in the order in which they are enabled.
+    port
+        The engine.
+    node
+        Whose attempts are prepared: each node's host has its own.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        tail: EventTail,
+        port: CommandPort,
+        voices: Sequence[Voice],
+        clock: Clock,
+        node: str,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._tail = tail
+        self._port = port
+        self._clock = clock
+        self._node = node
+        its = settings.dialer.speech
+        self._level_dbfs = its.level_dbfs
+        self._voices = [voice for voice in voices if not its.voice or voice.name == its.voice]
+        self._cache = SpeechCache(settings.speech_dir, int(its.cache_mb * 2**20), clock)
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._working: set[asyncio.Task[None]] = set()
+        self._ready = False
+        """What is the same for everybody has been rendered."""
+
+    async def run(self) -> None:
+        """Render what is the same for everybody, then follow the log, until cancelled."""
+        if not self._settings.flows:
+            await asyncio.Event().wait()
+        for language in sorted({one for flow in self._settings.flows.values() for one in flow.languages}):
+            if self._voice_of(language) is None:
+                log.error("no_voice", language=language, voices=[voice.name for voice in self._voices])
+        cursor = await self._tail.end()
+        try:
+            await self._follow(cursor)
+        finally:  # of a host that stops in good order; what a dead one leaves goes after a day
+            self._cache.clear()
+
+    async def _follow(self, cursor: str) -> None:
+        await asyncio.to_thread(self._cache.sweep)
+        self._start(self._render_what_is_fixed())
+        async for event, _ in self._tail.follow(cursor, names=_NAMES):
+            campaign = self._settings.campaigns.get(CampaignId(event.campaign_id or ""))
+            flow = self._settings.flows.get(campaign.flow) if campaign is not None else None
+            if event.node == self._node and flow is not None and campaign is not None and event.attempt_id:
+                self._start(self._answer(event, flow))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="flow-speech")
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+
+    def attached(self) -> None:
+        """An engine is attached: it waits for our word that calls can be prepared."""
+        if self._ready:
+            self._start(self._say_ready())
+
+    async def _say_ready(self) -> None:
+        try:
+            await self._port.command("flows.ready", {}, actor="host")
+        except (NotRunningError, CommandRefusedError) as error:
+            log.warning("flows_ready_not_told", error=str(error))
+
+    async def _render_what_is_fixed(self) -> None:
+        texts = [
+            (step.text[language], language)
+            for flow in self._settings.flows.values()
+            for language in flow.languages
+            for step in flow.steps.values()
+            if language in step.text
+        ]
+        await asyncio.gather(*(self._spoken(text, {}, language) for text, language in texts))
+        log.info(
+            "flows_ready",
+            flows=sorted(self._settings.flows),
+            pieces=self._cache.rendered + self._cache.reused,
+        )
+        self._ready = True
+        await self._say_ready()
+
+    async def _answer(self, event: StoredEvent, flow: Flow) -> None:
+        attempt_id = AttemptId(event.attempt_id or "")
+        try:
+            facts = await asyncio.to_thread(self._facts, attempt_id)
+            if facts is None:
+                return
+            values, language_wanted = facts
+            debt = event.name != AttemptCommitted.name
+            language: Language = next(
+                (one for one in flow.languages if one == language_wanted), flow.languages[0]
+            )
+            told = await self.prepare(flow, values, language, debt=debt)
+            await self._port.command(
+                "flows.prepared",
+                {"attempt": attempt_id, "language": language, "debt": debt, **told},
+                actor="host",
+            )
+        except (NotRunningError, CommandRefusedError) as error:
+            log.warning("flow_not_handed_over", attempt_id=attempt_id, error=str(error))
+        except DialerError as error:
+            log.error("flow_not_prepared", attempt_id=attempt_id, error=type(error).__name__)  # noqa: TRY400 - the type says it all
+
+    async def prepare(
+        self, flow: Flow, values: dict[str, Value], language: Language, *, debt: bool
+    ) -> dict[str, Any]:
+        """Return what the engine needs: prompts by step, values and terms; a step whose fields have no value is left out."""
+        prompts: dict[str, list[str]] = {}
+        terms: dict[str, dict[str, Any]] = {}
+        steps = [
+            (name, step)
+            for name, step in flow.steps.items()
+            if is_sensitive(flow, step) == debt and language in step.text
+        ]
+        for name, step in steps:
+            known = values
+            if isinstance(step, Promise):
+                amount, day = (
+                    int(int(values.get("account.balance") or 0) * step.share),
+                    self._today(values) + dt.timedelta(days=step.in_days),
+                )
+                if amount <= 0:
+                    continue
+                terms[name] = {"amount_minor": amount, "due_date": day.isoformat()}
+                known = {**values, "promise.amount": amount, "promise.date": day.isoformat()}
+            said = await self._spoken(step.text[language], known, language)
+            if said:
+                prompts[name] = said
+        wrong = (
+            await self._spoken(flow.wrong[language], values, language)
+            if language in flow.wrong and not debt
+            else []
+        )
+        return {"prompts": prompts, "terms": terms, "wrong": wrong or [], "values": values}
+
+    async def _spoken(self, text: Text, values: dict[str, Value], language: Language) -> list[str] | None:
+        """Return the ids of a text's pieces, rendered; None where a field has no value or nobody can say it."""
+        parts = rendered(text, values, language)
+        if parts is None:
+            return None
+        said: list[str] = []
+        for part in parts:
+            if isinstance(part, Clip):
+                said.append(part.clip)
+                continue
+            for sentence in _SENTENCES.split(part):
+                name = await self._piece(sentence, language)
+                if name is None:
+                    return None
+                said.append(f"{PREFIX}{name}")
+        return said
+
+    async def _piece(self, sentence: str, language: Language) -> str | None:
+        voice = self._voice_of(language)
+        if voice is None:
+            return None
+        name = name_of(voice.name, language, f"{self._level_dbfs:g}", sentence)
+
+        async def render() -> bytes:
+            async with self._turns:
+                sound, rate_hz = await asyncio.wait_for(voice.speak(sentence, language), RENDER_LIMIT_S)
+            return await asyncio.to_thread(for_the_line, sound, rate_hz, self._level_dbfs)
+
+        try:
+            return await self._cache.get(name, render)
+        except Exception as error:  # noqa: BLE001 - foreign code: whatever a voice raises, this step is not said
+            log.error("speech_not_rendered", voice=voice.name, language=language, error=type(error).__name__)  # noqa: TRY400 - its text may hold what was to be said
+            return None
+
+    def _voice_of(self, language: str) -> Voice | None:
+        return next((voice for voice in self._voices if language in voice.languages), None)
+
+    def _today(self, values: dict[str, Value]) -> dt.date:
+        return dt.date.fromisoformat(str(values["today"]))
+
+    def _facts(self, attempt_id: AttemptId) -> tuple[dict[str, Value], str] | None:
+        """Return every field's value, as it is now, and the person's language."""
+        with self._database.read() as tx:
+            tried = attempts.get(tx, attempt_id)
+            if tried is None or not tried.live:
+                return None
+            person = people.persons(tx, [tried.person_id]).get(tried.person_id)
+            account_id = AccountId(tried.account_id)
+            account = people.account(tx, account_id)
+            phone = people.phone(tx, tried.phone_id)
+            open_promise = promises.open_of(tx, [account_id]).get(account_id)
+        if person is None or account is None:
+            return None
+        campaign = self._settings.campaigns[CampaignId(tried.campaign_id)]
+        trunk = self._settings.trunks.get(TrunkId(tried.trunk))
+        zone = phone.zones[0] if phone is not None and phone.zones else "UTC"
+        values: dict[str, Value] = {
+            "person.name": person.name,
+            "caller_id": campaign.caller_id or (trunk.caller_id if trunk is not None else None),
+            "today": self._clock.utc().astimezone(ZoneInfo(zone)).date().isoformat(),
+            "creditor": account["creditor"] or campaign.creditor,
+            "account.number": account["external_id"],
+            "account.product": account["product"],
+            "account.balance": account["balance_minor"],
+            "account.currency": account["currency"],
+            "account.due_date": account["due_date"],
+            "account.days_past_due": account["days_past_due"],
+            **{f"x.{name}": str(value) for name, value in account["attributes"].items() if value is not None},
+        }
+        if open_promise is not None and open_promise.instalments:
+            first = next(
+                (one for one in open_promise.instalments if one.open_minor), open_promise.instalments[0]
+            )
+            values |= {"open_promise.amount": first.open_minor, "open_promise.date": first.due_date}
+        return values, person.language
