@@ -310,7 +310,17 @@ async def _serve(
         )
         done, _ = await asyncio.wait(
             {
-                *(serving, tracking, keeping, screening_leads, stopping, attaching, archiving, messaging, hooks),
+                *(
+                    serving,
+                    tracking,
+                    keeping,
+                    screening_leads,
+                    stopping,
+                    attaching,
+                    archiving,
+                    messaging,
+                    hooks,
+                ),
                 speaking,
             },
             return_when=asyncio.FIRST_COMPLETED,
