@@ -181,7 +181,11 @@ class CallLoop:
         self.desk.listen_to(self.flow, self.inbound, self.softphones)
         self.flow.on_idle = self.wake
         self.roster.expected = self._expected
-        self.answers.on_bad_agent_leg = self.softphones.restart
+        self.answers.on_bad_agent_leg = self.inbound.on_bad_agent_leg = self.softphones.restart
+        self.answers.on_reserved = self.inbound.queue.dialed_took
+        self.inbound.queue.spare = self.dialing.spare
+        for pool in self.dialing.pools:
+            pool.owed = self.inbound.queue.owed
         self.sound = Sound(
             runtime, self.machine, campaigns, self.media, self.roster, self.answers, self.flow_calls
         )
@@ -314,6 +318,7 @@ class CallLoop:
             return
         for part in (
             self.answers.serve_waiting,
+            self.inbound.queue.serve,
             self.inbound.prepare,
             self.dialing.step,
             self.softphones.call_waiting,

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from dialer_core.disposition_settings import REASONS, DispositionWords, Reasons
 from dialer_core.list_settings import AttemptLimits, HopperSettings, ScheduleSettings
-from dialer_core.routing_settings import RoutingSettings
+from dialer_core.routing_settings import InboundSettings, RoutingSettings
 from dialer_core.setting_types import E164, Section
 from dialer_core.vocabulary import DetectionMode, Outcome, PacingMode
 from dialer_core.voice_settings import RecordSettings
@@ -86,6 +86,8 @@ class CampaignSettings(Section):
     """Which conversations are recorded."""
     routing: RoutingSettings = RoutingSettings()
     """Which agents get its people."""
+    inbound: InboundSettings = InboundSettings()
+    """What becomes of those who call its numbers."""
     ring_limit_s: Annotated[float, Field(ge=2, le=120)] = 28.0
     """Ring time after which an attempt is cancelled."""
     wrap_up_s: Annotated[float, Field(ge=0, le=3600)] = 20.0
@@ -95,7 +97,7 @@ class CampaignSettings(Section):
     abandonment_prompt: str = "abandonment-es"
     """Prompt played to a live answer without an agent in time."""
     inbound_prompt: str = "abandonment-es"
-    """Prompt played to somebody who calls the campaign's number while nobody is free; empty: none."""
+    """Prompt played to somebody who calls the campaign's number while nobody is at work, or has waited for too long; empty: none."""
     max_lines: Annotated[int, Field(ge=1)] | None = None
     """Lines this campaign may hold at most."""
     weight: Annotated[float, Field(gt=0)] = 1.0

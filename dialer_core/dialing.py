@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from dialer_core.agents.roster import Roster
+from dialer_core.agents.state import Agent
 from dialer_core.calls.attempt import RINGING_STATES, Attempt
 from dialer_core.calls.trunks import Trunks
 from dialer_core.campaigns import hopper, schedule
@@ -96,7 +97,7 @@ class Dialing:
         self._held = held
         self.media_ready = False
         self.draining = False
-        self.pools = make_pools(runtime, roster, live)
+        self.pools = make_pools(runtime, roster, live, campaigns)
         self._saved_ns = 0
 
     # --- commands ---------------------------------------------------------------------------------------------------------------
@@ -262,6 +263,11 @@ class Dialing:
             campaign.reason = why
             return False
         return True
+
+    def spare(self, agent: Agent) -> float:
+        """Return how many of an agent's pool are free beyond those for whom somebody is being dialed."""
+        mine = tuple(sorted(agent.campaigns))
+        return next((pool.spare() for pool in self.pools if pool.campaigns == mine), 0.0)
 
     def _step_pool(self, pool: Pool) -> None:
         now_ns = self._runtime.clock.mono_ns()

@@ -168,6 +168,35 @@ class CallArrived(Event, frozen=True, kw_only=True):
     trunk: str
 
 
+@_event("call.identified")
+class CallIdentified(Event, frozen=True, kw_only=True):
+    """The caller's number is somebody's: their leads rest meanwhile."""
+
+    leg_id: str
+    lead_id: str | None = None
+    """Theirs in the campaign they called."""
+    promised_agent: AgentId | None = None
+    """Who promised to call them, took their promise or spoke with them last."""
+
+
+@_event("call.queued")
+class CallQueued(Event, frozen=True, kw_only=True):
+    """Nobody is free for the caller: they wait, with music."""
+
+    leg_id: str
+
+
+@_event("callback.taken")
+class CallbackTaken(Event, frozen=True, kw_only=True):
+    """A caller has pressed the digit to be called back."""
+
+    leg_id: str
+    lead_id: str
+    callback_id: str
+    """Empty: their lead is not to be dialed at all (paid, restricted, or waiting for what they promised)."""
+    due_utc: str
+
+
 @_event("call.bridged")
 class CallBridged(Event, frozen=True, kw_only=True):
     """A caller and an agent hear each other."""

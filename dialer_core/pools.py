@@ -35,10 +35,15 @@ SEGMENT: Final = ""
 """What is learned is kept per segment of leads; until leads have segments there is the one."""
 
 
-def make_pools(runtime: Runtime, roster: Roster, live: Callable[[], Iterable[Attempt]]) -> list[Pool]:
+def make_pools(
+    runtime: Runtime,
+    roster: Roster,
+    live: Callable[[], Iterable[Attempt]],
+    campaigns: Mapping[CampaignId, CampaignRun],
+) -> list[Pool]:
     """Return one pool for each set of eligible campaigns that agents have."""
     keys = dict.fromkeys(tuple(sorted(agent.campaigns)) for agent in roster.all())
-    return [Pool(campaigns, runtime, roster, live) for campaigns in keys]
+    return [Pool(names, runtime, roster, live, campaigns) for names in keys]
 
 
 def ring_min_s(campaign: CampaignRun) -> float:
@@ -60,6 +65,8 @@ class Pool:
         Its agents' campaigns, sorted.
     live
         The live attempts of the node.
+    all_campaigns
+        Every campaign of the node.
     """
 
     def __init__(
@@ -68,10 +75,14 @@ class Pool:
         runtime: Runtime,
         roster: Roster,
         live: Callable[[], Iterable[Attempt]],
+        all_campaigns: Mapping[CampaignId, CampaignRun],
     ) -> None:
+        self._campaign = all_campaigns.__getitem__
         self.key = "+".join(campaigns)
         self.campaigns = campaigns
         self.allocation = Allocation()
+        self.owed: Callable[[CampaignId], int] = lambda _campaign: 0
+        """Returns how many of a campaign's next free agents are those who have called: nobody is dialed for these."""
         self.events: deque[tuple[int, float]] = deque(maxlen=UNLEARNED_MAX)
         self._runtime = runtime
         self._roster = roster
@@ -222,9 +233,14 @@ class Pool:
         placed = self._placed()
         waiting = [a for a in placed if a.state is AttemptState.WAITING]
         claiming = sum(campaign.claiming for campaign in running)
+        idle = sum(agent.offered for agent in members)
+        owed = sum(self.owed(campaign) for campaign in self.campaigns)
+        if owed > idle:  # then the next to be free, by how long they have been at it
+            at_work.sort(key=lambda one: (one.state is not AgentState.WRAP_UP, one.since_ns))
+            at_work = at_work[owed - idle :]
         return Snapshot(
             now_s=now_ns / 1e9,
-            idle=sum(agent.offered for agent in members),
+            idle=max(0, idle - owed),
             waiting=len(waiting),
             talk_elapsed_s=[seconds(one.since_ns) for one in at_work if one.state is not AgentState.WRAP_UP],
             wrapup_elapsed_s=[seconds(one.since_ns) for one in at_work if one.state is AgentState.WRAP_UP],
@@ -242,6 +258,19 @@ class Pool:
             brake=brake,
             events=list(self.events),
         )
+
+    def spare(self) -> float:
+        """Return how many free agents are left when everybody has got one who is likely to want one soon.
+
+        Those who have answered, and of those who ring the share that has answered so far (all, before anything is known).
+        """
+        placed = self._placed()
+        answered = sum(a.state in (AttemptState.LISTENING, AttemptState.WAITING) for a in placed)
+        ringing = sum(a.state in RINGING_STATES for a in placed)
+        runs = [self._campaign(name) for name in self.campaigns]
+        live, ended = sum(run.live_answers for run in runs), sum(run.outcomes.total() for run in runs)
+        idle = sum(agent.offered for agent in self._roster.all() if self._mine(agent.campaigns))
+        return idle - answered - ringing * min(1.0, (live + 4) / (ended + 4))
 
     def longest_ringing(
         self, count: int, now_ns: int, campaigns: Mapping[CampaignId, CampaignRun]

@@ -19,6 +19,7 @@ import structlog
 from dialer_core.agents.roster import Roster
 from dialer_core.agents.softphones import Softphones
 from dialer_core.agents.state import Agent, AgentCue
+from dialer_core.calls import left_behind
 from dialer_core.calls.adoption import Adoption, Found
 from dialer_core.calls.attempt import Attempt
 from dialer_core.calls.inbound import InboundCalls
@@ -69,6 +70,7 @@ class _Journalled:
     """Campaigns of the attempts that intervals name."""
     sent: list[tuple[TrunkId, int]] = field(default_factory=list)
     last: StoredEvent | None = None
+    left: left_behind.LeftBehind = field(default_factory=left_behind.LeftBehind)
     ended: int = 0
     """Attempts that nobody could go on with, ended at once: of another boot, or of a campaign that is no more."""
 
@@ -136,6 +138,7 @@ class Recovery:
             )  # fmt: skip
         found.ended, found.attempts = len(lost), known
         found.legs = {LegId(leg.id): leg for leg in leg_rows.live(tx, node)}
+        found.left = left_behind.read(tx, found.legs)
         found.intervals = agent_rows.open_intervals(tx)
         for interval in found.intervals:
             row_of = attempt_rows.get(tx, AttemptId(interval.attempt_id)) if interval.attempt_id else None
@@ -229,6 +232,7 @@ class Recovery:
         lost = sum(what.leg is None for _, what in taken)
         ended = sum(what.leg is not None and what.leg.ended is not None for _, what in taken)
         self._end_orphans({what.leg_row.id for _, what in taken if what.leg_row is not None})
+        left_behind.tell_supervision(self._runtime, found.left)
         told = EngineRestarted(
             adopted=len(taken) - lost - ended,
             interrupted=lost + found.ended,
@@ -326,6 +330,7 @@ class Recovery:
             if leg.dialog is not None and leg_id not in seen:
                 self.on_orphan(msgspec.convert(leg.dialog, Dialog))
             self._runtime.store(partial(leg_rows.end, leg_id=leg_id, at_utc=now_utc))
+        left_behind.tell_calls(self._runtime, self._journalled.left, self._journalled.legs)
 
     def _legs(self, *kinds: LegKind) -> Iterable[tuple[WorkerId, LegSnapshot]]:
         for name, state in self.states.items():

@@ -1,6 +1,6 @@
-"""Settings of how people find agents: skills with levels, overflow, and who is asked for by name.
+"""Settings of how people find agents: skills with levels and overflow, and the queue of those who call.
 
-It owns the section `[routing]` of a campaign's file; the choice itself is `agents/routing.py`'s.
+It owns the sections `[routing]` and `[inbound]` of a campaign's file; the choices themselves are `agents/routing.py`'s and `agents/blending.py`'s.
 """
 
 from __future__ import annotations
@@ -37,3 +37,24 @@ class RoutingSettings(Section):
             msg = "overflow_skills without overflow_s: say after how many seconds"
             raise ValueError(msg)
         return self
+
+
+class InboundSettings(Section):
+    """What becomes of those who call the campaign's numbers while nobody is free at once."""
+
+    max_wait_s: Annotated[float, Field(ge=0, le=3600)] = 180.0
+    """They wait for so long, then hear `inbound_prompt` and the call ends. 0: nobody waits."""
+    music: str = "hold"
+    """Prompt they hear over and over meanwhile."""
+    promised_agent_s: Annotated[float, Field(ge=0, le=600)] = 20.0
+    """Somebody who was promised an agent, or spoke with one last, is kept for that one for so long, while others are free."""
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.7
+    """Of the agents who become free while somebody waits who has called, this share goes to callers, and the rest to the people that are dialed."""
+    callback_offer: str = ""
+    """Prompt that says which digit asks to be called back; played once, to those who wait and while nobody is at work. Empty: not offered."""
+    callback_digit: Annotated[str, Field(pattern=r"^[0-9*#]$")] = "1"
+    """That digit. It is offered to callers whose number is known, as nobody else can be called back by the rules."""
+    callback_taken: str = ""
+    """Prompt that confirms it; empty: none."""
+    callback_after_minutes: Annotated[float, Field(ge=0, le=10_080)] = 60.0
+    """When the call-back is due; the calling window still decides."""

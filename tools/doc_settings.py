@@ -209,6 +209,8 @@ def settings_page() -> str:
         f"## campaigns/NAME.toml\n\nThe file's name is the campaign's id.\n\n{_fields(campaign_settings.CampaignSettings, texts)}",
         f"### [routing]\n\n{prose(doc(routing_settings.RoutingSettings))} See [inbound calls and routing](inbound.md).\n\n"
         f"{_fields(routing_settings.RoutingSettings, texts)}",
+        f"### [inbound]\n\n{prose(doc(routing_settings.InboundSettings))} See [inbound calls and routing](inbound.md).\n\n"
+        f"{_fields(routing_settings.InboundSettings, texts)}",
         f"### [record]\n\n{prose(doc(voice_settings.RecordSettings))}\n\n"
         f"{_fields(voice_settings.RecordSettings, texts)}",
         f"### [machines]\n\n{prose(doc(campaign_settings.DetectionSettings))} See [detection](amd.md).\n\n"

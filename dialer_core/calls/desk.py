@@ -6,7 +6,7 @@ in `conversation.py` and ordered here. Extensions' legs are `extensions.py`'s, s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -80,6 +80,7 @@ class Desk:
         self.supervision = Supervision(
             runtime, roster, extensions, on_change=self.apply, on_lost=self.transfers.leg_lost
         )
+        self._inbound_talks: Callable[[], list[tuple[Agent, LegId, CampaignId]]] = list
         self.transfers.on_left = self.supervision.gave_back
         self.transfers.keeps = self.supervision.is_supervisor
 
@@ -88,6 +89,7 @@ class Desk:
         self._answers.on_bridged = lambda agent, attempt: self.begun(
             agent, attempt.leg_id, attempt.campaign_id, attempt
         )
+        self._inbound_talks = inbound.talks
         self._answers.on_parted = inbound.on_parted = self.ended
         inbound.on_bridged = lambda agent, leg_id, campaign_id: self.begun(agent, leg_id, campaign_id, None)
         flow.on_transfer_left = self.transfers.left
@@ -142,14 +144,17 @@ class Desk:
 
     def _take_over(self, held: Mapping[LegId, MediaLegSnapshot]) -> None:
         """Go on with a former engine's conversations: on hold, muted and recorded as they are. Their thirds are gone."""
-        for attempt in self._machine.attempts.values():
-            sound = held.get(attempt.leg_id)
-            if attempt.state is not AttemptState.BRIDGED or attempt.agent_id is None or sound is None:
+        talks = [
+            Talk(self._roster[attempt.agent_id], attempt.leg_id, attempt.campaign_id, attempt)
+            for attempt in self._machine.attempts.values()
+            if attempt.state is AttemptState.BRIDGED and attempt.agent_id is not None
+        ]
+        talks += [Talk(agent, leg_id, campaign_id) for agent, leg_id, campaign_id in self._inbound_talks()]
+        for talk in talks:
+            sound = held.get(talk.customer)
+            if sound is None or talk.agent.id in self.talks:
                 continue
-            agent = self._roster[attempt.agent_id]
-            if agent.id in self.talks:
-                continue
-            talk = self.talks[agent.id] = Talk(agent, attempt.leg_id, attempt.campaign_id, attempt)
+            self.talks[talk.agent.id] = talk
             talk.state = TalkState.HELD if sound.music else TalkState.TOGETHER
             talk.muted = sound.hears == () and not sound.music
             self.recordings.take_over(talk, sound.recording_id, paused=sound.recording_paused)

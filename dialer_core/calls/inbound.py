@@ -1,8 +1,8 @@
-"""Calls that come in to a campaign's number: answered, and given to an idle agent or told a message.
+"""Calls that come in to a campaign's number: answered, and bridged to the agent whom the queue gives them, or told a message.
 
 It owns those calls, from the worker's word that one has come to their end, and their events; also over the death of the media plane, which gets
-their legs anew, and of the engine: the next one adopts them. They are nobody's attempt: no lead, no gate, no pacing. Whoever waits from a call of
-ours goes first; nobody waits here. One call's states are `inbound_call.py`'s.
+their legs anew, and of the engine: the next one adopts them. They are nobody's attempt: no gate, no pacing. Who waits for whom is
+`inbound_queue.py`'s, who they are `callers.py`'s, one call's states are `inbound_call.py`'s.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import structlog
 from dialer_core.agents.roster import Roster
 from dialer_core.agents.softphones import connect_command
 from dialer_core.agents.state import Agent, AgentCue
+from dialer_core.calls.callers import Callers
 from dialer_core.calls.inbound_call import CallCue, CallState, InboundCall
+from dialer_core.calls.inbound_queue import OFFER_PLAY_ID, InboundQueue
 from dialer_core.campaigns.run import CampaignRun
 from dialer_core.events import CallArrived, CallBridged, CallEnded
 from dialer_core.ipc.messages import (
@@ -29,10 +31,13 @@ from dialer_core.ipc.messages import (
     Expect,
     ExpectedLeg,
     Hangup,
+    Hear,
     LegAnswered,
     LegClosed,
+    LegDigit,
     LegEnded,
     LegIncoming,
+    LegInfoDigit,
     LegNegotiated,
     LegOpened,
     LegsBridged,
@@ -98,6 +103,10 @@ class InboundCalls:
         self._srtp = SrtpUse.OFF if off else SrtpUse.OPTIONAL
         """Of every leg kept ready: by which trunk a call comes is known only when it is there."""
         self._calls: dict[LegId, InboundCall] = {}
+        self._callers = Callers(runtime, campaigns, on_known=lambda: self.queue.serve())  # noqa: PLW0108 - made below
+        self.queue = InboundQueue(
+            runtime, campaigns, media, roster, self._callers, give=self._give, close=self._tell_message
+        )
         self._expected: dict[LegId, tuple[WorkerId, ExpectedLeg | None]] = {}
         """Legs kept ready for the next calls, and the worker they are meant for; None while the media plane makes room."""
         self._campaign_of = {
@@ -117,6 +126,8 @@ class InboundCalls:
         """Called when an agent and a caller hear each other."""
         self.on_parted: Callable[[Agent], None] = lambda _agent: None
         """Called when an agent has been parted from a caller."""
+        self.on_bad_agent_leg: Callable[[Agent], None] = lambda _agent: None
+        """Called when the media plane will not bridge to an agent's leg: it is to be called anew."""
         self.on_orphan: Callable[[Dialog], None] = lambda _dialog: None
         """Called with the dialog of a leg whose worker is gone."""
 
@@ -189,6 +200,7 @@ class InboundCalls:
         )  # fmt: skip
         self._calls[call.leg_id] = call
         self._store_arrival(call, event)
+        self._callers.identify(call, event.caller, event.number)
         self._workers.send(worker, Answer(leg_id=call.leg_id))
 
     def _store_arrival(self, call: InboundCall, event: LegIncoming) -> None:
@@ -219,7 +231,9 @@ class InboundCalls:
                 call = self._calls[event.leg_id]
                 self._store_dialog(call, event.dialog)
                 if call.apply(CallCue.ANSWERED):
-                    self._find_agent(call)
+                    self.queue.join(call)
+            case LegInfoDigit(leg_id=leg_id, digit=digit):
+                self.queue.pressed(leg_id, digit)
             case LegEnded() if event.leg_id in self._calls:
                 self._end(self._calls[event.leg_id], by_us=False, code=event.code)
             case _:
@@ -244,8 +258,15 @@ class InboundCalls:
             case BridgeRefused():
                 call = self._calls[event.leg_id]
                 log.warning("bridge_refused", leg_id=event.leg_id, reason=event.reason)
+                agent = call.agent
                 self._part(call)
-                self._tell_message(call)
+                if agent is not None:
+                    self.on_bad_agent_leg(agent)
+                self._wait_again(call)
+            case LegDigit(leg_id=leg_id, digit=digit):
+                self.queue.pressed(leg_id, digit)
+            case PromptFinished(play_id=play_id, leg_id=leg_id) if play_id == OFFER_PLAY_ID:
+                self.queue.offer_over(leg_id)
             case LegClosed():  # by no word of ours: there is no sound for it any more
                 log.error("leg_closed_unasked", leg_id=event.leg_id)
                 if (silenced := self._calls.get(event.leg_id)) is not None:
@@ -258,13 +279,13 @@ class InboundCalls:
                 pass
 
     def agent_lost(self, agent: Agent) -> None:
-        """An agent's leg is gone: their caller goes to the next one, or hears the message."""
+        """An agent's leg is gone: their caller waits for the next one, before all who came later."""
         for call in list(self._calls.values()):
             if call.agent is agent:
                 self._media.send(Unbridge(leg_id=call.leg_id))
                 self.on_parted(agent)
                 call.agent = None
-                self._find_agent(call)
+                self._wait_again(call)
 
     def on_worker_lost(self, worker: WorkerId) -> int:
         """Every call in this worker is gone; returns how many."""
@@ -325,6 +346,7 @@ class InboundCalls:
             self._store_arrival(call, arrival)
         if leg.dialog is not None:
             self._store_dialog(call, leg.dialog)
+        self._callers.identify(call, arrival.caller, arrival.number)
         log.info("inbound_adopted", leg_id=call.leg_id, ended=leg.ended is not None)
         if agent is not None and sound is not None:
             self._adopt_talk(call, agent, sound)
@@ -352,6 +374,14 @@ class InboundCalls:
         """Whether a call that came in has this agent."""
         return any(call.agent is agent for call in self._calls.values())
 
+    def talks(self) -> list[tuple[Agent, LegId, CampaignId]]:
+        """Return who talks: agent, caller's leg, campaign."""
+        return [
+            (call.agent, call.leg_id, call.campaign_id)
+            for call in self._calls.values()
+            if call.agent is not None and call.state is CallState.TALKING
+        ]
+
     def bring_in_line(self, held: Mapping[LegId, MediaLegSnapshot]) -> int:
         """Order what the media plane lacks of these calls, after it was replaced or the engine was; return how many legs had to be opened."""
         reopened = 0
@@ -375,31 +405,37 @@ class InboundCalls:
                 self._media.send(Bridge(leg_id=call.leg_id, agent_leg_id=call.agent.leg_id))
         elif call.state is CallState.MESSAGE:
             if leg is None or leg.play_id != MESSAGE_PLAY_ID:
-                self._play_message(call)
+                self._play(call, self._campaigns[call.campaign_id].settings.inbound_prompt)
             elif not leg.playing:
                 self._end(call, by_us=True)
-        else:
-            self._find_agent(call)
+        elif call.state is CallState.QUEUED:
+            if leg is None:
+                self.queue.bring_in_line(call.leg_id)
+        elif call.apply(CallCue.ANSWERED):
+            self.queue.join(call)
 
-    def _find_agent(self, call: InboundCall) -> None:
-        """Give the caller to the agent idle longest, or tell the message."""
-        agent = self._roster.offer(call.campaign_id)
-        if agent is None or agent.leg_id is None or not call.apply(CallCue.RESERVED):
-            self._tell_message(call)
+    def _give(self, call: InboundCall, agent: Agent) -> None:
+        """Bridge a caller to the agent they are given."""
+        if agent.leg_id is None or not call.apply(CallCue.RESERVED):
             return
         call.agent = agent
         self._media.send(Bridge(leg_id=call.leg_id, agent_leg_id=agent.leg_id))
         self._roster.apply(agent, AgentCue.RESERVE, INBOUND_CALL, campaign=call.campaign_id)
 
-    def _tell_message(self, call: InboundCall) -> None:
-        if call.apply(CallCue.NOBODY):
-            self._play_message(call)
+    def _wait_again(self, call: InboundCall) -> None:
+        if call.apply(CallCue.LOST):
+            self.queue.join(call)
 
-    def _play_message(self, call: InboundCall) -> None:
-        prompt = self._campaigns[call.campaign_id].settings.inbound_prompt
+    def _tell_message(self, call: InboundCall, prompt: str) -> None:
+        """Tell a caller the last thing they hear."""
+        if call.apply(CallCue.NOBODY):
+            self._play(call, prompt)
+
+    def _play(self, call: InboundCall, prompt: str) -> None:
         if not prompt:
             self._end(call, by_us=True)
             return
+        self._media.send(Hear(hears={call.leg_id: ()}))  # music ends
         self._media.send(Play(leg_id=call.leg_id, prompts=(prompt,), play_id=MESSAGE_PLAY_ID))
 
     def _bridged(self, call: InboundCall, event: LegsBridged) -> None:
@@ -410,7 +446,11 @@ class InboundCalls:
         self._workers.send(call.worker, Attend(leg_id=call.leg_id))
         self._roster.apply(agent, AgentCue.BRIDGED, INBOUND_CALL)
         told = CallBridged(
-            campaign_id=call.campaign_id, leg_id=call.leg_id, agent_id=agent.id, at_mono_ns=event.at_ns
+            campaign_id=call.campaign_id,
+            leg_id=call.leg_id,
+            agent_id=agent.id,
+            at_mono_ns=event.at_ns,
+            account_id=call.caller.account_id if call.caller is not None else None,
         )
         self._runtime.journal.append(told)
         self.on_bridged(agent, call.leg_id, call.campaign_id)
@@ -429,6 +469,9 @@ class InboundCalls:
         if self._calls.pop(call.leg_id, None) is None:
             return
         self._part(call)
+        self.queue.leave(call)
+        if call.bridged_ns:
+            self._callers.talked(call)
         call.apply(CallCue.ENDED)
         if by_us:
             self._workers.send(call.worker, Hangup(leg_id=call.leg_id, reject_code=UNAVAILABLE))

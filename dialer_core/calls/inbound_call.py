@@ -11,6 +11,7 @@ from typing import Final
 
 from dialer_core.agents.state import Agent
 from dialer_core.ipc.messages import Dialog, LegNegotiated
+from dialer_core.store.callers import Caller
 from dialer_core.vocabulary import CampaignId, LegId, WorkerId
 
 
@@ -19,11 +20,13 @@ class CallState(enum.StrEnum):
 
     ANSWERING = "answering"
     """200 is on its way, and its ACK back."""
+    QUEUED = "queued"
+    """They wait for an agent, with music."""
     BRIDGING = "bridging"
     """An agent is reserved."""
     TALKING = "talking"
     MESSAGE = "message"
-    """Nobody is free: the message plays."""
+    """Nobody is at work, they have waited for too long, or want to be called back: the last prompt plays."""
     ENDED = "ended"
 
 
@@ -34,8 +37,10 @@ class CallCue(enum.StrEnum):
     RESERVED = "reserved"
     """An agent is theirs."""
     BRIDGED = "bridged"
+    LOST = "lost"
+    """Their agent is gone, or could not be bridged."""
     NOBODY = "nobody"
-    """There is no agent, or none any more."""
+    """There will be no agent."""
     ENDED = "ended"
 
 
@@ -44,12 +49,13 @@ LATE = None
 _S, _C = CallState, CallCue
 _CUES: Final = tuple(CallCue)
 _ROWS: Final[dict[CallState, tuple[CallState | None, ...]]] = {
-    # state       answered      reserved     bridged      nobody       ended
-    _S.ANSWERING: (_S.ANSWERING, _S.BRIDGING, LATE,       _S.MESSAGE,  _S.ENDED),
-    _S.BRIDGING:  (LATE,         _S.BRIDGING, _S.TALKING, _S.MESSAGE,  _S.ENDED),
-    _S.TALKING:   (LATE,         _S.BRIDGING, LATE,       _S.MESSAGE,  _S.ENDED),
-    _S.MESSAGE:   (LATE,         LATE,        LATE,       LATE,        _S.ENDED),
-    _S.ENDED:     (LATE,         LATE,        LATE,       LATE,        LATE),
+    # state       answered   reserved     bridged      lost       nobody       ended
+    _S.ANSWERING: (_S.QUEUED, _S.BRIDGING, LATE,       LATE,      _S.MESSAGE,  _S.ENDED),
+    _S.QUEUED:    (LATE,      _S.BRIDGING, LATE,       LATE,      _S.MESSAGE,  _S.ENDED),
+    _S.BRIDGING:  (LATE,      LATE,        _S.TALKING, _S.QUEUED, LATE,        _S.ENDED),
+    _S.TALKING:   (LATE,      LATE,        LATE,       _S.QUEUED, LATE,        _S.ENDED),
+    _S.MESSAGE:   (LATE,      LATE,        LATE,       LATE,      LATE,        _S.ENDED),
+    _S.ENDED:     (LATE,      LATE,        LATE,       LATE,      LATE,        LATE),
 }  # fmt: skip
 TABLE: Final[dict[tuple[CallState, CallCue], CallState | None]] = {
     (state, cue): cell for state, row in _ROWS.items() for cue, cell in zip(_CUES, row, strict=True)
@@ -72,6 +78,17 @@ class InboundCall:
     negotiated: LegNegotiated | None = None
     dialog: Dialog | None = None
     bridged_ns: int = 0
+    known: bool = False
+    """Their number has been looked up."""
+    caller: Caller | None = None
+    """Who they are, where somebody has that number."""
+    queued_ns: int = 0
+    """Since when they wait: a lost agent does not send them to the end."""
+    music: bool = False
+    speaking: bool = False
+    """The offer to be called back is being told."""
+    offered_ns: int = 0
+    """When it was."""
 
     def apply(self, cue: CallCue) -> bool:
         """Take a cue; return whether it counted."""

@@ -108,6 +108,8 @@ class LiveAnswers:
         """Called when an agent and a customer hear each other."""
         self.on_parted: Callable[[Agent], None] = lambda _agent: None
         """Called when an agent has been parted from a customer, their leg told so."""
+        self.on_reserved: Callable[[Agent], None] = lambda _agent: None
+        """Called when an agent is given to somebody dialed."""
 
     def serve_waiting(self) -> None:
         """Give waiting people to agents: those with the least time left first."""
@@ -265,6 +267,7 @@ class LiveAnswers:
         told = record.announcement if record.policy is RecordPolicy.ALWAYS and not attempt.bridged_ns else ""
         self._media.send(Bridge(leg_id=attempt.leg_id, agent_leg_id=agent.leg_id, announcement=told))
         self._roster.apply(agent, AgentCue.RESERVE, attempt=attempt.id, campaign=attempt.campaign_id)
+        self.on_reserved(agent)
 
     def hand_on(self, attempt: Attempt, agent: Agent) -> None:
         """Entered BRIDGING by its former agent's word: give this person to the agent named."""

@@ -137,6 +137,8 @@ class LegIncoming(SourcedEvent, frozen=True, kw_only=True, tag="leg_incoming"):
     call_id: str
     number: str
     """The user part of its Request-URI: who was called. Never in a log."""
+    caller: str = ""
+    """The user part of its P-Asserted-Identity, or else of From: who calls, as the trunk says. Never in a log."""
     trunk: str = ""
     """By whom it came, as the edge knows it."""
     encrypted: bool = False

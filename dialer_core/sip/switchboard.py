@@ -32,7 +32,7 @@ from dialer_core.ipc.messages import (
 )
 from dialer_core.sip.call_handle import CallHandle
 from dialer_core.sip.endpoint import PlaceRefusedError, SipEndpoint
-from dialer_core.sip.headers import user_of
+from dialer_core.sip.headers import SipText, uri_of, user_of
 from dialer_core.sip.leg import Leg, Offer, Phase, Signal
 from dialer_core.sip.notices import (
     Answered,
@@ -268,6 +268,7 @@ class Switchboard:
             leg_id=offer.leg_id,
             call_id=call_id,
             number=number,
+            caller=_caller(invite),
             trunk=trunk,
             encrypted=any(line.key for line in read_crypto(invite.body)),
         )
@@ -383,3 +384,8 @@ class Switchboard:
         if leg is not None:
             self._recent_ends.append(leg.snapshot(ended))
         self._send(ended)
+
+
+def _caller(invite: SipText) -> str:
+    """Return who calls, as the trunk asserts it (RFC 3325), or else as the caller says."""
+    return user_of(uri_of(invite.first("p-asserted-identity") or invite.first("from")))

@@ -197,6 +197,10 @@ def cancel(tx: Tx, lead_id: LeadId) -> None:
     tx.execute(_SETTLE, {"lead": lead_id, "becomes": CallbackState.CANCELLED.value})
 
 
-def made(tx: Tx, lead_id: LeadId, attempt_id: AttemptId) -> None:
-    """Say that a lead's open call-back, if it has one, was made by an attempt: they talked. One asked for in that same conversation stays."""
-    tx.execute(_MADE, {"lead": lead_id, "by": attempt_id, "becomes": CallbackState.MADE.value})
+def made(tx: Tx, lead_id: LeadId, attempt_id: AttemptId | None) -> None:
+    """Say that a lead's open call-back, if it has one, was made: they talked, by an attempt or because they called.
+
+    One asked for in that same conversation stays.
+    """
+    given = {"lead": lead_id, "becomes": CallbackState.MADE.value}
+    tx.execute(*((_SETTLE, given) if attempt_id is None else (_MADE, given | {"by": attempt_id})))

@@ -10,12 +10,13 @@ were given.
 
 from __future__ import annotations
 
+import datetime as dt
 import heapq
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, Table, bindparam, func, insert, select, text, tuple_
+from sqlalchemy import Select, Table, Text, bindparam, cast, func, insert, select, text, tuple_
 
 from dialer_core.errors import StoreError
 from dialer_core.events import StoredEvent
@@ -137,6 +138,30 @@ def happened(tx: Tx, name: str, campaign_id: CampaignId) -> bool:
     """Say whether a campaign has an event of this name."""
     query = select(_TABLE.c.seq).where(_TABLE.c.name == name, _TABLE.c.campaign_id == campaign_id).limit(1)
     return tx.execute(query).first() is not None
+
+
+def of_leg(tx: Tx, leg_id: str, names: Sequence[str], since: dt.datetime) -> list[StoredEvent]:
+    """Return the events of these names that speak of a leg, in order; for the few legs that nobody else knows of."""
+    query = (
+        select(_TABLE)
+        .where(
+            _TABLE.c.name.in_(list(names)),
+            _TABLE.c.at_utc >= since,
+            cast(_TABLE.c.data, Text).like(f"%{leg_id}%"),
+        )
+        .order_by(_TABLE.c.at_utc, _TABLE.c.seq)
+    )
+    return [_stored(row) for row in tx.execute(query)]
+
+
+def latest(tx: Tx, name: str, since: dt.datetime) -> list[StoredEvent]:
+    """Return the events of a name since then, in order."""
+    query = (
+        select(_TABLE)
+        .where(_TABLE.c.name == name, _TABLE.c.at_utc >= since)
+        .order_by(_TABLE.c.at_utc, _TABLE.c.seq)
+    )
+    return [_stored(row) for row in tx.execute(query)]
 
 
 def tail(
