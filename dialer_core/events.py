@@ -448,6 +448,26 @@ class PromiseBroken(Event, frozen=True, kw_only=True):
     promise_id: str
 
 
+@_event("strategy.step_done")
+class StrategyStepDone(Event, frozen=True, kw_only=True):
+    """A step of an account's strategy was done; done again after a death between the deed and this word."""
+
+    run_id: str
+    strategy: str
+    position: int
+    what: str
+    last: bool
+
+
+@_event("strategy.stopped")
+class StrategyStopped(Event, frozen=True, kw_only=True):
+    """An account's strategy does no step any more: a payment, a promise, a restriction, a conversation, a fault, or another in its place."""
+
+    run_id: str
+    strategy: str
+    reason: str
+
+
 @_event("payment.received")
 class PaymentReceived(Event, frozen=True, kw_only=True):
     """A payment of an account is known for the first time."""

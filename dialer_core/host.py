@@ -46,7 +46,7 @@ from dialer_core.messaging.messenger import Messenger
 from dialer_core.messaging.templates import load_templates
 from dialer_core.plugin_api import EngineHandle
 from dialer_core.plugin_host import Plugin, PluginHost, installed, load
-from dialer_core.portfolio import segmenting, upkeep
+from dialer_core.portfolio import segmenting, strategy_clock, upkeep
 from dialer_core.settings import Settings, load_settings
 from dialer_core.store.database import Database, open_database
 
@@ -352,7 +352,9 @@ async def _serve(
 async def _keep_up(settings: Settings, database: Database) -> None:
     """Do what time alone does to the portfolio."""
     await asyncio.gather(
-        upkeep.watch(database), segmenting.watch(database, settings.campaigns, settings.segments)
+        upkeep.watch(database),
+        segmenting.watch(database, settings.campaigns, settings.segments),
+        strategy_clock.watch(database, strategy_clock.ACTIONS, settings.dialer.node.name),
     )
 
 

@@ -15,7 +15,16 @@ from dialer_core.campaign_settings import CampaignSettings, RecycleRule
 from dialer_core.campaigns import attempt_limits, dispositions, number_health
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import StoreError
-from dialer_core.store import callbacks, claims, contacts, leads, people, promises, restrictions
+from dialer_core.store import (
+    callbacks,
+    claims,
+    contacts,
+    leads,
+    people,
+    promises,
+    restrictions,
+    strategy_runs,
+)
 from dialer_core.store.claims import Tried
 from dialer_core.store.models import Lead
 from dialer_core.store.people import PhoneRow
@@ -131,6 +140,8 @@ def settle(
     settlement = ContactSettlement.VOID if void else ContactSettlement.COUNTED
     if not contacts.settle(tx, attempt_id, settlement, outcome=outcome.value, conversation=talked):
         return None
+    if talked:
+        strategy_runs.stop(tx, "contact", persons=[attempt.person_id])
     phones = people.phones_of(tx, [attempt.person_id])[attempt.person_id]
     phones = [
         number_health.learn(tx, phone, outcome, answered=live_answer or talked, now=now)

@@ -13,7 +13,7 @@ import msgspec
 
 from dialer_core.events import PaymentReceived
 from dialer_core.portfolio import promises as agreed
-from dialer_core.store import account_leads, people, promises
+from dialer_core.store import account_leads, people, promises, strategy_runs
 from dialer_core.store.promises import PaymentRow, PromiseRow
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AccountId, AccountStatus, new_id
@@ -77,6 +77,7 @@ def receive(tx: Tx, payments: Sequence[NewPayment], *, source: str, now: dt.date
                 del open_promises[one.account_id]
         accounts[one.account_id]["status"] = _place_leads(tx, one, accounts[one.account_id], promise, now)
     promises.add_payments(tx, new)
+    strategy_runs.stop(tx, WAITS, accounts={one.account_id for one in new if one.amount_minor > 0})
     return len(new)
 
 

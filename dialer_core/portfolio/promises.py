@@ -12,7 +12,7 @@ from typing import Any
 
 from dialer_core.errors import CommandRefusedError
 from dialer_core.events import PromiseBroken, PromiseKept, PromiseMade
-from dialer_core.store import account_leads, claims, people, promises
+from dialer_core.store import account_leads, claims, people, promises, strategy_runs
 from dialer_core.store.account_standing import PROMISED
 from dialer_core.store.promises import Instalment, PromiseRow
 from dialer_core.store.tx import Tx
@@ -108,6 +108,7 @@ def make(
         instalments=tuple(Instalment(day.isoformat(), amount) for day, amount in instalments),
     )
     promises.add(tx, promise)
+    strategy_runs.stop(tx, WAITS, accounts=[account_id])
     # one made elsewhere stops what rings, as a payment does; of one made in a conversation its end says where the lead goes
     # of one written down after the agent's word, that word has finished the lead already
     account_leads.wait(tx, account_id, WAITS, also_in_attempt=attempt_id is None, also_finished=said)

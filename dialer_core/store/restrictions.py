@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import RowMapping, Table, and_, bindparam, insert, or_, select, text, update
 
 from dialer_core.events import RestrictionAdded
+from dialer_core.store import strategy_runs
 from dialer_core.store.models import LIVE, Attempt, Lead, Restriction
 from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
@@ -124,6 +125,9 @@ def add(
     """Restrict one person, account, number or phone, in force with this transaction; return the restriction's id."""
     row = _row(kind, scope, scope_value, source, from_utc, until_utc, channel, hours)
     tx.execute(insert(_TABLE), row)
+    if until_utc is None and hours is None and scope in {RestrictionScope.PERSON, RestrictionScope.ACCOUNT}:
+        which = "persons" if scope is RestrictionScope.PERSON else "accounts"
+        strategy_runs.stop(tx, kind.value, **{which: [scope_value]})
     tx.emit(RestrictionAdded(kind=kind.value, scope=scope.value))
     tx.audit("restriction.added", f"restriction {row['id']}", actor=actor, kind=kind.value, scope=scope.value)
     return str(row["id"])

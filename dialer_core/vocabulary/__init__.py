@@ -56,6 +56,7 @@ from dialer_core.vocabulary.portfolio import (
     PromiseState,
     RestrictionKind,
     RestrictionScope,
+    StrategyState,
 )
 
 __all__ = [
@@ -95,6 +96,7 @@ __all__ = [
     "RestrictionKind",
     "RestrictionScope",
     "SrtpUse",
+    "StrategyState",
     "SupervisionMode",
     "TalkState",
     "TrunkId",

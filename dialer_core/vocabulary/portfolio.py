@@ -132,3 +132,14 @@ class CallbackState(enum.StrEnum):
     """Somebody was called because of it."""
     CANCELLED = "cancelled"
     """Replaced by another, or the lead is finished."""
+
+
+class StrategyState(enum.StrEnum):
+    """Where a strategy that was begun for an account is."""
+
+    RUNNING = "running"
+    """Its next step has a time."""
+    DONE = "done"
+    """Its last step was done."""
+    STOPPED = "stopped"
+    """A payment, a promise, a restriction, a conversation or a fault has ended it."""

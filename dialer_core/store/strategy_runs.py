@@ -1,0 +1,187 @@
+"""The strategy_run table: which strategy runs for which account, and which of its steps is due when.
+
+It owns the rows and their leases: whoever takes a due step has it until its lease ends, and may only say that it is done while nobody else has
+taken it. What a step does, and when a strategy stops, is `portfolio/`'s.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Table, and_, insert, or_, select, update
+
+from dialer_core.events import StrategyStepDone, StrategyStopped
+from dialer_core.store.dialing_models import StrategyRun
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import AccountId, CampaignId, PersonId, StrategyState, new_id
+
+_TABLE: Table = StrategyRun.__table__  # type: ignore[assignment]
+_RUNNING = _TABLE.c.state == StrategyState.RUNNING.value
+
+FAILED = "failed"
+"""Why a strategy stopped whose step could not be done, however often it was tried."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step of a strategy."""
+
+    after_s: float
+    """After the step before it, or after the beginning."""
+    what: str
+    """The action's name."""
+    data: dict[str, Any] = {}
+    """What the action needs: a campaign, a template …"""
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A strategy that runs for an account, at one of its steps."""
+
+    id: str
+    account_id: AccountId
+    person_id: PersonId
+    campaign_id: CampaignId | None
+    strategy: str
+    steps: tuple[Step, ...]
+    position: int
+    due_at_utc: dt.datetime
+    tries: int
+    leased_by: str | None = None
+
+    @property
+    def step(self) -> Step:
+        """The step that is due."""
+        return self.steps[self.position]
+
+
+def insert_run(tx: Tx, run: Run) -> None:
+    """Write a run; an account has one running run of a strategy at most."""
+    tx.execute(
+        insert(_TABLE),
+        {
+            **{
+                name: getattr(run, name)
+                for name in ("id", "account_id", "person_id", "campaign_id", "strategy", "position", "due_at_utc", "tries")
+            },
+            "steps": msgspec.to_builtins(run.steps),
+            "state": StrategyState.RUNNING.value,
+            "leased_by": None,
+            "leased_until_utc": None,
+            "stopped_because": None,
+            "started_at_utc": tx.utc(),
+        },
+    )  # fmt: skip
+
+
+def take_due(tx: Tx, now: dt.datetime, owner: str, lease: dt.timedelta, limit: int) -> list[Run]:
+    """Take due steps that nobody has, the longest due first, for the length of a lease; each is one try more."""
+    free = or_(_TABLE.c.leased_until_utc.is_(None), _TABLE.c.leased_until_utc <= now)
+    query = (
+        select(_TABLE).where(_RUNNING, _TABLE.c.due_at_utc <= now, free).order_by(_TABLE.c.due_at_utc, _TABLE.c.id).limit(limit)
+    )  # fmt: skip
+    if tx.dialect == "postgresql":
+        query = query.with_for_update(skip_locked=True)
+    # one lease's name is its own, so that a lease that ran out is not taken for the next one of the same owner
+    lease_id = f"{owner[:27]}:{new_id()}"
+    found = [_run(row, leased_by=lease_id, tries=row["tries"] + 1) for row in tx.execute(query).mappings()]
+    if found:
+        tx.execute(
+            update(_TABLE)
+            .where(_TABLE.c.id.in_([run.id for run in found]))
+            .values(leased_by=lease_id, leased_until_utc=now + lease, tries=_TABLE.c.tries + 1)
+        )
+    return found
+
+
+def done(tx: Tx, run: Run, now: dt.datetime) -> bool:
+    """Go on to the step after this one; False where the run was stopped or its lease lost meanwhile: then nothing changes."""
+    position = run.position + 1
+    over = position >= len(run.steps)
+    changes: dict[str, Any] = {"position": position, "leased_by": None, "leased_until_utc": None, "tries": 0}
+    if over:
+        changes["state"] = StrategyState.DONE.value
+    else:
+        changes["due_at_utc"] = now + dt.timedelta(seconds=run.steps[position].after_s)
+    if tx.execute(update(_TABLE).where(*_mine(run)).values(**changes)).rowcount != 1:
+        return False
+    tx.emit(
+        StrategyStepDone(
+            campaign_id=run.campaign_id, account_id=run.account_id, run_id=run.id, strategy=run.strategy, position=run.position,
+            what=run.step.what, last=over,
+        )
+    )  # fmt: skip
+    return True
+
+
+def try_again(tx: Tx, run: Run, at_utc: dt.datetime) -> None:
+    """Give a step back until a time."""
+    tx.execute(
+        update(_TABLE).where(*_mine(run)).values(due_at_utc=at_utc, leased_by=None, leased_until_utc=None)
+    )
+
+
+def stop(
+    tx: Tx,
+    reason: str,
+    *,
+    accounts: Collection[str] = (),
+    persons: Collection[str] = (),
+    runs: Collection[str] = (),
+) -> int:
+    """Stop what runs for these accounts or people, or these runs; return how many. A step under way is not said to be done any more."""
+    which = [
+        column.in_(list(values))
+        for column, values in (
+            (_TABLE.c.account_id, accounts),
+            (_TABLE.c.person_id, persons),
+            (_TABLE.c.id, runs),
+        )
+        if values
+    ]
+    if not which:
+        return 0
+    query = select(_TABLE).where(_RUNNING, or_(*which))
+    found = [_run(row) for row in tx.execute(query).mappings()]
+    if not found:
+        return 0
+    tx.execute(
+        update(_TABLE)
+        .where(and_(_RUNNING, _TABLE.c.id.in_([run.id for run in found])))
+        .values(
+            state=StrategyState.STOPPED.value,
+            stopped_because=reason[:32],
+            leased_by=None,
+            leased_until_utc=None,
+        )
+    )
+    tx.emit(
+        *(
+            StrategyStopped(
+                campaign_id=run.campaign_id, account_id=run.account_id, run_id=run.id, strategy=run.strategy, reason=reason
+            )
+            for run in found
+        )
+    )  # fmt: skip
+    return len(found)
+
+
+def running(tx: Tx, account_ids: Collection[str]) -> list[Run]:
+    """Return what runs for these accounts."""
+    query = select(_TABLE).where(_RUNNING, _TABLE.c.account_id.in_(list(account_ids))).order_by(_TABLE.c.id)
+    return [_run(row) for row in tx.execute(query).mappings()]
+
+
+def _mine(run: Run) -> Sequence[Any]:
+    return (
+        _TABLE.c.id == run.id,
+        _RUNNING,
+        _TABLE.c.position == run.position,
+        _TABLE.c.leased_by == run.leased_by,
+    )
+
+
+def _run(row: Any, **changes: Any) -> Run:
+    fields = {name: row[name] for name in Run.__struct_fields__} | changes
+    return Run(**fields | {"steps": msgspec.convert(row["steps"], tuple[Step, ...])})
