@@ -19,11 +19,11 @@ from dialer_core.campaigns import run
 from dialer_core.sim import __main__ as simulator
 from dialer_core.sim import behaviours, event_log
 from dialer_core.sip import leg
-from dialer_core.vocabulary import calls, floor, ids, messages, portfolio
+from dialer_core.vocabulary import access, calls, floor, ids, messages, portfolio
 from tools.doc_source import doc, literals, members, page, paragraphs, prose, table
 
 HELP_COLUMNS = 100
-VOCABULARY = (calls, floor, portfolio, messages, ids)
+VOCABULARY = (calls, floor, portfolio, messages, access, ids)
 GLOSSARY = {
     "lead": "One account on a campaign's list, with the numbers of its person.",
     "list": "All leads of a campaign.",

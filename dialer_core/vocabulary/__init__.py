@@ -1,11 +1,12 @@
 """Every domain enum and id type, each member documented. Read this first; it imports nothing of ours.
 
-It owns the words of the system (see also the glossary in the documentation), in five modules by what they speak of.
+It owns the words of the system (see also the glossary in the documentation), in six modules by what they speak of.
 Others import them from here.
 """
 
 from __future__ import annotations
 
+from dialer_core.vocabulary.access import Role, Scope
 from dialer_core.vocabulary.calls import (
     CONSULTED,
     INBOUND_CALL,
@@ -95,6 +96,8 @@ __all__ = [
     "RecordSwitch",
     "RestrictionKind",
     "RestrictionScope",
+    "Role",
+    "Scope",
     "SrtpUse",
     "StrategyState",
     "SupervisionMode",

@@ -6,36 +6,10 @@ web framework: the command line uses it too.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-
-class Scope(enum.StrEnum):
-    """What a bearer may do. The node's own token may do all."""
-
-    READ = "read"
-    """See status, calls, agents, campaigns and events."""
-    CONTROL = "control"
-    """Command campaigns, agents and calls."""
-    RECORDS = "records"
-    """See people's data: accounts, leads and recordings."""
-    DESK = "desk"
-    """Be an agent: their own state, their own conversation and whom they talk to. Of no use without an agent's name."""
-    ADMIN = "admin"
-    """Make, change and disable users and tokens."""
-
-
-class Role(enum.StrEnum):
-    """What somebody who logs in is here for."""
-
-    ADMIN = "admin"
-    """Everything, users included."""
-    SUPERVISOR = "supervisor"
-    """The status page, commands, listening in, recordings."""
-    AGENT = "agent"
-    """Their own desk, and nothing else."""
-
+from dialer_core.vocabulary import Role, Scope
 
 SCOPES: Mapping[Role, frozenset[Scope]] = {
     Role.ADMIN: frozenset(Scope),
@@ -65,3 +39,6 @@ class Principal:
     def actor(self) -> str:
         """Who acts, as commands and the audit name it."""
         return f"user:{self.name}" if self.role else f"api:{self.name}"
+
+
+__all__ = ["SCOPES", "Principal", "Role", "Scope"]

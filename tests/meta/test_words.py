@@ -15,7 +15,7 @@ from dialer_core import hookspecs
 from dialer_core.commands.cli import main
 from dialer_core.events import EVENTS, Event
 from dialer_core.plugin_api import PROJECT
-from dialer_core.vocabulary import calls, floor, messages, portfolio
+from dialer_core.vocabulary import access, calls, floor, messages, portfolio
 from tests.skips import ROOT
 
 pytestmark = pytest.mark.meta
@@ -42,7 +42,7 @@ def test_every_word_of_the_vocabulary_is_explained() -> None:
     unexplained = []
     for node in (
         node
-        for part in (calls, floor, portfolio, messages)
+        for part in (calls, floor, portfolio, messages, access)
         for node in ast.parse(inspect.getsource(part)).body
     ):
         if not isinstance(node, ast.ClassDef):
