@@ -227,8 +227,11 @@ class Control:
         talk = desk.talks.get(agent.id)
         return AgentView(
             id=agent.id, name=agent.settings.name, state=agent.state, reason=agent.reason, leg_up=agent.leg_up,
-            seconds_in_state=round((now_ns - agent.since_ns) / 1e9, 1), attempt_id=agent.attempt_id, campaign=agent.campaign_id,
-            conversations=agent.conversations, talk=talk.state if talk else "", muted=talk is not None and talk.muted,
+            seconds_in_state=round((now_ns - agent.since_ns) / 1e9, 1), attempt_id=agent.attempt_id, last_attempt_id=agent.last_attempt_id,
+            campaign=agent.campaign_id,
+            conversations=agent.conversations,
+            wrap_up_s=self._engine.roster.wrap_up_s(agent) if agent.state is AgentState.WRAP_UP else None,
+            talk=talk.state if talk else "", muted=talk is not None and talk.muted,
             third=talk.third.name if talk and talk.third else "", supervised=desk.mode_of(agent) or "",
             recording=desk.recordings.of(talk) if talk else "",
         )  # fmt: skip

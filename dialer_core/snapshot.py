@@ -19,6 +19,9 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     leg_up: bool
     """The softphone's leg is up."""
     attempt_id: str | None = None
+    """Of the person they talk to, or whose talk they wrap up."""
+    last_attempt_id: str | None = None
+    """That one, or the last before it."""
     campaign: str | None = None
     conversations: int = 0
     """Since the engine started."""
@@ -29,6 +32,8 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     """The extension or agent beside them and their customer."""
     recording: str = ""
     """`on` or `pause` while their conversation is recorded."""
+    wrap_up_s: float | None = None
+    """How long their wrap-up lasts in all, while they are in it."""
     supervised: str = ""
     """How a supervisor is with them: listen, whisper or barge."""
 

@@ -152,7 +152,10 @@ class FlowEnded(Event, frozen=True, kw_only=True):
 
 @event_named("identity.verified")
 class IdentityVerified(Event, frozen=True, kw_only=True):
-    """From here on a debt may be spoken of in this conversation. `by`: `confirmation` (they said so) or `digits` (they knew them)."""
+    """From here on a debt may be spoken of in this conversation.
+
+    `by`: `confirmation` (they said so), `digits` (they knew them) or `agent` (who made sure; `step` is whose name).
+    """
 
     by: str
     step: str = ""

@@ -306,13 +306,13 @@ class Roster:
 
     def _run_wrap_up(self, agent: Agent) -> None:
         """Let the wrap-up end by itself, counted from its beginning."""
-        limit_s = self._wrap_up_s(agent)
+        limit_s = self.wrap_up_s(agent)
         spent_s = (self._runtime.clock.mono_ns() - agent.since_ns) / 1e9
         self._wrap_up_timers[agent.id] = self._runtime.later(
             limit_s - spent_s, lambda: self.wrap_up_over(agent)
         )
 
-    def _wrap_up_s(self, agent: Agent) -> float:
+    def wrap_up_s(self, agent: Agent) -> float:
         """Return how long this wrap-up lasts in all."""
         limit_s = agent.settings.wrap_up_s
         if limit_s is None:
@@ -354,7 +354,7 @@ class Roster:
         spent_s = (self._runtime.clock.mono_ns() - agent.since_ns) / 1e9
         if spent_s + seconds > WRAP_UP_LIMIT_S:
             raise CommandRefusedError(f"a wrap-up lasts {WRAP_UP_LIMIT_S:g} s at most; pause instead")
-        if self._wrap_up_s(agent) < spent_s + seconds:
+        if self.wrap_up_s(agent) < spent_s + seconds:
             timer.cancel()
             self._longer_s[name] = spent_s + seconds
             self._run_wrap_up(agent)

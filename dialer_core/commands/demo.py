@@ -30,11 +30,13 @@ AGENT_NOTICES_S = 1.0
 """An agent who hears a machine needs so long to hang up."""
 NOBODY_THERE_S = 7.0
 """Longer than any person of the demonstration talks: the agent has a machine, and hangs up."""
+LONGER_TALK_S = 22.0
+"""With screens to look at, people talk so much longer."""
 QUIET_S = 1.5
 """The campaign is over when its list is finished and nothing has been alive for so long."""
 
 
-@click.command(epilog=example("dialer demo", "dialer demo --json --keep /tmp/demo"))
+@click.command(epilog=example("dialer demo", "dialer demo --web", "dialer demo --json --keep /tmp/demo"))
 @click.option(
     "--keep",
     type=click.Path(path_type=Path, file_okay=False),
@@ -45,12 +47,16 @@ QUIET_S = 1.5
 @click.option(
     "--seconds",
     type=click.FloatRange(5, 3600),
-    default=240.0,
-    show_default=True,
-    help="Stop dialing after so long at most.",
+    default=None,
+    help="Stop dialing after so long at most: by default 240, with --web an hour.",
+)
+@click.option(
+    "--web",
+    is_flag=True,
+    help="Serve the supervisor's and the agent's screens, and go on until Ctrl-C: conversations are longer, and one agent is you.",
 )
 @printing
-def demo(call: Invocation, *, keep: Path | None, seconds: float) -> int:
+def demo(call: Invocation, *, keep: Path | None, seconds: float | None, web: bool) -> int:
     """Dial 200 packaged leads against a simulated carrier and five softphones, and prove what happened.
 
     Real SIP and RTP on this machine; nobody is called. A live table for about a minute, then a summary that
@@ -59,7 +65,7 @@ def demo(call: Invocation, *, keep: Path | None, seconds: float) -> int:
     """
     configure_logging(level="error", log_format="console", process="demo")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is ended
-    with _folder(keep) as folder, world(folder) as made:
+    with _folder(keep) as folder, world(folder, web=web) as made:
         screen = Screen(call)
         screen.say(f"Preparing in {folder}: configuration, store, 200 leads")
         made.prepare()
@@ -67,11 +73,16 @@ def demo(call: Invocation, *, keep: Path | None, seconds: float) -> int:
         made.start_dialer()
         try:
             with contextlib.closing(_client(made)) as client:
-                _watch(made, client, screen, seconds)
+                if web:
+                    _invite(made, screen)
+                _watch(made, client, screen, seconds or (3600.0 if web else 240.0))
         except KeyboardInterrupt:
             screen.say("Stopping: calls are ended, then everything is")
             made.close()
             raise
+        if web:
+            made.close()
+            return 0
         screen.say("Draining, then comparing with the carrier's log and recordings")
         status = made.drain()
         made.stop_simulator()
@@ -122,8 +133,9 @@ def _client(made: World) -> ApiClient:
 class _Agents:
     """What the softphones cannot do: people at them who hang up when they have been given a machine."""
 
-    def __init__(self, client: ApiClient) -> None:
+    def __init__(self, client: ApiClient, nobody_there_s: float) -> None:
         self._client = client
+        self._nobody_there_s = nobody_there_s
         self._cursor = ""
         self._hang_up_at: dict[str, float] = {}
 
@@ -136,7 +148,7 @@ class _Agents:
             if event["data"]["label"] not in LIVE_VERDICTS:
                 self._hang_up_at[event["attempt_id"]] = now + AGENT_NOTICES_S
         for agent in status["agents"]:
-            if agent["state"] == AgentState.TALKING and agent["seconds_in_state"] > NOBODY_THERE_S:
+            if agent["state"] == AgentState.TALKING and agent["seconds_in_state"] > self._nobody_there_s:
                 self._hang_up_at[agent["attempt_id"]] = now
         for attempt in [attempt for attempt, at in self._hang_up_at.items() if at <= now]:
             del self._hang_up_at[attempt]
@@ -144,11 +156,19 @@ class _Agents:
                 self._client.post(f"/calls/{attempt}/hangup")
 
 
+def _invite(made: World, screen: Screen) -> None:
+    """Say where the screens are, and who may look."""
+    address = f"http://127.0.0.1:{made.ports.http}"
+    screen.say(f"Supervisor's status page: {address}/status   user maria, password {made.password}")
+    screen.say(f"Ana's desk:               {address}/desk     user ana, password {made.password}")
+    screen.say("Each in a browser of its own, or a private window. Ctrl-C ends it.")
+
+
 def _watch(made: World, client: ApiClient, screen: Screen, limit_s: float) -> None:
     """Show the campaign until its list is finished, or the time is over."""
     started = time.monotonic()
     quiet_since: float | None = None
-    agents = _Agents(client)
+    agents = _Agents(client, NOBODY_THERE_S + (LONGER_TALK_S if made.web else 0))
     with screen.live() as show:
         while (elapsed_s := time.monotonic() - started) < limit_s:
             if made.dialer_ended():
@@ -162,7 +182,7 @@ def _watch(made: World, client: ApiClient, screen: Screen, limit_s: float) -> No
             show(status, elapsed_s)
             c = status["campaigns"][0]
             alive = c["dialing"] + c["listening"] + c["waiting"] + c["talking"]
-            if c["state"] == "finished" and not alive:
+            if c["state"] == "finished" and not alive and not made.web:
                 quiet_since = quiet_since or time.monotonic()
                 if time.monotonic() - quiet_since >= QUIET_S:
                     return

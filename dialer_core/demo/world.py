@@ -26,9 +26,12 @@ from dialer_core.children import end_with_parent
 from dialer_core.clock import SystemClock
 from dialer_core.errors import StartError
 from dialer_core.settings import Settings, load_settings
+from dialer_core.store import access
 from dialer_core.store import campaigns as campaign_rows
-from dialer_core.store.database import open_database
+from dialer_core.store.access import UserView
+from dialer_core.store.database import Database, open_database
 from dialer_core.vocabulary import CampaignId
+from dialer_core.web import passwords
 
 CAMPAIGN = CampaignId("demo")
 SOFTPHONES = 5
@@ -44,6 +47,13 @@ STOP_LIMIT_S = 30.0
 HURRY_S = 1.0
 """Not waiting for conversations: a second SIGTERM ends them."""
 SEED = 1
+ANA_WRAPS_UP_S = 90.0
+"""Whoever sits at Ana's desk may take their time."""
+USERS = (
+    UserView(id="maria", role="supervisor", extension="maria"),
+    UserView(id="ana", role="agent", agent="ana"),
+)
+"""With `--web`; they share a password made for the run."""
 
 
 def _free(port: int, kind: socket.SocketKind) -> bool:
@@ -78,10 +88,11 @@ def free_block(count: int, taken: set[int]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Every port of one demonstration."""
+    """Every port of one demonstration. `supervisor` is a softphone too: at it, nobody is called."""
 
     carrier: int
     softphones: tuple[int, ...]
+    supervisor: int
     sip: int
     http: int
     media: int
@@ -91,19 +102,25 @@ class Ports:
     def choose(cls) -> Ports:
         """Choose ports that are free now."""
         taken: set[int] = set()
-        first = free_block(2 + SOFTPHONES, taken)
+        first = free_block(3 + SOFTPHONES, taken)
         return cls(
             carrier=first,
             softphones=tuple(range(first + 2, first + 2 + SOFTPHONES)),
+            supervisor=first + 2 + SOFTPHONES,
             sip=free_block(SIP_WORKERS, taken),
             http=free_block(1, taken),
             media=free_block(MEDIA_PORTS, taken),
             sim=free_block(SIM_PORTS, taken),
         )
 
-    def substitutes(self) -> dict[str, str]:
-        """Return what the configuration's placeholders stand for."""
+    def substitutes(self, *, web: bool = False) -> dict[str, str]:
+        """Return what the configuration's placeholders stand for; with `web`, screens are served, and Ana is whoever sits at hers."""
+        pages = ("metrics", "status_page", "agent_desk") if web else ("metrics",)
+        supervisor = f'[extensions.maria]\nsip = "sip:maria@127.0.0.1:{self.supervisor}"\nsupervises = true\n'
         return {
+            "plugins": ", ".join(f'"{name}"' for name in pages),
+            "extensions": f"\n{supervisor}" if web else "",
+            "ana": f"wrap_up_s = {ANA_WRAPS_UP_S:g}" if web else "auto_ready = true",
             "carrier_port": str(self.carrier),
             "sip_port": str(self.sip),
             "http_port": str(self.http),
@@ -140,6 +157,10 @@ class World:
 
     folder: Path
     ports: Ports
+    web: bool = False
+    """Screens are served, conversations last long enough to be looked at, and Ana's are somebody's at a browser."""
+    password: str = field(default_factory=passwords.make)
+    """Of the users of the screens."""
     _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -164,7 +185,7 @@ class World:
 
     def prepare(self) -> int:
         """Write the configuration, make the store, import the leads; return how many went in."""
-        write_config(self.config, self.ports.substitutes())
+        write_config(self.config, self.ports.substitutes(web=self.web))
         settings = self.settings
         database = open_database(settings.store_url, node=settings.dialer.node.name)
         try:
@@ -180,9 +201,18 @@ class World:
                     strict=True,
                     reject_dir=self.folder / "rejects",
                 )
+            if self.web:
+                self._let_in(database)
         finally:
             database.dispose()
         return report.accepted
+
+    def _let_in(self, database: Database) -> None:
+        """Make the demonstration's users."""
+        kept = passwords.hashed(self.password)
+        with database.write() as tx:
+            for user in USERS:
+                access.add_user(tx, user, kept, tx.utc(), actor="demo")
 
     def start_simulator(self) -> None:
         """Start the simulated carrier and softphones, and wait until every port listens.
@@ -194,10 +224,10 @@ class World:
         """
         arguments = [
             "--carrier-port", str(self.ports.carrier),
-            "--softphone-ports", ",".join(map(str, self.ports.softphones)),
+            "--softphone-ports", ",".join(map(str, (*self.ports.softphones, self.ports.supervisor))),
             "--rtp-ports", f"{self.ports.sim}-{self.ports.sim + SIM_PORTS - 1}",
             "--log", str(self.sim_log), "--recordings", str(self.folder / "sim" / "recordings"),
-            "--seed", str(SEED), "--talk-s", "1.5-3",
+            "--seed", str(SEED), "--talk-s", "10-25" if self.web else "1.5-3",
         ]  # fmt: skip
         process = self._spawn("sim", ["-m", "dialer_core.sim", *arguments], output=subprocess.PIPE)
         assert process.stdout is not None  # noqa: S101 - asked for a pipe
@@ -261,9 +291,9 @@ class World:
 
 
 @contextlib.contextmanager
-def world(folder: Path) -> Iterator[World]:
+def world(folder: Path, *, web: bool = False) -> Iterator[World]:
     """Make a world in this folder; everything it started has ended when the block does."""
-    made = World(folder=folder, ports=Ports.choose())
+    made = World(folder=folder, ports=Ports.choose(), web=web)
     try:
         yield made
     finally:

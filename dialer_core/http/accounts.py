@@ -6,7 +6,8 @@ import asyncio
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Body, Query, Request
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from dialer_core.campaigns.phone_numbers import NumberError, normalise
@@ -15,17 +16,20 @@ from dialer_core.http.answers import ApiParts, Engine, Parts, answer, shape
 from dialer_core.portfolio import account_view, proof
 from dialer_core.portfolio.account_view import AccountSummary, AccountView
 from dialer_core.store import documents, people
-from dialer_core.vocabulary import AccountId
-from dialer_core.web.needs import needs
+from dialer_core.vocabulary import AccountId, AttemptId
+from dialer_core.voice_events import IdentityVerified
+from dialer_core.web.needs import needs, needs_account, principal_of
 from dialer_core.web.principals import Scope
 from dialer_core.web.problems import Problem
 
-router = APIRouter(prefix="/accounts", tags=["accounts"], dependencies=[needs(Scope.RECORDS)])
+router = APIRouter(prefix="/accounts", tags=["accounts"])
 
 MOST_FOUND = 100
 
 
-@router.get("", responses=shape(tuple[AccountSummary, ...], "What was found"))
+@router.get(
+    "", dependencies=[needs(Scope.RECORDS)], responses=shape(tuple[AccountSummary, ...], "What was found")
+)
 async def find_accounts(
     parts: Parts,
     external_id: Annotated[str, Query(max_length=128)] = "",
@@ -50,8 +54,12 @@ async def find_accounts(
         raise Problem(422, "invalid", f"phone: {error}") from error
 
 
-@router.get("/{account}", responses=shape(AccountView, "The account, and everything that hangs on it"))
-async def get_account(account: UUID, engine: Engine, parts: Parts) -> Response:
+@router.get(
+    "/{account}",
+    dependencies=[needs_account(Scope.RECORDS)],
+    responses=shape(AccountView, "The account, and everything that hangs on it"),
+)
+async def get_account(account: UUID, request: Request, engine: Engine, parts: Parts) -> Response:
     """One account: person, phones, leads, calls, contacts on every channel in one time line, promises, payments, restrictions, notes."""
     now = engine.now()
 
@@ -59,11 +67,51 @@ async def get_account(account: UUID, engine: Engine, parts: Parts) -> Response:
         with parts.database.read() as tx:
             return account_view.view(tx, AccountId(str(account)), now)
 
-    return answer(await asyncio.to_thread(ask))
+    found, who = await asyncio.to_thread(ask), principal_of(request)
+    if Scope.RECORDS not in who.scopes and parts.identified.get(who.agent) != str(account):
+        found = account_view.before_identity(found)
+    return answer(found)
+
+
+class Identified(BaseModel):
+    """To whom an agent talks."""
+
+    model_config = ConfigDict(extra="forbid")
+    attempt: UUID | None = None
+
+
+@router.post(
+    "/{account}/identity",
+    dependencies=[needs_account(Scope.CONTROL, Scope.RECORDS)],
+    responses=shape(dict, "Noted"),
+)
+async def verify_identity(
+    account: UUID, request: Request, engine: Engine, parts: Parts, what: Annotated[Identified, Body()]
+) -> Response:
+    """The agent has made sure that they talk to the account's person: from now on the debt may be shown and spoken of."""
+    who, actor = principal_of(request), engine.actor
+    attempt = AttemptId(str(what.attempt)) if what.attempt else None
+
+    def write() -> None:
+        with parts.database.write() as tx:
+            if people.account(tx, AccountId(str(account))) is None:
+                raise CommandRefusedError("there is no such account", "unknown")
+            tx.audit("identity.verified", f"account {account}", actor=actor)
+            tx.emit(
+                IdentityVerified(
+                    account_id=AccountId(str(account)), attempt_id=attempt, by="agent", step=who.agent
+                )
+            )
+
+    await asyncio.to_thread(write)
+    if who.agent:
+        parts.identified[who.agent] = str(account)
+    return answer(None)
 
 
 @router.get(
     "/{account}/documents/{document}/content",
+    dependencies=[needs_account(Scope.RECORDS)],
     response_class=Response,
     responses=shape(dict, "")
     | {200: {"description": "The file", "content": {"application/octet-stream": {}}}},

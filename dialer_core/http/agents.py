@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from fastapi import APIRouter, Body, Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from dialer_core.http.answers import Engine, answer, shape
+from dialer_core.http.answers import Engine, Parts, answer, shape
 from dialer_core.http.campaigns import NO_REASON, WhyBody
 from dialer_core.plugin_api import AgentId, AgentView
-from dialer_core.web.needs import needs
+from dialer_core.web.needs import needs, needs_own
 from dialer_core.web.principals import Scope
 from dialer_core.web.problems import Problem
 
@@ -44,7 +45,7 @@ async def list_agents(engine: Engine) -> Response:
     return answer((await engine.status()).agents)
 
 
-@router.get("/{agent}", dependencies=[needs(Scope.READ)], responses=shape(AgentView, "The agent now"))
+@router.get("/{agent}", dependencies=[needs_own(Scope.READ)], responses=shape(AgentView, "The agent now"))
 async def get_agent(agent: Name, engine: Engine) -> Response:
     """One agent now."""
     for view in (await engine.status()).agents:
@@ -53,37 +54,56 @@ async def get_agent(agent: Name, engine: Engine) -> Response:
     raise Problem(404, "unknown", "there is no such agent; GET /api/v1/agents lists them")
 
 
-@router.post("/{agent}/login", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Done"))
+class OwnAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom an agent talks to, or last talked to."""
+
+    account_id: str | None
+    attempt_id: str | None
+
+
+@router.get(
+    "/{agent}/account", dependencies=[needs_own(Scope.RECORDS)], responses=shape(OwnAccount, "The ids")
+)
+async def get_account_of_agent(agent: Name, engine: Engine, parts: Parts) -> Response:
+    """The account of the agent's present or last conversation, for who has just opened their desk."""
+    for view in (await engine.status()).agents:
+        if view.id == agent:
+            attempt = view.attempt_id or view.last_attempt_id
+            return answer(OwnAccount(account_id=await parts.account_of(agent), attempt_id=attempt))
+    raise Problem(404, "unknown", "there is no such agent; GET /api/v1/agents lists them")
+
+
+@router.post("/{agent}/login", dependencies=[needs_own(Scope.CONTROL)], responses=shape(dict, "Done"))
 async def login_agent(agent: Name, engine: Engine, why: WhyBody = NO_REASON) -> Response:
     """Call the agent's softphone and keep the leg."""
     return answer(await engine.agents.login(AgentId(agent), reason=why.reason))
 
 
-@router.post("/{agent}/ready", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Done"))
+@router.post("/{agent}/ready", dependencies=[needs_own(Scope.CONTROL)], responses=shape(dict, "Done"))
 async def ready_agent(agent: Name, engine: Engine, why: WhyBody = NO_REASON) -> Response:
     """Offer people to the agent; ends a pause or wrap-up."""
     return answer(await engine.agents.ready(AgentId(agent), reason=why.reason))
 
 
-@router.post("/{agent}/pause", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Done"))
+@router.post("/{agent}/pause", dependencies=[needs_own(Scope.CONTROL)], responses=shape(dict, "Done"))
 async def pause_agent(agent: Name, engine: Engine, why: Annotated[PauseReason, Body()]) -> Response:
     """Offer nobody to the agent; the conversation they have goes on. A reason is required."""
     return answer(await engine.agents.pause(AgentId(agent), reason=why.reason))
 
 
-@router.post("/{agent}/finishing", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Done"))
+@router.post("/{agent}/finishing", dependencies=[needs_own(Scope.CONTROL)], responses=shape(dict, "Done"))
 async def finishing_agent(agent: Name, engine: Engine, why: WhyBody = NO_REASON) -> Response:
     """Say that the agent is about to be done, their disposition form open: pacing then knows better when they are free."""
     return answer(await engine.agents.finishing(AgentId(agent), reason=why.reason))
 
 
-@router.post("/{agent}/logout", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Done"))
+@router.post("/{agent}/logout", dependencies=[needs_own(Scope.CONTROL)], responses=shape(dict, "Done"))
 async def logout_agent(agent: Name, engine: Engine, why: WhyBody = NO_REASON) -> Response:
     """End the agent's leg and log-in."""
     return answer(await engine.agents.logout(AgentId(agent), reason=why.reason))
 
 
-@router.post("/{agent}/disposition", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Stored"))
+@router.post("/{agent}/disposition", dependencies=[needs_own(Scope.CONTROL)], responses=shape(dict, "Stored"))
 async def dispose(agent: Name, engine: Engine, said: Annotated[AgentDisposition, Body()]) -> Response:
     """Store what the agent says their present or last conversation was; ends their wrap-up."""
     return answer(

@@ -6,6 +6,7 @@ It owns no route.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -14,15 +15,20 @@ import msgspec
 from fastapi import Depends, Request
 from starlette.responses import Response
 
+from dialer_core.campaigns.day import CampaignDay
+from dialer_core.campaigns.forecast import Forecast
 from dialer_core.compliance.rules import RulePack
 from dialer_core.plugin_api import EngineHandle
 from dialer_core.plugin_host import PluginView
 from dialer_core.settings import Settings
+from dialer_core.store import claims
 from dialer_core.store.database import Database
+from dialer_core.vocabulary import AttemptId, CampaignId
 from dialer_core.web.needs import principal_of
 from dialer_core.web.problems import MEDIA_TYPE, ProblemDocument
 
 REF = "#/components/schemas/{name}"
+MOST_ACCOUNTS = 5000
 _shapes: dict[str, Any] = {}
 """Schemas of the answers' structs, written by msgspec, for the OpenAPI document; `shape` enters them."""
 
@@ -41,6 +47,35 @@ class ApiParts:
     """Set when the host stops: streams end."""
     streams: int = 0
     """Event streams open now."""
+    days: dict[CampaignId, tuple[dt.datetime, asyncio.Future[CampaignDay]]] = field(default_factory=dict)
+    """Each campaign's day as last asked for, and when: many screens ask for it."""
+    identified: dict[str, str] = field(default_factory=dict)
+    """The account about which each agent has made sure to whom they talk."""
+    account_of_attempt: dict[str, str] = field(default_factory=dict)
+    """The account of each attempt asked for lately."""
+    forecasts: dict[CampaignId, tuple[dt.datetime, Forecast]] = field(default_factory=dict)
+
+    async def account_of(self, agent: str) -> str | None:
+        """Return the account of an agent's present conversation, or of their last."""
+        for view in (await self.engine.status()).agents:
+            attempt = view.attempt_id or view.last_attempt_id
+            if view.id == agent and attempt:
+                return await self._account(attempt)
+        return None
+
+    async def _account(self, attempt_id: str) -> str | None:
+        def ask() -> str | None:
+            with self.database.read() as tx:
+                tried = claims.tried(tx, AttemptId(attempt_id))
+            return tried.account_id if tried else None
+
+        if attempt_id not in self.account_of_attempt:
+            if (found := await asyncio.to_thread(ask)) is None:
+                return None
+            if len(self.account_of_attempt) > MOST_ACCOUNTS:
+                self.account_of_attempt.clear()
+            self.account_of_attempt[attempt_id] = found
+        return self.account_of_attempt[attempt_id]
 
 
 def _parts(request: Request) -> ApiParts:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Request
 from pydantic import Field
 from starlette.responses import Response
 
 from dialer_core.http.agents import AgentDisposition
 from dialer_core.http.answers import Engine, answer, shape
 from dialer_core.plugin_api import AgentId, AttemptId, CallView
-from dialer_core.web.needs import needs
+from dialer_core.web.needs import needs, needs_any, principal_of
 from dialer_core.web.principals import Scope
+from dialer_core.web.problems import Problem
 
 router = APIRouter(tags=["calls"])
 
@@ -33,10 +34,17 @@ async def list_calls(engine: Engine) -> Response:
 
 
 @router.post(
-    "/calls/{attempt}/hangup", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Under way")
+    "/calls/{attempt}/hangup",
+    dependencies=[needs_any(Scope.CONTROL, Scope.DESK)],
+    responses=shape(dict, "Under way"),
 )
-async def hang_up(attempt: UUID, engine: Engine) -> Response:
-    """End one attempt: CANCEL before the answer, BYE after it."""
+async def hang_up(attempt: UUID, request: Request, engine: Engine) -> Response:
+    """End one attempt: CANCEL before the answer, BYE after it. An agent at their desk may end their own conversation."""
+    who = principal_of(request)
+    if Scope.CONTROL not in who.scopes:
+        agents = (await engine.status()).agents
+        if not any(one.id == who.agent and one.attempt_id == str(attempt) for one in agents):
+            raise Problem(403, "forbidden", "an agent ends their own conversation only")
     return answer(await engine.calls.hangup(AttemptId(str(attempt))))
 
 

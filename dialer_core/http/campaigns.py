@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime as dt
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path
+import msgspec
+from fastapi import APIRouter, Body, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from dialer_core.campaigns import day, forecast
+from dialer_core.campaigns.day import CampaignDay
 from dialer_core.campaigns.dispositions import WordsView, words_view
-from dialer_core.http.answers import Engine, Parts, answer, shape
+from dialer_core.campaigns.forecast import Forecast
+from dialer_core.http.answers import ApiParts, Engine, Parts, answer, shape
 from dialer_core.plugin_api import CampaignId, CampaignView
-from dialer_core.web.needs import needs
+from dialer_core.reports import targets
+from dialer_core.web.needs import needs, needs_any, principal_of
 from dialer_core.web.principals import Scope
 from dialer_core.web.problems import Problem
 
@@ -27,6 +34,22 @@ class Why(BaseModel):
     reason: Annotated[str, Field(max_length=48)] = ""
 
 
+class NewTarget(BaseModel):
+    """What a campaign is to reach on a day."""
+
+    model_config = ConfigDict(extra="forbid")
+    metric: Annotated[str, Field(max_length=24)]
+    """One of the figures of the summary: `promises`, `promised`, `recovered` ...; amounts in minor units."""
+    goal: Annotated[int, Field(ge=0, lt=10**15)]
+    """0: nothing any more."""
+    day: dt.date
+    """A day of the campaign's zone."""
+
+
+FORESEEN = dt.timedelta(seconds=60)
+"""How long what can still be dialed is believed: the gate is asked a thousand times for it."""
+FRESH = dt.timedelta(seconds=2)
+"""How long a day's figures are: every screen asks for them."""
 NO_REASON = Why()
 WhyBody = Annotated[Why, Body()]
 
@@ -52,7 +75,7 @@ async def get_campaign(campaign: Name, engine: Engine) -> Response:
 
 @router.get(
     "/{campaign}/dispositions",
-    dependencies=[needs(Scope.READ)],
+    dependencies=[needs_any(Scope.READ, Scope.DESK)],
     responses=shape(WordsView, "The campaign's words"),
 )
 async def get_dispositions(campaign: Name, parts: Parts) -> Response:
@@ -79,3 +102,59 @@ async def pause_campaign(campaign: Name, engine: Engine, why: WhyBody = NO_REASO
 async def stop_campaign(campaign: Name, engine: Engine, why: WhyBody = NO_REASON) -> Response:
     """Place nothing new, and cancel what has not been answered."""
     return answer(await engine.campaigns.stop(CampaignId(campaign), reason=why.reason))
+
+
+@router.get(
+    "/{campaign}/day",
+    dependencies=[needs_any(Scope.READ, Scope.DESK)],
+    responses=shape(
+        CampaignDay, "The day until now; for an agent at their desk, with their own figures alone"
+    ),
+)
+async def get_day(campaign: Name, request: Request, engine: Engine, parts: Parts) -> Response:
+    """A campaign's day: by the hour, promises and what came of them, against last week and its targets, and what is left to dial."""
+    name, now = _known(parts, campaign), engine.now()
+    kept = parts.days.get(name)
+    if kept is None or now - kept[0] > FRESH:
+        kept = parts.days[name] = now, asyncio.ensure_future(asyncio.to_thread(_day, parts, name, now))
+    found, who = await asyncio.shield(kept[1]), principal_of(request)
+    if Scope.READ not in who.scopes:
+        found = msgspec.structs.replace(
+            found, agents=tuple(one for one in found.agents if one.agent == who.agent)
+        )
+    return answer(found)
+
+
+@router.post("/{campaign}/targets", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Done"))
+async def set_target(
+    campaign: Name, engine: Engine, parts: Parts, what: Annotated[NewTarget, Body()]
+) -> Response:
+    """Say what a campaign is to reach on a day."""
+    name, actor = _known(parts, campaign), engine.actor
+
+    def write() -> None:
+        with parts.database.write() as tx:
+            targets.put(tx, name, what.day, what.metric, what.goal, actor=actor)
+
+    return answer(await asyncio.to_thread(write))
+
+
+def _known(parts: ApiParts, campaign: str) -> CampaignId:
+    if CampaignId(campaign) not in parts.settings.campaigns:
+        raise Problem(404, "unknown", "there is no such campaign; GET /api/v1/campaigns lists them")
+    return CampaignId(campaign)
+
+
+def _day(parts: ApiParts, name: CampaignId, now: dt.datetime) -> CampaignDay:
+    with parts.database.read() as tx:
+        kept = parts.forecasts.get(name)
+        if kept is None or now - kept[0] > FORESEEN:
+            settings = parts.settings.campaigns[name]
+            pack = parts.packs.get(settings.rule_pack)
+            found = (
+                forecast.forecast(tx, name, settings=settings, pack=pack, now=now)
+                if pack
+                else Forecast("UTC", 0, 0, (), {})
+            )
+            kept = parts.forecasts[name] = now, found
+        return day.day(tx, name, kept[1], now)

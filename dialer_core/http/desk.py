@@ -12,13 +12,13 @@ from dialer_core.http.agents import Name
 from dialer_core.http.answers import Engine, answer, shape
 from dialer_core.plugin_api import AgentId
 from dialer_core.vocabulary import RecordSwitch
-from dialer_core.web.needs import needs
+from dialer_core.web.needs import needs_own
 from dialer_core.web.principals import Scope
 
 router = APIRouter(
     prefix="/agents/{agent}",
     tags=["desk"],
-    dependencies=[needs(Scope.CONTROL)],
+    dependencies=[needs_own(Scope.CONTROL)],
     responses=shape(dict, "Done"),
 )
 

@@ -123,7 +123,7 @@ class _Routes:
         """End the session; what the page has kept in the browser goes with it."""
         access = self._access
         await asyncio.to_thread(access.end, request.cookies.get(access.cookie, ""))
-        answer = Response(status_code=204, headers={"Clear-Site-Data": '"storage"', "HX-Redirect": "/login"})
+        answer = Response(status_code=204, headers={"Clear-Site-Data": '"storage"', "X-Go-To": "/login"})
         answer.delete_cookie(access.cookie, path="/", httponly=True, samesite="lax", secure=access.secure)
         return answer
 
@@ -155,7 +155,7 @@ class _Routes:
                 raise CommandRefusedError("the present password is another", "invalid")
             await asyncio.to_thread(_change, self._access, who, sent["new"])
         self._access.forget()
-        return Response(status_code=204, headers={"HX-Redirect": "/login"})
+        return Response(status_code=204, headers={"X-Go-To": "/login"})
 
 
 def _address(request: Request) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Annotated, TypeVar
 from uuid import UUID
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -35,10 +35,13 @@ from dialer_core.vocabulary import (
     RestrictionKind,
     RestrictionScope,
 )
-from dialer_core.web.needs import needs
-from dialer_core.web.principals import Scope
+from dialer_core.web.needs import needs, needs_account, principal_of
+from dialer_core.web.principals import Role, Scope
+from dialer_core.web.problems import Problem
 
-router = APIRouter(tags=["accounts"], dependencies=[needs(Scope.CONTROL), needs(Scope.RECORDS)])
+router = APIRouter(tags=["accounts"])
+_WRITES = [needs_account(Scope.CONTROL, Scope.RECORDS)]
+_SUPERVISES = [needs(Scope.CONTROL), needs(Scope.RECORDS)]
 
 T = TypeVar("T")
 
@@ -123,10 +126,12 @@ class NewDocument(BaseModel):
     sha256: Annotated[str, Field(max_length=64)] | None = None
 
 
-@router.post("/accounts/{account}/promises", responses=shape(PromiseRow, "As it was written"))
-async def make_promise(account: UUID, engine: Engine, parts: Parts, what: Annotated[NewPromise, Body()]) -> Response:  # fmt: skip
+@router.post(
+    "/accounts/{account}/promises", dependencies=_WRITES, responses=shape(PromiseRow, "As it was written")
+)
+async def make_promise(account: UUID, request: Request, engine: Engine, parts: Parts, what: Annotated[NewPromise, Body()]) -> Response:  # fmt: skip
     """Write a promise in place of the open one; the account is not called until it is kept or broken."""
-    agent = _agent(parts, what.agent)
+    agent = _agent(parts, _said_by(request, what.agent))
     now, actor = engine.now(), engine.actor
 
     def write(tx: Tx) -> PromiseRow:
@@ -146,7 +151,7 @@ async def make_promise(account: UUID, engine: Engine, parts: Parts, what: Annota
     return answer(await _write(parts, write))
 
 
-@router.post("/promises/{promise}/cancel", responses=shape(dict, "Done"))
+@router.post("/promises/{promise}/cancel", dependencies=_SUPERVISES, responses=shape(dict, "Done"))
 async def cancel_promise(promise: UUID, engine: Engine, parts: Parts) -> Response:
     """Take an open promise back; the account may be called again."""
     now, actor = engine.now(), engine.actor
@@ -160,7 +165,9 @@ async def cancel_promise(promise: UUID, engine: Engine, parts: Parts) -> Respons
     return answer(await _write(parts, write))
 
 
-@router.post("/accounts/{account}/restrictions", responses=shape(dict[str, str], "Its id"))
+@router.post(
+    "/accounts/{account}/restrictions", dependencies=_WRITES, responses=shape(dict[str, str], "Its id")
+)
 async def restrict(account: UUID, engine: Engine, parts: Parts, what: Annotated[NewRestriction, Body()]) -> Response:  # fmt: skip
     """Restrict the account, its person or one of their phones: in force for the next claim, and for what rings now."""
     now, actor = engine.now(), engine.actor
@@ -184,7 +191,7 @@ async def restrict(account: UUID, engine: Engine, parts: Parts, what: Annotated[
     return answer(await _write(parts, write))
 
 
-@router.post("/restrictions/{restriction}/lift", responses=shape(dict, "Done"))
+@router.post("/restrictions/{restriction}/lift", dependencies=_SUPERVISES, responses=shape(dict, "Done"))
 async def lift_restriction(restriction: UUID, engine: Engine, parts: Parts) -> Response:
     """End a restriction now; leads that it had finished may be dialed again."""
     now, actor = engine.now(), engine.actor
@@ -192,7 +199,7 @@ async def lift_restriction(restriction: UUID, engine: Engine, parts: Parts) -> R
     return answer(None)
 
 
-@router.post("/accounts/{account}/consents", responses=shape(dict[str, str], "Its id"))
+@router.post("/accounts/{account}/consents", dependencies=_WRITES, responses=shape(dict[str, str], "Its id"))
 async def record_consent(account: UUID, engine: Engine, parts: Parts, what: Annotated[NewConsent, Body()]) -> Response:  # fmt: skip
     """Write what the account's person said about a channel; the latest word counts."""
     now, actor = engine.now(), engine.actor
@@ -210,10 +217,10 @@ async def record_consent(account: UUID, engine: Engine, parts: Parts, what: Anno
     return answer(await _write(parts, write))
 
 
-@router.post("/accounts/{account}/callbacks", responses=shape(dict[str, str], "Its id"))
-async def ask_callback(account: UUID, engine: Engine, parts: Parts, what: Annotated[NewCallback, Body()]) -> Response:  # fmt: skip
+@router.post("/accounts/{account}/callbacks", dependencies=_WRITES, responses=shape(dict[str, str], "Its id"))
+async def ask_callback(account: UUID, request: Request, engine: Engine, parts: Parts, what: Annotated[NewCallback, Body()]) -> Response:  # fmt: skip
     """Write that they asked to be called at a time, in place of the campaign's open call-back of this account; the gate still decides."""
-    agent, now, actor = _agent(parts, what.agent), engine.now(), engine.actor
+    agent, now, actor = _agent(parts, _said_by(request, what.agent)), engine.now(), engine.actor
 
     def write(tx: Tx) -> dict[str, str]:
         made = callbacks_asked.ask(
@@ -232,7 +239,9 @@ async def ask_callback(account: UUID, engine: Engine, parts: Parts, what: Annota
     return answer(await _write(parts, write))
 
 
-@router.post("/accounts/{account}/notes", responses=shape(AccountNoteRow, "As it was written"))
+@router.post(
+    "/accounts/{account}/notes", dependencies=_WRITES, responses=shape(AccountNoteRow, "As it was written")
+)
 async def write_note(account: UUID, engine: Engine, parts: Parts, what: Annotated[NewNote, Body()]) -> Response:  # fmt: skip
     """Write a note about the account. Notes are kept as written."""
     now, actor = engine.now(), engine.actor
@@ -250,7 +259,9 @@ async def write_note(account: UUID, engine: Engine, parts: Parts, what: Annotate
     return answer(await _write(parts, write))
 
 
-@router.post("/accounts/{account}/documents", responses=shape(DocumentRow, "As it was written"))
+@router.post(
+    "/accounts/{account}/documents", dependencies=_WRITES, responses=shape(DocumentRow, "As it was written")
+)
 async def link_document(account: UUID, engine: Engine, parts: Parts, what: Annotated[NewDocument, Body()]) -> Response:  # fmt: skip
     """Link a document of the customer's archive to the account; files are brought in by `dialer accounts document`."""
     now, actor = engine.now(), engine.actor
@@ -279,6 +290,14 @@ def _person(tx: Tx, account: UUID) -> PersonId:
     if found is None:
         raise CommandRefusedError("there is no such account", "unknown")
     return PersonId(found["person_id"])
+
+
+def _said_by(request: Request, agent: str | None) -> str | None:
+    """Return whose it is: an agent at their desk writes nothing in another's name."""
+    own = principal_of(request).agent if principal_of(request).role is Role.AGENT else ""
+    if own and agent not in (None, own):
+        raise Problem(403, "forbidden", "an agent writes in their own name only")
+    return agent
 
 
 def _agent(parts: ApiParts, name: str | None) -> AgentId | None:

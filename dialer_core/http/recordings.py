@@ -25,7 +25,7 @@ from dialer_core.store.agent_notes import NoteView
 from dialer_core.store.recordings import RecordingView
 from dialer_core.vocabulary import AgentId
 from dialer_core.voice_events import AgentNoted
-from dialer_core.web.needs import needs
+from dialer_core.web.needs import needs, needs_own
 from dialer_core.web.principals import Scope
 from dialer_core.web.problems import Problem
 
@@ -98,7 +98,7 @@ async def write_note(agent: Name, engine: Engine, parts: Parts, what: Annotated[
 
 @router.get(
     "/agents/{agent}/notes",
-    dependencies=[needs(Scope.RECORDS)],
+    dependencies=[needs_own(Scope.RECORDS)],
     responses=shape(tuple[NoteView, ...], "The latest first"),
 )
 async def read_notes(agent: Name, parts: Parts) -> Response:
@@ -112,7 +112,9 @@ async def read_notes(agent: Name, parts: Parts) -> Response:
 
 
 @router.post(
-    "/agents/{agent}/notes/{note}/read", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Noted")
+    "/agents/{agent}/notes/{note}/read",
+    dependencies=[needs_own(Scope.CONTROL)],
+    responses=shape(dict, "Noted"),
 )
 async def note_read(agent: Name, note: UUID, engine: Engine, parts: Parts) -> Response:
     """The agent has read a note."""

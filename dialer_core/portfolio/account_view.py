@@ -129,6 +129,8 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     """Ids of recordings that can be played, by call."""
     timeline: tuple[Moment, ...]
     """All of it, the latest first."""
+    identified: bool = True
+    """False: what speaks of the debt is left out, until the agent has made sure to whom they talk."""
 
 
 def view(tx: Tx, account_id: AccountId, now: dt.datetime) -> AccountView:
@@ -202,6 +204,23 @@ def view(tx: Tx, account_id: AccountId, now: dt.datetime) -> AccountView:
         calls=tuple(calls),
         recordings=recordings.of_attempts(tx, [call.id for call in calls]),
         timeline=tuple(sorted(moments, key=lambda one: (one.at_utc, one.id), reverse=True)),
+    )  # fmt: skip
+
+
+def before_identity(found: AccountView) -> AccountView:
+    """Return what may be on a screen before it is known who is on the line (I19): who it may be and how they are reached, nothing of the debt."""
+    bare = msgspec.structs.replace(
+        found.account,
+        creditor="",
+        product=None,
+        currency=None,
+        balance_minor=None,
+        days_past_due=None,
+        due_date=None,
+    )
+    return msgspec.structs.replace(
+        found, account=bare, attributes=tuple(one for one in found.attributes if not one.sensitive), other_accounts=(), promise=None,
+        promises=(), payments=(), documents=(), notes=(), calls=(), recordings={}, timeline=(), identified=False,
     )  # fmt: skip
 
 

@@ -32,6 +32,66 @@ def _checked(
     return principal
 
 
+def _own(principal: Principal, request: Request) -> bool:
+    """Say whether an agent asks about themselves."""
+    return (
+        Scope.DESK in principal.scopes
+        and bool(principal.agent)
+        and request.path_params.get("agent") == principal.agent
+    )
+
+
+def _checked_own(
+    request: Request, needed: SecurityScopes, _described: Annotated[Any, Security(_BEARER)]
+) -> Principal:
+    principal = principal_of(request)
+    return principal if _own(principal, request) else _checked(request, needed, _described)
+
+
+async def _checked_account(
+    request: Request, needed: SecurityScopes, _described: Annotated[Any, Security(_BEARER)]
+) -> Principal:
+    principal = principal_of(request)
+    if Scope.DESK in principal.scopes and principal.agent and Scope.RECORDS not in principal.scopes:
+        account = await request.app.state.parts.account_of(principal.agent)
+        if account is None or request.path_params.get("account") != account:
+            raise Problem(
+                403,
+                "forbidden",
+                "an agent sees the account they talk about, or last talked about, and no other",
+            )
+        return principal
+    return _checked(request, needed, _described)
+
+
+def _checked_any(
+    request: Request, needed: SecurityScopes, _described: Annotated[Any, Security(_BEARER)]
+) -> Principal:
+    principal = principal_of(request)
+    if not principal.scopes.intersection(map(Scope, needed.scopes)):
+        raise Problem(
+            403,
+            "forbidden",
+            f"this needs one of the scopes {', '.join(needed.scopes)}, and {principal.name} has none",
+        )
+    return principal
+
+
+def needs_any(*scopes: Scope) -> Any:
+    """Return the dependency of a route that needs one of these scopes."""
+    return Security(_checked_any, scopes=[scope.value for scope in scopes])
+
+
+def needs_own(scope: Scope) -> Any:
+    """Return the dependency of a route about `{agent}`: the scope, or to be that agent at their desk."""
+    return Security(_checked_own, scopes=[scope.value])
+
+
+def needs_account(*scopes: Scope) -> Any:
+    """Return the dependency of a route about `{account}`: every one of the scopes, or to be the agent who talks about it, or last did."""
+    return Security(_checked_account, scopes=[scope.value for scope in scopes])
+
+
 def needs(scope: Scope) -> Any:
     """Return the dependency of a route, or of a whole router, that needs this scope."""
     return Security(_checked, scopes=[scope.value])

@@ -92,7 +92,7 @@ def install(app: FastAPI, html: HtmlAnswer | None = None) -> None:
 
     def told(request: Request, status: int, kind: str, detail: str, **more: Any) -> Response:
         page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
-        if html is not None and page and "hx-request" not in request.headers:
+        if html is not None and page:
             return html(request, status, kind, detail)
         return problem_response(status, kind, detail, **more)
 

@@ -29,9 +29,8 @@ class Texts:
     def __contains__(self, key: str) -> bool:
         return key in self._words
 
-    def keys(self) -> list[str]:
-        """Return every key."""
-        return sorted(self._words)
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._words))
 
     def get(self, language: str, key: str, **values: object) -> str:
         """Return a text with its values put in; KeyError where there is none of this key."""

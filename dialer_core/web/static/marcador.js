@@ -32,7 +32,7 @@
       return { ok: false, status: 0, data: null, away: true };
     }
     if (answer.status === 401) { location.href = "/login?next=" + encodeURIComponent(location.pathname); }
-    const to = answer.headers.get("HX-Redirect");
+    const to = answer.headers.get("X-Go-To");
     if (to) { location.href = to; }
     const type = answer.headers.get("content-type") || "";
     const data = type.includes("json") ? await answer.json().catch(() => null) : await answer.text();
@@ -87,12 +87,6 @@
     element.append(...children.filter((child) => child != null));
     return element;
   }
-
-  document.addEventListener("htmx:config:request", (event) => { event.detail.ctx.request.headers["X-CSRF-Token"] = csrf; });
-  document.addEventListener("htmx:before:swap", (event) => {
-    const status = event.detail.ctx?.response?.status;
-    if (status >= 400) { event.preventDefault(); toast(said.failed, true); }
-  });
 
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-do]");

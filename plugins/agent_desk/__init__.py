@@ -1,0 +1,103 @@
+"""The agent's desk at `/desk`: their state, who is on the line, what to do about it.
+
+It owns the hooks and the routes. What an agent's own screen hears is put together in `floor.py`; all else the page asks of the API and
+commands through it, as its user, whom the API lets see the account they talk about and no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response, StreamingResponse
+
+from dialer_core.plugin_api import (
+    AgentStateChanged,
+    AttemptBridged,
+    EngineHandle,
+    Event,
+    PageLink,
+    Pages,
+    Problem,
+    Scope,
+    hookimpl,
+    needs,
+    principal_of,
+)
+from plugins.agent_desk.floor import Floor
+
+PATH = "/desk"
+ASSETS = f"{PATH}/assets"
+MOST_DESKS = 600
+"""Open at once: each holds a connection open."""
+
+_floors: list[Floor] = []
+
+
+@hookimpl
+def dialer_startup() -> None:
+    """Begin with nobody at a desk."""
+    _floors[:] = [Floor()]
+
+
+@hookimpl
+def dialer_register_pages() -> list[PageLink]:
+    """The desk, for whoever is an agent."""
+    return [PageLink(PATH, {"es": "Escritorio", "en": "Desk"}, Scope.DESK)]
+
+
+@hookimpl
+def dialer_register_routes(engine: EngineHandle) -> APIRouter:
+    """Serve the page, its stream and its files."""
+    (floor,) = _floors
+    floor.engine = engine
+    pages = Pages(Path(__file__).parent, ASSETS)
+    router = APIRouter(include_in_schema=False)
+
+    async def show(request: Request) -> Response:
+        """The desk."""
+        _agent(request)
+        return pages.page(request, "desk.html")
+
+    async def stream(request: Request) -> Response:
+        """What the agent's own screen must know, as server-sent events."""
+        agent = _agent(request)
+        if floor.desks >= MOST_DESKS:
+            raise Problem(503, "busy", f"{MOST_DESKS} desks are open, the most there may be; close one")
+        headers = {"X-Accel-Buffering": "no"}
+        return StreamingResponse(
+            floor.follow(agent, request.state.still), media_type="text/event-stream", headers=headers
+        )
+
+    scope = [needs(Scope.DESK)]
+    router.add_api_route(PATH, show, dependencies=scope)
+    router.add_api_route(f"{PATH}/stream", stream, dependencies=scope)
+    router.add_api_route(f"{ASSETS}/{{name}}", pages.assets.serve, dependencies=scope)
+    return router
+
+
+@hookimpl
+async def dialer_track_event(event: Event) -> None:
+    """Tell the desk whose agent something has happened to, at once."""
+    if isinstance(event, AttemptBridged | AgentStateChanged):
+        for floor in _floors:
+            floor.happened(event)
+
+
+@hookimpl
+async def dialer_shutdown() -> None:
+    """Let the desks go."""
+    for floor in _floors:
+        floor.close()
+    _floors.clear()
+    await asyncio.sleep(0)
+
+
+def _agent(request: Request) -> str:
+    who = principal_of(request)
+    if not who.agent:
+        raise Problem(
+            403, "forbidden", "this user is no agent of agents.toml: dialer users add … --agent NAME"
+        )
+    return who.agent

@@ -1,0 +1,179 @@
+"""What every viewer sees, put together once: the engine's status read while somebody looks, and told as changes.
+
+It owns the reading, the differences and the pace of each viewer. One who reads slowly misses steps, never the latest state, and holds no more
+than one message of memory. It owns no route and no alert (`alerts.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from dialer_core.plugin_api import (
+    AgentView,
+    CommandRefusedError,
+    EngineHandle,
+    NotRunningError,
+    PacingDecided,
+    Snapshot,
+)
+from plugins.status_page.alerts import alerts
+
+EVERY_S = 0.5
+"""How often the engine is asked, while somebody looks: an update is seen within a second."""
+PING_S = 15.0
+ASK_AGAIN_S = 20.0
+"""How often it is asked whether a viewer may still look on."""
+JITTER_S = 0.4
+"""A time in state that differs by less is the same one."""
+
+Still = Callable[[], Awaitable[bool]]
+State = dict[str, Any]
+"""What a viewer knows: `system`, and by id `campaigns`, `agents`, `trunks`."""
+PARTS = ("campaigns", "agents", "trunks")
+
+
+class Board:
+    """The board. `engine` is set before the first viewer comes."""
+
+    def __init__(self) -> None:
+        self.engine: EngineHandle | None = None
+        self.viewers = 0
+        self._state: State = {}
+        self._version = 0
+        self._patch = b""
+        """From the version before to the present one."""
+        self._more = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
+        self._decisions: dict[str, PacingDecided] = {}
+        self._closed = False
+
+    def decided(self, event: PacingDecided) -> None:
+        """Keep a pool's last decision."""
+        self._decisions[event.pool] = event
+
+    def close(self) -> None:
+        """End the reading; viewers' streams end with it."""
+        self._closed = True
+        if self._reading is not None:
+            self._reading.cancel()
+        self._wake()
+
+    async def follow(self, still: Still) -> AsyncIterator[bytes]:
+        """Yield server-sent events: `state` with everything, then `change` with what differs from the one before."""
+        self.viewers += 1
+        try:
+            if self._reading is None or self._reading.done():
+                self._state, self._reading = {}, asyncio.create_task(self._read(), name="status-board")
+            seen, asked_s = -1, time.monotonic()
+            yield b": status\n\n"
+            while not self._closed:
+                more = self._more
+                if self._state and seen != self._version:
+                    patch = self._patch if seen == self._version - 1 else b""
+                    seen = self._version
+                    yield patch or _event("state", self._state)
+                    continue
+                try:
+                    await asyncio.wait_for(more.wait(), PING_S)
+                except TimeoutError:
+                    yield b": ping\n\n"
+                if time.monotonic() - asked_s > ASK_AGAIN_S:
+                    asked_s = time.monotonic()
+                    if not await still():
+                        return
+        finally:
+            self.viewers -= 1
+
+    async def _read(self) -> None:
+        """Ask the engine as long as somebody looks."""
+        while self.viewers:
+            began_s = time.monotonic()
+            try:
+                assert self.engine is not None  # noqa: S101 - set where the routes are made
+                now = await self.engine.status()
+            except (NotRunningError, CommandRefusedError) as away:
+                self._tell({**self._state, "system": {"up": False, "why": str(away)}, "alerts": []})
+            else:
+                self._tell(_state(now, self._state, self._decisions))
+            await asyncio.sleep(max(0.05, EVERY_S - (time.monotonic() - began_s)))
+
+    def _tell(self, state: State) -> None:
+        change = difference(self._state, state)
+        if not change:
+            return
+        self._patch = _event("change", change) if self._state else b""
+        self._state = state
+        self._version += 1
+        self._wake()
+
+    def _wake(self) -> None:
+        self._more.set()
+        self._more = asyncio.Event()
+
+
+def difference(before: State, after: State) -> State:
+    """Return what a viewer who knows `before` must be told to know `after`: things changed by id, and ids that are gone."""
+    change: State = {
+        name: after[name] for name in ("system", "alerts") if before.get(name) != after.get(name)
+    }
+    for name in PARTS:
+        known, now = before.get(name, {}), after.get(name, {})
+        changed = {key: value for key, value in now.items() if known.get(key) != value}
+        if changed:
+            change[name] = changed
+        if gone := [key for key in known if key not in now]:
+            change.setdefault("gone", {})[name] = gone
+    return change
+
+
+def _state(now: Snapshot, before: State, decisions: dict[str, PacingDecided]) -> State:
+    at_s = time.time()
+    return {
+        "system": {
+            "up": True, "node": now.node, "store": now.store_healthy, "media": now.media_attached, "draining": now.draining,
+            "lag_ms": round(now.loop_lag_ms_p99), "held": now.held, "brake": now.brake,
+        },
+        "alerts": [alert._asdict() for alert in alerts(now)[:MOST_ALERTS]],
+        "campaigns": {
+            one.id: msgspec.to_builtins(one) | {"decision": _decision(one.id, decisions)} for one in now.campaigns
+        },
+        "agents": {one.id: _agent(one, at_s, before.get("agents", {}).get(one.id)) for one in now.agents},
+        "trunks": {one.id: msgspec.to_builtins(one) for one in now.trunks},
+    }  # fmt: skip
+
+
+MOST_ALERTS = 30
+
+
+def _agent(view: AgentView, at_s: float, before: dict[str, Any] | None) -> dict[str, Any]:
+    """Return an agent with the time since when, not for how long: nothing changes while they do the same."""
+    told: dict[str, Any] = msgspec.to_builtins(view)
+    since_s = round(at_s - told.pop("seconds_in_state"), 1)
+    if before is not None and before["state"] == view.state and abs(before["since"] - since_s) < JITTER_S:
+        since_s = before["since"]
+    return told | {"since": since_s}
+
+
+def _decision(campaign: str, decisions: dict[str, PacingDecided]) -> dict[str, Any] | None:
+    """Return the last pacing decision that was made for a campaign, for a page to put in words."""
+    for pool, told in _of_pools(campaign, decisions):
+        del pool
+        return {
+            "idle": told.idle, "talking": told.talking, "wrapping": told.wrapping, "ringing": told.ringing,
+            "place": told.place, "binding": told.binding, "reason": told.reason, "alpha": told.alpha, "risk": told.p_marginal,
+        }  # fmt: skip
+    return None
+
+
+def _of_pools(campaign: str, decisions: dict[str, PacingDecided]) -> Iterable[tuple[str, PacingDecided]]:
+    named = [(pool, told) for pool, told in decisions.items() if campaign in pool.split("+")]
+    return named or [(pool, told) for pool, told in decisions.items() if not pool]
+
+
+def _event(name: str, value: Any) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(value))
