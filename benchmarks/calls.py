@@ -31,7 +31,7 @@ import numpy as np
 import soundfile
 
 from benchmarks.capture import Capture, Packets
-from benchmarks.floor import MEDIA_PORTS, Datagrams, FullSize, Usage, long_speech
+from benchmarks.floor import MEDIA_PORTS, PROMPT_S, Datagrams, FullSize, Usage, long_speech
 from tests.e2e.scenario import Answer, Ring, Stay
 
 MODES = ("receive", "analysis", "pairs", "attempts20", "attempts50")
@@ -42,6 +42,8 @@ CALLS_PER_SIPP = 200
 SETTLE_S = 4.0
 CAPTURE_LAG_S = 1.5
 """dumpcap writes in blocks: what it has is whole so long after."""
+HELD_SHARE = 0.98
+"""At least so many of the calls must be up until the end: what is measured is divided by their number."""
 SAMPLED = 16
 """One in so many legs is captured on the wire."""
 ATTEMPT_RING_MS, ATTEMPT_TALK_MS = 200, 600
@@ -80,6 +82,10 @@ def hold(mode: str, calls: int, seconds: float, folder: Path) -> Result:
     """Hold calls and look at them for so long."""
     pairs = mode == "pairs"
     ramp_s = calls / RAMP_PER_S
+    if not pairs and seconds > (longest_s := PROMPT_S - 2 * ramp_s - 2 * SETTLE_S):
+        raise SystemExit(
+            f"--seconds {seconds:g}: the message that holds {calls} calls is over after {longest_s:g} s"
+        )
     # Where nobody else listens to what a call hears, its own message comes back: a packet lost on either way is missed.
     speech = write_sound(folder, "speech", ramp_s * 2 + seconds + 60)
     answer = Answer(echo=True) if mode == "receive" else Answer(speech)
@@ -110,6 +116,10 @@ def hold(mode: str, calls: int, seconds: float, folder: Path) -> Result:
         time.sleep(min(SETTLE_S, seconds))
         found = observe(floor, seconds, lambda: floor.dialer.campaign()[state])
         held = min(found.held_first, found.held)
+        if held < HELD_SHARE * found.held_first:
+            raise SystemExit(
+                f"not what was to be measured: {found.held_first} calls at the beginning, {found.held} at the end"
+            )
         minutes = (found.after.at_ns - found.before.at_ns) / 60e9
         figures = found.common()
         found.end()

@@ -7,14 +7,14 @@ reads: what is compared is the idea. None of them belongs in a call loop.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import special
 
 from pacing.errors import PacingInputError
-from pacing.interface import Binding, Decision, EventKind, Mode, PacerConfig, Snapshot
+from pacing.interface import Binding, Decision, EventKind, FloatArray, Mode, PacerConfig, Snapshot
 from pacing.pacer import Pacer
 from pacing.scenario import Scenario
 from pacing.simulator import Policy
@@ -22,12 +22,12 @@ from pacing.simulator import Policy
 
 @dataclass(slots=True)
 class Vicidial:
-    """VICIdial's ratio and its adaptive methods: a dial level times the agents, less the lines in use.
+    """VICIdial's ratio and its adaptive methods: a dial level times the agents who are ready or in a call, less the lines in use.
 
-    The level is revised every 15 s: up by the share of agents who wait, down by the calls that do, between 1 and `most`. What the
-    abandoned calls since midnight do to it is the method's. ``ratio`` leaves it alone; ``hard_limit`` sets it to 1 while they are over
-    the limit; ``tapered`` does so against a limit that begins three times as high and tapers off over the shift; ``average`` takes it
-    down by a tenth instead.
+    Who is in wrap-up (in its words: paused for the disposition) is not counted. The level is revised every 15 s: up by the share of agents
+    who wait, down by the calls that do, between 1 and `most`. What the abandoned calls since midnight do to it is the method's. ``ratio``
+    leaves it alone; ``hard_limit`` sets it to 1 while they are over the limit; ``tapered`` does so against a limit that begins three times
+    as high and tapers off over the shift; ``average`` takes it down by a tenth instead.
 
     Attributes
     ----------
@@ -73,11 +73,11 @@ class Vicidial:
             self._revise(snapshot)
             self._due_s, self._waits = snapshot.now_s + 15.0, []
         used = snapshot.in_flight + len(snapshot.talk_elapsed_s)
-        wanted = max(0, math.floor(self.level * snapshot.agents) - used)
+        wanted = max(0, math.floor(self.level * _counted(snapshot)) - used)
         return Decision(place=min(wanted, snapshot.lines_free), release=0, binding=Binding.RATIO)
 
     def _revise(self, snapshot: Snapshot) -> None:
-        share = float(np.mean(self._waits)) / max(snapshot.agents, 1)
+        share = float(np.mean(self._waits)) / max(_counted(snapshot), 1)
         level = self.level * (1.0 + share)
         dropped = snapshot.abandoned_total / max(snapshot.live_total, 1)
         limit = self.limit
@@ -88,12 +88,17 @@ class Vicidial:
         self.level = min(max(level, 1.0), self.most)
 
 
+def _counted(snapshot: Snapshot) -> int:
+    return snapshot.idle + len(snapshot.talk_elapsed_s)
+
+
 @dataclass(slots=True)
 class Issabel:
-    """Issabel's predictor: free agents, and those whose call an Erlang law says will be over by the time a new one is answered.
+    """Issabel's predictor: free agents, and those whom an Erlang law says to be free by the time a new call is answered.
 
-    Each busy agent counts if the probability that a conversation is shorter than what has elapsed plus the mean time to an answer is over
-    `sure`: an unconditional law, as published. The calls in transit are taken off; that many are not answered is left out of account.
+    Each busy agent counts if the probability that a conversation (a wrap-up, for those in one) is shorter than what has elapsed plus the mean
+    time to an answer is over `sure`: an unconditional law, as published. The calls in transit are taken off; that many are not answered is
+    left out of account.
 
     Attributes
     ----------
@@ -106,8 +111,7 @@ class Issabel:
     """
 
     sure: float = 0.9
-    _talk: list[float] = field(default_factory=list)
-    _rings: list[float] = field(default_factory=list)
+    _seen: dict[int, list[float]] = field(default_factory=dict)
 
     def step(self, snapshot: Snapshot) -> Decision:
         """Decide.
@@ -123,18 +127,23 @@ class Issabel:
             Calls to place; nothing is released.
         """
         for kind, seconds in np.asarray(snapshot.events):
-            if kind == EventKind.TALK_ENDED:
-                self._talk.append(float(seconds))
-            elif kind == EventKind.LIVE_ANSWER:
-                self._rings.append(float(seconds))
-        talk = np.array(self._talk[-200:] or [180.0, 60.0])
-        mean, variance = float(talk.mean()), max(float(talk.var()), 1.0)
-        stages = max(1.0, round(mean * mean / variance))
-        ahead_s = float(np.mean(self._rings[-200:])) if self._rings else 12.0
-        elapsed = np.asarray(snapshot.talk_elapsed_s) + ahead_s
-        soon = int((special.gammainc(stages, stages / mean * elapsed) > self.sure).sum())
+            self._seen.setdefault(int(kind), []).append(float(seconds))
+        ahead_s = float(np.mean(self._lately(EventKind.LIVE_ANSWER, [12.0])))
+        soon = self._soon(self._lately(EventKind.TALK_ENDED, [180.0, 60.0]), snapshot.talk_elapsed_s, ahead_s)
+        soon += self._soon(
+            self._lately(EventKind.WRAPUP_ENDED, [30.0, 15.0]), snapshot.wrapup_elapsed_s, ahead_s
+        )
         wanted = snapshot.idle + soon - snapshot.in_flight
         return Decision(place=min(max(0, wanted), snapshot.lines_free), release=0, binding=Binding.RATIO)
+
+    def _lately(self, kind: EventKind, unknown: list[float]) -> list[float]:
+        return self._seen.get(kind, unknown)[-200:]
+
+    def _soon(self, seen_s: list[float], elapsed_s: Sequence[float] | FloatArray, ahead_s: float) -> int:
+        mean, variance = float(np.mean(seen_s)), max(float(np.var(seen_s)), 1.0)
+        stages = max(1.0, round(mean * mean / variance))
+        shorter = special.gammainc(stages, stages / mean * (np.asarray(elapsed_s) + ahead_s))
+        return int(np.count_nonzero(shorter > self.sure))
 
 
 def clairvoyant_bound(scenario: Scenario) -> float:

@@ -5,7 +5,7 @@ Owns the batch. It says of each pool what `pacing.predictive` would say of it al
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ from pacing.placing import (
     release_limit,
     release_normally,
 )
-from pacing.verdict import CHANCES, EXACT_AGENTS, EXACT_ITEMS, Verdict, busy_bins, past_saving
+from pacing.verdict import CHANCES, EXACT_AGENTS, EXACT_ITEMS, VerdictFields, busy_bins, past_saving
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.intp]
@@ -84,7 +84,7 @@ class Many:
         self.number = self.rings + self.listens + self.busy
         self.items = int(self.number.sum())
 
-    def decide(self, elapsed_s: Floats, answered: Floats) -> list[Verdict]:
+    def decide(self, elapsed_s: Floats, answered: Floats) -> Iterable[VerdictFields]:
         """Apply the rule; what moves in the bank is moved.
 
         Parameters
@@ -94,8 +94,8 @@ class Many:
 
         Returns
         -------
-        list of Verdict
-            One a pool.
+        iterable of tuple
+            The fields of a `Verdict` for each pool.
         """
         bank, snapshots, pools = self.bank, self.snapshots, self.rows.size
         # all of a bank's pools together need no gathering
@@ -130,11 +130,9 @@ class Many:
         if not few.all():
             self._normally(~few, pool)
         capped = self._cap(pool, np.maximum(idle - waiting, 0)) if self.place.any() else self.place
-        return list(
-            map(
-                Verdict, self.place.tolist(), self.release.tolist(), self.alpha.tolist(), self.risk.tolist(), self.overflow.tolist(),
-                self.expected_hz.tolist(), capped.tolist(),
-            )
+        return zip(
+            self.place.tolist(), self.release.tolist(), self.alpha.tolist(), self.risk.tolist(), self.overflow.tolist(),
+            self.expected_hz.tolist(), capped.tolist(), strict=True,
         )  # fmt: skip
 
     def _look(self, pool: Columns) -> None:

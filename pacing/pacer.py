@@ -250,14 +250,20 @@ def _predicted(
         return []
     decisions = []
     verdicts = predictive.decide(*_together(pacers), snapshots, elapsed_s, answered)
-    for pacer, snapshot, (wanted, release, alpha, risk, overflow, live_hz, capped) in zip(
+    for pacer, snapshot, (place, release, alpha, risk, overflow, live_hz, capped) in zip(
         pacers, snapshots, verdicts, strict=True
     ):
+        binding = Binding.ERLANG_C if capped else Binding.ALPHA
         # one call per idle agent abandons nobody, whatever the estimates say
-        safe = strategies.one_to_one(snapshot)
-        place, binding = pacer._limited(
-            snapshot, max(wanted, safe), Binding.ERLANG_C if capped else Binding.ALPHA, safe
-        )
+        safe = strategies.one_to_one(snapshot) if snapshot.idle else 0
+        place = max(place, safe)  # noqa: PLW2901
+        if (
+            snapshot.brake
+            or snapshot.stop
+            or place > snapshot.lines_free
+            or snapshot.waiting > snapshot.live_total
+        ):
+            place, binding = pacer._limited(snapshot, place, binding, safe)  # noqa: PLW2901
         decisions.append(Decision(place, release, binding, alpha, risk, overflow, live_hz))
     return decisions
 

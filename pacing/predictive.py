@@ -11,7 +11,7 @@ of which the mean is taken), and a little ahead, which is asked of attempts that
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,7 @@ from pacing.placing import (
     release_limit,
     release_normally,
 )
-from pacing.verdict import CHANCES, EXACT_AGENTS, EXACT_ITEMS, Verdict, busy_bins, past_saving
+from pacing.verdict import CHANCES, EXACT_AGENTS, EXACT_ITEMS, Verdict, VerdictFields, busy_bins, past_saving
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.intp]
@@ -61,7 +61,7 @@ def decide(
     snapshots: Sequence[Snapshot],
     elapsed_s: Sequence[float],
     answered: Sequence[int],
-) -> list[Verdict]:
+) -> Iterable[VerdictFields]:
     """Apply the rule to several pools.
 
     Parameters
@@ -79,8 +79,8 @@ def decide(
 
     Returns
     -------
-    list of Verdict
-        One a pool.
+    iterable of tuple
+        The fields of a `Verdict` for each pool.
     """
     if len(snapshots) > 1:
         many = Many(bank, rows, snapshots)

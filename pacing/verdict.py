@@ -51,6 +51,10 @@ class Verdict(NamedTuple):
     capped: bool
 
 
+VerdictFields = tuple[int, int, float, float, float, float, bool]
+"""A verdict as a plain tuple: what many pools are told costs less without a name on each field."""
+
+
 def busy_bins(elapsed_s: object, kind: int) -> Counts:
     """Return the bins of agents who are not free.
 

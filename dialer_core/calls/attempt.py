@@ -133,7 +133,7 @@ STATE_LIMIT_S: Final[dict[AttemptState, float]] = {
     S.BRIDGING: 6.0,
     S.LEAVING_MESSAGE: 120.0,
     S.IN_FLOW: 1860.0,
-    S.ABANDONING: 40.0,
+    S.ABANDONING: 130.0,  # the longest prompt takes 120 s
     S.RELEASING: 10.0,
     S.BRIDGED: 4 * 3600.0,
     S.TRANSFERRING: 60.0,

@@ -6,6 +6,7 @@ import pytest
 
 from dialer_core.ipc.messages import LegEnded, LegRtpBack, LegRtpLost
 from dialer_core.vocabulary import AgentId, AgentState, EndedBy, Outcome, Verdict
+from tests.engine import fakes
 from tests.engine.conftest import MakeFloor
 from tests.engine.readings import attempts, event_names, verified
 from tests.engine.virtual import Behaviour, Floor
@@ -109,6 +110,20 @@ def test_a_live_answer_without_an_agent_hears_the_message_and_is_counted(make_fl
     run(floor, story)
     lost = next(a for a in attempts(floor) if a.outcome == Outcome.ABANDONED)
     assert 0 <= (lost.abandoned_mono_ns - lost.greeting_end_mono_ns) / 1e9 <= 2.1
+
+
+def test_a_long_message_is_heard_to_its_end(make_floor: MakeFloor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompts may take two minutes, and nobody who was abandoned is cut off in the message."""
+    monkeypatch.setattr(fakes, "MESSAGE_S", 119.5)
+    floor = make_floor(leads=["01", "02"], agents=1, campaign={"pacing": "ratio", "ratio": 2.0})
+
+    async def story() -> None:
+        campaign = floor.engine.dialing.campaigns["demo"]
+        await floor.until(lambda: campaign.outcomes[Outcome.ABANDONED] == 1)
+
+    run(floor, story)
+    lost = next(a for a in attempts(floor) if a.outcome == Outcome.ABANDONED)
+    assert (lost.ended_mono_ns - lost.abandoned_mono_ns) / 1e9 == pytest.approx(119.5, abs=0.5)
 
 
 def test_a_waiting_person_gets_the_agent_who_comes_free_in_time(make_floor: MakeFloor) -> None:
