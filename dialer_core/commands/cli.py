@@ -33,6 +33,11 @@ TABLE: dict[str, tuple[str, str]] = {
         "segments:segments",
         "Name parts of a list by what is known of them, count and look at them.",
     ),
+    "account": (
+        "accounts:account",
+        "Show an account with everything that hangs on it; add notes and documents.",
+    ),
+    "promise": ("accounts:promise", "Write promises to pay down, and take them back."),
     "run": ("run:run", "Start dialing; drain and stop on Ctrl-C or SIGTERM."),
     "status": ("status:status", "What the running dialer is doing."),
     "campaign": ("campaign:campaign", "List, start, pause and stop campaigns."),

@@ -25,6 +25,7 @@ from dialer_core.campaigns.amounts import AmountStyle
 from dialer_core.campaigns.leads_import import understood
 from dialer_core.campaigns.mapping_file import MappingFile, load_mapping
 from dialer_core.clock import SystemClock
+from dialer_core.commands.accounts import consent, lift, restrict
 from dialer_core.commands.invocation import Invocation, example, invocation
 from dialer_core.commands.outlook import forecast_leads, why_not_dialed
 from dialer_core.commands.store_access import campaign_of, open_store
@@ -249,5 +250,8 @@ def import_dnc(call: Invocation, file: Path, *, source: str, strict: bool) -> in
     return 1 if report.refused else 0
 
 
+leads.add_command(restrict)
+leads.add_command(lift)
+leads.add_command(consent)
 leads.add_command(why_not_dialed)
 leads.add_command(forecast_leads)

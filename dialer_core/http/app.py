@@ -24,6 +24,7 @@ from dialer_core.http import (
     messages,
     portfolio,
     recordings,
+    reports,
     supervision,
     system,
 )
@@ -48,6 +49,7 @@ CORE_ROUTERS = (
     accounts.router,
     portfolio.router,
     messages.router,
+    reports.router,
     events.router,
     system.router,
 )

@@ -112,7 +112,7 @@ class NewNote(BaseModel):
     """A note about an account."""
 
     model_config = ConfigDict(extra="forbid")
-    note: Annotated[str, Field(min_length=1, max_length=4000)]
+    note: Annotated[str, Field(min_length=1, max_length=account_notes.MOST_CHARACTERS)]
     attempt: UUID | None = None
 
 

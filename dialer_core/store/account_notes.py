@@ -14,6 +14,7 @@ from dialer_core.vocabulary import AccountId, AttemptId, new_id
 
 _TABLE: Table = AccountNote.__table__  # type: ignore[assignment]
 MOST_SHOWN = 200
+MOST_CHARACTERS = 4_000
 
 
 class AccountNoteRow(msgspec.Struct, frozen=True, kw_only=True):

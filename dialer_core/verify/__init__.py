@@ -25,6 +25,7 @@ from dialer_core.verify import (
     log,
     messages,
     people,
+    portfolio,
     talks,
     timing,
 )
@@ -45,6 +46,7 @@ CHECKS: tuple[Check, ...] = (
     *talks.CHECKS,
     *messages.CHECKS,
     *flows.CHECKS,
+    *portfolio.CHECKS,
 )
 
 _NEEDS = {

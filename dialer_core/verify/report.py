@@ -54,6 +54,10 @@ class Invariant(enum.StrEnum):
     """Lead states partition the list."""
     I19 = "I19"
     """Nothing of a debt is said before the person is identified."""
+    PORTFOLIO = "portfolio"
+    """Promises and the payments counted for them agree."""
+    COUNTED = "counted"
+    """What has been counted up for reports is what the attempts themselves come to."""
     LOG = "log"
     """The event log is whole: numbers without gaps, an event for each thing the rows say, and no other."""
 

@@ -186,6 +186,56 @@ def entry_gone(tx: Tx) -> None:
     tx.execute(delete(table).where(table.c.seq == 2))
 
 
+def promised(who: str, *, paid: tuple[int, ...] = (), **columns: Any) -> Plant:
+    """Return a planting of a promise of two payments of 100, with payments counted for it as the code would, and then something changed."""
+
+    def plant(tx: Tx, world: World) -> None:
+        ids = world.people[who]
+        promise_id = id_at(-1000)
+        row = {
+            "id": promise_id, "account_id": ids["account"], "person_id": ids["person"], "kind": "agreement", "state": "open",
+            "currency": "MXN", "total_minor": 200, "grace_days": 1, "made_at_utc": utc(-1000), "settled_at_utc": None,
+        }  # fmt: skip
+        tx.execute(insert(TABLES["promise"]), row | {k: v for k, v in columns.items() if k != "held"})
+        held = columns.get("held", (min(100, sum(paid)), min(100, max(0, sum(paid) - 100))))
+        for position, (day, amount) in enumerate(zip(("2026-03-05", "2026-03-06"), held, strict=True)):
+            tx.execute(
+                insert(TABLES["promise_instalment"]),
+                {
+                    "promise_id": promise_id,
+                    "position": position,
+                    "due_date": day,
+                    "amount_minor": 100,
+                    "paid_minor": amount,
+                },
+            )
+        for number, amount in enumerate(paid):
+            tx.execute(
+                insert(TABLES["payment"]),
+                {"id": id_at(-900 + number), "account_id": ids["account"], "external_id": f"P{number}", "amount_minor": amount,
+                 "currency": "MXN", "paid_on": "2026-03-02", "promise_id": promise_id, "source": "test",
+                 "received_at_utc": utc(-900 + number)},
+            )  # fmt: skip
+
+    return plant
+
+
+def counted_up(**columns: Any) -> Plant:
+    """Return a planting of an hour counted up in which there was nothing."""
+
+    def plant(tx: Tx, _world: World) -> None:
+        hour = int(utc(-86_400).timestamp()) // 3600
+        tx.execute(insert(TABLES["rollup_mark"]), {"name": "attempt", "until_hour": hour + 1})
+        row = {
+            "hour": hour, "campaign_id": "spring", "portfolio": "default", "product": "", "agent_id": "", "outcome": "busy",
+            "disposition": "", "reason": "", "attempts": 1, "live_answers": 0, "abandoned": 0, "talks": 0, "ring_ms": 0, "line_ms": 0,
+            "talk_ms": 0,
+        }  # fmt: skip
+        tx.execute(insert(TABLES["attempt_rollup"]), row | columns)
+
+    return plant
+
+
 def both(*plants: Plant) -> Plant:
     """Return a planting of several."""
 
@@ -407,6 +457,24 @@ PLANTINGS: dict[str, tuple[Plant, str, str, str | None]] = {
         "log", "there is no such row", None),
     "an interval not told": (
         interval("luis", 90, state="ready"), "log", "the log does not tell it", None),
+    "a payment that no instalment holds": (
+        promised("Alma", paid=(100, 50), held=(100, 0)), "portfolio", "instalment 1 does not hold", None),
+    "a later instalment before an earlier one": (
+        promised("Alma", paid=(60,), held=(0, 60)), "portfolio", "instalment 0 does not hold", None),
+    "a promise kept of which half came": (
+        promised("Alma", paid=(100,), state="kept", settled_at_utc=utc(10)), "portfolio", "is kept, and not all of it was paid", None),
+    "a promise open of which all came": (
+        promised("Alma", paid=(100, 100)), "portfolio", "is open, and all of it was paid", None),
+    "a promise of another total": (
+        promised("Alma", total_minor=300), "portfolio", "do not come to its total", None),
+    "a promise settled and open": (
+        promised("Alma", settled_at_utc=utc(10)), "portfolio", "is open, and settled at", None),
+    "a promise broken before its day": (
+        promised("Alma", state="broken", settled_at_utc=utc(10)), "portfolio", "nothing of it was late", None),
+    "a call about an open promise": (
+        lambda tx, world: promised(next(iter(world.people)))(tx, world), "I12", "was committed while promise", None),
+    "an hour counted up of no attempts": (
+        counted_up(), "counted", "does not hold what its attempts come to", None),
     "an interval told that is not there": (
         add_event("agent.state_changed", 95, agent_id="luis", state="ready", reason=""), "log", "no interval began then", None),
 }  # fmt: skip

@@ -1,0 +1,103 @@
+"""Routes of reports and targets: the sheets of `reports/`, as a page or another system takes them. No personal data is in them."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Body, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from dialer_core.errors import CommandRefusedError
+from dialer_core.http.answers import Engine, Parts, answer, shape
+from dialer_core.plugin_api import CampaignId
+from dialer_core.reports import targets
+from dialer_core.reports.asked import Asked, By
+from dialer_core.reports.breakdown import best_hours, breakdown
+from dialer_core.reports.phones import phones
+from dialer_core.reports.sheet import Sheet
+from dialer_core.reports.summary import summary
+from dialer_core.store.tx import Tx
+from dialer_core.web.needs import needs
+from dialer_core.web.principals import Scope
+
+router = APIRouter(tags=["reports"])
+
+_Build = Callable[[Tx, Asked, dt.datetime], Sheet]
+_REPORTS: dict[str, _Build] = {
+    "summary": summary,
+    "targets": targets.targets,
+    "outcomes": lambda tx, asked, _now: breakdown(tx, asked, "outcome"),
+    "dispositions": lambda tx, asked, _now: breakdown(tx, asked, "disposition"),
+    "reasons": lambda tx, asked, _now: breakdown(tx, asked, "reason"),
+    "hours": lambda tx, asked, _now: best_hours(tx, asked),
+    "phones": lambda tx, asked, _now: phones(tx, asked),
+}
+Name = Literal["summary", "targets", "outcomes", "dispositions", "reasons", "hours", "phones"]
+Values = Annotated[list[Annotated[str, Field(max_length=64)]], Query(max_length=50)]
+
+
+class NewTarget(BaseModel):
+    """What a campaign is to reach on a day."""
+
+    model_config = ConfigDict(extra="forbid")
+    campaign: Annotated[str, Field(max_length=64)]
+    day: dt.date
+    metric: Annotated[str, Field(max_length=24)]
+    goal: Annotated[int, Field(ge=0, lt=10**15)]
+    """Amounts in minor units; 0 takes the target away."""
+
+
+@router.get(
+    "/reports/{report}",
+    dependencies=[needs(Scope.READ)],
+    responses=shape(Sheet, "Columns with units, and rows in their order"),
+)
+async def get_report(
+    report: Name,
+    engine: Engine,
+    parts: Parts,
+    by: Annotated[list[By], Query(max_length=7)] = [],  # noqa: B006 - FastAPI copies it
+    since: dt.date | None = None,
+    until: dt.date | None = None,
+    campaign: Values = [],  # noqa: B006 - as above
+    portfolio: Values = [],  # noqa: B006 - as above
+    product: Values = [],  # noqa: B006 - as above
+    agent: Values = [],  # noqa: B006 - as above
+    currency: Annotated[str, Query(max_length=3)] = "",
+) -> Response:
+    """A report, as `dialer report` makes it: days are inclusive, and those of `reports.zone`; amounts are in minor units."""
+    given = {"campaign": campaign, "portfolio": portfolio, "product": product, "agent": agent}
+    asked = Asked(
+        by=tuple(dict.fromkeys(by)),
+        since=since,
+        until=until,
+        only={name: tuple(values) for name, values in given.items() if values},
+        settings=parts.settings.dialer.reports,
+        currency=currency.upper(),
+    )
+    now = engine.now()
+
+    def ask() -> Sheet:
+        with parts.database.read() as tx:
+            return _REPORTS[report](tx, asked, now)
+
+    return answer(await asyncio.to_thread(ask))
+
+
+@router.post("/targets", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Set"))
+async def set_target(engine: Engine, parts: Parts, what: Annotated[NewTarget, Body()]) -> Response:
+    """Set a campaign's target of a day, in place of a former one."""
+    if CampaignId(what.campaign) not in parts.settings.campaigns:
+        raise CommandRefusedError("there is no such campaign; GET /api/v1/campaigns lists them", "unknown")
+    actor = engine.actor
+
+    def write() -> None:
+        with parts.database.write() as tx:
+            targets.put(tx, CampaignId(what.campaign), what.day, what.metric, what.goal, actor=actor)
+
+    await asyncio.to_thread(write)
+    return answer(None)
