@@ -55,6 +55,7 @@ from dialer_core.ipc.messages import (
 from dialer_core.lines import MediaLink, WorkerPool
 from dialer_core.loop_lag import LoopLag
 from dialer_core.media_presence import MediaPresence
+from dialer_core.nodes import Nodes
 from dialer_core.recovery import Recovery
 from dialer_core.runtime import Runtime
 from dialer_core.settings import Settings
@@ -145,8 +146,9 @@ class CallLoop:
             runtime, campaigns, self.roster, self.trunks, self.workers,
             live=self.machine.attempts.values, begin=lambda attempt: self.flow.begin(attempt),  # noqa: PLW0108 - made below
             release=lambda attempt, outcome: self.flow.release(attempt, outcome),  # noqa: PLW0108 - made below
-            brake=self.lag.brake, held=self._held,
+            brake=self.lag.brake, held=self._held, pacer_of=lambda pool: self.nodes.pacer_of(pool),  # noqa: PLW0108 - made below
         )  # fmt: skip
+        self.nodes = Nodes(runtime, campaigns, self.trunks, pools=self._pools, manned=self._manned)
         records = CallRecords(runtime)
         self.flow_calls = FlowCalls(runtime, self.machine, campaigns, settings.flows, self.media, records)
         self.answers = LiveAnswers(
@@ -218,7 +220,22 @@ class CallLoop:
             if attempt.personal and attempt.for_agent is not None and not attempt.live
         )
 
+    def _pools(self) -> list[str]:
+        return [pool.key for pool in self.dialing.pools]
+
+    def _manned(self) -> set[str]:
+        """Pools with agents logged in here, or calls."""
+        at_work = {
+            tuple(sorted(agent.campaigns))
+            for agent in self.roster.all()
+            if agent.state is not AgentState.LOGGED_OUT
+        }
+        dialed = {attempt.pool for attempt in self.machine.attempts.values()}
+        return {pool.key for pool in self.dialing.pools if pool.campaigns in at_work or pool.key in dialed}
+
     def _held(self) -> str:
+        if lapsed := self.nodes.held():
+            return lapsed
         return "the media plane does not read its commands" if self.media.over_mark else self.flow.held()
 
     # --- life ----------------------------------------------------------------------------------------------------------------------
@@ -252,6 +269,7 @@ class CallLoop:
                 )
             elif run.settings.start and run.apply(CampaignCue.START):
                 self.dialing.store_state(run, CampaignStarted(campaign_id=name))
+        await self.nodes.begin()
         self.recovery.begin()
 
     def _recovered(self) -> None:
@@ -281,6 +299,7 @@ class CallLoop:
                 self._ledgers(),
                 forbidden.watch(self.runtime, self.machine, self.flow),
                 self.lag.run(),
+                self.nodes.run(),
             )
         ]
         try:
@@ -361,6 +380,7 @@ class CallLoop:
         for agent in self.roster.all():
             if agent.state not in (AgentState.LOGGED_OUT, AgentState.RESERVED, AgentState.TALKING):
                 self.roster.logout(agent.id)
+        self.nodes.give_up()
         self.stopped.set()
 
     # --- what comes in -------------------------------------------------------------------------------------------------------------

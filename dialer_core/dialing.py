@@ -69,6 +69,8 @@ class Dialing:
         Says why the independent brake is on (loop lag); empty while it is not.
     held
         Says why nothing new may be placed at all: a process of ours does not keep up; empty while all do.
+    pacer_of
+        The node that paces a pool.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Dialing:
         release: Callable[[Attempt, Outcome], None],
         brake: Callable[[], str],
         held: Callable[[], str],
+        pacer_of: Callable[[str], str],
     ) -> None:
         self._runtime = runtime
         self.campaigns = campaigns
@@ -95,6 +98,7 @@ class Dialing:
         self._release = release
         self._brake = brake
         self._held = held
+        self._pacer_of = pacer_of
         self.media_ready = False
         self.draining = False
         self.pools = make_pools(runtime, roster, live, campaigns)
@@ -285,6 +289,10 @@ class Dialing:
         if held := self.held_reason():
             for campaign in running:
                 campaign.reason = held
+            return
+        if (pacer := self._pacer_of(pool.key)) != self._runtime.node:
+            for campaign in running:
+                campaign.reason = f"paced by node {pacer}" if pacer else "waiting for the lease of its pool"
             return
         room = {campaign.id: self._room(campaign, now_ns) for campaign in running}
         decision = pool.decide(running, sum(room.values()), self._brake(), now_ns)

@@ -398,6 +398,17 @@ class HostLost(Event, frozen=True, kw_only=True):
     """The host process died; plugins, screens and the API are away until it is back."""
 
 
+@_event("node.lost")
+class NodeLost(Event, frozen=True, kw_only=True):
+    """Another node that shares the database has not been heard of: its calls were ended as interrupted, and its leads are dialed by others."""
+
+    lost_node: str
+    attempts: int
+    """Of its that were live."""
+    agents: int
+    """Who were logged in there."""
+
+
 @_event("lead.imported")
 class LeadsImported(Event, frozen=True, kw_only=True):
     """An import ended."""

@@ -25,11 +25,11 @@ from dialer_core.calls.attempt import Attempt
 from dialer_core.calls.inbound import InboundCalls
 from dialer_core.calls.machine import AttemptMachine
 from dialer_core.calls.trunks import WINDOW_NS, Trunks
-from dialer_core.campaigns import recycle
 from dialer_core.dialing import Dialing
 from dialer_core.events import EngineRestarted, StoredEvent
 from dialer_core.ipc.messages import Dialog, LegSnapshot, MediaLegSnapshot, WorkerState
 from dialer_core.lines import MediaLink, WorkerPool
+from dialer_core.nodes import end_lost
 from dialer_core.runtime import Runtime
 from dialer_core.store import agents as agent_rows
 from dialer_core.store import attempts as attempt_rows
@@ -45,7 +45,6 @@ from dialer_core.vocabulary import (
     CampaignId,
     LegId,
     LegKind,
-    Outcome,
     TrunkId,
     WorkerId,
 )
@@ -126,20 +125,11 @@ class Recovery:
         known = [row for row in live if self._can_go_on(row)]
         lost = [row for row in live if row not in known]
         now_utc = clock.utc()
-        attempt_rows.interrupt(tx, lost, at_utc=now_utc, at_mono_ns=clock.mono_ns(), boot_id=boot_id)
-        for row in lost:
-            run = self._dialing.campaigns.get(CampaignId(row.campaign_id))
-            if run is None:  # its file is gone: nothing says how its lead goes on
-                log.warning("campaign_file_gone", attempt_id=row.id, campaign=row.campaign_id)
-                continue
-            recycle.settle(
-                tx, attempt_id=AttemptId(row.id), outcome=Outcome.INTERRUPTED, live_answer=row.live_answer, abandoned=row.abandoned,
-                talked=row.bridged_mono_ns is not None, settings=run.settings, pack=run.pack, now=now_utc,
-            )  # fmt: skip
+        end_lost(tx, self._runtime, self._dialing.campaigns, lost, now_utc)
         found.ended, found.attempts = len(lost), known
         found.legs = {LegId(leg.id): leg for leg in leg_rows.live(tx, node)}
         found.left = left_behind.read(tx, found.legs)
-        found.intervals = agent_rows.open_intervals(tx)
+        found.intervals = agent_rows.open_intervals(tx, node)
         for interval in found.intervals:
             row_of = attempt_rows.get(tx, AttemptId(interval.attempt_id)) if interval.attempt_id else None
             if row_of is not None:

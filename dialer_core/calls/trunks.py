@@ -51,23 +51,51 @@ class Trunk:
     _sent_ns: deque[int] = field(default_factory=deque)
     """When the INVITEs of the last window left, in order."""
 
+    lines_given: int | None = None
+    """This node's share of its lines; None: all."""
+    rate_given: float | None = None
+    """This node's share of its calls per second."""
+
+    @property
+    def lines(self) -> int:
+        """Lines that this node may use."""
+        return self.settings.lines if self.lines_given is None else self.lines_given
+
+    @property
+    def calls_per_second(self) -> float:
+        """INVITEs a second that this node may send."""
+        return self.settings.calls_per_second if self.rate_given is None else self.rate_given
+
     @property
     def lines_free(self) -> int:
         """Lines that a new attempt may take."""
-        return max(0, self.settings.lines - self.lines_used)
+        return max(0, self.lines - self.lines_used)
+
+    @property
+    def of_whole(self) -> str:
+        """What is said of a share: empty where this node has all."""
+        if (self.lines, self.calls_per_second) == (self.settings.lines, self.settings.calls_per_second):
+            return ""
+        return f" (this node's share of {self.settings.lines} and {self.settings.calls_per_second:g})"
+
+    def share(self, lines: int, calls_per_second: float) -> None:
+        """Use so much of it from now on: nodes that share it have the rest."""
+        self.lines_given, self.rate_given = lines, calls_per_second
 
     @property
     def _window_ns(self) -> int:
         """The stretch that a token stays taken after its INVITE has left: a second, or longer for a rate below one."""
-        return int(WINDOW_NS / min(1.0, self.settings.calls_per_second))
+        return int(WINDOW_NS / min(1.0, self.calls_per_second))
 
     @property
     def _rate(self) -> int:
         """INVITEs within one such stretch."""
-        return max(1, int(self.settings.calls_per_second))
+        return max(1, int(self.calls_per_second))
 
     def tokens_free(self, now_ns: int) -> int:
         """INVITEs that may leave now without breaking the limit in any second."""
+        if not self.calls_per_second:
+            return 0
         while self._sent_ns and self._sent_ns[0] <= now_ns - self._window_ns:
             self._sent_ns.popleft()
         return max(0, self._rate - len(self._sent_ns) - self._unsent)
@@ -157,9 +185,11 @@ class Trunks:
                 wait_s = max(0.0, (trunk.held_until_ns - now_ns) / 1e9)
                 reasons.append(f"trunk {name} refuses every call: tried again in {wait_s:.0f} s")
             elif not trunk.lines_free:
-                reasons.append(f"trunk {name}: all {trunk.settings.lines} lines in use")
+                reasons.append(f"trunk {name}: all {trunk.lines} lines in use{trunk.of_whole}")
             else:
-                reasons.append(f"trunk {name}: {trunk.settings.calls_per_second:g} calls per second reached")
+                reasons.append(
+                    f"trunk {name}: {trunk.calls_per_second:g} calls per second reached{trunk.of_whole}"
+                )
         return "; ".join(reasons)
 
     def _room(self, trunk: Trunk, now_ns: int) -> int:

@@ -100,6 +100,7 @@ def change_state(
             "boot_id": boot_id,
             "from_utc": at_utc,
             "from_mono_ns": at_mono_ns,
+            "node": tx.stamp.node if tx.stamp is not None else "",
             **msgspec.structs.asdict(intent),
         },
     )
@@ -135,9 +136,10 @@ def close_left_open(tx: Tx, agent_ids: Collection[AgentId], last: StoredEvent | 
         )
 
 
-def open_intervals(tx: Tx) -> list[AgentInterval]:
-    """Return what every logged-in agent is doing, by agent."""
-    return [_record(row) for row in tx.execute(_OPEN.order_by(_TABLE.c.agent_id))]
+def open_intervals(tx: Tx, node: str) -> list[AgentInterval]:
+    """Return what every agent logged in at a node is doing, by agent."""
+    query = _OPEN.where(_TABLE.c.node.in_((node, ""))).order_by(_TABLE.c.agent_id)
+    return [_record(row) for row in tx.execute(query)]
 
 
 def intervals(tx: Tx, agent_id: AgentId, since_utc: dt.datetime) -> list[AgentInterval]:

@@ -27,6 +27,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from dialer_core.store import (  # noqa: F401 - their tables are of the same metadata
     access_models,
     dialing_models,
+    lease_models,
     message_models,
     portfolio_models,
     rollup_models,
@@ -391,6 +392,8 @@ class AgentInterval(Base):
     after_call: Mapped[str | None] = mapped_column(String(16))
     """`pause` or `logout`, asked for during the conversation."""
     after_reason: Mapped[str | None] = mapped_column(String(48))
+    node: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    """At which they are logged in; empty in rows older than several nodes."""
 
 
 class DetectionSample(Base):

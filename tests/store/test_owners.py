@@ -254,10 +254,10 @@ def test_intervals_tile(database: Database) -> None:
                 "boot-1",
                 agents.Intent(),
             )
-        assert [one.state for one in agents.open_intervals(tx)] == ["talking"]
+        assert [one.state for one in agents.open_intervals(tx, "node1")] == ["talking"]
         agents.close_session(tx, ana, at_utc=NOON + 12 * SECOND, at_mono_ns=40, boot_id="boot-1")
         agents.close_session(tx, ana, at_utc=NOON + 13 * SECOND, at_mono_ns=41, boot_id="boot-1")
-        assert agents.open_intervals(tx) == []
+        assert agents.open_intervals(tx, "node1") == []
     with database.read() as tx:
         found = agents.intervals(tx, ana, NOON)
     assert [one.state for one in found] == ["paused", "ready", "reserved", "talking"]

@@ -1,0 +1,216 @@
+"""What nodes share is never given twice, and a node that is gone is found once."""
+
+import datetime as dt
+import multiprocessing
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dialer_core.campaigns import hopper
+from dialer_core.clock import SystemClock
+from dialer_core.nodes import end_lost_node
+from dialer_core.runtime import Runtime
+from dialer_core.store import attempts, events, leases
+from dialer_core.store.database import Database, open_database
+from dialer_core.store.leases import Share
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import LeadState, Outcome, TrunkId
+from tests.campaigns.lists import CAMPAIGN, NOON, TRUNK, put_lead, put_list_campaign, rows, settings_of
+from tests.compliance.packs_for_tests import pack_of
+
+pytestmark = pytest.mark.db
+
+WHOLE = Share(10, 5.0)
+SECOND = dt.timedelta(seconds=1)
+PACK = pack_of()
+SETTINGS = settings_of()
+
+
+def renew(
+    tx: Tx, node: str, at: dt.datetime, used: int = 0, pools: tuple[str, ...] = (), *, known: bool = True
+) -> leases.Granted:
+    """Ask for a share of the one trunk."""
+    return leases.renew(tx, node, {TRUNK: (WHOLE, used)}, pools, known=known, now=at)
+
+
+def test_shares_go_down_as_calls_end(database: Database) -> None:
+    """One node has all lines; one that comes gets what is not given, and both have half as soon as the first has asked again with fewer calls."""
+    with database.write() as tx:
+        first = renew(tx, "a", NOON, known=False)
+        assert (first.alone, first.trunks[TRUNK]) == (True, WHOLE)
+        second = renew(tx, "b", NOON, known=False)
+        assert (second.alone, second.trunks[TRUNK]) == (False, Share(0, 0.0))
+        assert renew(tx, "a", NOON + SECOND, used=8).trunks[TRUNK] == Share(8, 2.5)
+        assert renew(tx, "b", NOON + SECOND).trunks[TRUNK] == Share(2, 2.5)
+        assert renew(tx, "a", NOON + 2 * SECOND, used=3).trunks[TRUNK].lines == 5
+        assert renew(tx, "b", NOON + 2 * SECOND).trunks[TRUNK].lines == 5
+
+
+def test_never_more_than_there_is(database: Database) -> None:
+    """Whoever asks in whatever order, comes, goes and lapses: what is given at any moment is never more than the trunk has."""
+    draw, at = random.Random(6), NOON
+    given: dict[str, tuple[Share, dt.datetime]] = {}
+    for _ in range(150):
+        at += draw.uniform(0, 6) * SECOND
+        node = draw.choice("abcd")
+        with database.write() as tx:
+            if draw.random() < 0.1:
+                leases.give_up(tx, node)
+                given.pop(node, None)
+                continue
+            mine = given.get(node)
+            live = mine is not None and mine[1] > at
+            used = draw.randint(0, mine[0].lines) if live else 0  # a node whose lease lapsed places nothing
+            given[node] = (renew(tx, node, at, used).trunks[TRUNK], at + leases.TTL)
+            if live:
+                assert given[node][0].lines >= used
+        holding = [share for share, until in given.values() if until > at]
+        assert sum(share.lines for share in holding) <= WHOLE.lines
+        assert sum(share.calls_per_second for share in holding) <= WHOLE.calls_per_second + 1e-9
+
+
+def test_one_pacer_per_pool(database: Database) -> None:
+    """A pool is the first one's who asks, until it does not ask for it again or lapses; the others are told whose it is."""
+    with database.write() as tx:
+        assert renew(tx, "a", NOON, pools=("spring", "autumn"), known=False).pools == {"spring", "autumn"}
+        other = renew(tx, "b", NOON, pools=("spring",), known=False)
+        assert (other.pools, other.paced_by) == (frozenset(), {"spring": "a"})
+        renew(tx, "a", NOON + SECOND, pools=("autumn",))
+        assert renew(tx, "b", NOON + SECOND, pools=("spring",)).pools == {"spring"}
+        assert renew(tx, "c", NOON + SECOND + leases.TTL, pools=("spring", "autumn"), known=False).pools == {
+            "spring",
+            "autumn",
+        }
+
+
+def test_gone_and_expelled(database: Database) -> None:
+    """A node that lapsed is named to the others, buried by one of them only, and told so when it asks again."""
+    with database.write() as tx:
+        renew(tx, "a", NOON, known=False)
+        renew(tx, "b", NOON, known=False)
+        assert not leases.bury(tx, "b", NOON + SECOND)
+        later = NOON + leases.TTL + SECOND
+        assert renew(tx, "a", later).gone == ("b",)
+        assert leases.bury(tx, "b", later)
+        assert not leases.bury(tx, "b", later)
+        assert renew(tx, "a", later).gone == ()
+        assert renew(tx, "b", later).expelled
+        assert not renew(tx, "b", later).expelled
+
+
+def runtime_of(database: Database) -> Runtime:
+    """Return what ending a node's calls needs of an engine."""
+    return Runtime(
+        node=database.node, boot_id="boot-1", clock=SystemClock(), journal=None, reader=None, loop=None
+    )  # type: ignore[arg-type]
+
+
+def claim(database: Database, count: int) -> list[hopper.ClaimedAttempt]:
+    """Claim as an engine does."""
+    with database.write("engine") as tx:
+        return hopper.claim(
+            tx, campaign_id=CAMPAIGN, settings=SETTINGS, pack=PACK, trunks=[TRUNK] * count, node=database.node, boot_id="boot-1", now=NOON
+        ).attempts  # fmt: skip
+
+
+def campaigns() -> dict[Any, Any]:
+    """Return the campaign as an engine knows it."""
+    return {CAMPAIGN: type("Run", (), {"settings": SETTINGS, "pack": PACK})()}
+
+
+def test_calls_of_a_lost_node_end_once(database: Database, migrated_url: str) -> None:
+    """Its live attempts end as interrupted and its leads are dialed on; whoever comes second ends nothing, and a node that lives keeps its calls."""
+    lost = open_database(migrated_url, node="lost", boot_id="boot-1")
+    with database.write() as tx:
+        put_list_campaign(tx)
+        for index in range(6):
+            put_lead(tx, [f"+5255111100{index:02d}"])
+    its, ours = claim(lost, 3), claim(database, 3)
+    with database.write("engine") as tx:
+        leases.renew(tx, "lost", {}, (), known=False, now=tx.utc() - 2 * leases.TTL)
+        leases.renew(tx, database.node, {}, (), known=False)
+    for expected in (3, None):
+        with database.write("engine") as tx:
+            assert end_lost_node(tx, runtime_of(database), campaigns(), "lost") == expected
+    with database.read() as tx:
+        assert {row.id for row in attempts.live(tx)} == {one.attempt_id for one in ours}
+        states = {row["id"]: row["state"] for row in rows(tx, "lead")}
+        assert {states[one.lead_id] for one in its} == {LeadState.DIALABLE}
+        assert {states[one.lead_id] for one in ours} == {LeadState.IN_ATTEMPT}
+        [told] = events.tail(tx, {}, ["node.lost"])
+        assert told.data == {"lost_node": "lost", "attempts": 3, "agents": 0}
+        assert len(events.tail(tx, {}, ["attempt.ended"])) == 3
+    lost.dispose()
+
+
+def work(url: str, node: str, until: float, lines: int) -> None:
+    """Be an engine with fake workers: renew leases, claim as many as the share allows, end calls at random, end who is gone."""
+    leases.TTL = dt.timedelta(seconds=0.8)  # type: ignore[misc]
+    database, draw = open_database(url, node=node, boot_id="boot-1"), random.Random(node)
+    live: list[hopper.ClaimedAttempt] = []
+    known, trunks = False, {TrunkId(TRUNK): Share(lines, 100.0)}
+    while time.monotonic() < until:
+        with database.write("engine") as tx:
+            granted = leases.renew(
+                tx, node, {name: (whole, len(live)) for name, whole in trunks.items()}, (), known=known
+            )
+        if granted.expelled:
+            live.clear()
+        known = True
+        for gone in granted.gone:
+            with database.write("engine") as tx:
+                end_lost_node(tx, runtime_of(database), campaigns(), gone)
+        live += claim(database, max(0, granted.trunks[TRUNK].lines - len(live)))
+        for one in draw.sample(live, len(live) // 2):
+            with database.write("engine") as tx:
+                attempts.end(tx, one.attempt_id, outcome=Outcome.BUSY, at_utc=tx.utc(), at_mono_ns=1)
+            live.remove(one)
+    for one in live:
+        with database.write("engine") as tx:
+            attempts.end(tx, one.attempt_id, outcome=Outcome.BUSY, at_utc=tx.utc(), at_mono_ns=1)
+    database.dispose()
+
+
+def test_one_of_two_engines_is_killed(postgresql_database: str, tmp_path: Path) -> None:
+    """Two processes dial one list over a trunk of six lines; one is killed in the middle: no lead, person or number is called twice at once,
+    the lines are never exceeded, and what the dead one left is ended once by the other.
+    """  # noqa: D205 - one claim
+    database = open_database(postgresql_database, node="watch", boot_id="boot-1")
+    database.migrate()
+    with database.write() as tx:
+        put_list_campaign(tx)
+        for index in range(400):
+            put_lead(tx, [f"+52551111{index:04d}"])
+    context, until = multiprocessing.get_context("spawn"), time.monotonic() + 8.0
+    engines = [
+        context.Process(target=work, args=(postgresql_database, node, until, 6)) for node in ("a", "b")
+    ]
+    for engine in engines:
+        engine.start()
+    most, killed, seen_b = 0, False, 0
+    while engines[0].is_alive():
+        with database.read() as tx:
+            live = attempts.live(tx)
+        most = max(most, len(live))
+        its = sum(row.node == "b" for row in live)
+        seen_b = max(seen_b, its)
+        if its and not killed and until - time.monotonic() < 5.0:
+            engines[1].kill()
+            engines[1].join()
+            killed = True
+        time.sleep(0.02)
+    engines[0].join()
+    assert (engines[0].exitcode, killed) == (0, True)
+    assert seen_b > 0
+    assert most <= 6
+    with database.read() as tx:
+        assert attempts.live(tx) == []
+        dialed = [row["lead_id"] for row in rows(tx, "attempt")]
+        ended = [one.attempt_id for one in events.tail(tx, {}, ["attempt.ended"], 10_000)]
+        assert len(ended) == len(set(ended))
+        assert len(events.tail(tx, {}, ["node.lost"])) == 1
+        assert len(dialed) == len(set(dialed))
+    database.dispose()
