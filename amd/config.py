@@ -66,7 +66,7 @@ class DetectorConfig:
     True
     """
 
-    cost_lost_person: float = 600.0
+    cost_lost_person: float = 500.0
     cost_passed_machine: float = 1.0
     cost_delay_s: float = 0.385
     cost_told_person: float = 0.14

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amd.errors import AmdInputError
+from amd.labels import Label
 from amd.landmarks import LATE_TICKS, N_BINS, LandmarkFinder
 from amd.tonebank import FRAME
 
@@ -33,6 +34,8 @@ _KEPT = 128
 _OFFSETS = 8 * RECORDING_TICKS
 """Places of a recording that a row may be at."""
 _KEYS = N_BINS * N_BINS * LONGEST_TICKS
+LEARNED = (Label.ANNOUNCEMENT, Label.MACHINE, Label.SCREENING, Label.IVR, Label.MUSIC)
+"""What a known recording may be: a carrier's announcement or its mailbox's own greeting, an assistant's question, a menu, music."""
 
 
 class Match(NamedTuple):
@@ -56,6 +59,8 @@ class FingerprintIndex:
         What each recording is called; several may have one name.
     keys, recordings, ticks : numpy.ndarray, shape (n_pairs,)
         Of each pair: its key, its recording's number and the tick of its later landmark.
+    labels : sequence of Label, optional
+        What each recording is, one of `LEARNED`; announcements when absent.
 
     Raises
     ------
@@ -69,7 +74,12 @@ class FingerprintIndex:
         keys: NDArray[np.int32],
         recordings: NDArray[np.int32],
         ticks: NDArray[np.int32],
+        labels: Sequence[Label] | None = None,
     ) -> None:
+        self.labels = tuple(labels) if labels is not None else (Label.ANNOUNCEMENT,) * len(names)
+        if len(self.labels) != len(names) or not set(self.labels) <= set(LEARNED):
+            words = ", ".join(label.word for label in LEARNED)
+            raise AmdInputError("labels", f"needs one of {words} for each recording")
         if not keys.shape == recordings.shape == ticks.shape or keys.ndim != 1:
             raise AmdInputError("keys", "keys, recordings and ticks need one dimension of one length")
         if keys.size and not (
@@ -86,13 +96,17 @@ class FingerprintIndex:
         return len(self.names)
 
     @classmethod
-    def of(cls, recordings: Sequence[tuple[str, NDArray[np.int16]]]) -> FingerprintIndex:
+    def of(
+        cls, recordings: Sequence[tuple[str, NDArray[np.int16]]], label: Label = Label.ANNOUNCEMENT
+    ) -> FingerprintIndex:
         """Make an index.
 
         Parameters
         ----------
         recordings : sequence of (str, numpy.ndarray of int16, shape (n_samples,))
             Names, and sound at 8 kHz from the recording's beginning on; of the sound at most `RECORDING_TICKS` are kept.
+        label : Label, optional
+            What all of them are, one of `LEARNED`.
 
         Returns
         -------
@@ -117,7 +131,9 @@ class FingerprintIndex:
         if not parts:
             return cls((), *(np.empty(0, np.int32) for _ in range(3)))
         return cls(
-            [name for name, _ in recordings], *(np.concatenate(part) for part in zip(*parts, strict=True))
+            [name for name, _ in recordings],
+            *(np.concatenate(part) for part in zip(*parts, strict=True)),
+            labels=[label] * len(recordings),
         )
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
@@ -133,6 +149,7 @@ class FingerprintIndex:
             "keys": self._keys,
             "recordings": self._recordings,
             "ticks": self._ticks,
+            "labels": np.array(self.labels, np.uint8),
         }
 
     @classmethod
@@ -159,9 +176,11 @@ class FingerprintIndex:
             keys, recordings, ticks = (
                 np.asarray(arrays[name]).astype(np.int32) for name in ("keys", "recordings", "ticks")
             )
+            # an index from before recordings had labels holds announcements
+            labels = [Label(int(code)) for code in arrays["labels"]] if "labels" in arrays else None
         except (KeyError, TypeError, ValueError) as error:
             raise AmdInputError("arrays", f"are no index of fingerprints: {error}") from error
-        return cls(names, keys, recordings, ticks)
+        return cls(names, keys, recordings, ticks, labels)
 
     def with_recordings(self, other: FingerprintIndex) -> FingerprintIndex:
         """Return an index of this one's recordings and another's.
@@ -181,6 +200,7 @@ class FingerprintIndex:
             np.concatenate([self._keys, other._keys]),
             np.concatenate([self._recordings, other._recordings + np.int32(len(self))]),
             np.concatenate([self._ticks, other._ticks]),
+            (*self.labels, *other.labels),
         )
 
     def best(

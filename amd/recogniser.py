@@ -1,4 +1,4 @@
-"""The detector beside an index of known recordings: what is recognised by its landmarks is an announcement, whatever it sounds like.
+"""The detector beside an index of known recordings: what is recognised by its landmarks is what it was learned as.
 
 Owns the rule between the two: a match decides a row that the detector has not finally decided. Both alone are `amd.detector`'s and
 `amd.fingerprints`'.
@@ -107,11 +107,11 @@ class Recogniser:
         Returns
         -------
         list of Mark
-            The detector's marks, and for a row that plays a known recording a final verdict, or a revision, `Label.ANNOUNCEMENT`
-            with `Reason.FINGERPRINT`; nothing of the row after it but beeps.
+            The detector's marks, and for a row that plays a known recording a final verdict, or a revision, with the recording's label
+            and `Reason.FINGERPRINT`; nothing of the row after it but beeps.
         """
         marks = list(self._detector.step(pcm, rows, valid))
-        if self._matcher is None:
+        if self._known is None or self._matcher is None:
             return marks
         said = [mark for mark in marks if mark.kind is MarkKind.BEEP or mark.row in self._open]
         for row in rows.tolist():
@@ -126,14 +126,14 @@ class Recogniser:
         undecided = np.fromiter((row in self._open for row in rows.tolist()), np.bool_, rows.size)
         heard = None if valid is None else valid[undecided]
         matches = self._matcher.step(pcm[undecided], rows[undecided], heard)
-        return said + [self._recognised(match.row) for match in matches]
+        return said + [self._recognised(match.row, self._known.labels[match.recording]) for match in matches]
 
-    def _recognised(self, row: int) -> Mark:
+    def _recognised(self, row: int, label: Label) -> Mark:
         before = self._open.pop(row)
         return Mark(
             row=row,
             kind=MarkKind.VERDICT if before is None else MarkKind.REVISED,
-            label=Label.ANNOUNCEMENT,
+            label=label,
             reason=Reason.FINGERPRINT,
             confidence=CONFIDENCE,
             provisional=False,

@@ -11,7 +11,7 @@ TABLE: Table = {
     "classify": ("amd_classify:classify", "Say of recordings what is at the other end, as in a call."),
     "learn-announcement": (
         "amd_learn:learn_announcement",
-        "Learn a carrier's announcement from recordings of it.",
+        "Learn recordings that are always the same: announcements, assistants, menus.",
     ),
     "quality": (
         "amd_quality:quality",

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from amd import AmdInputError, FingerprintIndex, Label, MarkKind, Reason, Recogniser, detect_all, g711
-from amd.fingerprints import Matcher
+from amd.fingerprints import LEARNED, Matcher
 from tests.amd import sounds
 
 pytestmark = pytest.mark.unit
@@ -47,6 +47,28 @@ def test_a_known_recording_is_recognised_through_another_line(number: int) -> No
     assert last.label is Label.ANNOUNCEMENT
     assert last is marks[-1]
     assert (last.tick + 1) * 0.02 - lead / 8000 < 1.5
+
+
+@pytest.mark.parametrize("label", LEARNED)
+def test_a_recording_is_told_as_what_it_was_learned_as(label: Label) -> None:
+    """Each label that can be learned is given; an index from before there were labels holds announcements."""
+    index = FingerprintIndex.of(KNOWN[:2]).with_recordings(FingerprintIndex.of(KNOWN[2:4], label))
+    call = heard(KNOWN[3][1], lead=2500, gain=0.5, noise_dbfs=-60, seed=4)
+    for early in (False, True):
+        ((_, marks),) = detect_all([call], known=index)
+        assert (marks[-1].label, marks[-1].reason, marks[-1].provisional) == (
+            label,
+            Reason.FINGERPRINT,
+            False,
+        )
+    old = {name: array for name, array in index.arrays().items() if name != "labels"}
+    assert set(FingerprintIndex.from_arrays(old).labels) == {Label.ANNOUNCEMENT}
+
+
+def test_what_cannot_be_learned_is_refused() -> None:
+    """A person, a tone: no label of a recording that is always the same."""
+    with pytest.raises(AmdInputError, match="announcement, machine, screening, ivr, music"):
+        FingerprintIndex.of(KNOWN[:1], Label.HUMAN)
 
 
 def test_other_speech_is_not() -> None:

@@ -291,7 +291,7 @@ def test_any_file_gets_a_line(tmp_path: Path, content: bytes, kind: str) -> None
 
 
 def test_a_learned_announcement_is_recognised(tmp_path: Path) -> None:
-    """`learn-announcement` keeps a recording's landmarks; `classify` with that index knows it later, softer and in noise, and others not."""
+    """`learn-announcement` keeps landmarks and label; `classify` with that index knows a recording later, softer and in noise, and others not."""
     config = tmp_path / "config"
     assert CliRunner().invoke(main, ["init", str(config)]).exit_code == 0
     recording = sounds.speech(4.0, np.random.default_rng(21))
@@ -308,6 +308,15 @@ def test_a_learned_announcement_is_recognised(tmp_path: Path) -> None:
     found = [json.loads(line) for line in result.stdout.splitlines()]
     assert [one["reason"] == "fingerprint" for one in found] == [True, False]
     assert found[0]["label"] == "announcement"
+    question = sounds.speech(4.0, np.random.default_rng(23))
+    asked = write(tmp_path / "question.wav", question)
+    learned = invoke(
+        "learn-announcement", "assistant", asked, "--label", "screening", "--config", config, "--json"
+    )
+    assert json.loads(learned.stdout)["labels"] == ["announcement", "screening"]
+    call = write(tmp_path / "asked.wav", noisy(sounds.silence(0.4), 0.5 * question))
+    told = json.loads(invoke("classify", call, "--announcements", index, "--json").stdout)
+    assert (told["label"], told["reason"]) == ("screening", "fingerprint")
     short = invoke(
         "learn-announcement", "short", write(tmp_path / "short.wav", np.zeros(8000)), "--config", config
     )
