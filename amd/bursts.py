@@ -23,12 +23,14 @@ FLOOR_BIAS_DB = 2.0
 """The noise is this much above its floor, which is a minimum."""
 LONG_TICKS, LONG_PURITY = 12.0, 0.88
 """Nothing spoken is as steady for 240 ms: a burst that long may be less pure, as one that was clipped or went through a codec is."""
-LOWEST_HZ, HIGHEST_HZ = 350.0, 2050.0
+LOWEST_HZ, HIGHEST_HZ = 385.0, 2050.0
 """Where beeps are looked for; seen 400 to 1500 Hz."""
 MIN_TICKS, MAX_TICKS = 4.4, 90.0
 """Length in ticks, parts of ticks at both ends included: 88 ms to 1.8 s."""
+WHOLE_TICKS = 4
+"""Frames it must fill: of fewer nobody can say whether they move."""
 RISE_DB = 8.0
-"""Before a burst the level is lower by this much; or, before a long one that follows speech at once,"""
+"""Before a burst the level is lower by this much; or, where a long one follows speech at once and no other tone,"""
 FALL_DB, CLEAR_FALL_DB = 4.0, 10.0
 """after it by the second of these: a melody's note has another after it. After others it is lower by the first: a room's echo falls by
 no more in 60 ms."""
@@ -123,11 +125,13 @@ def _run_ends(
     least = np.where(long, LONG_PURITY, PURITY)
     rose = ended["ended_before_dbfs"] < dbfs - RISE_DB
     steady = ended["ended_wander"] <= WANDER * ended["ended_ticks"] + NOISE_WANDER * np.sqrt(noise)
+    alone = rose | (steady & (ended["ended_follows"] == 0.0))
     burst = (
         (ticks >= MIN_TICKS)
+        & (ended["ended_ticks"] >= WHOLE_TICKS)
         & (ticks <= MAX_TICKS)
         & (ended["ended_purity"] >= least - NOISE_WEIGHT * noise)
-        & (long | (rose & steady))
+        & ((long & alone) | (rose & steady))
         & (hz >= LOWEST_HZ)
         & (hz <= HIGHEST_HZ)
         & (speech_before[at] | calling | (~band & (ended["run_quiet"] >= BEFORE_TICKS)))

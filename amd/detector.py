@@ -22,6 +22,8 @@ RUN_TICKS, BAND_TICKS = 3, 5
 """Ticks after which one steady sinusoid, or sound in the band of call-progress tones, is a tone and no voice."""
 RUN_PURITY = 0.88
 """Least mean purity of that run: of a tone at 10 dB over white noise it is 0.91, of a steady vowel in a short "¿sí?" up to 0.87."""
+NEARER_CONFIRM_TICKS = 4
+"""Ticks of louder voice after which somebody nearer the phone speaks: a tone is known as one by then."""
 SPOKEN_TICKS = 20
 """Ticks of speech after which ringing is somebody's voice, and a burst at 1100 Hz or in the band of ringing a beep."""
 CONFIDENCE = {
@@ -288,6 +290,7 @@ class Detector:
         records["sounded"] = heard.informative
         voiced = voice.update(records, level, heard.change_db, teaching)
         speaking = voiced & ~tonal
+        _forget_talk_behind(records, tick, speaking)
         toning = voiced & tonal
         if toning.any():
             records["last_tone"][toning] = tick[toning]
@@ -314,6 +317,21 @@ class Detector:
             some, when = records.take(at), tick[at]
             values = features.read(some, when, decision.quiet_ticks(some, when))
             records["log_odds"][at] = self._model.log_odds(values)
+
+
+_OF_SPEECH = [*cadence.FIELDS, *features.FIELDS, *prosody.FIELDS]
+
+
+def _forget_talk_behind(records: Records, tick: NDArray[np.int32], speaking: NDArray[np.bool_]) -> None:
+    # what was spoken before somebody nearer the phone began is none of theirs. A person's verdict stands on what it was given for
+    nearer = speaking & (records["louder_ticks"] >= NEARER_CONFIRM_TICKS)
+    (at,) = np.nonzero(nearer & (records["state"] != decision.PROVISIONAL))
+    if at.size:
+        for name, _, fresh in _OF_SPEECH:
+            records[name][at] = fresh
+        records["burst_voiced"][at] = NEARER_CONFIRM_TICKS - 1
+        records["burst_start"][at] = tick[at] - NEARER_CONFIRM_TICKS + 1
+        records["behind_dbfs"][at], records["louder_ticks"][at] = np.inf, 0
 
 
 _THRESHOLDS = tuple(decision.thresholds(DetectorConfig()))

@@ -40,10 +40,12 @@ _SIT_REASON[_HIGH, _LOW] = Reason.SIT_VACANT
 _SIT_REASON[_LOW, _HIGH] = Reason.SIT_REORDER
 _SIT_REASON[_HIGH, _HIGH] = Reason.SIT_NO_CIRCUIT
 
+NOTE_TICKS = 5
+"""A run so long is a tone or a note; one of another frequency that begins so soon after it is of the same melody."""
 EMPTY_DBFS = np.float32(-119.0)
 """A frame without any power says nothing: a run goes on over one of them, and ends at the second."""
 
-ENDED = ("hz", "dbfs", "purity", "attack", "before_dbfs", "empty", "wander")
+ENDED = ("hz", "dbfs", "purity", "attack", "before_dbfs", "empty", "wander", "follows")
 """Measures of a run that are kept when it ends."""
 
 FIELDS: list[Field] = [
@@ -62,6 +64,9 @@ FIELDS: list[Field] = [
         0.0,
     ),  # mean distance of its inner frames from the mean of those before them: `_wander`
     ("run_latest", "f4", 0.0),  # the same of its latest frame
+    ("run_follows", "f4", 0.0),  # 1 where it follows one of another frequency
+    ("note_ticks", "i4", 1000),  # ticks since a run of `NOTE_TICKS` and more, and its frequency
+    ("note_hz", "f4", 0.0),
     # the run that ended on this tick: its length, 0 if none did, and the same measures
     ("ended_ticks", "i4", 0),
     *((f"ended_{name}", "f4", 0.0) for name in ENDED),
@@ -124,6 +129,9 @@ def _advance_runs(records: Records, tones: ToneFrames, level_dbfs: NDArray[np.fl
     (ended,) = np.nonzero(records["ended_ticks"])
     for name in ENDED:
         records[f"ended_{name}"][ended] = records[f"run_{name}"][ended]
+    note = records["ended_ticks"] >= NOTE_TICKS
+    records["note_ticks"] = np.where(note, 0, records["note_ticks"] + 1)
+    np.copyto(records["note_hz"], run_hz, where=note)
     (begun,) = np.nonzero(begins)
     (on,) = np.nonzero(more)
     run_ticks[~more & ~begins & ~empty] = 0
@@ -136,6 +144,8 @@ def _advance_runs(records: Records, tones: ToneFrames, level_dbfs: NDArray[np.fl
         run_hz[begun], run_dbfs[begun] = tones.hz[begun], level_dbfs[begun]
         records["run_purity"][begun] = tones.purity[begun]
         records["run_wander"][begun] = 0.0
+        apart = np.abs(tones.hz[begun] - records["note_hz"][begun]) > 2.0 * DRIFT_HZ
+        records["run_follows"][begun] = apart & (records["note_ticks"][begun] <= NOTE_TICKS)
     if on.size:
         run_ticks[on] += 1 + records["run_empty"][on].astype(np.int32)
         weight = np.float32(1.0) / run_ticks[on]

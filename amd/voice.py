@@ -34,6 +34,8 @@ NEAR_DB = 18.0
 """What is this far below it may be another voice, farther from the phone: it is voice only beside louder sound."""
 BESIDE_TICKS = np.int32(12)
 """How long after the louder sound: 0.24 s, a weak end of a word."""
+NEARER_DB, NEARER_TICKS = np.float32(12.0), np.int32(15)
+"""Sound this far above all there was up to 0.3 s after it began comes from nearer the phone: what was before it was talk behind."""
 FAINTEST_DBFS = -52.0
 """Nothing fainter is voice."""
 
@@ -52,6 +54,8 @@ FIELDS: list[Field] = [
     ("loudest_dbfs", "f4", -np.inf),  # most of the smoothed level
     ("far_ticks", "i4", 0),  # ticks since anything was as loud as the voice near the phone
     ("voiced", "?", False),
+    ("behind_dbfs", "f4", np.inf),  # most of the smoothed level up to `NEARER_TICKS` after speech began
+    ("louder_ticks", "i4", 0),  # ticks of voice since it was exceeded
 ]
 
 
@@ -120,4 +124,7 @@ def update(
     records["smooth_dbfs"], records["heard_ticks"] = smooth, heard
     records["minimum_dbfs"], records["floor_dbfs"], records["loudest_dbfs"] = least, floor, loudest
     records["voiced"] = voiced
+    began = (records["onset"] >= 0) & (records["tick"] == records["onset"] + NEARER_TICKS)
+    np.copyto(records["behind_dbfs"], loudest, where=began)
+    records["louder_ticks"] += voiced & (loudest > records["behind_dbfs"] + NEARER_DB)
     return np.asarray(voiced)
