@@ -115,6 +115,18 @@ def test_strict_waits_longer_in_both_directions() -> None:
             assert late[0].tick >= soon[0].tick
 
 
+@pytest.mark.parametrize("behind_dbfs", [-42.0, -48.0])
+def test_talk_behind_is_not_a_greeting(behind_dbfs: float) -> None:
+    """A room where somebody talks all the time, 20 and 26 dB softer: the person who says hello into it is one, within 1.2 s of it."""
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        behind = speech(9.0, rng, behind_dbfs)
+        hello = np.concatenate([silence(1.6), speech(0.6, rng, -22.0), silence(6.8)])
+        first = next(mark for mark in detect(pcm(behind + hello, seed=seed)) if mark.kind is MarkKind.VERDICT)
+        assert first.label is Label.HUMAN
+        assert (first.tick + 1) * 0.02 <= 2.2 + 1.2
+
+
 def test_clicks_are_no_speech() -> None:
     """Single loud samples and bursts of 60 ms, as handsets make, are not taken for a person."""
     sound = silence(8.0)
