@@ -70,7 +70,7 @@ class DetectorConfig:
     cost_passed_machine: float = 1.0
     cost_delay_s: float = 0.385
     cost_told_person: float = 0.14
-    longest_pause_s: float = 0.88
+    longest_pause_s: float = 0.86
     longest_greeting_s: float = 5.2
     limit_s: float = 6.5
     revise_s: float = 3.0
