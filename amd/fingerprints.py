@@ -129,12 +129,10 @@ class FingerprintIndex:
                 )
             parts.append((keys, np.full(keys.size, number, np.int32), later))
         if not parts:
-            return cls((), *(np.empty(0, np.int32) for _ in range(3)))
-        return cls(
-            [name for name, _ in recordings],
-            *(np.concatenate(part) for part in zip(*parts, strict=True)),
-            labels=[label] * len(recordings),
-        )
+            none = np.empty(0, np.int32)
+            return cls((), none, none, none)
+        keys, numbers, ticks = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return cls([name for name, _ in recordings], keys, numbers, ticks, [label] * len(recordings))
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the index as arrays to be stored.

@@ -54,13 +54,8 @@ def test_a_recording_is_told_as_what_it_was_learned_as(label: Label) -> None:
     """Each label that can be learned is given; an index from before there were labels holds announcements."""
     index = FingerprintIndex.of(KNOWN[:2]).with_recordings(FingerprintIndex.of(KNOWN[2:4], label))
     call = heard(KNOWN[3][1], lead=2500, gain=0.5, noise_dbfs=-60, seed=4)
-    for early in (False, True):
-        ((_, marks),) = detect_all([call], known=index)
-        assert (marks[-1].label, marks[-1].reason, marks[-1].provisional) == (
-            label,
-            Reason.FINGERPRINT,
-            False,
-        )
+    ((_, marks),) = detect_all([call], known=index)
+    assert (marks[-1].label, marks[-1].reason, marks[-1].provisional) == (label, Reason.FINGERPRINT, False)
     old = {name: array for name, array in index.arrays().items() if name != "labels"}
     assert set(FingerprintIndex.from_arrays(old).labels) == {Label.ANNOUNCEMENT}
 
