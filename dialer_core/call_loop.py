@@ -29,7 +29,7 @@ from dialer_core.calls.flow_calls import FlowCalls
 from dialer_core.calls.inbound import InboundCalls
 from dialer_core.calls.live_answers import LiveAnswers
 from dialer_core.calls.machine import AttemptMachine
-from dialer_core.calls.originate import Originator
+from dialer_core.calls.originate import Originator, signers_of
 from dialer_core.calls.records import CallRecords
 from dialer_core.calls.sound import Sound
 from dialer_core.calls.trunk_watch import TrunkWatch
@@ -139,7 +139,15 @@ class CallLoop:
         )
         self.watch = TrunkWatch(runtime, self.trunks, self.workers, on_change=self.wake)
         originator = Originator(
-            runtime, campaigns, self.trunks, self.workers, passwords, sip_host, self.media, self.watch
+            runtime,
+            campaigns,
+            self.trunks,
+            self.workers,
+            passwords,
+            sip_host,
+            self.media,
+            self.watch,
+            signers_of(settings),
         )
         ending = Ending(runtime, campaigns, self.trunks, on_retry=self._on_retry)
         self.dialing = Dialing(

@@ -149,6 +149,17 @@ class DialerSettings(Section):
     extensions: dict[str, ExtensionSettings] = Field(default_factory=dict)
 
 
+class StirSettings(Section):
+    """`[trunks.NAME.stir]`: calls are signed (STIR/SHAKEN) before they leave."""
+
+    key_file: Path
+    """Private key of the certificate: PEM, on the curve P-256, without a password."""
+    certificate_url: str = Field(pattern=r"^https://[^\s<>\"]+$")
+    """Where whoever checks finds the certificate."""
+    attestation: Literal["A", "B", "C"] = "A"
+    """A: the number is ours to use. B: we know who calls, and not the right to the number. C: neither."""
+
+
 class TrunkSettings(Section):
     """`[trunks.NAME]` of `trunks.toml`: one SIP peer that carries calls."""
 
@@ -188,6 +199,8 @@ class TrunkSettings(Section):
     """Digits put before the number (a tech prefix)."""
     headers: dict[str, str] = Field(default_factory=dict)
     """Extra headers of every INVITE."""
+    stir: StirSettings | None = None
+    """How its calls are signed; left out: they are not, or the carrier does it."""
 
     @model_validator(mode="after")
     def _one_secret(self) -> TrunkSettings:
@@ -322,6 +335,11 @@ class Settings:
         its = self.trunks[name]
         where = f"{self.directory / 'trunks.toml'}: trunks.{name}.password"
         return read_secret(where, its.password_env, its.password_file, self.directory)
+
+    def stir_key_file(self, name: TrunkId) -> Path | None:
+        """Return the absolute path of a trunk's signing key, where it signs."""
+        stir = self.trunks[name].stir
+        return self.directory / stir.key_file if stir is not None else None
 
     def agent_password(self, name: AgentId) -> str:
         """Return the softphone's password at the edge, or an empty string where it does not register; raises as `trunk_password`."""

@@ -23,6 +23,12 @@ class ExtensionSettings(Section):
     """A supervisor's phone: it may listen, whisper and barge. Agents transfer to the others."""
     srtp: SrtpUse = SrtpUse.OFF
     """Encrypted sound: off, optional, required."""
+    customer_number: bool = False
+    """The INVITE carries the customer's number as P-Asserted-Identity: for a PBX that shows it, or routes by it."""
+    user_to_user: bool = False
+    """It carries the account's id as User-to-User (RFC 7433), in hexadecimal: for a screen that opens the account."""
+    account_header: str = Field(default="", pattern=r"^(X-[A-Za-z0-9-]{1,40})?$")
+    """Or in a header of this name, which begins with `X-`; empty: none."""
     ring_limit_s: float = Field(default=30.0, ge=2, le=45)
     """It is rung for so long at most."""
 

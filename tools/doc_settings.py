@@ -198,6 +198,8 @@ def settings_page() -> str:
         ),
         _example("dialer.toml"),
         f"## trunks.toml\n\nOne table `[trunks.NAME]` for each SIP peer that carries calls.\n\n{_fields(settings.TrunkSettings, texts)}",
+        f"### [trunks.NAME.stir]\n\n{prose(doc(settings.StirSettings))} See [plug into a PBX](plug-into-a-pbx.md).\n\n"
+        f"{_fields(settings.StirSettings, texts)}",
         _example("trunks.toml"),
         "## agents.toml\n\nOne table `[agents.ID]` for each agent; an agent is a SIP address. The file may be absent.\n\n"
         + _fields(settings.AgentSettings, texts),

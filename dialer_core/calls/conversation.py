@@ -102,7 +102,10 @@ class Hearing:
 
 
 def hearing(
-    agent: LegId, talk: Talk | None, supervisors: Sequence[tuple[LegId, SupervisionMode]] = ()
+    agent: LegId,
+    talk: Talk | None,
+    supervisors: Sequence[tuple[LegId, SupervisionMode]] = (),
+    thirds: Sequence[tuple[LegId, SupervisionMode]] = (),
 ) -> Hearing:
     """Return whom every leg around an agent hears.
 
@@ -114,6 +117,8 @@ def hearing(
         Their conversation; None: they have none, and a supervisor who only listens hears nothing.
     supervisors
         Each one's leg, and how they are in it.
+    thirds
+        The same of those who are with the third, where that is an agent.
     """
     room, music = [agent], set[LegId]()
     if talk is not None:
@@ -123,16 +128,17 @@ def hearing(
             music.add(talk.customer)
         if talk.third is not None:
             room.append(talk.third.leg_id)
-    room += [leg for leg, mode in supervisors if mode is SupervisionMode.BARGE]
+    room += [leg for leg, mode in (*supervisors, *thirds) if mode is SupervisionMode.BARGE]
     speak = [leg for leg in room if not (talk is not None and talk.muted and leg == agent)]
     hears = {leg: tuple(other for other in speak if other != leg) for leg in room}
     hears |= dict.fromkeys(music, ())
-    for leg, mode in supervisors:
+    beside = talk.third.leg_id if talk is not None and talk.third is not None else agent
+    for leg, mode, whom in (*((*one, agent) for one in supervisors), *((*one, beside) for one in thirds)):
         if mode is not SupervisionMode.BARGE:
             alone = talk is None and mode is SupervisionMode.LISTEN
             hears[leg] = () if alone else tuple(speak)
         if mode is SupervisionMode.WHISPER:
-            hears[agent] += (leg,)
+            hears[whom] += (leg,)
     return Hearing(hears, frozenset(music))
 
 

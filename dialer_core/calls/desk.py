@@ -170,7 +170,16 @@ class Desk:
             if watching := self.supervision.of(agent):  # they may have come from another agent's conversation
                 self._media.send(Hear(hears={leg_id: () for leg_id, _ in watching}))
             return
-        told = hearing(agent.leg_id, self.talks.get(agent.id), self.supervision.of(agent))
+        around = next(
+            (talk for talk in self.talks.values() if talk.third is not None and talk.third.agent is agent),
+            None,
+        )
+        if around is not None and around.agent.leg_id is not None:  # they are in somebody else's conversation
+            agent = around.agent
+        talk = self.talks.get(agent.id)
+        third = talk.third.agent if talk is not None and talk.third is not None else None
+        thirds = self.supervision.of(third) if third is not None else ()
+        told = hearing(agent.leg_id or LegId(""), talk, self.supervision.of(agent), thirds)
         self._media.send(Hear(hears=told.hears, music=dict.fromkeys(told.music, MUSIC)))
 
     # --- commands ----------------------------------------------------------------------------------------------------------
@@ -252,6 +261,7 @@ class Desk:
                 extension,
                 on_up=partial(self._third_up, talk),
                 on_gone=partial(self._third_gone, talk),
+                about=talk.attempt,
             )
             talk.third = Third(leg_id, extension=extension)
             self._feed(talk, TalkCue.CONSULT)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 import structlog
 
 from dialer_core.agents.softphones import connect_command
+from dialer_core.calls.attempt import Attempt
 from dialer_core.ipc.messages import (
     Attend,
     CloseLeg,
@@ -58,6 +59,7 @@ class _Line:
     dialog: Dialog | None = None
     negotiated: LegNegotiated | None = None
     setup: asyncio.TimerHandle | None = None
+    headers: dict[str, str] = field(default_factory=dict)
     up: bool = False
 
 
@@ -86,7 +88,14 @@ class Extensions:
         """Whether this leg is an extension's."""
         return leg_id in self._lines
 
-    def call(self, name: str, *, on_up: Callable[[], None], on_gone: Callable[[int], None]) -> LegId:
+    def call(
+        self,
+        name: str,
+        *,
+        on_up: Callable[[], None],
+        on_gone: Callable[[int], None],
+        about: Attempt | None = None,
+    ) -> LegId:
         """Call an extension; return its leg.
 
         Parameters
@@ -97,9 +106,13 @@ class Extensions:
             Called when it has answered.
         on_gone
             Called once, with the final SIP code, when the leg is over by anything but `hang_up`.
+        about
+            Whose customer it is called for: its INVITE says so in the ways its settings ask for.
         """
         leg_id = LegId(new_id())
         line = self._lines[leg_id] = _Line(name, self.settings[name], on_up, on_gone)
+        if about is not None:
+            line.headers = told_headers(line.settings, about, self._sip_host)
         limit_s = line.settings.ring_limit_s + SETUP_MARGIN_S
         line.setup = self._runtime.later(limit_s, lambda: self._gone(leg_id, 408, hangup=True))
         self._media.send(OpenLeg(leg_id=leg_id, kind=LegKind.EXTENSION))
@@ -114,6 +127,8 @@ class Extensions:
         match event:
             case LegOpened():
                 self._opened(event)
+            case LegRtpLost(leg_id=leg_id) if self._lines[leg_id].settings.supervises:
+                log.info("supervisor_silent", leg_id=leg_id)  # who only listens may well send nothing
             case LegRtpLost(leg_id=leg_id) | LegClosed(leg_id=leg_id):
                 log.warning("extension_silent", leg_id=leg_id, extension=self._lines[leg_id].name)
                 self._gone(leg_id, 0, hangup=True)
@@ -187,7 +202,7 @@ class Extensions:
         place = Place(
             leg_id=leg_id, kind=LegKind.EXTENSION, owner=line.name, to_uri=line.settings.sip,
             identity=SipIdentity(from_uri=f"sip:marcador@{self._sip_host}", display_name="Marcador"),
-            media_host=opened.host, media_port=opened.port, srtp=line.settings.srtp,
+            media_host=opened.host, media_port=opened.port, srtp=line.settings.srtp, headers=line.headers,
             ring_limit_s=limit_s, unattended_limit_s=limit_s,
         )  # fmt: skip
         self._workers.send(worker, place)
@@ -221,3 +236,18 @@ class Extensions:
             now = self._runtime.clock.utc()
             self._runtime.store(lambda tx: leg_rows.end(tx, leg_id, at_utc=now, sip_code=code or None))
         return line
+
+
+def told_headers(settings: ExtensionSettings, about: Attempt, host: str) -> dict[str, str]:
+    """Return what an extension's INVITE says of the customer it is called for: nothing unless its settings ask for it.
+
+    P-Asserted-Identity is RFC 3325's, User-to-User is RFC 7433's, its account reference in hexadecimal as the default package wants it.
+    """
+    headers = {}
+    if settings.customer_number:
+        headers["P-Asserted-Identity"] = f"<sip:{about.number}@{host}>"
+    if settings.user_to_user:
+        headers["User-to-User"] = f"{about.account_id.encode().hex()};encoding=hex"
+    if settings.account_header:
+        headers[settings.account_header] = about.account_id
+    return headers

@@ -46,6 +46,7 @@ from dialer_core.vocabulary import (
     AttemptState,
     CampaignId,
     DetectionMode,
+    LegId,
     Outcome,
     RecordPolicy,
     Verdict,
@@ -102,8 +103,8 @@ class LiveAnswers:
         """What becomes of those that are no person's."""
         self.on_bad_agent_leg: Callable[[Agent], None] = lambda _agent: None
         """Called when the media plane will not bridge to an agent's leg: it is to be called anew."""
-        self.on_transfer_refused: Callable[[Attempt], None] = lambda _attempt: None
-        """Called when the media plane will not bridge a customer to an extension."""
+        self.on_transfer_refused: Callable[[Attempt, LegId], None] = lambda _attempt, _leg_id: None
+        """Called when the media plane will not bridge a customer to a leg, an extension's or one of before."""
         self.on_bridged: Callable[[Agent, Attempt], None] = lambda _agent, _attempt: None
         """Called when an agent and a customer hear each other."""
         self.on_parted: Callable[[Agent], None] = lambda _agent: None
@@ -306,7 +307,7 @@ class LiveAnswers:
         """The media plane would not bridge."""
         log.warning("bridge_refused", attempt_id=attempt.id, leg_id=event.leg_id, reason=event.reason)
         if attempt.state is S.TRANSFERRED:
-            self.on_transfer_refused(attempt)
+            self.on_transfer_refused(attempt, event.agent_leg_id)
             return
         if not self._is_of_now(attempt, event):
             return

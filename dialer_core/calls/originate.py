@@ -5,6 +5,8 @@ It owns what an INVITE says. It owns no state of the attempt but `worker` and `p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import structlog
 
 from dialer_core.calls.attempt import Attempt
@@ -14,7 +16,8 @@ from dialer_core.campaigns.run import CampaignRun
 from dialer_core.ipc.messages import Place, SipIdentity
 from dialer_core.lines import MediaLink, WorkerPool
 from dialer_core.runtime import Runtime
-from dialer_core.settings import TrunkSettings
+from dialer_core.settings import Settings, TrunkSettings
+from dialer_core.sip.passport import IDENTITY_HEADER, Signer
 from dialer_core.vocabulary import CampaignId, EndedBy, LegKind, Outcome, TrunkId
 
 log = structlog.get_logger(__name__)
@@ -35,6 +38,8 @@ class Originator:
     ----------
     passwords
         Digest password per trunk, empty where none is wanted.
+    signers
+        What signs the calls of each trunk that signs.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class Originator:
         sip_host: str,
         media: MediaLink,
         watch: TrunkWatch,
+        signers: Mapping[TrunkId, Signer],
     ) -> None:
         self._runtime = runtime
         self._campaigns = campaigns
@@ -56,6 +62,7 @@ class Originator:
         self._sip_host = sip_host
         self._media = media
         self._watch = watch
+        self._signers = signers
         self._media_host = ""
 
     def place(self, attempt: Attempt, *, media_host: str = "") -> None:
@@ -89,13 +96,21 @@ class Originator:
                 media_port=attempt.media_port,
                 codecs=trunk.codecs,
                 srtp=trunk.srtp,
-                headers={ATTEMPT_HEADER: attempt.id, **trunk.headers},
+                headers={ATTEMPT_HEADER: attempt.id, **trunk.headers, **self._signed(attempt, caller_id)},
                 progress_limit_s=PROGRESS_LIMIT_S,
                 ring_limit_s=campaign.ring_limit_s,
                 unattended_limit_s=UNATTENDED_LIMIT_S
                 + self._media.prompts.get(campaign.abandonment_prompt, 0.0),
             ),
         )
+
+    def _signed(self, attempt: Attempt, caller_id: str) -> dict[str, str]:
+        """Return the Identity header, where the trunk signs and there is a number to vouch for."""
+        signer = self._signers.get(attempt.trunk)
+        if signer is None or not caller_id:
+            return {}
+        at = self._runtime.clock.utc()
+        return {IDENTITY_HEADER: signer.identity(caller_id, attempt.number, origid=attempt.id, at=at)}
 
     def trunk_alive(self, attempt: Attempt) -> None:
         """The trunk has answered something."""
@@ -136,3 +151,13 @@ def request_uri(trunk: TrunkSettings, number: str) -> str:
     'sip:99525512345678@192.0.2.1:5060'
     """
     return f"sip:{trunk.prefix}{_dialed(trunk, number)}@{sip_place(trunk)}"
+
+
+def signers_of(settings: Settings) -> dict[TrunkId, Signer]:
+    """Return what signs the calls of each trunk that signs; raises `ConfigError` where a key is none."""
+    found = {}
+    for name, trunk in settings.trunks.items():
+        key_file = settings.stir_key_file(name)
+        if trunk.stir is not None and key_file is not None:
+            found[name] = Signer(key_file, trunk.stir.certificate_url, trunk.stir.attestation)
+    return found

@@ -45,7 +45,10 @@ class Transfers:
         """Entered TRANSFERRING: music to the customer, and the extension is called."""
         self._media.send(Hear(hears={}, music={attempt.leg_id: MUSIC}))
         leg_id = self._extensions.call(
-            extension, on_up=lambda: self._answered(attempt), on_gone=lambda code: self.gone(attempt, code)
+            extension,
+            on_up=lambda: self._answered(attempt),
+            on_gone=lambda code: self.gone(attempt, code),
+            about=attempt,
         )
         self._legs[attempt.id] = (extension, leg_id)
 
@@ -74,9 +77,13 @@ class Transfers:
         if not self.keeps(leg_id):
             self._extensions.hang_up(leg_id)
 
-    def refused(self, attempt: Attempt) -> None:
-        """The media plane would not bridge them: the call is over, and leaving its state hangs the extension up."""
-        self._machine.feed(attempt, Cue.TRANSFER_FAILED)
+    def refused(self, attempt: Attempt, leg_id: LegId) -> None:
+        """The media plane would not bridge them: the call is over, and leaving its state hangs the extension up.
+
+        Late news of their former agent's leg changes nothing.
+        """
+        if leg_id == self.extension_of(attempt):
+            self._machine.feed(attempt, Cue.TRANSFER_FAILED)
 
     def leg_lost(self, leg_id: LegId, code: int) -> None:
         """A leg that has a customer is over."""

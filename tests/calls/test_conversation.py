@@ -84,3 +84,16 @@ def test_a_customer_never_hears_who_listens_or_whispers(state: TalkState, mode: 
     told = hearing(A, talk(state), [(V, mode)])
     assert V not in told.hears[C]
     assert all(V not in sources for leg, sources in told.hears.items() if leg != A)
+
+
+def test_who_supervises_the_consulted_agent_hears_that_conversation() -> None:
+    """Listening hears the agent and the third, not the customer on hold; whispering is heard by the third alone; neither is heard by the others."""
+    consulted = talk(S.CONSULTING)
+    agent, watcher = LegId("agent"), LegId("watcher")
+    heard = hearing(agent, consulted, (), [(watcher, SupervisionMode.LISTEN)])
+    assert set(heard.hears[watcher]) == {agent, LegId("third")}
+    assert (heard.hears[agent], heard.hears[LegId("third")]) == ((LegId("third"),), (agent,))
+    heard = hearing(agent, consulted, (), [(watcher, SupervisionMode.WHISPER)])
+    assert (heard.hears[agent], set(heard.hears[LegId("third")])) == ((LegId("third"),), {agent, watcher})
+    heard = hearing(agent, consulted, (), [(watcher, SupervisionMode.BARGE)])
+    assert (set(heard.hears[agent]), heard.hears[LegId("customer")]) == ({LegId("third"), watcher}, ())
