@@ -27,6 +27,10 @@ from tests.skips import requires_program
 pytestmark = [pytest.mark.sip, requires_program("sipp")]
 
 
+SIGNED = f"{'a' * 130}.{'b' * 240}.{'c' * 86};info=<https://certificates.example/us.pem>;alg=ES256;ppt=shaken"
+"""A value as long as a real one."""
+
+
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Worker]:
     """One worker for all calls of this file: what one leaves behind would hurt the next."""
@@ -46,7 +50,12 @@ def test_an_answered_call_ends_by_our_bye(engine: Engine, tmp_path: Path) -> Non
     """Sent, ringing, media, answered, ended come in this order, and SIPp gets INVITE, ACK and BYE."""
     with sipp("answer", tmp_path) as far:
         leg = engine.place(
-            far.port, headers={"P-Asserted-Identity": "<sip:+525511112222@127.0.0.1>", "X-Lead": "a1"}
+            far.port,
+            headers={
+                "P-Asserted-Identity": "<sip:+525511112222@127.0.0.1>",
+                "X-Lead": "a1",
+                "Identity": SIGNED,
+            },
         )
         answered = engine.expect(LegAnswered, leg)
         engine.send(Hangup(leg_id=leg, reason='Q.850;cause=16;text="Normal call clearing"'))
@@ -66,6 +75,7 @@ def test_an_answered_call_ends_by_our_bye(engine: Engine, tmp_path: Path) -> Non
     assert 'From: "Demo" <sip:+525500000000@127.0.0.1>' in invite
     assert "P-Asserted-Identity: <sip:+525511112222@127.0.0.1>" in invite
     assert "X-Lead: a1" in invite
+    assert f"Identity: {SIGNED}" in invite
     assert "m=audio 22998 RTP/AVP 0 8 120" in invite
     assert "a=rtcp:22999 IN IP4 127.0.0.1" in invite
     assert "a=ssrc" not in invite
@@ -271,6 +281,42 @@ def test_reinvites_are_answered_and_told(engine: Engine, tmp_path: Path) -> None
         ("127.0.0.2", 6200, "PCMA", 96, 3),
     ]
     assert trace.count("m=audio 22998 ") == 4
+
+
+def test_an_update_is_answered_and_told(engine: Engine, tmp_path: Path) -> None:
+    """A move by UPDATE, without any ACK, is told as one by re-INVITE is."""
+    with sipp("update", tmp_path) as far:
+        leg = engine.place(far.port)
+        engine.end_of(leg)
+        far.finish()
+        trace = far.trace()
+    media = [(m.host, m.port, m.codec, m.dtmf_pt, m.direction) for m in engine.of(LegNegotiated, leg)]
+    assert media == [("127.0.0.1", 6000, "PCMU", 101, 3), ("127.0.0.2", 6200, "PCMA", 96, 3)]
+    assert trace.count("m=audio 22998 ") == 2
+
+
+def test_a_reinvite_that_is_never_acknowledged_changes_nothing_for_the_call(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """Our 200 gets no ACK: the new address is in use all the same, the call goes on, and their BYE ends it as any."""
+    with sipp("unacked_reinvite", tmp_path) as far:
+        leg = engine.place(far.port)
+        ended = engine.end_of(leg, timeout_s=8.0)
+        far.finish()
+    assert [(m.host, m.port) for m in engine.of(LegNegotiated, leg)][-1] == ("127.0.0.2", 6200)
+    assert (ended.code, ended.by) == (200, EndedBy.FAR)
+
+
+def test_byes_that_cross_end_the_leg_once(engine: Engine, tmp_path: Path) -> None:
+    """Theirs comes before the answer to ours: it is answered, and one end is told, by us who were first."""
+    with sipp("bye_cross", tmp_path) as far:
+        leg = engine.place(far.port)
+        engine.expect(LegAnswered, leg)
+        engine.hang_up(leg)
+        ended = engine.end_of(leg)
+        far.finish()
+    assert len(engine.of(LegEnded, leg)) == 1
+    assert (ended.code, ended.by) == (200, EndedBy.US)
 
 
 def test_a_digit_by_info_is_told(engine: Engine, tmp_path: Path) -> None:
