@@ -1,8 +1,9 @@
 """What recording, supervising and handing on cost the media plane: real processes, real UDP on loopback.
 
-    python -m benchmarks.voice [--calls 100] [--seconds 10] [--what record supervise transfer] [--json]
+    python -m benchmarks.voice [--calls 100] [--seconds 10] [--what broadcast record supervise transfer] [--json]
 
-A call is a bridged pair, both sides speaking all the time. `record`: each is recorded, sealed, to a real disk. `supervise`: each has a
+`broadcast` is `benchmarks/broadcast.py`'s: people in a flow. In the others a call is a bridged pair, both sides speaking all the time.
+`record`: each is recorded, sealed, to a real disk. `supervise`: each has a
 supervisor who whispers, so the agent and the supervisor hear a mix of two. `transfer`: each customer is handed to another leg once a
 second. CPU is the plane's own, from /proc; lost is what did not reach the plane, or left it not; the delay is that of the packets that are
 relayed (a mix adds its 60 ms on purpose, see `media/mixer.py`): in `supervise` those that the customers hear.
@@ -24,6 +25,7 @@ from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from benchmarks import broadcast
 from benchmarks.media_relay import Engine, cpu_s, far_ends
 from dialer_core.ipc.messages import (
     Bridge,
@@ -37,7 +39,9 @@ from dialer_core.ipc.messages import (
 )
 from dialer_core.vocabulary import LegId, LegKind, RecordSwitch, new_id
 
-WHAT = ("record", "supervise", "transfer")
+WHAT = ("broadcast", "record", "supervise", "transfer")
+BROADCAST_CALLS = 400
+"""Held at a time, at least."""
 LEGS_A_CALL = {"record": 2, "supervise": 3, "transfer": 3}
 KINDS = (LegKind.CUSTOMER, LegKind.AGENT, LegKind.EXTENSION)
 
@@ -94,6 +98,9 @@ class Calls:
 
 def measure(what: str, calls: int, seconds: float) -> Result:
     """Run one of them."""
+    if what == "broadcast":
+        spent_s, lost, p95_ms = broadcast.run(max(calls, BROADCAST_CALLS), seconds)
+        return Result(what, max(calls, BROADCAST_CALLS), round(spent_s, 4), lost, round(p95_ms, 3))
     with tempfile.TemporaryDirectory(prefix="mv") as folder:
         path = Path(folder) / "m"
         os.environ["VOICE_BENCHMARK_KEY"] = base64.b64encode(bytes(32)).decode()

@@ -71,6 +71,10 @@ class DeskCommands(CommandGroup):
         """Begin (`on`), pause, go on with, end (`off`) or discard the recording of the agent's conversation."""
         return await self._send("agents.record", agent=agent, switch=switch)
 
+    async def card_field(self, agent: AgentId, *, focused: bool) -> Any:
+        """Say that the agent's cursor is in a field for a card's number, or has left it: the recording pauses, and goes on."""
+        return await self._send("agents.card_field", agent=agent, focused=focused)
+
     async def extend_wrap_up(self, agent: AgentId, seconds: float) -> Any:
         """Let the agent's wrap-up go on for so long from now."""
         return await self._send("agents.extend_wrap_up", agent=agent, seconds=seconds)

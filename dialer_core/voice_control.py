@@ -46,6 +46,9 @@ def voice_commands(engine: CallLoop) -> dict[str, Command]:
         "agents.record": lambda args: desk.record(
             agent_of(engine, args), _member(RecordSwitch, args, "switch"), text_of(args, ACTOR, "")
         ),
+        "agents.card_field": lambda args: desk.card_field(
+            agent_of(engine, args), text_of(args, ACTOR, ""), focused=bool(args.get("focused"))
+        ),
         "agents.force": force,
         "agents.supervise": lambda args: supervision.supervise(
             text_of(args, "supervisor"), agent_of(engine, args), _member(SupervisionMode, args, "mode"),

@@ -62,5 +62,7 @@ class RecordSettings(Section):
 
     policy: RecordPolicy = RecordPolicy.NEVER
     """never, on_demand (the agent, a supervisor or the API says so) or always; needs a key in `[recordings]` of `dialer.toml`."""
+    refuse_key: Annotated[str, Field(pattern=r"^[0-9*#]?$")] = ""
+    """Key by which the customer refuses to be recorded, as the announcement tells them; the recording is deleted, the call goes on. Empty: none."""
     announcement: str = ""
     """Prompt that tells the customer so at the bridge, before they hear the agent; empty: none. Where the law asks for it, set it."""

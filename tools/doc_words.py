@@ -16,6 +16,7 @@ from dialer_core import vocabulary
 from dialer_core.agents import state as agent_state
 from dialer_core.calls import attempt, conversation, inbound_call
 from dialer_core.campaigns import run
+from dialer_core.flows import interpreter
 from dialer_core.sim import __main__ as simulator
 from dialer_core.sim import behaviours, event_log
 from dialer_core.sip import leg
@@ -157,6 +158,14 @@ def states_page() -> str:
             [r for r in members(conversation.TalkCell, literals(conversation)) if r[1]],
         ),
         _cues(conversation.TalkCue),
+        "## Conversation in a flow",
+        "In the engine, `dialer_core/flows/interpreter.py`: what is done about each cue. "
+        + _one_line(literals(interpreter)["TABLE"]).removesuffix(" Rendered into the documentation."),
+        interpreter.render_table(),
+        table(
+            ("cell", "what it means"),
+            [r for r in members(interpreter.Cell, literals(interpreter)) if r[1]],
+        ),
         "## Campaign",
         "In the engine, `dialer_core/campaigns/run.py`. `-`: it makes no sense there; a command is refused, an observation ignored.",
         run.render_table(),

@@ -119,6 +119,8 @@ class CallFlow:
         """Called with the dialog of an answered leg whose worker has died: the far end waits for a BYE."""
         self.on_digit: Callable[[Attempt, str], None] = lambda _attempt, _digit: None
         """Called with a digit that a customer's phone has sent by INFO."""
+        self.on_key: Callable[[Attempt, str], None] = lambda _attempt, _key: None
+        """Called with every key that a customer presses while no flow speaks to them, once."""
         self.on_transfer_left: Callable[[Attempt], None] = lambda _attempt: None
         """Called when an attempt is no longer with an extension, nor on its way to one."""
         machine.on_change(self._changed)
@@ -219,7 +221,7 @@ class CallFlow:
                 if (
                     attempt.negotiated is None or attempt.negotiated.dtmf_pt < 0
                 ):  # else it comes by RFC 4733 too
-                    self._flows.pressed(attempt, digit)
+                    self._pressed(attempt, digit)
             case LegEnded():
                 attempt.crossed = event.crossed
                 if not self._placed_elsewhere(attempt, event):
@@ -298,7 +300,7 @@ class CallFlow:
             case FallbackStarted():
                 self._answers.abandoned(attempt, event)
             case LegDigit(digit=digit):
-                self._flows.pressed(attempt, digit)
+                self._pressed(attempt, digit)
             case PromptFinished(play_id=play_id):
                 of_flow = play_id.startswith(FLOW_PLAY_ID)
                 (self._flows if of_flow else self._answers.machines).prompt_finished(attempt, event)
@@ -308,6 +310,12 @@ class CallFlow:
                 self._records.sound_changed(attempt, event)
             case _:
                 pass
+
+    def _pressed(self, attempt: Attempt, key: str) -> None:
+        if attempt.state is S.IN_FLOW:
+            self._flows.pressed(attempt, key)
+        else:
+            self.on_key(attempt, key)
 
     def _opened(self, attempt: Attempt, event: LegOpened) -> None:
         if attempt.state is not S.COMMITTED:

@@ -95,6 +95,7 @@ class Desk:
         flow.on_transfer_left = self.transfers.left
         self._answers.on_transfer_refused = self.transfers.refused
         flow.on_digit = self.customer_pressed
+        flow.on_key = self.key_pressed
         softphones.on_digit = self.pressed
 
     # --- the conversation's life -------------------------------------------------------------------------------------------
@@ -306,6 +307,16 @@ class Desk:
     def record(self, agent_id: AgentId, switch: RecordSwitch, actor: str) -> None:
         """Begin, pause, go on with, end or discard the recording of an agent's conversation."""
         self.recordings.switch(self._talk(agent_id), switch, actor)
+
+    def card_field(self, agent_id: AgentId, actor: str, *, focused: bool) -> None:
+        """Pause the recording while the agent's cursor is in a field for a card's number."""
+        self.recordings.card_field(self._talk(agent_id), actor, focused=focused)
+
+    def key_pressed(self, attempt: Attempt, key: str) -> None:
+        """The customer has pressed a key, by whatever way it came."""
+        talk = self.talks.get(attempt.agent_id) if attempt.agent_id else None
+        if talk is not None:
+            self.recordings.pressed(talk, key)
 
     def take_over(self, supervisor: str, actor: str) -> None:
         """Give an agent's customer to the supervisor who is with them, and account for it."""

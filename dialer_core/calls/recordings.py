@@ -53,6 +53,8 @@ class CallRecordings:
         self._of: dict[LegId, tuple[str, RecordSwitch]] = {}
         self._refused: deque[LegId] = deque(maxlen=_REFUSALS_KEPT)
         self._former: dict[LegId, list[str]] = {}
+        self._card_fields: set[LegId] = set()
+        """Whose recording was paused because the agent's cursor is in a field for a card's number."""
 
     def begun(self, talk: Talk) -> None:
         """Agent and customer have been bridged: record them where the campaign always does."""
@@ -109,6 +111,22 @@ class CallRecordings:
                 tx.audit(f"recording.{to}", f"recording {recording_id}", actor=actor)
 
         self._runtime.store(write, self._told(talk, recording_id, to))
+
+    def card_field(self, talk: Talk, actor: str, *, focused: bool) -> None:
+        """The agent's cursor is in a field for a card's number, or has left it: pause, and go on. What was paused by hand stays so."""
+        if focused and self.of(talk) == RecordSwitch.ON:
+            self._card_fields.add(talk.customer)
+            self.switch(talk, RecordSwitch.PAUSE, actor)
+        elif not focused and talk.customer in self._card_fields:
+            self._card_fields.discard(talk.customer)
+            if self.of(talk) == RecordSwitch.PAUSE:
+                self.switch(talk, RecordSwitch.ON, actor)
+
+    def pressed(self, talk: Talk, key: str) -> None:
+        """The customer has pressed a key: the one that refuses the recording deletes it."""
+        if key == self._campaigns[talk.campaign_id].settings.record.refuse_key and self.of(talk):
+            log.info("recording_refused", leg_id=talk.customer)
+            self.switch(talk, RecordSwitch.DISCARD, "customer")
 
     def _remember(self, leg_id: LegId, recording_id: str) -> None:
         self._former.setdefault(leg_id, []).append(recording_id)

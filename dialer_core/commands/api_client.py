@@ -53,7 +53,14 @@ class ApiClient:
         """
         return self._json("POST", path, json=body or {})
 
+    def bytes_of(self, path: str) -> bytes:
+        """Return what a resource is that is no JSON: a sound."""
+        return self._ask("GET", path).content
+
     def _json(self, method: str, path: str, **options: Any) -> Any:
+        return self._ask(method, path, **options).json()
+
+    def _ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
         try:
             answer = self._client.request(method, path, **options)
         except httpx2.TransportError as error:
@@ -61,7 +68,7 @@ class ApiClient:
                 f"no dialer answers at {self.url} ({type(error).__name__}); start it: dialer run --config {self._settings.directory}"
             ) from error
         if answer.is_success:
-            return answer.json()
+            return answer
         raise self._error(answer)
 
     def _error(self, answer: httpx2.Response) -> Exception:

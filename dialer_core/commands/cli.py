@@ -49,6 +49,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "plugins": ("plugins:plugins", "List installed plugins."),
     "amd": ("amd:amd", "Answering-machine detection: judge recordings, show why, measure how well it does."),
     "rules": ("rules:rules", "The rule packs, and what each rule stands on."),
+    "recordings": ("recordings:recordings", "Recorded conversations: find them, export them."),
     "flows": ("flows:flows", "Flows: voice menus and broadcasts as files: check, show, try them."),
     "pacing": ("pacing:pacing", "Pacing: why the dialer places what it places, simulated shifts, staffing."),
     "report": ("report:report", "Figures of campaigns, agents and days, and call detail records."),

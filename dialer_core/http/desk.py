@@ -52,6 +52,13 @@ class Switch(BaseModel):
     switch: RecordSwitch
 
 
+class CardField(BaseModel):
+    """Where the agent's cursor is."""
+
+    model_config = ConfigDict(extra="forbid")
+    focused: bool
+
+
 NO_TARGET = Target()
 
 
@@ -123,6 +130,12 @@ async def transfer(agent: Name, engine: Engine, to: Annotated[Target, Body()] = 
 async def record(agent: Name, engine: Engine, what: Annotated[Switch, Body()]) -> Response:
     """Begin or go on (`on`), `pause` while a card's number is said, end (`off`), or `discard`: they do not want it, and it is deleted."""
     return answer(await engine.desk.record(AgentId(agent), what.switch))
+
+
+@router.post("/card_field")
+async def card_field(agent: Name, engine: Engine, what: Annotated[CardField, Body()]) -> Response:
+    """The cursor is in a field for a card's number (`focused`), or has left it: the recording pauses by itself, and goes on."""
+    return answer(await engine.desk.card_field(AgentId(agent), focused=what.focused))
 
 
 @router.post("/wrap_up")

@@ -1,0 +1,65 @@
+"""A recording that the customer refuses by a key, and one that pauses by itself at a card's number."""
+
+from __future__ import annotations
+
+import pytest
+
+from dialer_core.ipc.messages import LegDigit
+from tests.engine.conftest import MakeFloor
+from tests.engine.test_desk import Story, run
+from tests.engine.virtual import Behaviour, Floor
+
+pytestmark = pytest.mark.unit
+
+
+def recorded_floor(make_floor: MakeFloor, monkeypatch: pytest.MonkeyPatch) -> Floor:
+    """Return a floor that records everybody, who may refuse by nine."""
+    monkeypatch.setattr("dialer_core.recording_place.wanted", lambda _settings: True)
+    floor = make_floor(agents=1, campaign={"record": {"policy": "always", "refuse_key": "9"}})
+    floor.carrier.default = Behaviour(talk_s=60.0)
+    return floor
+
+
+def test_the_key_that_refuses_deletes_the_recording_and_the_call_goes_on(
+    make_floor: MakeFloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another key does nothing; nine ends and deletes it, in the audit log as the customer's word, and nobody switches it on again."""
+    floor = recorded_floor(make_floor, monkeypatch)
+
+    async def story(s: Story) -> None:
+        await s.talking()
+        customer, recorded = s.customer.leg_id, floor.carrier.hearing.recorded
+        for key, there in (("5", True), ("9", False)):
+            floor.carrier.tell_media(LegDigit(at_ns=floor.clock.mono_ns(), leg_id=customer, digit=key))
+            await floor.pass_s(0.1)
+            assert (customer in recorded) is there
+        assert s.say("agents.record", agent="a0", switch="on").kind == "refused"
+        assert s.agent().attempt_id == s.customer.id
+        s.do("calls.hangup", attempt=s.customer.id)
+        await s.idle()
+
+    run(floor, story)
+
+
+def test_a_cards_field_pauses_the_recording_and_a_hand_is_stronger(
+    make_floor: MakeFloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Focus pauses, leaving goes on; what the agent paused themselves stays paused when the cursor leaves."""
+    floor = recorded_floor(make_floor, monkeypatch)
+
+    async def story(s: Story) -> None:
+        await s.talking()
+        paused = floor.carrier.hearing.recorded
+        customer = s.customer.leg_id
+        s.do("agents.card_field", agent="a0", focused=True)
+        assert paused[customer][1]
+        s.do("agents.card_field", agent="a0", focused=False)
+        assert not paused[customer][1]
+        s.do("agents.record", agent="a0", switch="pause")
+        s.do("agents.card_field", agent="a0", focused=True)
+        s.do("agents.card_field", agent="a0", focused=False)
+        assert paused[customer][1]
+        s.do("calls.hangup", attempt=s.customer.id)
+        await s.idle()
+
+    run(floor, story)
