@@ -156,7 +156,9 @@ class CallLoop:
             release=lambda attempt, outcome: self.flow.release(attempt, outcome),  # noqa: PLW0108 - made below
             brake=self.lag.brake, held=self._held, pacer_of=lambda pool: self.nodes.pacer_of(pool),  # noqa: PLW0108 - made below
         )  # fmt: skip
-        self.nodes = Nodes(runtime, campaigns, self.trunks, pools=self._pools, manned=self._manned)
+        self.nodes = Nodes(
+            runtime, campaigns, self.trunks, pools=self.dialing.pool_keys, manned=self.dialing.manned
+        )
         records = CallRecords(runtime)
         self.flow_calls = FlowCalls(runtime, self.machine, campaigns, settings.flows, self.media, records)
         self.answers = LiveAnswers(
@@ -227,19 +229,6 @@ class CallLoop:
             for attempt in self.machine.attempts.values()
             if attempt.personal and attempt.for_agent is not None and not attempt.live
         )
-
-    def _pools(self) -> list[str]:
-        return [pool.key for pool in self.dialing.pools]
-
-    def _manned(self) -> set[str]:
-        """Pools with agents logged in here, or calls."""
-        at_work = {
-            tuple(sorted(agent.campaigns))
-            for agent in self.roster.all()
-            if agent.state is not AgentState.LOGGED_OUT
-        }
-        dialed = {attempt.pool for attempt in self.machine.attempts.values()}
-        return {pool.key for pool in self.dialing.pools if pool.campaigns in at_work or pool.key in dialed}
 
     def _held(self) -> str:
         if lapsed := self.nodes.held():

@@ -104,6 +104,15 @@ class Dialing:
         self.pools = make_pools(runtime, roster, live, campaigns)
         self._saved_ns = 0
 
+    def pool_keys(self) -> list[str]:
+        """Return the keys of the pools."""
+        return [pool.key for pool in self.pools]
+
+    def manned(self) -> set[str]:
+        """Return the keys of the pools with agents logged in, or calls."""
+        dialed = {attempt.pool for attempt in self._live()}
+        return {pool.key for pool in self.pools if pool.manned or pool.key in dialed}
+
     # --- commands ---------------------------------------------------------------------------------------------------------------
 
     def __getitem__(self, name: CampaignId) -> CampaignRun:

@@ -7,12 +7,12 @@ classes; `EVENTS` maps a stored name back to its class.
 
 from __future__ import annotations
 
-from dialer_core import message_events, voice_events
+from dialer_core import message_events, node_events, voice_events
 from dialer_core.event_base import COMMON_FIELDS, EVENTS, Event, StoredEvent
 from dialer_core.event_base import event_named as _event
 from dialer_core.vocabulary import AgentId, LegId, LegKind
 
-__all__ = ["COMMON_FIELDS", "EVENTS", "Event", "StoredEvent", "message_events", "voice_events"]
+__all__ = ["COMMON_FIELDS", "EVENTS", "Event", "StoredEvent", "message_events", "node_events", "voice_events"]
 """What else is imported from here; the events below are besides."""
 
 
@@ -396,17 +396,6 @@ class EngineRestarted(Event, frozen=True, kw_only=True):
 @_event("host.lost")
 class HostLost(Event, frozen=True, kw_only=True):
     """The host process died; plugins, screens and the API are away until it is back."""
-
-
-@_event("node.lost")
-class NodeLost(Event, frozen=True, kw_only=True):
-    """Another node that shares the database has not been heard of: its calls were ended as interrupted, and its leads are dialed by others."""
-
-    lost_node: str
-    attempts: int
-    """Of its that were live."""
-    agents: int
-    """Who were logged in there."""
 
 
 @_event("lead.imported")

@@ -21,7 +21,7 @@ from dialer_core.calls.trunks import Trunks
 from dialer_core.campaigns import recycle
 from dialer_core.campaigns.run import CampaignRun
 from dialer_core.errors import StartError, StoreError
-from dialer_core.events import NodeLost
+from dialer_core.node_events import NodeLost
 from dialer_core.runtime import Runtime
 from dialer_core.store import agents as agent_rows
 from dialer_core.store import attempts as attempt_rows

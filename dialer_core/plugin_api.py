@@ -64,7 +64,6 @@ from dialer_core.events import (
     LeadFinished,
     LeadsImported,
     MediaLost,
-    NodeLost,
     PacingDecided,
     PluginFailed,
     PromiseMade,
@@ -87,6 +86,7 @@ from dialer_core.messaging.channel import (
 )
 from dialer_core.messaging.composing import MessageRequest
 from dialer_core.messaging.messenger import ChannelView, Messenger
+from dialer_core.node_events import NodeLost
 from dialer_core.snapshot import AgentView, CallView, CampaignView, MediaView, Snapshot, TrunkView, WorkerView
 from dialer_core.store.messages import MessageRow
 from dialer_core.toml_files import explain, read_secret, read_toml

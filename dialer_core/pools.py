@@ -218,6 +218,14 @@ class Pool:
     def _mine(self, campaigns: Iterable[CampaignId]) -> bool:
         return tuple(sorted(campaigns)) == self.campaigns
 
+    @property
+    def manned(self) -> bool:
+        """Somebody of it is logged in."""
+        return any(
+            agent.state is not AgentState.LOGGED_OUT and self._mine(agent.campaigns)
+            for agent in self._roster.all()
+        )
+
     def _placed(self) -> list[Attempt]:
         return [attempt for attempt in self._live() if attempt.pool == self.key]
 

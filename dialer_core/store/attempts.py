@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
+import structlog
 from sqlalchemy import Row, Table, bindparam, exc, func, select, text, true
 from sqlalchemy import insert as sql_insert
 from sqlalchemy import update as sql_update
@@ -37,6 +38,8 @@ from dialer_core.vocabulary import (
     PhoneId,
     TrunkId,
 )
+
+log = structlog.get_logger(__name__)
 
 _TABLE: Table = Attempt.__table__  # type: ignore[assignment]
 _SAMPLE: Table = DetectionSample.__table__  # type: ignore[assignment]
@@ -190,14 +193,18 @@ def interrupt(
     for attempt in attempts:
         ended_mono_ns = at_mono_ns if attempt.boot_id == boot_id else None
         attempt_id = AttemptId(attempt.id)
-        end(
-            tx,
-            attempt_id,
-            outcome=Outcome.INTERRUPTED,
-            at_utc=at_utc,
-            at_mono_ns=ended_mono_ns,
-            ended_by=EndedBy.WORKER.value,
-        )
+        try:
+            end(
+                tx,
+                attempt_id,
+                outcome=Outcome.INTERRUPTED,
+                at_utc=at_utc,
+                at_mono_ns=ended_mono_ns,
+                ended_by=EndedBy.WORKER.value,
+            )
+        except AlreadyEndedError:  # a node taken for gone was only slow, and ended it itself
+            log.info("ended_meanwhile", attempt_id=attempt_id)
+            continue
         tx.emit(
             AttemptEnded(
                 attempt_id=attempt_id,
