@@ -166,7 +166,8 @@ class CallLoop:
             self.flow_calls,
         )  # fmt: skip
         self.flow = CallFlow(
-            runtime, self.machine, campaigns, self.trunks, self.workers, self.media, originator, ending, self.answers, records, self.dialing, self.flow_calls,
+            runtime, self.machine, campaigns, self.trunks, self.workers, self.media, originator, ending,
+            self.answers, records, self.dialing, self.flow_calls,
         )  # fmt: skip
         self.inbound = InboundCalls(
             runtime, campaigns, settings.trunks, self.workers, self.media, self.roster,
