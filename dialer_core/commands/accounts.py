@@ -336,9 +336,8 @@ def _show(call: Invocation, seen: AccountView) -> None:
     balance = (
         "-" if its.balance_minor is None else f"{its.balance_minor / 100:,.2f} {its.currency or ''}".strip()
     )
-    call.say(
-        f"{its.external_id} ({its.portfolio}): {person.name or '-'}, owes {balance} to {its.creditor or '-'}, {its.status}"
-    )
+    to = f" to {its.creditor}" if its.creditor else ""
+    call.say(f"{its.external_id} ({its.portfolio}): {person.name or '-'}, owes {balance}{to}, {its.status}")
     said = {None: "-", True: "yes", False: "no"}
     call.table(
         ("phone", "kind", "tries", "answers", "last", "consent"),
