@@ -70,10 +70,14 @@ class CampaignSettings(Section):
     """Pool of `caller_ids.toml` from which each person's caller ID is taken, before `caller_id`."""
     trunks: Annotated[tuple[str, ...], Field(min_length=1)]
     """Trunks in order: the next is tried when one fails."""
-    pacing: Literal[PacingMode.PROGRESSIVE, PacingMode.RATIO, PacingMode.ERLANG_C, PacingMode.PREDICTIVE] = (
-        PacingMode.PROGRESSIVE
-    )
-    """How many are placed: progressive (1 per idle agent), ratio, erlang_c, predictive."""
+    pacing: Literal[
+        PacingMode.PROGRESSIVE,
+        PacingMode.RATIO,
+        PacingMode.ERLANG_C,
+        PacingMode.PREDICTIVE,
+        PacingMode.AGENTLESS,
+    ] = PacingMode.PROGRESSIVE
+    """How many are placed: progressive (1 per idle agent), ratio, erlang_c, predictive; agentless (by `flow` alone: lines and calls per second)."""
     ratio: Annotated[float, Field(ge=1.0, le=10.0)] = 1.5
     """Calls per idle agent in mode ratio."""
     abandonment_ceiling: Annotated[float, Field(gt=0, lt=0.2)] = 0.03

@@ -284,13 +284,15 @@ class Dialing:
 
     def _step_pool(self, pool: Pool) -> None:
         now_ns = self._runtime.clock.mono_ns()
-        pool.recall()
-        running = [self.campaigns[name] for name in pool.campaigns if self._open(self.campaigns[name])]
-        finished = [
+        if not pool.agentless:
+            pool.recall()
+        mine = [
             self.campaigns[name]
             for name in pool.campaigns
-            if self.campaigns[name].state is CampaignState.FINISHED
+            if self.campaigns[name].agentless is pool.agentless
         ]
+        running = [campaign for campaign in mine if self._open(campaign)]
+        finished = [campaign for campaign in mine if campaign.state is CampaignState.FINISHED]
         for campaign in finished:
             self._look_again(campaign, now_ns)
         if not running or self.draining or not self.media_ready:
@@ -304,6 +306,10 @@ class Dialing:
                 campaign.reason = f"paced by node {pacer}" if pacer else "waiting for the lease of its pool"
             return
         room = {campaign.id: self._room(campaign, now_ns) for campaign in running}
+        if pool.agentless:
+            for campaign in running if not self._brake() else ():
+                self._claim(pool, campaign, room[campaign.id], now_ns)
+            return
         decision = pool.decide(running, sum(room.values()), self._brake(), now_ns)
         for attempt in pool.longest_ringing(decision.release, now_ns, self.campaigns):
             self._release(attempt, Outcome.RELEASED)

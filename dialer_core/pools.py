@@ -41,9 +41,11 @@ def make_pools(
     live: Callable[[], Iterable[Attempt]],
     campaigns: Mapping[CampaignId, CampaignRun],
 ) -> list[Pool]:
-    """Return one pool for each set of eligible campaigns that agents have."""
+    """Return one pool for each set of eligible campaigns that agents have, and one of its own for each campaign that needs none."""
     keys = dict.fromkeys(tuple(sorted(agent.campaigns)) for agent in roster.all())
-    return [Pool(names, runtime, roster, live, campaigns) for names in keys]
+    pools = [Pool(names, runtime, roster, live, campaigns) for names in keys]
+    agentless = [name for name, run in campaigns.items() if run.agentless]
+    return pools + [Pool((name,), runtime, roster, live, campaigns, agentless=True) for name in agentless]
 
 
 def ring_min_s(campaign: CampaignRun) -> float:
@@ -67,6 +69,8 @@ class Pool:
         The live attempts of the node.
     all_campaigns
         Every campaign of the node.
+    agentless
+        Its one campaign has no agents: a flow speaks to its people.
     """
 
     def __init__(
@@ -76,9 +80,12 @@ class Pool:
         roster: Roster,
         live: Callable[[], Iterable[Attempt]],
         all_campaigns: Mapping[CampaignId, CampaignRun],
+        *,
+        agentless: bool = False,
     ) -> None:
         self._campaign = all_campaigns.__getitem__
-        self.key = "+".join(campaigns)
+        self.agentless = agentless
+        self.key = ("agentless:" if agentless else "") + "+".join(campaigns)
         self.campaigns = campaigns
         self.allocation = Allocation()
         self.owed: Callable[[CampaignId], int] = lambda _campaign: 0

@@ -13,7 +13,7 @@ from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import ConfigError
 from dialer_core.settings import Settings, TrunkSettings
-from dialer_core.vocabulary import CampaignId, TrunkId
+from dialer_core.vocabulary import CampaignId, PacingMode, TrunkId
 
 
 def is_loopback(host: str) -> bool:
@@ -71,6 +71,8 @@ def _campaign(
             f"{file}: rule_pack: {pack.name!r} is for trunks on this machine only, and {beyond[0]!r} is not one;"
             f" name another of: {known}"
         )
+    if campaign.pacing is PacingMode.AGENTLESS and not campaign.flow:
+        yield f"{file}: pacing: agentless needs a flow, which speaks to whoever answers; set flow, or another pacing"
     if campaign.machines.message and pack is not None and not (pack.voicemail and pack.voicemail.message):
         yield (
             f"{file}: machines.message: rule pack {pack.name!r} does not allow a message with a machine;"

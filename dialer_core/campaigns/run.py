@@ -15,7 +15,7 @@ from dialer_core.campaigns.mix import Mix
 from dialer_core.compliance.detection_quality import Quality
 from dialer_core.compliance.rules import RulePack
 from dialer_core.list_settings import CallerIdPool
-from dialer_core.vocabulary import CampaignId, CampaignState
+from dialer_core.vocabulary import CampaignId, CampaignState, PacingMode
 
 
 class CampaignCue(enum.StrEnum):
@@ -95,6 +95,11 @@ class CampaignRun:
     def dialing(self) -> bool:
         """New attempts may be placed."""
         return self.state is CampaignState.RUNNING and not self.draining
+
+    @property
+    def agentless(self) -> bool:
+        """It is placed by lines and calls per second: a flow speaks to its people."""
+        return self.settings.pacing is PacingMode.AGENTLESS
 
     @property
     def placing(self) -> bool:

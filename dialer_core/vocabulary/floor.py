@@ -63,6 +63,8 @@ class SupervisionMode(enum.StrEnum):
 class PacingMode(enum.StrEnum):
     """The names that `pacing.PacerConfig.mode` takes."""
 
+    AGENTLESS = "agentless"
+    """Without agents: as many as lines and calls per second allow. For campaigns whose flow speaks to people; no pacer decides."""
     PREVIEW = "preview"
     """The agent decides when to dial; not available yet."""
     PROGRESSIVE = "progressive"

@@ -29,7 +29,7 @@ STOPS = 1
 
 @pytest.fixture(scope="module")
 def dialer(tmp_path_factory: pytest.TempPathFactory, sounds: Sounds) -> Iterator[tuple[Floor, Dialer]]:
-    """Yield a dialer whose campaign has the packaged flow, with an agent whom nobody needs."""
+    """Yield a dialer whose campaign has the packaged flow, by lines and rate alone."""
     with Floor(tmp_path_factory.mktemp("flows"), sounds) as floor:
         floor.carrier(
             {
@@ -46,11 +46,10 @@ def dialer(tmp_path_factory: pytest.TempPathFactory, sounds: Sounds) -> Iterator
         flows.mkdir(parents=True)
         shutil.copy(FLOW, flows)
         made = floor.dialer(
-            campaign={"detection": "off", "flow": "recordatorio"},
+            campaign={"detection": "off", "flow": "recordatorio", "pacing": "agentless"},
             sections={"plugins": {"enabled": ["espeak", "voice_broadcast"]}},
         )
         made.start(60.0)
-        made.login("a0")
         yield floor, made
 
 

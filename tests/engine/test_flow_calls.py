@@ -327,3 +327,28 @@ def test_a_storm_of_digits_ends_the_flow_and_nothing_else(make_floor: MakeFloor)
     talk(floor, "", then=storm)
     assert only(floor).outcome in (Outcome.SELF_SERVED, Outcome.CONNECTED, Outcome.UNIDENTIFIED)
     assert floor.engine.roster[AgentId("a0")].state in (AgentState.LOGGED_OUT, AgentState.READY)
+
+
+def test_an_agentless_campaign_is_placed_by_lines_and_rate(make_floor: MakeFloor) -> None:
+    """Nobody is logged in: as many calls as the trunk has lines, no faster than its rate, and each is spoken to."""
+    floor = make_floor(
+        leads=40, agents=0, campaign={"flow": "recordatorio", "pacing": "agentless"}, flows={"recordatorio": FLOW},
+        trunks={"carrier": {"host": "127.0.0.1", "lines": 12, "calls_per_second": 5}},
+    )  # fmt: skip
+    floor.carrier.default = PERSON
+    host, most = Host(floor), 0
+
+    async def story() -> None:
+        nonlocal most
+        working = floor.loop.create_task(host.run())
+        campaign = floor.engine.dialing.campaigns["demo"]
+        while sum(campaign.outcomes.values()) < 40:
+            await floor.pass_s(0.2)
+            most = max(most, len(floor.engine.machine.attempts))
+        working.cancel()
+
+    run(floor, story)
+    assert most == 12
+    sent = sorted(attempt.sent_mono_ns for attempt in attempts(floor))
+    assert min(later - first for first, later in zip(sent, sent[6:], strict=False)) >= 1_000_000_000
+    assert {attempt.outcome for attempt in attempts(floor)} == {Outcome.UNIDENTIFIED}
