@@ -22,7 +22,6 @@ from dialer_core.ipc.messages import (
     LegAnswered,
     LegBeep,
     LegClosed,
-    LegDigit,
     LegEnded,
     LegNegotiated,
     LegOpened,
@@ -50,13 +49,11 @@ from dialer_core.ipc.messages import (
 from dialer_core.vocabulary import EndedBy, LegId, LegKind, Verdict, WorkerId
 from tests.engine.hearing import HeldHearing
 from tests.engine.held import Behaviour, HeldCall, HeldSound
+from tests.engine.playing import MESSAGE_S, play_prompts
 
 if TYPE_CHECKING:
     from tests.engine.mortal import Life
     from tests.engine.virtual import Floor
-
-MESSAGE_S = 4.0
-"""Length of the abandonment message."""
 
 
 class FakeCarrier:
@@ -351,7 +348,7 @@ class FakeCarrier:
             case Bridge():
                 self.loop.call_later(0.001, lambda: self._bridge(command))
             case Play() if call is not None:
-                self._play(call, command)
+                play_prompts(self, call, command)
             case Unbridge():
                 self._unbridge(command.leg_id)
             case _:
@@ -423,42 +420,6 @@ class FakeCarrier:
     def _tell_of_machine(self, call: HeldCall, kind: type) -> None:
         more = {"end_ns": self.now_ns()} if kind is LegBeep else {}
         self.tell_media(kind(at_ns=self.now_ns(), leg_id=call.place.leg_id, **more))
-
-    def _play(self, call: HeldCall, play: Play) -> None:
-        leg_id = call.place.leg_id
-        sound = self.opened.get(leg_id)
-        if sound is None:
-            return
-        if play.ends_wait and not sound.fallback_ns:
-            sound.wait_until_ns = 0
-            if call.fallback_timer is not None:
-                call.fallback_timer.cancel()
-        if sound.playing:
-            self.tell_media(
-                PromptFinished(at_ns=self.now_ns(), leg_id=leg_id, play_id=sound.play_id, cut=True)
-            )
-        sound.playing = False
-        if not play.prompts:
-            return
-        self.played.append((self.now_ns(), play.prompts))
-        if sound.fallback_ns:
-            refused = PromptFinished(at_ns=self.now_ns(), leg_id=leg_id, play_id=play.play_id, cut=True)
-            self.tell_media(refused)
-            return
-        sound.play_id, sound.playing = play.play_id, True
-
-        def finish() -> None:
-            if self.opened.get(leg_id) is sound and sound.playing and sound.play_id == play.play_id:
-                sound.playing = False
-                self.tell_media(PromptFinished(at_ns=self.now_ns(), leg_id=leg_id, play_id=play.play_id))
-
-        self.loop.call_later(MESSAGE_S, finish)
-
-    def press(self, digits: str) -> None:
-        """Press digits on the one phone that is in a call."""
-        (leg_id,) = (leg_id for leg_id, call in self.calls.items() if call.place.kind is LegKind.CUSTOMER)
-        for digit in digits:
-            self.tell_media(LegDigit(at_ns=self.now_ns(), leg_id=leg_id, digit=digit))
 
     def _run_fallback(self, call: HeldCall, wait_s: float) -> None:
         leg_id = call.place.leg_id

@@ -15,7 +15,7 @@ from dialer_core.flows.reading import load_flow
 from dialer_core.store import models
 from dialer_core.vocabulary import AgentId, AgentState, AttemptState, Outcome, Verdict
 from tests.engine.conftest import MakeFloor
-from tests.engine.fakes import MESSAGE_S
+from tests.engine.playing import MESSAGE_S, press
 from tests.engine.readings import attempts, event_names
 from tests.engine.test_call_loop import run
 from tests.engine.virtual import Behaviour, Floor
@@ -98,7 +98,7 @@ def talk(floor: Floor, keys: str, *, host: Host | None = None, then: Any = None)
         await floor.pass_s(PRESSING_S)
         for key in keys:
             if key != "-":
-                floor.carrier.press(key)
+                press(floor.carrier, key)
             await floor.pass_s(PRESSING_S)
         if then is not None:
             await then()
@@ -175,7 +175,7 @@ def test_who_asks_for_an_agent_and_none_is_there_hears_the_message(make_floor: M
         floor.engine.roster.pause(AgentId("a0"), "lunch")
         for key in ("1", "0"):
             await floor.pass_s(PRESSING_S)
-            floor.carrier.press(key)
+            press(floor.carrier, key)
         await floor.until(lambda: not floor.engine.machine.attempts)
         working.cancel()
 
@@ -304,7 +304,7 @@ def test_a_new_media_plane_says_the_step_again(make_floor: MakeFloor) -> None:
         await floor.pass_s(0.5)
         floor.attach_media()
         await floor.pass_s(2 * PRESSING_S)
-        floor.carrier.press("9")
+        press(floor.carrier, "9")
         await floor.until(lambda: not floor.engine.machine.attempts)
         working.cancel()
 
@@ -319,7 +319,7 @@ def test_a_storm_of_digits_ends_the_flow_and_nothing_else(make_floor: MakeFloor)
 
     async def storm() -> None:
         for _ in range(5):
-            floor.carrier.press("1234567804#*" * 9)
+            press(floor.carrier, "1234567804#*" * 9)
             await floor.pass_s(0.1)
             if not floor.carrier.calls or not floor.engine.machine.attempts:
                 break

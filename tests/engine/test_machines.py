@@ -10,7 +10,7 @@ from dialer_core.store import models
 from dialer_core.verify import verify_store
 from dialer_core.vocabulary import AgentId, AgentState, AttemptId, Outcome, Verdict, new_id
 from tests.engine.conftest import MakeFloor
-from tests.engine.fakes import MESSAGE_S
+from tests.engine.playing import MESSAGE_S
 from tests.engine.readings import attempts, event_names
 from tests.engine.test_call_loop import run
 from tests.engine.virtual import Behaviour, Floor
