@@ -1,4 +1,4 @@
-"""`dialer amd evaluate`: the report on calls made from a manifest's parts, with the packaged model or another, and its refusals."""
+"""`dialer amd train` and `evaluate`: a model and a report of a small run, the report on calls made from a manifest's parts, the refusals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 import soundfile
 from click.testing import CliRunner, Result
 
-from amd.model import packaged, save
+from amd.model import load, packaged, save
+from amd.training import channel, espeak, probe
 from dialer_core.commands.cli import main
 from tests.amd.sounds import speech
 
@@ -86,3 +87,47 @@ def test_a_manifest_of_other_labels_is_refused_in_one_line(tmp_path: Path) -> No
     assert result.exit_code != 0
     assert "human_short_utterance" in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_a_small_run_trains_and_measures(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """400 calls of made speakers of all three splits: a model that tells them apart, and a report on held-out speakers."""
+    # without other programs, and with a probe of few calls: what they add takes minutes
+    monkeypatch.setattr(espeak, "available", lambda: False)
+    monkeypatch.setattr(channel, "available_codecs", tuple)
+    monkeypatch.setattr(probe, "CALLS", 60)
+    shared = tmp_path / "shared"
+    (shared / "amd").mkdir(parents=True)
+    for file in manifest.parent.iterdir():
+        (shared / "amd" / file.name).write_bytes(file.read_bytes())
+    table = shared / "amd" / "manifest.csv"
+    renamed = table.read_text(encoding="utf-8")
+    for number, speaker in enumerate(("fsdd-george", "fsdd-jackson", "fsdd-lucas")):  # train, dev and test
+        renamed = renamed.replace(f"speaker {number}", speaker)
+    table.write_text(renamed, encoding="utf-8")
+    out = tmp_path / "model.npz"
+    arguments = ["--out", str(out), "--seed", "3", "--calls", "400", "--shared", str(shared), "--json"]
+    done = CliRunner().invoke(main, ["amd", "train", *arguments])
+    assert done.exit_code == 0, done.output
+    assert "espeak-ng is not installed" in done.stderr
+    given = json.loads(done.stdout)
+    assert given["report"]["people"]["calls"] + given["report"]["machines"]["calls"] > 90
+    assert given["report"]["people"]["at_first"] >= 0.9 * given["report"]["people"]["calls"]
+    assert 0.0 <= given["report"]["channel_probe"]["area"] <= 1.0
+    with out.open("rb") as file:
+        load(file)
+    assert given["sources"]["calls"] == 400
+
+
+def test_nothing_to_learn_from_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither parts nor espeak-ng: what would be right, and no file."""
+    monkeypatch.setattr(espeak, "available", lambda: False)
+    out = tmp_path / "model.npz"
+    result = CliRunner().invoke(main, ["amd", "train", "--out", str(out), "--shared", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "install espeak-ng" in result.output
+    assert not out.exists()
