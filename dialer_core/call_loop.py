@@ -56,6 +56,7 @@ from dialer_core.lines import MediaLink, WorkerPool
 from dialer_core.loop_lag import LoopLag
 from dialer_core.media_presence import MediaPresence
 from dialer_core.nodes import Nodes
+from dialer_core.previewing import Previews
 from dialer_core.recovery import Recovery
 from dialer_core.runtime import Runtime
 from dialer_core.settings import Settings
@@ -159,6 +160,7 @@ class CallLoop:
         self.nodes = Nodes(
             runtime, campaigns, self.trunks, pools=self.dialing.pool_keys, manned=self.dialing.manned
         )
+        self.previews = Previews(runtime, self.roster, self.machine, self.trunks, self.dialing)
         records = CallRecords(runtime)
         self.flow_calls = FlowCalls(runtime, self.machine, campaigns, settings.flows, self.media, records)
         self.answers = LiveAnswers(
@@ -327,6 +329,7 @@ class CallLoop:
             self.inbound.queue.serve,
             self.inbound.prepare,
             self.dialing.step,
+            self.previews.step,
             self.softphones.call_waiting,
             self.softphones.leave_draining,
             self._finish_drain,
@@ -393,7 +396,9 @@ class CallLoop:
         self.softphones.hang_up(agent)
 
     def _on_retry(self, claimed: hopper.ClaimedAttempt, failed: Attempt) -> None:
-        self.dialing.adopt(replace(claimed, for_agent=failed.for_agent), failed.pool)
+        self.dialing.adopt(
+            replace(claimed, for_agent=failed.for_agent, previewed=failed.previewed), failed.pool
+        )
 
     def on_orphan(self, end: Callable[[Dialog], None]) -> None:
         """Set what ends the dialogs of a dead worker."""

@@ -5,12 +5,12 @@ It owns their shape. How the files are read and checked against each other is `s
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from dialer_core.disposition_settings import REASONS, DispositionWords, Reasons
-from dialer_core.list_settings import AttemptLimits, HopperSettings, ScheduleSettings
+from dialer_core.list_settings import AttemptLimits, HopperSettings, PreviewSettings, ScheduleSettings
 from dialer_core.routing_settings import InboundSettings, RoutingSettings
 from dialer_core.setting_types import E164, Section
 from dialer_core.vocabulary import DetectionMode, Outcome, PacingMode
@@ -70,14 +70,9 @@ class CampaignSettings(Section):
     """Pool of `caller_ids.toml` from which each person's caller ID is taken, before `caller_id`."""
     trunks: Annotated[tuple[str, ...], Field(min_length=1)]
     """Trunks in order: the next is tried when one fails."""
-    pacing: Literal[
-        PacingMode.PROGRESSIVE,
-        PacingMode.RATIO,
-        PacingMode.ERLANG_C,
-        PacingMode.PREDICTIVE,
-        PacingMode.AGENTLESS,
-    ] = PacingMode.PROGRESSIVE
-    """How many are placed: progressive (1 per idle agent), ratio, erlang_c, predictive; agentless (by `flow` alone: lines and calls per second)."""
+    pacing: PacingMode = PacingMode.PROGRESSIVE
+    """How many are placed: preview (each lead is shown to an agent first), progressive (1 per idle agent), ratio, erlang_c, predictive; agentless (by
+    `flow` alone: lines and calls per second)."""
     ratio: Annotated[float, Field(ge=1.0, le=10.0)] = 1.5
     """Calls per idle agent in mode ratio."""
     abandonment_ceiling: Annotated[float, Field(gt=0, lt=0.2)] = 0.03
@@ -116,6 +111,8 @@ class CampaignSettings(Section):
     """How often a lead is tried."""
     hopper: HopperSettings = HopperSettings()
     """In which shares the list is dialed."""
+    preview: PreviewSettings = PreviewSettings()
+    """How long a lead is shown in mode preview."""
     schedule: ScheduleSettings = ScheduleSettings()
     """On which days and hours it dials."""
     dispositions: DispositionWords = Field(default_factory=dict)

@@ -71,6 +71,11 @@ class Control:
                 agent_of(engine, args), text_of(args, "reason", "")
             ),
             "agents.finishing": lambda args: engine.roster.finishing(agent_of(engine, args)),
+            "agents.preview": lambda args: engine.previews.view(agent_of(engine, args)),
+            "agents.accept": lambda args: engine.previews.accept(agent_of(engine, args)),
+            "agents.skip": lambda args: engine.previews.skip(
+                agent_of(engine, args), text_of(args, "reason", "")
+            ),
             "agents.logout": lambda args: engine.roster.logout(agent_of(engine, args)),
             "attempts.disposition": self._dispose,
             "flows.ready": lambda _args: engine.host_is(there=True),

@@ -41,6 +41,7 @@ from dialer_core.vocabulary import (
     CampaignState,
     LegId,
     Outcome,
+    PacingMode,
     TrunkId,
 )
 from pacing import EventKind
@@ -95,7 +96,7 @@ class Dialing:
         self._workers = workers
         self._live = live
         self._begin = begin
-        self._release = release
+        self.release = release
         self._brake = brake
         self._held = held
         self._pacer_of = pacer_of
@@ -146,7 +147,7 @@ class Dialing:
             reason or "stopped by command",
         )
         for attempt in [a for a in self._live() if a.campaign_id == name and a.state in RINGING_STATES]:
-            self._release(attempt, Outcome.CANCELLED)
+            self.release(attempt, Outcome.CANCELLED)
 
     def _command(self, name: CampaignId, cue: CampaignCue, event: Event, reason: str) -> None:
         campaign = self[name]
@@ -268,7 +269,7 @@ class Dialing:
         running = [self.campaigns[name] for name in pool.campaigns if self.campaigns[name].dialing]
         return max((campaign.settings.priority for campaign in running), default=0)
 
-    def _open(self, campaign: CampaignRun) -> bool:
+    def is_open(self, campaign: CampaignRun) -> bool:
         """Say whether a campaign dials now: running, and within its schedule."""
         if not campaign.placing:
             return False
@@ -291,7 +292,8 @@ class Dialing:
             for name in pool.campaigns
             if self.campaigns[name].agentless is pool.agentless
         ]
-        running = [campaign for campaign in mine if self._open(campaign)]
+        paced = [campaign for campaign in mine if campaign.settings.pacing is not PacingMode.PREVIEW]
+        running = [campaign for campaign in paced if self.is_open(campaign)]
         finished = [campaign for campaign in mine if campaign.state is CampaignState.FINISHED]
         for campaign in finished:
             self._look_again(campaign, now_ns)
@@ -312,7 +314,7 @@ class Dialing:
             return
         decision = pool.decide(running, sum(room.values()), self._brake(), now_ns)
         for attempt in pool.longest_ringing(decision.release, now_ns, self.campaigns):
-            self._release(attempt, Outcome.RELEASED)
+            self.release(attempt, Outcome.RELEASED)
         weights = {campaign.id: campaign.settings.weight for campaign in running}
         allowed = pool.veto(running, room, decision.place)
         priorities = {campaign.id: campaign.settings.priority for campaign in running}
@@ -401,7 +403,7 @@ class Dialing:
         for claimed in claim.attempts:
             self.adopt(claimed, pool.key)
         if claim.empty is not None:
-            self._empty(campaign, claim.empty)
+            self.empty(campaign, claim.empty)
         elif claim.so_far is not None:
             self._holding(campaign, claim.so_far)
         else:
@@ -414,7 +416,7 @@ class Dialing:
             id=AttemptId(claimed.attempt_id), campaign_id=campaign.id, lead_id=claimed.lead_id, account_id=claimed.account_id,
             person_id=claimed.person_id, phone_id=claimed.phone_id, number=claimed.number, trunk=claimed.trunk, pool=pool,
             leg_id=LegId(claimed.attempt_id), retry_of=claimed.retry_of, language=claimed.language,
-            for_agent=claimed.for_agent, caller_id=claimed.caller_id,
+            for_agent=claimed.for_agent, caller_id=claimed.caller_id, previewed=claimed.previewed,
             personal=claimed.open_from_utc is not None and claimed.open_from_utc > self._runtime.clock.utc(),
         )  # fmt: skip
         campaign.attempts += 1
@@ -422,9 +424,9 @@ class Dialing:
         if (
             not campaign.dialing or self.draining or not self.media_ready
         ):  # paused, stopped or drained meanwhile
-            self._release(attempt, Outcome.CANCELLED)
+            self.release(attempt, Outcome.CANCELLED)
 
-    def _empty(self, campaign: CampaignRun, why: EmptyReport) -> None:
+    def empty(self, campaign: CampaignRun, why: EmptyReport) -> None:
         """Nothing (more) is dialable: say why once, and ask again when something may have changed."""
         now_ns, now_utc = self._runtime.clock.mono_ns(), self._runtime.clock.utc()
         wait_s = EMPTY_RETRY_S

@@ -7,12 +7,21 @@ classes; `EVENTS` maps a stored name back to its class.
 
 from __future__ import annotations
 
-from dialer_core import message_events, node_events, voice_events
+from dialer_core import list_events, message_events, node_events, voice_events
 from dialer_core.event_base import COMMON_FIELDS, EVENTS, Event, StoredEvent
 from dialer_core.event_base import event_named as _event
 from dialer_core.vocabulary import AgentId, LegId, LegKind
 
-__all__ = ["COMMON_FIELDS", "EVENTS", "Event", "StoredEvent", "message_events", "node_events", "voice_events"]
+__all__ = [
+    "COMMON_FIELDS",
+    "EVENTS",
+    "Event",
+    "StoredEvent",
+    "list_events",
+    "message_events",
+    "node_events",
+    "voice_events",
+]
 """What else is imported from here; the events below are besides."""
 
 
@@ -446,26 +455,6 @@ class PromiseBroken(Event, frozen=True, kw_only=True):
     """An instalment of a promise was not paid by its day and grace."""
 
     promise_id: str
-
-
-@_event("strategy.step_done")
-class StrategyStepDone(Event, frozen=True, kw_only=True):
-    """A step of an account's strategy was done; done again after a death between the deed and this word."""
-
-    run_id: str
-    strategy: str
-    position: int
-    what: str
-    last: bool
-
-
-@_event("strategy.stopped")
-class StrategyStopped(Event, frozen=True, kw_only=True):
-    """An account's strategy does no step any more: a payment, a promise, a restriction, a conversation, a fault, or another in its place."""
-
-    run_id: str
-    strategy: str
-    reason: str
 
 
 @_event("payment.received")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import zoneinfo
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -143,6 +143,17 @@ class HopperSettings(Section):
     def in_shares(self) -> bool:
         """It is not one list in one order."""
         return self.new_share is not None or bool(self.mix)
+
+
+class PreviewSettings(Section):
+    """Mode preview: an agent is shown a lead, and it is dialed for them alone when they accept it."""
+
+    limit_s: Annotated[float, Field(ge=5, le=3600)] = 90.0
+    """How long they may look."""
+    then: Literal["skip", "dial"] = "skip"
+    """What happens when that time is over."""
+    skip_minutes: Annotated[float, Field(ge=0, le=100_000)] = 60.0
+    """A lead that was skipped rests for so long."""
 
 
 class ScheduleSettings(Section):

@@ -178,6 +178,18 @@ class AgentCommands(CommandGroup):
         """Say that the agent is about to be done (their disposition form is open, say): pacing then knows better when they are free."""
         return await self._send("agents.finishing", agent=agent, reason=reason)
 
+    async def preview(self, agent: AgentId) -> Any:
+        """Return the lead that the agent is shown: lead, account, campaign, seconds_left, attempt; empty: none."""
+        return await self._send("agents.preview", agent=agent)
+
+    async def accept(self, agent: AgentId) -> Any:
+        """Dial the lead that the agent is shown; return its attempt."""
+        return await self._send("agents.accept", agent=agent)
+
+    async def skip(self, agent: AgentId, *, reason: str = "") -> Any:
+        """Do not dial the lead that the agent is shown; the next one comes."""
+        return await self._send("agents.skip", agent=agent, reason=reason)
+
     async def logout(self, agent: AgentId, *, reason: str = "") -> Any:
         """End the agent's leg and log-in."""
         return await self._send("agents.logout", agent=agent, reason=reason)

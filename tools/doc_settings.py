@@ -225,6 +225,7 @@ def settings_page() -> str:
                 ("attempts", list_settings.AttemptLimits),
                 ("hopper", list_settings.HopperSettings),
                 ("[hopper.mix]", list_settings.MixPart),
+                ("preview", list_settings.PreviewSettings),
                 ("schedule", list_settings.ScheduleSettings),
             )
         ),

@@ -97,6 +97,8 @@ class Agent:
     idle_since_ns: int = 0
     """Since when they have had no conversation: the longest idle is offered the next person."""
     redial_attempt: int = 0
+    previewing: bool = False
+    """They are shown a lead, or it is being dialed for them: nobody else is theirs."""
     finishing_ns: int = 0
     """Since when they are seen finishing what they do; 0 while they are not."""
 
@@ -106,7 +108,12 @@ class Agent:
 
     @property
     def offered(self) -> bool:
-        """May be given a person now (I5)."""
+        """May be given a person now (I5): nobody is shown to them, or being dialed for them, in a preview."""
+        return self.reachable and not self.previewing
+
+    @property
+    def reachable(self) -> bool:
+        """May be given the person who was meant for them now."""
         return self.state is AgentState.READY and self.leg_up and self.after_call is None
 
     @property

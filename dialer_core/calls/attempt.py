@@ -169,6 +169,8 @@ class Attempt:
     """The number shown, where it comes from a pool."""
     for_agent: AgentId | None = None
     """The agent they were promised, by a call-back or by the promise they made with: theirs to take where they can."""
+    previewed: bool = False
+    """That agent was shown the lead and waits for this call."""
     personal: bool = False
     """A call-back made because that agent is free: the next person they get should be this one."""
     state: AttemptState = AttemptState.COMMITTED

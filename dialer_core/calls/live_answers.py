@@ -128,6 +128,10 @@ class LiveAnswers:
     def _agent_for(self, attempt: Attempt) -> Agent | None:
         """Return who gets this person. Nobody on the line is kept waiting for the agent they were promised."""
         waited_s = (self._runtime.clock.mono_ns() - attempt.waiting_since_ns) / 1e9
+        if attempt.previewed and attempt.for_agent is not None:
+            agent = self._roster[attempt.for_agent]
+            if agent.reachable:
+                return agent
         return self._roster.offer(attempt.campaign_id, waited_s=waited_s, sticky=attempt.for_agent)
 
     def agent_lost(self, agent: Agent) -> None:

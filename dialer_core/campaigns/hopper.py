@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -79,6 +79,8 @@ class ClaimedAttempt:
     open_from_utc: dt.datetime | None = None
     caller_id: str | None = None
     """The number to show, where it comes from a pool."""
+    previewed: bool = False
+    """`for_agent` was shown the lead and waits for this call."""
 
 
 @dataclass(frozen=True)
@@ -234,6 +236,31 @@ def reclaim(
         return Refused(refusals.LIVE_ELSEWHERE, pack.version, reason, now + refusals.LIVE_PAUSE)
     leads.begin_attempts(tx, [ready.id], count=False)
     return claimed[0]
+
+
+def claim_named(
+    tx: Tx,
+    *,
+    lead_id: LeadId,
+    trunk: TrunkId,
+    settings: CampaignSettings,
+    pack: RulePack,
+    node: str,
+    boot_id: str,
+    now: dt.datetime,
+    agent_id: AgentId,
+    caller_ids: CallerIdPool | None = None,
+) -> ClaimedAttempt | str:
+    """Claim one lead for the agent to whom it is shown, or say why it may not be dialed; the lead then goes where the refusal sends it."""
+    found = leads.with_person(tx, lead_id)
+    if found is None:
+        return "there is no such lead"
+    _, ready = found
+    people.lock(tx, [ready.person_id])
+    refused: list[Block] = []
+    place = _Place(ready.campaign_id, settings, pack, node, boot_id, now, caller_ids)
+    claimed = _claim_batch(tx, place, [ready], [trunk], refused)
+    return replace(claimed[0], for_agent=agent_id, previewed=True) if claimed else refused[0].reason
 
 
 def has_work(tx: Tx, campaign_id: CampaignId, now: dt.datetime) -> bool:

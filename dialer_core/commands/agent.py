@@ -67,6 +67,34 @@ def finishing(call: Invocation, name: str) -> None:
     _command(call, name, "finishing", "finishing")
 
 
+@agent.command("preview", epilog=example("dialer agent preview ana"))
+@click.argument("name")
+@invocation
+def preview(call: Invocation, name: str) -> None:
+    """Show the lead that the agent may dial or skip, in a campaign of mode preview."""
+    with api(call.settings) as client:
+        found: Any = client.get(f"/agents/{name}/preview")
+    call.give(found)
+    call.say("\n".join(f"{key}: {value}" for key, value in found.items()) or f"{name}: nobody is shown")
+
+
+@agent.command("accept", epilog=example("dialer agent accept ana"))
+@click.argument("name")
+@invocation
+def accept(call: Invocation, name: str) -> None:
+    """Dial the lead that the agent is shown."""
+    _command(call, name, "preview/accept", "being dialed")
+
+
+@agent.command("skip", epilog=example("dialer agent skip ana --reason 'paid yesterday'"))
+@click.argument("name")
+@click.option("--reason", default="", help="Why; kept with the event.")
+@invocation
+def skip(call: Invocation, name: str, reason: str) -> None:
+    """Do not dial the lead that the agent is shown; the next one comes."""
+    _command(call, name, "preview/skip", "skipped", {"reason": reason})
+
+
 @agent.command("logout", epilog=example("dialer agent logout ana"))
 @click.argument("name")
 @invocation

@@ -103,6 +103,28 @@ async def logout_agent(agent: Name, engine: Engine, why: WhyBody = NO_REASON) ->
     return answer(await engine.agents.logout(AgentId(agent), reason=why.reason))
 
 
+@router.get(
+    "/{agent}/preview", dependencies=[needs(Scope.READ)], responses=shape(dict, "What they are shown")
+)
+async def get_preview(agent: Name, engine: Engine) -> Response:
+    """The lead that the agent is shown, in a campaign of mode preview; empty while there is none."""
+    return answer(await engine.agents.preview(AgentId(agent)))
+
+
+@router.post(
+    "/{agent}/preview/accept", dependencies=[needs_own(Scope.CONTROL)], responses=shape(dict, "Being dialed")
+)
+async def accept_preview(agent: Name, engine: Engine) -> Response:
+    """Dial the lead that the agent is shown; the gate decides once more."""
+    return answer(await engine.agents.accept(AgentId(agent)))
+
+
+@router.post("/{agent}/preview/skip", dependencies=[needs_own(Scope.CONTROL)], responses=shape(dict, "Done"))
+async def skip_preview(agent: Name, engine: Engine, why: WhyBody = NO_REASON) -> Response:
+    """Do not dial the lead that the agent is shown; the next one comes."""
+    return answer(await engine.agents.skip(AgentId(agent), reason=why.reason))
+
+
 @router.post("/{agent}/disposition", dependencies=[needs_own(Scope.CONTROL)], responses=shape(dict, "Stored"))
 async def dispose(agent: Name, engine: Engine, said: Annotated[AgentDisposition, Body()]) -> Response:
     """Store what the agent says their present or last conversation was; ends their wrap-up."""

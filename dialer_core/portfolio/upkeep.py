@@ -14,11 +14,13 @@ import structlog
 
 from dialer_core.errors import StoreError
 from dialer_core.portfolio import payments, promises
-from dialer_core.store import rollups
+from dialer_core.store import account_leads, rollups
 from dialer_core.store.database import Database
 
 log = structlog.get_logger(__name__)
 
+PREVIEW = "preview"
+"""What a lead waits for that is shown to an agent; its time is written with it."""
 INTERVAL_S: Final = 30.0
 _LAST_ZONE = dt.timedelta(hours=8)
 """A due day is over when it is over at the Pacific: a promise is never broken too early."""
@@ -29,6 +31,7 @@ def keep_up(database: Database) -> tuple[int, int]:
     now = database.clock.utc()
     with database.write() as tx:
         broken = promises.break_overdue(tx, (now - _LAST_ZONE).date(), now)
+        account_leads.reopen_due(tx, PREVIEW, now)  # an engine died that had shown them
         return broken, payments.end_pauses(tx, now)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Table, and_, insert, or_, select, update
 
-from dialer_core.events import StrategyStepDone, StrategyStopped
+from dialer_core.list_events import StrategyStepDone, StrategyStopped
 from dialer_core.store.dialing_models import StrategyRun
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AccountId, CampaignId, PersonId, StrategyState, new_id

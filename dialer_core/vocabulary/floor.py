@@ -61,12 +61,12 @@ class SupervisionMode(enum.StrEnum):
 
 
 class PacingMode(enum.StrEnum):
-    """The names that `pacing.PacerConfig.mode` takes."""
+    """How calls come to be placed: preview, and the names that `pacing.PacerConfig.mode` takes."""
 
     AGENTLESS = "agentless"
     """Without agents: as many as lines and calls per second allow. For campaigns whose flow speaks to people; no pacer decides."""
     PREVIEW = "preview"
-    """The agent decides when to dial; not available yet."""
+    """Each agent is shown a lead, and it is dialed for them when they accept it."""
     PROGRESSIVE = "progressive"
     """One call per idle agent."""
     RATIO = "ratio"
@@ -74,7 +74,7 @@ class PacingMode(enum.StrEnum):
     ERLANG_C = "erlang_c"
     """The rate that the Erlang-C formula allows."""
     PREDICTIVE = "predictive"
-    """The residual-time rule under the ceiling; not available yet."""
+    """The residual-time rule under the ceiling."""
 
 
 class Disposition(enum.StrEnum):

@@ -1,0 +1,46 @@
+"""Events of how a list is worked: leads shown to agents before they are dialed, and the strategies of accounts.
+
+It owns these classes; `events.py`, which imports them, says what an event is.
+"""
+
+from __future__ import annotations
+
+from dialer_core.event_base import Event, event_named
+from dialer_core.vocabulary import AgentId
+
+
+@event_named("lead.shown")
+class LeadShown(Event, frozen=True, kw_only=True):
+    """A lead is shown to an agent, who dials or skips it."""
+
+    lead_id: str
+    agent_id: AgentId
+
+
+@event_named("lead.skipped")
+class LeadSkipped(Event, frozen=True, kw_only=True):
+    """An agent did not dial the lead they were shown, or let its time go by."""
+
+    lead_id: str
+    agent_id: AgentId
+    reason: str
+
+
+@event_named("strategy.step_done")
+class StrategyStepDone(Event, frozen=True, kw_only=True):
+    """A step of an account's strategy was done; done again after a death between the deed and this word."""
+
+    run_id: str
+    strategy: str
+    position: int
+    what: str
+    last: bool
+
+
+@event_named("strategy.stopped")
+class StrategyStopped(Event, frozen=True, kw_only=True):
+    """An account's strategy does no step any more: a payment, a promise, a restriction, a conversation, a fault, or another in its place."""
+
+    run_id: str
+    strategy: str
+    reason: str
