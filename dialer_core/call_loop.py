@@ -396,9 +396,8 @@ class CallLoop:
         self.softphones.hang_up(agent)
 
     def _on_retry(self, claimed: hopper.ClaimedAttempt, failed: Attempt) -> None:
-        self.dialing.adopt(
-            replace(claimed, for_agent=failed.for_agent, previewed=failed.previewed), failed.pool
-        )
+        again = replace(claimed, for_agent=failed.for_agent, previewed=failed.previewed)
+        self.dialing.adopt(again, failed.pool)
 
     def on_orphan(self, end: Callable[[Dialog], None]) -> None:
         """Set what ends the dialogs of a dead worker."""
