@@ -26,7 +26,7 @@ from dialer_core.reports import files
 from dialer_core.reports import phones as phone_quality
 from dialer_core.reports import summary as figures
 from dialer_core.reports import targets as reached
-from dialer_core.reports.asked import BY, Asked
+from dialer_core.reports.asked import BY, FILTERS, Asked
 from dialer_core.reports.figures import FIGURES
 from dialer_core.reports.sheet import Column, Sheet
 from dialer_core.store.database import open_database
@@ -58,6 +58,7 @@ def _asking(function: Callable[..., Any]) -> Callable[..., Any]:
     )
     @click.option("--until", type=DAY, default=None, metavar="DAY", help="Up to this day, itself included.")
     @click.option("--campaign", multiple=True, metavar="NAME", help="Only this campaign; may be given again.")
+    @click.option("--segment", multiple=True, metavar="NAME", help="Only leads that were in this segment.")
     @click.option("--portfolio", multiple=True, metavar="NAME", help="Only accounts of this portfolio.")
     @click.option("--product", multiple=True, metavar="NAME", help="Only accounts of this product.")
     @click.option("--agent", multiple=True, metavar="NAME", help="Only this agent.")
@@ -72,7 +73,8 @@ def _asking(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapped(
         call: Invocation, *, since: dt.datetime | None, until: dt.datetime | None, currency: str, zone: str, file_format: str | None,
-        output: Path | None, campaign: tuple[str, ...], portfolio: tuple[str, ...], product: tuple[str, ...], agent: tuple[str, ...],
+        output: Path | None, campaign: tuple[str, ...], segment: tuple[str, ...],
+        portfolio: tuple[str, ...], product: tuple[str, ...], agent: tuple[str, ...],
         **options: Any,
     ) -> Any:  # fmt: skip
         its = call.settings.dialer.reports
@@ -85,7 +87,13 @@ def _asking(function: Callable[..., Any]) -> Callable[..., Any]:
                 ) from None
         if since and until and until < since:
             raise click.BadParameter("lies before --since", param_hint="--until")
-        given = {"campaign": campaign, "portfolio": portfolio, "product": product, "agent": agent}
+        given = {
+            "campaign": campaign,
+            "segment": segment,
+            "portfolio": portfolio,
+            "product": product,
+            "agent": agent,
+        }
         asked = Asked(
             since=since.date() if since else None,
             until=until.date() if until else None,
@@ -184,7 +192,7 @@ def summary(call: Invocation, asked: Asked, out: _Out, *, by: tuple[Any, ...]) -
 def _counted(of: broken_down.Of, words: str, usage: str) -> click.Command:
     @click.option(
         "--by",
-        type=click.Choice(["campaign", "portfolio", "product", "agent"]),
+        type=click.Choice(FILTERS),
         multiple=True,
         help="Shares within each; may be given again.",
     )

@@ -60,17 +60,24 @@ async def get_report(
     report: Name,
     engine: Engine,
     parts: Parts,
-    by: Annotated[list[By], Query(max_length=7)] = [],  # noqa: B006 - FastAPI copies it
+    by: Annotated[list[By], Query(max_length=8)] = [],  # noqa: B006 - FastAPI copies it
     since: dt.date | None = None,
     until: dt.date | None = None,
     campaign: Values = [],  # noqa: B006 - as above
+    segment: Values = [],  # noqa: B006 - as above
     portfolio: Values = [],  # noqa: B006 - as above
     product: Values = [],  # noqa: B006 - as above
     agent: Values = [],  # noqa: B006 - as above
     currency: Annotated[str, Query(max_length=3)] = "",
 ) -> Response:
     """A report, as `dialer report` makes it: days are inclusive, and those of `reports.zone`; amounts are in minor units."""
-    given = {"campaign": campaign, "portfolio": portfolio, "product": product, "agent": agent}
+    given = {
+        "campaign": campaign,
+        "segment": segment,
+        "portfolio": portfolio,
+        "product": product,
+        "agent": agent,
+    }
     asked = Asked(
         by=tuple(dict.fromkeys(by)),
         since=since,

@@ -17,10 +17,16 @@ from dialer_core.report_settings import ReportSettings
 from dialer_core.store import portfolio_totals
 from dialer_core.store.tx import Tx
 
-By = Literal["campaign", "portfolio", "product", "agent", "day", "month", "hour"]
+By = Literal["campaign", "segment", "portfolio", "product", "agent", "day", "month", "hour"]
 BY: tuple[By, ...] = get_args(By)
-FILTERS = ("campaign", "portfolio", "product", "agent")
-_COLUMN = {"campaign": "campaign_id", "portfolio": "portfolio", "product": "product", "agent": "agent_id"}
+FILTERS = ("campaign", "segment", "portfolio", "product", "agent")
+_COLUMN = {
+    "campaign": "campaign_id",
+    "segment": "segment",
+    "portfolio": "portfolio",
+    "product": "product",
+    "agent": "agent_id",
+}
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

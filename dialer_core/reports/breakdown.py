@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from typing import Literal
 
-from dialer_core.reports.asked import Asked
+from dialer_core.reports.asked import FILTERS, Asked
 from dialer_core.reports.figures import NO_CONTACT, RIGHT_PARTY, Words
 from dialer_core.reports.sheet import Column, Sheet
 from dialer_core.store import campaigns, rollups
@@ -40,9 +40,7 @@ def breakdown(tx: Tx, asked: Asked, of: Of) -> Sheet:
         (*key, count, round(count / wholes[key[:-1]], 6))
         for key, count in sorted(counted.items(), key=lambda item: (item[0][:-1], -item[1], item[0][-1]))
     ]
-    named = [
-        Column(name, "key") for name in asked.by if name in {"campaign", "portfolio", "product", "agent"}
-    ]
+    named = [Column(name, "key") for name in asked.by if name in FILTERS]
     return Sheet(
         columns=(*named, Column(of, "key"), Column("attempts", "count"), Column("share", "rate", "Of the attempts that have one.")),
         rows=rows,

@@ -121,7 +121,7 @@ def _payments(tx: Tx, asked: Asked, currency: str, rows: _Rows) -> None:
 def _agents(tx: Tx, asked: Asked, rows: _Rows, now: dt.datetime) -> None:
     """Add agents' time: their own where rows are agents' or days, and else shared out by the time they talked."""
     ours = set(asked.by) <= {"agent", "day", "month"} and not (
-        {"campaign", "portfolio", "product"} & set(asked.only)
+        {"campaign", "segment", "portfolio", "product"} & set(asked.only)
     )
     total_s = 0.0
     for agent_id, since, until in _pieces(tx, asked, now):

@@ -133,7 +133,7 @@ def between(
 ) -> Iterator[CallRecord]:
     """Yield attempts committed in a time, in that order, holding a few thousand at once.
 
-    `only` keeps values of `campaign_id`, `agent_id`, `portfolio` and `product`; an empty text keeps what has none.
+    `only` keeps values of `campaign_id`, `agent_id`, `segment`, `portfolio` and `product`; an empty text keeps what has none.
     """
     query = select(*COLUMNS).order_by(_TABLE.c.committed_at_utc, _TABLE.c.id)
     if since_utc is not None or until_utc is not None:
@@ -147,6 +147,7 @@ def between(
     columns = {
         "campaign_id": _TABLE.c.campaign_id,
         "agent_id": func.coalesce(_TABLE.c.agent_id, ""),
+        "segment": func.coalesce(_TABLE.c.segment, ""),
         "portfolio": _ACCOUNT.c.portfolio,
         "product": func.coalesce(_ACCOUNT.c.product, ""),
     }

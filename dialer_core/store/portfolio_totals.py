@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, Select, Table, case, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, Select, Table, and_, case, cast, func, select
 
 from dialer_core.store.models import Account, Lead
 from dialer_core.store.portfolio_models import Payment, Promise
@@ -23,9 +23,10 @@ _PAYMENT: Table = Payment.__table__  # type: ignore[assignment]
 _ACCOUNT: Table = Account.__table__  # type: ignore[assignment]
 _LEAD: Table = Lead.__table__  # type: ignore[assignment]
 
-Key = Literal["hour", "day", "campaign_id", "portfolio", "product", "agent_id"]
+Key = Literal["hour", "day", "campaign_id", "portfolio", "product", "agent_id", "segment"]
 Only = Mapping[str, Collection[str]]
-"""Values to keep, by `campaign_id`, `portfolio`, `product` or `agent_id`; an empty text keeps what has none."""
+"""Values to keep, by `campaign_id`, `portfolio`, `product`, `agent_id` or `segment`; an empty text keeps what has none."""
+_OF_A_LEAD = frozenset({"campaign_id", "segment"})
 
 
 class Sum(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +40,7 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True):
     portfolio: str | None = None
     product: str | None = None
     agent_id: str | None = None
+    segment: str | None = None
     count: int = 0
     amount_minor: int = 0
     days: float = 0.0
@@ -61,10 +63,14 @@ def promises(
         "hour": HourOf(moment),
         "campaign_id": func.coalesce(_PROMISE.c.campaign_id, ""),
         "agent_id": func.coalesce(_PROMISE.c.agent_id, ""),
+        "segment": func.coalesce(_LEAD.c.segment, ""),
         **_of_account(),
     }
     query = _summed(by, columns, func.count(), func.sum(_PROMISE.c.total_minor), only).select_from(_PROMISE)
     query = query.join(_ACCOUNT, _ACCOUNT.c.id == _PROMISE.c.account_id)
+    if "segment" in {*by, *only}:
+        theirs = (_LEAD.c.account_id == _PROMISE.c.account_id, _LEAD.c.campaign_id == _PROMISE.c.campaign_id)
+        query = query.outerjoin(_LEAD, and_(*theirs))
     query = query.where(_PROMISE.c.currency == currency)
     if state is not None:
         query = query.where(_PROMISE.c.state == state.value)
@@ -87,7 +93,7 @@ def payments(
     """Add up payments of some days. By campaign each counts on every list that has its account; by agent those of promises made to one."""
     columns: dict[str, ColumnElement[Any]] = {
         "day": _PAYMENT.c.paid_on,
-        "campaign_id": _LEAD.c.campaign_id,
+        **_of_lead(),
         "agent_id": func.coalesce(_PROMISE.c.agent_id, ""),
         **_of_account(),
     }
@@ -97,7 +103,7 @@ def payments(
     query = query.select_from(_PAYMENT).join(_ACCOUNT, _ACCOUNT.c.id == _PAYMENT.c.account_id)
     if "agent_id" in {*by, *only}:
         query = query.outerjoin(_PROMISE, _PROMISE.c.id == _PAYMENT.c.promise_id)
-    if "campaign_id" in by:
+    if _OF_A_LEAD & set(by):
         query = query.join(_LEAD, _LEAD.c.account_id == _PAYMENT.c.account_id)
     query = query.where(_PAYMENT.c.currency == currency)
     if first_day is not None:
@@ -109,11 +115,11 @@ def payments(
 
 def owed(tx: Tx, by: Sequence[Key], *, only: Only, currency: str) -> list[Sum]:
     """Add up open accounts and what is owed on them now; by campaign each counts on every list that has it."""
-    columns: dict[str, ColumnElement[Any]] = {"campaign_id": _LEAD.c.campaign_id, **_of_account()}
+    columns: dict[str, ColumnElement[Any]] = _of_lead() | _of_account()
     listed = _on_lists(_ACCOUNT.c.id, only)
     query = _summed(by, columns, func.count(), func.sum(_ACCOUNT.c.balance_minor), only, listed=listed)  # fmt: skip
     query = query.select_from(_ACCOUNT)
-    if "campaign_id" in by:
+    if _OF_A_LEAD & set(by):
         query = query.join(_LEAD, _LEAD.c.account_id == _ACCOUNT.c.id)
     return _sums(
         tx,
@@ -134,13 +140,13 @@ def resolved(tx: Tx, by: Sequence[Key], *, first_day: str | None, last_day: str 
     )
     columns: dict[str, ColumnElement[Any]] = {
         "day": last.c.day,
-        "campaign_id": _LEAD.c.campaign_id,
+        **_of_lead(),
         **_of_account(),
     }
     keys = [columns[name].label(name) for name in by]
     query = select(*keys, _ACCOUNT.c.created_at_utc, last.c.day.label("last_day")).select_from(_ACCOUNT)
     query = query.join(last, last.c.account_id == _ACCOUNT.c.id)
-    if "campaign_id" in by:
+    if _OF_A_LEAD & set(by):
         query = query.join(_LEAD, _LEAD.c.account_id == _ACCOUNT.c.id)
     query = query.where(
         _ACCOUNT.c.status == AccountStatus.PAID.value,
@@ -175,14 +181,16 @@ def _of_account() -> dict[str, ColumnElement[Any]]:
     return {name: func.coalesce(_ACCOUNT.c[name], "") for name in ("portfolio", "product")}
 
 
+def _of_lead() -> dict[str, ColumnElement[Any]]:
+    return {"campaign_id": _LEAD.c.campaign_id, "segment": func.coalesce(_LEAD.c.segment, "")}
+
+
 def _on_lists(account: ColumnElement[Any], only: Only) -> list[ColumnElement[bool]]:
-    """Return the condition that an account is on one of some campaigns' lists, so that it counts once, however many have it."""
-    if "campaign_id" not in only:
+    """Return the condition that an account is on one of some campaigns' lists or in some segments, so that it counts once, however many have it."""
+    wanted = [column.in_(list(only[name])) for name, column in _of_lead().items() if name in only]
+    if not wanted:
         return []
-    theirs = select(_LEAD.c.id).where(
-        _LEAD.c.account_id == account, _LEAD.c.campaign_id.in_(list(only["campaign_id"]))
-    )
-    return [theirs.exists()]
+    return [select(_LEAD.c.id).where(_LEAD.c.account_id == account, *wanted).exists()]
 
 
 def _wanted(
@@ -191,12 +199,14 @@ def _wanted(
     by: Sequence[Key],
     listed: Sequence[ColumnElement[bool]] | None,
 ) -> list[ColumnElement[bool]]:
+    """Return the conditions of what is to be kept; with `listed`, those of leads hold for the joined lead, or else by that condition."""
+    apart = set() if listed is None or _OF_A_LEAD & set(by) else _OF_A_LEAD
     kept = [
         columns[name].in_(list(values))
         for name, values in only.items()
-        if name in columns and not (name == "campaign_id" and listed is not None and name not in by)
+        if name in columns and name not in apart
     ]
-    return [*kept, *(listed or [] if "campaign_id" not in by else [])]
+    return [*kept, *(listed or [] if apart else [])]
 
 
 def _summed(

@@ -53,11 +53,13 @@ _MARK: Table = RollupMark.__table__  # type: ignore[assignment]
 _CHANGE: Table = RollupChange.__table__  # type: ignore[assignment]
 
 Dimension = Literal[
-    "hour", "campaign_id", "portfolio", "product", "agent_id", "outcome", "disposition", "reason"
+    "hour", "campaign_id", "portfolio", "product", "agent_id", "outcome", "disposition", "reason", "segment"
 ]
 DIMENSIONS: Final[tuple[Dimension, ...]] = (
     "hour", "campaign_id", "portfolio", "product", "agent_id", "outcome", "disposition", "reason",
 )  # fmt: skip
+SEGMENT: Final = "segment"
+"""Of the lead when it was dialed: a dimension too, but of the attempts alone, which are not counted up by it."""
 MEASURES: Final = ("attempts", "live_answers", "abandoned", "talks", "ring_ms", "line_ms", "talk_ms")
 LATE_COLUMNS: Final = frozenset({"agent_id", "disposition", "reason", "live_answer", "abandoned"})
 """Columns that a total depends on and that change also after an attempt's end."""
@@ -84,6 +86,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Empty while they are live."""
     disposition: str | None = None
     reason: str | None = None
+    segment: str | None = None
     attempts: int = 0
     live_answers: int = 0
     abandoned: int = 0
@@ -137,7 +140,7 @@ def totals(
     """
     first = None if since is None else hour_of(since)
     last = None if until is None else hour_of(until)
-    mark = None if raw else tx.scalar(_UNTIL)
+    mark = None if raw or SEGMENT in {*by, *(only or ())} else tx.scalar(_UNTIL)
     if mark is None:
         parts = [_from_attempts(by, only, first, last)]
     else:
@@ -284,7 +287,8 @@ def _from_attempts(
         "campaign_id": at.campaign_id,
     }
     columns |= {
-        name: func.coalesce(at[name], "") for name in ("agent_id", "outcome", "disposition", "reason")
+        name: func.coalesce(at[name], "")
+        for name in ("agent_id", "outcome", "disposition", "reason", SEGMENT)
     }
     columns |= {name: func.coalesce(_ACCOUNT.c[name], "") for name in ("portfolio", "product")}
     keys = [columns[name].label(name) for name in by]

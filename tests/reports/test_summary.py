@@ -15,6 +15,7 @@ from dialer_core.portfolio.payments import NewPayment
 from dialer_core.report_settings import ReportSettings
 from dialer_core.reports.asked import Asked
 from dialer_core.reports.breakdown import best_hours, breakdown
+from dialer_core.reports.cdr import cdr
 from dialer_core.reports.figures import FIGURES
 from dialer_core.reports.phones import phones
 from dialer_core.reports.summary import summary
@@ -84,6 +85,26 @@ def test_by_agent_and_day(database: Database) -> None:
     assert (found["luis", "2026-03-03"]["kept"], found["luis", "2026-03-03"]["recovered"]) == (1, 100_000)
     assert (found["", "2026-03-02"]["attempts"], found["", "2026-03-02"]["abandoned"]) == (3, 1)
     assert found["ana", "2026-03-02"]["resolved"] is None
+
+
+def test_by_segment(database: Database) -> None:
+    """Attempts by the segment that their lead was in when it was dialed, promises and payments by the one it is in; as a filter too."""
+    from sqlalchemy import update
+
+    from tests.store.rows import TABLES
+
+    with database.write() as tx:
+        for name in ("attempt", "lead"):
+            theirs = TABLES[name].c.campaign_id == "autumn"
+            tx.execute(update(TABLES[name]).where(theirs).values(segment="late"))
+    others, late = rows(database, by=("segment",))
+    told = ("segment", "attempts", "contacts", "promises", "recovered")
+    assert [others[name] for name in told] == ["", 6, 3, 3, 100_000]
+    assert [late[name] for name in told] == ["late", 2, 1, 0, 5_000]
+    [only] = rows(database, only={"segment": ("late",)})
+    assert (only["attempts"], only["promises"], only["recovered"]) == (2, 0, 5_000)
+    with database.read() as tx:
+        assert len(list(cdr(tx, Asked(only={"segment": ("late",)})))) == 2
 
 
 def test_a_day_is_the_zones(database: Database) -> None:
