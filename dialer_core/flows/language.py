@@ -289,7 +289,7 @@ LAST: Final = (ToAgent, End)
 """Steps after which the flow is over."""
 AFTER_EFFECT: Final = (Statement, OptOut, Callback)
 """Steps whose text is said when what they do is done."""
-NEEDS_IDENTITY: Final = (Promise, PaymentInfo, Statement)
+NEEDS_IDENTITY: Final = (Promise, PaymentInfo, Statement, Lookup)
 """Steps that nobody reaches who is not identified."""
 
 

@@ -244,3 +244,17 @@ def test_a_message_means_a_key_by_its_words(packaged: Flow) -> None:
     assert any(isinstance(action, Speak) and action.wrong for action in conversation.apply(Cue.KEY, "quizá"))
     conversation.apply(Cue.SPOKEN)
     assert any(isinstance(action, Identified) for action in conversation.apply(Cue.KEY, "Sí, soy yo"))
+
+
+def test_a_lookup_waits_and_can_fail(tmp_path: Path) -> None:
+    """After identity the account is read again: what comes back, or does not come, decides the next step."""
+    file = tmp_path / "lookup.toml"
+    file.write_text(
+        DIGITS.replace('next = "day"', 'next = "read"', 1)
+        + '[steps.read]\ndo = "lookup"\nnext = "day"\non_failed = "bye"\n'
+    )
+    flow = load_flow(file)
+    found = walk(flow, "123420", {"x.clave": "1234"})
+    assert [action.work for action in found if isinstance(action, DoWork)] == [Work.LOOKUP]
+    assert steps(found)[-1] == "agent"
+    assert steps(walk(flow, "1234", {"x.clave": "1234"}, fails=True))[-1] == "bye"
