@@ -24,6 +24,7 @@ from dialer_core.clock import Clock, SystemClock, read_boot_id
 from dialer_core.errors import StoreError
 from dialer_core.store import audit, events, migrate
 from dialer_core.store.errors import DatabaseAwayError, as_store_error, is_busy
+from dialer_core.store.prepared import run_plain
 from dialer_core.store.tx import Stamp, Tx
 
 BUSY_TIMEOUT_MS = 5_000
@@ -96,9 +97,14 @@ class Database:
             migrate.require_current(connection, self.place)
 
     @contextmanager
-    def read(self) -> Iterator[Tx]:
-        """Open a read transaction: one snapshot, which no writer waits for."""
+    def read(self, limit_s: float | None = None) -> Iterator[Tx]:
+        """Open a read transaction: one snapshot, which no writer waits for.
+
+        A statement that takes PostgreSQL longer than the limit is given up as if the database were away; SQLite has nobody else to wait for.
+        """
         with self._translated(), self._reader.connect() as connection, connection.begin():
+            if limit_s is not None and self.dialect == "postgresql":
+                run_plain(connection, f"SET LOCAL statement_timeout = {int(limit_s * 1000)}")
             yield Tx(connection, None)
 
     @contextmanager

@@ -22,6 +22,9 @@ _Job = tuple[Callable[[Tx], Any], "asyncio.Future[Any]"]
 
 log = structlog.get_logger(__name__)
 
+LIMIT_S = 60.0
+"""A statement that takes longer is given up: behind one that hangs, no other question would ever be answered."""
+
 
 class Reader:
     """Asks one question after another.
@@ -69,7 +72,7 @@ class Reader:
 
     def _answer(self, question: Callable[[Tx], T]) -> tuple[T | None, Exception | None]:
         try:
-            with self._database.read() as tx:
+            with self._database.read(LIMIT_S) as tx:
                 return question(tx), None
         except Exception as error:  # noqa: BLE001 - the question's own: it goes to its future
             return None, error

@@ -8,7 +8,8 @@ from sqlalchemy import func, select
 
 from dialer_core.clock import SystemClock
 from dialer_core.errors import StoreError
-from dialer_core.store.database import Database
+from dialer_core.store.database import Database, open_database
+from dialer_core.store.errors import DatabaseAwayError
 from dialer_core.store.journal import Journal
 from dialer_core.store.reader import Reader
 from dialer_core.store.tx import Tx
@@ -63,3 +64,21 @@ def test_a_question_that_fails_fails_alone(database: Database) -> None:
 
     assert asyncio.run(whole()) == 0
     reader.close()
+
+
+def test_a_question_that_hangs_is_given_up(postgresql_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL ends a statement that takes longer than the limit: its question fails, and the next is answered."""
+    monkeypatch.setattr("dialer_core.store.reader.LIMIT_S", 0.2)
+    database = open_database(postgresql_database)
+    reader = Reader(database)
+
+    async def whole() -> int:
+        with pytest.raises(DatabaseAwayError):
+            await reader.ask(lambda tx: tx.scalar(select(func.pg_sleep(60))))
+        return await reader.ask(lambda tx: int(tx.scalar(select(1))))
+
+    try:
+        assert asyncio.run(whole()) == 1
+    finally:
+        reader.close()
+        database.dispose()
