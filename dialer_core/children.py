@@ -114,6 +114,7 @@ class Child:
     short_lives: int = 0
     was_steady: bool = False
     stopping: bool = False
+    _making_spare: bool = False
     on_beat: Callable[[int], None] = field(default=lambda _value: None)
 
     @property
@@ -143,9 +144,14 @@ class Child:
 
     async def make_spare(self) -> None:
         """Have another one wait. Raises `OSError` as `start` does."""
-        if self.spare is None:
+        if self.spare is not None or self._making_spare:
+            return  # one is enough, however often it was asked for meanwhile
+        self._making_spare = True
+        try:
             self.spare = await self._create(spare=True)
             self.spare.listen(lambda _value: None)
+        finally:
+            self._making_spare = False
 
     async def _create(self, *, spare: bool = False) -> Started:
         ours, theirs = os.pipe()

@@ -89,6 +89,10 @@ async def allow_sources(settings: Settings, workers: WorkerPool) -> None:
             await asyncio.sleep(SOURCES_RETRY_S)
 
 
+RECOVERY_LIMIT_S = 30.0
+"""Whoever has not taken over what there is by then never will: another engine is started instead (I6)."""
+
+
 async def serve(settings: Settings, heart: Heart) -> int:
     """Run a real engine until it is drained; `heart` is what its supervisor hears."""
     packs = load_packs(settings.directory / "compliance")
@@ -121,7 +125,7 @@ async def serve(settings: Settings, heart: Heart) -> int:
     attacher = Attacher(settings.run_dir, engine.workers, engine.media)
     attacher.on_scanned = engine.recovery.scanned
     attaching = asyncio.create_task(attacher.run())
-    await engine.recovery.done.wait()
+    await asyncio.wait_for(engine.recovery.done.wait(), RECOVERY_LIMIT_S)
     engine.log_in_unasked()
     control = Control(engine)
     hosts: set[Link[EngineToHost, HostCommand]] = set()

@@ -57,6 +57,7 @@ class AttemptTransferFailed(Event, frozen=True, kw_only=True):
     """The extension did not answer, or was lost before it did: the customer waits for an agent again."""
 
     extension: str
+    """Empty: a former engine had called it."""
     sip_code: int
 
 

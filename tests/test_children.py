@@ -67,6 +67,20 @@ async def test_a_spare_is_heard_while_it_waits_and_takes_over(child: Child) -> N
     await wait_until_async(lambda: 7 in heard, 20.0, "the spare at work")
 
 
+async def test_a_spare_asked_for_twice_is_made_once(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timers that overlap ask at the same time: one process is started, not one that nobody knows of."""
+    made: list[children.Started] = []
+    create = Child._create
+
+    async def counted(self: Child, *, spare: bool = False) -> children.Started:
+        made.append(await create(self, spare=spare))
+        return made[-1]
+
+    monkeypatch.setattr(Child, "_create", counted)
+    await asyncio.gather(child.make_spare(), child.make_spare())
+    assert made == [child.spare]
+
+
 async def test_a_spare_that_hangs_is_not_given_the_word(
     child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:

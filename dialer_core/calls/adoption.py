@@ -59,6 +59,7 @@ from dialer_core.vocabulary import (
     Verdict,
     WorkerId,
 )
+from dialer_core.voice_events import AttemptTransferFailed
 
 log = structlog.get_logger(__name__)
 
@@ -145,6 +146,10 @@ class Adoption:
 
     def catch_up(self, attempt: Attempt, found: Found) -> None:
         """Feed what the row does not say yet. An attempt whose leg nobody holds any more is over."""
+        if S(found.row.state) in (S.TRANSFERRING, S.TRANSFERRED):  # its leg is hung up, as a stray
+            now_ns = self._runtime.clock.mono_ns()
+            told = event_of(AttemptTransferFailed, attempt, now_ns, extension="", sip_code=0)
+            self._runtime.journal.append(told)
         if found.leg is None or found.worker is None:
             if found.sound is not None:  # what they heard, they heard
                 self._hearing(attempt, found, found.sound, _NEVER_NS)

@@ -17,6 +17,7 @@ from dialer_core.store.database import Database
 from dialer_core.verify import (
     answers,
     audit,
+    callers,
     calls,
     flows,
     law,
@@ -44,6 +45,7 @@ CHECKS: tuple[Check, ...] = (
     *log.CHECKS,
     *audit.CHECKS,
     *talks.CHECKS,
+    *callers.CHECKS,
     *messages.CHECKS,
     *flows.CHECKS,
     *portfolio.CHECKS,

@@ -473,6 +473,10 @@ PLANTINGS: dict[str, tuple[Plant, str, str, str | None]] = {
         promised("Alma", state="broken", settled_at_utc=utc(10)), "portfolio", "nothing of it was late", None),
     "a call about an open promise": (
         lambda tx, world: promised(next(iter(world.people)))(tx, world), "I12", "was committed while promise", None),
+    "a call that came in and never ended": (
+        add_event("call.arrived", 50, leg_id=id_at(50), trunk="t"), "I2", "nobody has told its end", None),
+    "a call that ended and never came": (
+        add_event("call.ended", 50, leg_id=id_at(50), talked=False, by_us=True, seconds=1.0), "I2", "has arrived 0 times", None),
     "an hour counted up of no attempts": (
         counted_up(), "counted", "does not hold what its attempts come to", None),
     "an interval told that is not there": (
