@@ -129,7 +129,9 @@ def log_odds(records: Records) -> NDArray[np.float32]:
         NaN where the classifier has not looked yet.
     """
     length = records["last_speech"] - records["onset"] + 1
-    added = np.where(records["state"] == LISTENING, LENGTH_ODDS * np.maximum(length - MACHINE_TICKS, 0), 0.0)
+    added = np.where(
+        records["state"] != PROVISIONAL, LENGTH_ODDS * np.maximum(length - MACHINE_TICKS, 0), 0.0
+    )
     return np.asarray(records["log_odds"] + added, np.float32)
 
 

@@ -241,7 +241,8 @@ class Detector:
         records = self._rows.take(np.asarray(rows))
         floor = np.where(records["heard_ticks"] > 0, records["floor_dbfs"], np.float32(-np.inf))
         voice = records["voiced"] & (records["last_tone"] != records["tick"])
-        probability = 1.0 / (1.0 + np.exp(-records["log_odds"]))
+        # what is weighed against the costs: the classifier's odds and what the length adds
+        probability = np.asarray(1.0 / (1.0 + np.exp(-decision.log_odds(records))), np.float32)
         return Evidence(records["heard_dbfs"].copy(), floor, voice, probability)
 
     def features(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
