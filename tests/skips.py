@@ -21,6 +21,7 @@ PACKAGES = {
     "espeak-ng": "espeak-ng",
     "kamailio": "kamailio",
     "openssl": "openssl",
+    "secsipidx": "secsipidx",
     "sipp": "sip-tester",
     "tshark": "tshark",
 }

@@ -178,6 +178,7 @@ def promise() -> None:
     type=click.Choice([one.value for one in PromiseKind]),
     default=PromiseKind.AGREEMENT.value,
     show_default=True,
+    help="What was agreed.",
 )
 @click.option(
     "--grace",
@@ -239,12 +240,14 @@ def cancel_promise(call: Invocation, promise_id: Any) -> None:
     "--kind",
     required=True,
     type=click.Choice(SET_BY_PEOPLE),
+    help="Why they may not be contacted.",
 )
 @click.option(
     "--scope",
     type=click.Choice([one.value for one in RestrictionScope]),
     default=RestrictionScope.PERSON.value,
     show_default=True,
+    help="On what: the person, this account, one number or phone.",
 )
 @click.option(
     "--phone", default=None, metavar="NUMBER", help="Which of the person's, for the scopes phone and number."
@@ -295,8 +298,13 @@ def lift(call: Invocation, restriction: Any) -> None:
     "consent",
     epilog=example("dialer leads consent 4401-1 --channel voice --source 'form 7' --phone '55 1234 5678'"),
 )
-@click.option("--channel", required=True, type=click.Choice([one.value for one in Channel]))
-@click.option("--granted/--revoked", default=True, show_default=True)
+@click.option(
+    "--channel",
+    required=True,
+    type=click.Choice([one.value for one in Channel]),
+    help="By which they agreed to be contacted.",
+)
+@click.option("--granted/--revoked", default=True, show_default=True, help="They agreed, or took it back.")
 @click.option("--phone", default=None, metavar="NUMBER", help="Only for this number.")
 @click.option("--source", required=True, metavar="TEXT", help="How it is known.")
 @_one_account

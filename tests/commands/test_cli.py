@@ -172,7 +172,7 @@ def test_wrong_usage_is_status_2(config: Path) -> None:
         ("nonsense",),
         ("status", "--nonsense"),
         ("agent", "pause", "ana"),
-        ("agent", "dispose", "ana", "great"),
+        ("messages", "list", "--state", "great"),
     ):
         assert invoke(*command).exit_code == 2
 

@@ -17,6 +17,7 @@ from dialer_core.errors import ConfigError
 from dialer_core.sip.headers import is_header
 from dialer_core.sip.passport import IDENTITY_HEADER, Signer
 from dialer_core.vocabulary import new_id
+from tests.skips import requires_program
 
 URL = "https://certificates.example/marcador.pem"
 CALLER, CALLED = "+525500000000", "+525512345678"
@@ -49,11 +50,10 @@ def test_what_it_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.sip
+@requires_program("secsipidx")
 def test_debians_tool_finds_it_true_and_a_changed_one_false(tmp_path: Path) -> None:
     """Secsipidx checks the signature with the public key; with another number in it, it does not."""
-    tool = shutil.which("secsipidx")
-    if tool is None:
-        pytest.skip("no secsipidx here: apt-get install secsipidx")
+    tool = str(shutil.which("secsipidx"))
     key = ec.generate_private_key(ec.SECP256R1())
     public = tmp_path / "public.pem"
     public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
