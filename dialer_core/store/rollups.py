@@ -69,6 +69,8 @@ SETTLED: Final = dt.timedelta(hours=2)
 WATCHED: Final = dt.timedelta(hours=1)
 """Changes to attempts committed so long ago are written down. Shorter than `SETTLED` by far more than a transaction or two nodes' clocks differ."""
 _CHANGES_AT_ONCE: Final = 500
+_HOURS_AT_ONCE: Final = 6
+"""Counted in one transaction where a stretch has not been counted yet."""
 _MARK_NAME: Final = "attempt"
 _S: Final = 3600
 
@@ -188,7 +190,7 @@ def roll_up(database: Database) -> int:
 
 
 def _roll_up_some(database: Database) -> int | None:
-    """Count one hour that has attempts, for the first time or again; return how many were, None where nothing is left to do."""
+    """Count a few hours that have attempts for the first time, or one again; return how many were, None where nothing is left to do."""
     settled = hour_of(database.clock.utc() - SETTLED)
     seen: list[int] = []
     with database.read() as tx:
@@ -197,7 +199,7 @@ def _roll_up_some(database: Database) -> int | None:
             hour, following = -1, _oldest_hour(tx, settled)
         elif mark < settled:
             hour = _next_hour(tx, mark, settled)
-            following = min(hour + 1, settled)
+            following = min(hour + _HOURS_AT_ONCE, settled)
             if hour == settled:  # nobody was dialed since
                 hour = -1
         else:
@@ -205,11 +207,9 @@ def _roll_up_some(database: Database) -> int | None:
             if hour is None:
                 return None
             seen = list(tx.scalars(_CHANGES_OF, {"of_hour": hour}))
-        rows = (
-            [dict(row) for row in tx.execute(_from_attempts(DIMENSIONS, None, hour, hour + 1)).mappings()]
-            if hour >= 0
-            else []
-        )
+        end = hour + 1 if seen else following
+        counted = _from_attempts(DIMENSIONS, None, hour, end)
+        rows = [dict(row) for row in tx.execute(counted).mappings()] if hour >= 0 else []
     try:
         with database.write() as tx:
             if mark is None:
@@ -218,11 +218,12 @@ def _roll_up_some(database: Database) -> int | None:
                 _one_by_one(tx.execute(_MOVE, {"was": mark, "becomes": following}), 1)
             if seen:
                 _one_by_one(tx.execute(delete(_CHANGE).where(_CHANGE.c.id.in_(seen))), len(seen))
-            tx.execute(delete(_ROLLUP).where(_ROLLUP.c.hour == hour))
-            bulk.insert(tx, _ROLLUP, rows)
+            if hour >= 0:
+                tx.execute(delete(_ROLLUP).where(_ROLLUP.c.hour >= hour, _ROLLUP.c.hour < end))
+                bulk.insert(tx, _ROLLUP, rows)
     except _OvertakenError:
         return 0
-    return int(hour >= 0)
+    return len({row["hour"] for row in rows})
 
 
 class _OvertakenError(StoreError):
