@@ -152,3 +152,34 @@ def test_rows_survive_up_and_down(database_url: str) -> None:
     database.migrate()
     database.require_current()
     database.dispose()
+
+
+def test_leads_survive_without_their_segments(database_url: str) -> None:
+    """Segments and shown numbers go with the downgrade, the lead itself stays as it was, and has none after coming back."""
+    database = open_database(database_url)
+    database.migrate()
+    database.downgrade("0012")
+    engine = create_engine(database_url)
+    person, account, lead = (new_id().replace("-", "") for _ in range(3))
+    at = "2026-03-02 18:00:00.000000"
+    with engine.begin() as connection:
+        for table, row in {
+            "person": {"id": person, "name": "Ana", "language": "es", "created_at_utc": at},
+            "account": {"id": account, "person_id": person, "portfolio": "default", "external_id": "A1", "creditor": "Banco",
+                        "attributes": "{}", "created_at_utc": at},
+            "campaign": {"id": "c", "state": "running", "settings": "{}", "changed_at_utc": at},
+            "lead": {"id": lead, "campaign_id": "c", "account_id": account, "person_id": person, "state": "dialable", "priority": 2,
+                     "next_at_utc": at, "attempts": 3, "created_at_utc": at},
+        }.items():  # fmt: skip
+            names = ", ".join(row)
+            connection.execute(text(f"INSERT INTO {table} ({names}) VALUES (:{', :'.join(row)})"), row)  # noqa: S608
+    database.migrate()
+    with engine.begin() as connection:
+        assert connection.execute(text("SELECT attempts, segment FROM lead")).one() == (3, None)
+        connection.execute(text("UPDATE lead SET segment = 'mora_60'"))
+    database.downgrade("0012")
+    database.migrate()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT attempts, priority, segment FROM lead")).one() == (3, 2, None)
+    engine.dispose()
+    database.dispose()
