@@ -59,6 +59,7 @@ soak: install ## an hour of calls with floods in it: nothing grows (SOAK_SECONDS
 soak-kills: install ## kill its processes under calls, 1,000 times (KILLS=60 SEED=7 SLACK=1)
 	@$(BIN)/python -m tests.kill --kills $(KILLS) --slack $(SLACK) $(if $(SEED),--seed $(SEED))
 
+# docopt, which num2words needs, has no wheel: one pure module, built here.
 install: $(STAMP) ## .venv with the pinned versions; again only when they changed
 
 $(STAMP): requirements-dev.lock pyproject.toml tools/find_python.sh
@@ -67,7 +68,7 @@ $(STAMP): requirements-dev.lock pyproject.toml tools/find_python.sh
 	@python=$$(tools/find_python.sh $(PYTHON)) && \
 	if ! $(BIN)/python -c 'pass' 2>/dev/null; then rm -rf $(VENV); "$$python" -m venv $(VENV); fi
 	@echo 'Installing the pinned packages into $(VENV) (some 150 MB the first time) ...'
-	@$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: --no-binary docopt -r requirements-dev.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
