@@ -67,6 +67,8 @@ class NewPromise(BaseModel):
     agent: Annotated[str, Field(max_length=64)] | None = None
     attempt: UUID | None = None
     """The conversation it was made in."""
+    key: UUID | None = None
+    """Your own id of it: sent again because no answer came, it is written once."""
 
 
 class NewRestriction(BaseModel):
@@ -114,6 +116,8 @@ class NewNote(BaseModel):
     model_config = ConfigDict(extra="forbid")
     note: Annotated[str, Field(min_length=1, max_length=account_notes.MOST_CHARACTERS)]
     attempt: UUID | None = None
+    key: UUID | None = None
+    """Your own id of it: sent again because no answer came, it is written once."""
 
 
 class NewDocument(BaseModel):
@@ -146,6 +150,7 @@ async def make_promise(account: UUID, request: Request, engine: Engine, parts: P
             agent_id=agent,
             attempt_id=AttemptId(str(what.attempt)) if what.attempt else None,
             actor=actor,
+            promise_id=str(what.key) if what.key else None,
         )
 
     return answer(await _write(parts, write))
@@ -253,7 +258,13 @@ async def write_note(account: UUID, engine: Engine, parts: Parts, what: Annotate
         if attempt_id and (tried is None or tried.account_id != str(account)):
             raise CommandRefusedError("this attempt is not one of this account's", "unknown")
         return account_notes.add(
-            tx, AccountId(str(account)), author=actor, note=what.note, at_utc=now, attempt_id=attempt_id
+            tx,
+            AccountId(str(account)),
+            author=actor,
+            note=what.note,
+            at_utc=now,
+            attempt_id=attempt_id,
+            note_id=str(what.key) if what.key else None,
         )
 
     return answer(await _write(parts, write))

@@ -51,6 +51,7 @@ def make(
     campaign_id: CampaignId | None = None,
     attempt_id: AttemptId | None = None,
     actor: str = "",
+    promise_id: str | None = None,
 ) -> PromiseRow:
     """Write a promise of an account, in place of an open one, and stop its calls until it is kept or broken.
 
@@ -72,12 +73,19 @@ def make(
         To whom and in which conversation it was made.
     actor
         Who writes it down, for the audit log; by default the agent.
+    promise_id
+        The asker's own id of it: asked for again, the promise written before is returned.
 
     Raises
     ------
     CommandRefusedError
         There is no such account or attempt of it, or what is promised makes no sense.
     """
+    known = promises.get(tx, promise_id) if promise_id else None
+    if known is not None:
+        if known.account_id != account_id:
+            raise CommandRefusedError("there is another account's promise under this id")
+        return known
     account = people.account(tx, account_id)
     if account is None:
         raise CommandRefusedError(f"there is no account {account_id}", "unknown")
@@ -92,7 +100,7 @@ def make(
     for old in promises.open_of(tx, [account_id]).values():
         promises.set_state(tx, old.id, PromiseState.REPLACED, now)
     promise = PromiseRow(
-        id=new_id(),
+        id=promise_id or new_id(),
         account_id=account_id,
         person_id=PersonId(account["person_id"]),
         campaign_id=campaign_id,

@@ -29,11 +29,22 @@ class AccountNoteRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def add(
-    tx: Tx, account_id: AccountId, *, author: str, note: str, at_utc: dt.datetime, attempt_id: AttemptId | None = None
-) -> AccountNoteRow:  # fmt: skip
-    """Write a note. It is kept as written: there is no way to change one."""
+    tx: Tx,
+    account_id: AccountId,
+    *,
+    author: str,
+    note: str,
+    at_utc: dt.datetime,
+    attempt_id: AttemptId | None = None,
+    note_id: str | None = None,
+) -> AccountNoteRow:
+    """Write a note. It is kept as written: there is no way to change one. Under an id that there is already nothing is written again."""
+    if note_id is not None:
+        known = tx.execute(select(_TABLE).where(_TABLE.c.id == note_id)).mappings().first()
+        if known is not None:
+            return AccountNoteRow(**known)
     row = AccountNoteRow(
-        id=new_id(),
+        id=note_id or new_id(),
         account_id=account_id,
         attempt_id=attempt_id,
         author=author[:64],

@@ -362,3 +362,20 @@ def _audit(tx: Any) -> list[dict[str, Any]]:
     """Return what the routes themselves accounted for; the guard notes each request besides (`web.…`)."""
     found = sorted(rows(tx, "audit"), key=lambda row: row["seq"])
     return [row for row in found if not row["action"].startswith("web.")]
+
+
+async def test_what_is_sent_again_is_written_once(
+    client: httpx2.AsyncClient, database: Database, listed: Listed
+) -> None:
+    """A promise or a note whose answer was lost on the way is sent again under its key, and stands once."""
+    key = "0198c9a4-7c1e-4000-8000-000000000001"
+    for path, body in (("promises", promise(30_000)), ("notes", {"note": "paga el viernes"})):
+        answers = [
+            await client.post(f"/accounts/{listed.account}/{path}", json=body | {"key": key})
+            for _ in range(2)
+        ]
+        assert [one.status_code for one in answers] == [200, 200], answers[1].text
+        assert answers[0].json() == answers[1].json()
+        assert answers[0].json()["id"] == key
+    with database.read() as tx:
+        assert len(rows(tx, "promise")) == len(rows(tx, "account_note")) == 1

@@ -22,6 +22,8 @@
   const write = (key, value) => { try { localStorage.setItem(key, JSON.stringify(value)); } catch { /* private mode: it stays on the page */ } };
   let sending = false;
 
+  // What is sent again because its answer was lost is written once: the server knows it by this.
+  const newKey = () => { const b = crypto.getRandomValues(new Uint8Array(16)); b[6] = (b[6] & 15) | 64; b[8] = (b[8] & 63) | 128; return [...b].map((one, at) => ([4, 6, 8, 10].includes(at) ? "-" : "") + one.toString(16).padStart(2, "0")).join(""); };
   async function save(url, body, after) {
     const answer = await send("POST", url, body, { quiet: true });
     if (answer.ok) { toast(t("saved")); after?.(answer.data); return true; }
@@ -245,7 +247,7 @@
     event.preventDefault();
     const wrong = promiseWords(true);
     if (wrong) { id(wrong[0]).focus(); return; }
-    const done = await save(`/api/v1/accounts/${account}/promises`, { instalments: instalments(), attempt: shownAttempt || null, agent }, () => { id("amount").value = ""; id("disposition").value = "promise"; needsReason(); keep(); fetchPerson(); fetchDay(); });
+    const done = await save(`/api/v1/accounts/${account}/promises`, { key: newKey(), instalments: instalments(), attempt: shownAttempt || null, agent }, () => { id("amount").value = ""; id("disposition").value = "promise"; needsReason(); keep(); fetchPerson(); fetchDay(); });
     if (done) id("disposition").focus();
   });
   id("pane-callback").addEventListener("submit", async (event) => {
@@ -268,7 +270,7 @@
   async function saveNote() {
     const note = id("note").value.trim();
     if (!note || !account) return;
-    await save(`/api/v1/accounts/${account}/notes`, { note, attempt: shownAttempt || null }, () => { id("note").value = ""; keep(); if (view) fetchPerson(); });
+    await save(`/api/v1/accounts/${account}/notes`, { key: newKey(), note, attempt: shownAttempt || null }, () => { id("note").value = ""; keep(); if (view) fetchPerson(); });
   }
   id("finish-form").addEventListener("submit", async (event) => {
     event.preventDefault();
