@@ -87,11 +87,11 @@ class FlowSpeech:
         for language in sorted({one for flow in self._settings.flows.values() for one in flow.languages}):
             if self._voice_of(language) is None:
                 log.error("no_voice", language=language, voices=[voice.name for voice in self._voices])
-        cursor = await self._tail.end()
-        try:
-            await self._follow(cursor)
-        finally:  # of a host that stops in good order; what a dead one leaves goes after a day
-            self._cache.clear()
+        await self._follow(await self._tail.end())
+
+    def clear(self) -> None:
+        """Delete all sound; for a host that stops when no call can need it any more. What another leaves goes after a day."""
+        self._cache.clear()
 
     async def _follow(self, cursor: str) -> None:
         await asyncio.to_thread(self._cache.sweep)
@@ -247,7 +247,9 @@ class FlowSpeech:
         zone = phone.zones[0] if phone is not None and phone.zones else "UTC"
         values: dict[str, Value] = {
             "person.name": person.name,
-            "caller_id": campaign.caller_id or (trunk.caller_id if trunk is not None else None),
+            "caller_id": tried.caller_id
+            or campaign.caller_id
+            or (trunk.caller_id if trunk is not None else None),
             "today": self._clock.utc().astimezone(ZoneInfo(zone)).date().isoformat(),
             "creditor": account["creditor"] or campaign.creditor,
             "account.number": account["external_id"],

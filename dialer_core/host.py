@@ -340,6 +340,8 @@ async def _serve(
             *(tracking, keeping, screening_leads, stopping, archiving, messaging, hooks, speaking),
             return_exceptions=True,
         )
+        if not link.attached:  # else people may be listening to it, and another host comes
+            speech.clear()
         for task in done - {stopping}:
             task.result()  # one that ended by itself failed: its error ends the host, and the supervisor starts another
     finally:

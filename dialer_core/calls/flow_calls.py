@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from dialer_core.calls.attempt import Attempt, Cue
-from dialer_core.calls.flow_work import Prepared, Terms, disposition_of, unit_of
+from dialer_core.calls.flow_work import Prepared, Terms, disposition_of, in_time, unit_of
 from dialer_core.calls.machine import AttemptMachine, event_of
 from dialer_core.calls.records import CallRecords
 from dialer_core.campaigns.run import CampaignRun
@@ -76,8 +76,12 @@ class _Going:
     language: str = ""
     values: dict[str, str | int | None] = field(default_factory=dict)
     prompts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    debt_prompts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """As the account was last read: what it does not give any more is not said any more."""
     wrong: tuple[str, ...] = ()
     terms: dict[str, Terms] = field(default_factory=dict)
+    offered: Terms | None = None
+    """The terms in what was said last: they agree to what they heard."""
     prepared: bool = False
     debt: bool = False
     began_ns: int = 0
@@ -148,8 +152,10 @@ class FlowCalls:
             return False
         going.language = told.language
         going.values.update(told.values)
-        going.prompts.update(told.prompts)
-        going.terms.update(told.terms)
+        if told.debt:
+            going.debt_prompts, going.terms = told.prompts, told.terms
+        else:
+            going.prompts = told.prompts
         going.wrong = told.wrong or going.wrong
         going.prepared, going.debt = True, going.debt or told.debt
         self._unprepared.discard(told.attempt)
@@ -162,6 +168,7 @@ class FlowCalls:
             if told.debt and going.looking_up == conversation.turn:
                 self._feed(going, interpreter.Cue.DONE)
             elif going.waits and going.speaking is not None:
+                self._stop_timers(going)  # it was waited for: from here on it may last as long as it does
                 self._say(going, going.speaking)
         return True
 
@@ -330,9 +337,10 @@ class FlowCalls:
 
     def _say(self, going: _Going, speak: Speak) -> None:
         going.speaking = speak
-        prompts = going.prompts.get(speak.step)
+        prompts = going.debt_prompts.get(speak.step) or going.prompts.get(speak.step)
         going.waits = not prompts
         if prompts:
+            going.offered = going.terms.get(speak.step)
             said = (*going.wrong, *prompts) if speak.wrong else prompts
             self._media.send(
                 Play(
@@ -370,7 +378,7 @@ class FlowCalls:
             return
         step = going.flow.steps[work.step]
         unit = unit_of(
-            work.work, step, going.terms.get(work.step), going.attempt, self._name(going.attempt),
+            work.work, step, going.offered, going.attempt, self._name(going.attempt),
             self._runtime.clock.utc(), self._now_ns(),
         )  # fmt: skip
         if unit is None:
@@ -379,6 +387,8 @@ class FlowCalls:
             return
         self._later(going, PREPARE_LIMIT_S, interpreter.Cue.FAILED)
         write, events = unit
+        if work.work is not Work.OPT_OUT:  # that is what they want, however late
+            write = in_time(write, partial(self._is_at, going, work.turn))
         self._runtime.journal.submit(write, *events).add_done_callback(partial(self._stored, going, work))
 
     def _stored(self, going: _Going, work: DoWork, done: asyncio.Future[None]) -> None:
@@ -388,9 +398,13 @@ class FlowCalls:
             log.error("flow_work_not_stored", attempt_id=going.attempt.id, work=work.work, error=kind)
         else:
             going.attempt.served = True
-        conversation = going.conversation
-        if conversation is not None and conversation.turn == work.turn:  # nothing has happened meanwhile
+        if self._is_at(going, work.turn):
             self._feed(going, interpreter.Cue.FAILED if failed else interpreter.Cue.DONE)
+
+    @staticmethod
+    def _is_at(going: _Going, turn: int) -> bool:
+        """Whether nothing has happened to the conversation since; the journal's thread asks too."""
+        return going.conversation is not None and going.conversation.turn == turn
 
     def _tell(self, going: _Going, kind: type[Event], **data: object) -> None:
         attempt = going.attempt

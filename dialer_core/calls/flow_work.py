@@ -13,6 +13,7 @@ import msgspec
 from dialer_core.calls.attempt import Attempt
 from dialer_core.calls.machine import event_of
 from dialer_core.campaigns import dispositions
+from dialer_core.errors import StoreError
 from dialer_core.events import Event
 from dialer_core.flows.interpreter import Work
 from dialer_core.flows.language import Callback, Step
@@ -33,7 +34,7 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """What the host hands over for one attempt; a later one adds to an earlier."""
+    """What the host hands over for one attempt, in two stages; a later one of the debt takes the place of an earlier."""
 
     attempt: AttemptId
     language: str
@@ -91,6 +92,17 @@ def disposition_of(
         )  # fmt: skip
 
     return write
+
+
+def in_time(write: Callable[[Tx], None], wanted: Callable[[], bool]) -> Callable[[Tx], None]:
+    """Return a unit that fails, and its events with it, where the store has taken so long that they were told it failed."""
+
+    def write_in_time(tx: Tx) -> None:
+        if not wanted():
+            raise StoreError("the store took too long, and they were told that nothing was written down")
+        write(tx)
+
+    return write_in_time
 
 
 def _nothing(tx: Tx) -> None:

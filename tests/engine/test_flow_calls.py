@@ -11,6 +11,8 @@ from sqlalchemy import select
 
 from dialer_core.calls.flow_calls import MOST_UNPREPARED
 from dialer_core.calls.flow_work import Prepared, Terms
+from dialer_core.flows.interpreter import is_sensitive
+from dialer_core.flows.language import Flow
 from dialer_core.flows.reading import load_flow
 from dialer_core.store import models
 from dialer_core.vocabulary import AgentId, AgentState, AttemptState, Outcome, Verdict
@@ -48,34 +50,25 @@ class Host:
 
     def prepare(self, attempt_id: Any, *, debt: bool) -> None:
         """Hand over what may be said."""
-        early = {
-            "hello",
-            "who",
-            "menu",
-            "third_party",
-            "menu_again",
-            "promised",
-            "agent",
-            "stop_calls",
-            "goodbye",
-            "statement",
-        }
-        names = set(FLOW.steps) if debt else early - {"statement"}
+        (flow,) = self.floor.settings.flows.values()
+        names = [name for name, step in flow.steps.items() if is_sensitive(flow, step) == debt]
         self.floor.engine.flow_calls.prepared(
             Prepared(
                 attempt=attempt_id, language="es", values={"account.balance": 120050},
                 prompts={name: (f"speech:{name}",) for name in names}, wrong=("speech:wrong",),
-                terms={"promise": PROMISE} if debt else {}, debt=debt,
+                terms={"promise": PROMISE, "second": PROMISE} if debt else {}, debt=debt,
             )
         )  # fmt: skip
 
 
-def floor_of(make_floor: MakeFloor, *, agents: int = 1, leads: Any = ("01",), **campaign: Any) -> Floor:
-    """Return a floor whose campaign has the packaged flow."""
+def floor_of(
+    make_floor: MakeFloor, *, agents: int = 1, leads: Any = ("01",), flow: Flow = FLOW, **campaign: Any
+) -> Floor:
+    """Return a floor whose campaign has a flow, by default the packaged one."""
     floor = make_floor(
         leads=list(leads) if not isinstance(leads, int) else leads, workers=20,
         trunks={"carrier": {"host": "127.0.0.1", "lines": 60, "calls_per_second": 60}}, agents=agents,
-        campaign={"flow": "recordatorio"} | campaign, flows={"recordatorio": FLOW},
+        campaign={"flow": "recordatorio"} | campaign, flows={"recordatorio": flow},
     )  # fmt: skip
     floor.carrier.default = PERSON
     return floor
@@ -245,6 +238,86 @@ def test_speech_that_comes_a_little_late_is_still_heard(make_floor: MakeFloor) -
     )
     talk(floor, "9", host=Host(floor, delay_s=1.3))
     assert only(floor).disposition == "do_not_call"
+
+
+def own_flow(folder: Path, steps: str) -> Flow:
+    """Return a flow of one key to say who one is, and of these steps after it."""
+    file = folder / "own.toml"
+    file.write_text(
+        'start = "hello"\nat_limit = "goodbye"\nlanguages = ["es"]\nanytime = { 9 = "stop_calls" }\n'
+        '[steps.hello]\ndo = "verify"\nconfirm = "1"\nnext = "second"\non_timeout = "goodbye"\n'
+        'text.es = "Mensaje automático. Si es {person.name}, oprima uno."\n'
+        '[steps.stop_calls]\ndo = "opt_out"\ntext.es = "Listo."\nnext = "goodbye"\non_failed = "goodbye"\n'
+        f'[steps.goodbye]\ndo = "end"\ntext.es = "Adiós."\n{steps}'
+    )
+    return load_flow(file)
+
+
+DEBT = '[steps.second]\ndo = "payment_info"\ntext.es = "Debe {account.balance}."\nnext = "goodbye"\n'
+MENU = '[steps.second]\ndo = "ask"\nkeys = { 1 = "again" }\non_timeout = "goodbye"\ntext.es = "Oprima uno."\n'
+AGAIN = '[steps.again]\ndo = "lookup"\nnext = "promise"\non_failed = "goodbye"\n'
+OFFER = (
+    '[steps.promise]\ndo = "promise"\nin_days = 5\ntext.es = "¿Paga {promise.amount}?"\nnext = "goodbye"\n'
+    'on_declined = "goodbye"\non_failed = "sorry"\non_timeout = "goodbye"\n'
+    '[steps.sorry]\ndo = "say"\ntext.es = "No se pudo anotar."\nnext = "goodbye"\n'
+)
+
+
+def test_what_is_owed_is_heard_to_its_end_though_its_sound_came_late(
+    make_floor: MakeFloor, tmp_path: Path
+) -> None:
+    """Rendered a moment after they said who they are: it lasts as long as it does, not until the wait for it would have ended."""
+    floor = floor_of(make_floor, flow=own_flow(tmp_path, DEBT))
+    talk(floor, "1", host=Host(floor, delay_s=1.3))
+    assert steps_heard(floor) == ["hello", "second", "goodbye"]
+    begun = [at_ns for at_ns, _ in floor.carrier.played]
+    assert begun[2] - begun[1] >= MESSAGE_S * 1e9
+    assert only(floor).outcome == Outcome.SELF_SERVED
+
+
+def test_a_promise_is_not_offered_any_more_of_an_account_read_again(
+    make_floor: MakeFloor, tmp_path: Path
+) -> None:
+    """Paid while they talk: the terms of before are gone with the sound of before."""
+    floor = floor_of(make_floor, flow=own_flow(tmp_path, MENU + AGAIN + OFFER))
+
+    async def paid() -> None:
+        press(floor.carrier, "1")
+        await floor.pass_s(0.5)
+        (attempt,) = floor.engine.machine.attempts.values()
+        floor.engine.flow_calls.prepared(
+            Prepared(
+                attempt=attempt.id,
+                language="es",
+                values={},
+                prompts={"sorry": ("speech:sorry",)},
+                debt=True,
+            )
+        )
+
+    talk(floor, "1", then=paid)
+    assert steps_heard(floor) == ["hello", "second", "goodbye"]
+
+
+@pytest.mark.parametrize(("commit_s", "kept"), [(1.0, True), (6.0, False)])
+def test_a_promise_they_were_told_was_not_written_down_is_not(
+    make_floor: MakeFloor,
+    tmp_path: Path,
+    commit_s: float,
+    kept: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """The store takes longer than anybody waits: they hear that it failed, and then it must not be there when it comes back."""
+    floor = floor_of(make_floor, flow=own_flow(tmp_path, OFFER.replace("steps.promise", "steps.second")))
+
+    async def slow() -> None:
+        floor.life.journal.commit_s = commit_s
+        press(floor.carrier, "1")
+        await floor.pass_s(2 * commit_s + 1)
+        floor.life.journal.commit_s = 0.0
+
+    talk(floor, "1", then=slow)
+    assert ("promise.made" in event_names(floor)) is kept
+    assert ("sorry" in steps_heard(floor)) is not kept
 
 
 def test_without_a_host_nothing_is_begun_and_with_a_slow_one_not_much(make_floor: MakeFloor) -> None:

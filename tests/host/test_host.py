@@ -137,6 +137,24 @@ async def test_open_streams_do_not_keep_the_host_from_stopping(tmp_path: Path) -
                 await running.task
 
 
+@pytest.mark.parametrize("heard", [True, False])
+async def test_what_calls_may_be_hearing_is_left_to_them(tmp_path: Path, *, heard: bool) -> None:
+    """A host that stops while an engine lives deletes no speech, for flows go on without it; once the engine is gone, all of it goes."""
+    async with running_host(tmp_path) as running:
+        await running.attached()
+        if not heard:
+            await running.engine.stop()
+
+            async def away() -> bool:
+                return (await running.client.get("/api/v1/status")).status_code == 503
+
+            await wait_until_async(away, 10, "a 503 while the engine is away")
+        piece = running.settings.speech_dir / f"{'ab' * 16}.ulaw"
+        piece.parent.mkdir()
+        piece.write_bytes(b"\xff" * 160)
+    assert piece.exists() is heard
+
+
 async def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
     """The host says which address is in use and which setting moves it."""
     settings = host_settings(tmp_path)
