@@ -15,8 +15,8 @@ import phonenumbers
 import structlog
 
 from dialer_core.calls.inbound_call import InboundCall
-from dialer_core.campaigns.phone_numbers import NumberError, normalise
 from dialer_core.campaigns.run import CampaignRun
+from dialer_core.compliance.phone_numbers import NumberError, normalise
 from dialer_core.events import CallbackTaken, CallIdentified
 from dialer_core.runtime import Runtime
 from dialer_core.store import callbacks, callers

@@ -17,8 +17,8 @@ from dialer_core.campaigns.lead_columns import HEADERS
 from dialer_core.campaigns.leads_import import Progress
 from dialer_core.campaigns.mapping_file import MappingFile
 from dialer_core.campaigns.payments_import import accounts_of
-from dialer_core.campaigns.phone_numbers import normalise
 from dialer_core.campaigns.table_import import Field, Reject, Row, TableReport, import_table, local_time
+from dialer_core.compliance.phone_numbers import normalise
 from dialer_core.store import contacts
 from dialer_core.store.contacts import PriorContact
 from dialer_core.store.database import Database

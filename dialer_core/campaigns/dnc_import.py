@@ -16,9 +16,9 @@ from dialer_core.campaigns.cell_values import fold
 from dialer_core.campaigns.csv_reading import CsvFile, Record, inspect
 from dialer_core.campaigns.lead_columns import HEADERS, PHONE
 from dialer_core.campaigns.leads_import import Progress
-from dialer_core.campaigns.phone_numbers import MEXICO, NumberError, normalise
 from dialer_core.campaigns.rejects import RejectFile
 from dialer_core.clock import Clock
+from dialer_core.compliance.phone_numbers import MEXICO, NumberError, normalise
 from dialer_core.errors import ImportFileError
 from dialer_core.store import import_runs, restrictions
 from dialer_core.store.database import Database

@@ -19,8 +19,8 @@ from dialer_core.campaigns.amounts import PLAIN, AmountStyle, cents, decimal
 from dialer_core.campaigns.cell_values import fold
 from dialer_core.campaigns.csv_reading import CsvFile
 from dialer_core.campaigns.mapping_file import IGNORED, MappingFile
-from dialer_core.campaigns.phone_numbers import NumberError, normalise
 from dialer_core.compliance import zones
+from dialer_core.compliance.phone_numbers import NumberError, normalise
 from dialer_core.errors import ImportFileError
 
 HEADERS: dict[str, tuple[str, ...]] = {

@@ -20,8 +20,8 @@ from dialer_core.campaigns.cell_values import fold
 from dialer_core.campaigns.csv_reading import CsvFile, Record, inspect
 from dialer_core.campaigns.leads_import import Progress
 from dialer_core.campaigns.mapping_file import IGNORED, MappingFile
-from dialer_core.campaigns.phone_numbers import NumberError
 from dialer_core.campaigns.rejects import RejectFile
+from dialer_core.compliance.phone_numbers import NumberError
 from dialer_core.errors import ImportFileError
 from dialer_core.store import import_runs
 from dialer_core.store.database import Database

@@ -15,10 +15,10 @@ from typing import Any
 import click
 
 from dialer_core.campaigns import amounts, restricting
-from dialer_core.campaigns.phone_numbers import NumberError, normalise
 from dialer_core.clock import SystemClock
 from dialer_core.commands.invocation import Invocation, example, invocation
 from dialer_core.commands.store_access import open_store
+from dialer_core.compliance.phone_numbers import NumberError, normalise
 from dialer_core.errors import CommandRefusedError
 from dialer_core.portfolio import account_view, promises, proof
 from dialer_core.portfolio.account_view import AccountView, Moment

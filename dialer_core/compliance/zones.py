@@ -2,7 +2,7 @@
 
 It owns the own table for Mexico (`mx_area_codes.csv`: libphonenumber's zones are wrong there for calling hours) and the region table
 (`mx_states.csv`). Other countries come from libphonenumber. Unknown is an empty tuple, and the gate refuses it. Numbers are E.164 as
-`campaigns/phone_numbers.py` leaves them; nothing here logs.
+`phone_numbers.py` leaves them; nothing here logs.
 """
 
 from __future__ import annotations

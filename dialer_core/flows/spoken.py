@@ -1,12 +1,12 @@
-"""How values are said: amounts, dates and numbers in words, in Spanish and English; and how they are written in a message.
+"""How values are said: amounts, dates and numbers in words, in Spanish and English.
 
-Pure. Which fields there are is `fields.py`'s; turning words into sound is `speech/`'s.
+Pure. Which fields there are is `fields.py`'s; turning words into sound is `speech/`'s; how a message writes them is `messaging/fields.py`'s.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from num2words import num2words
@@ -14,7 +14,7 @@ from num2words import num2words
 from dialer_core.flows.fields import Kind, field_of
 from dialer_core.flows.language import FIELD, Clip, Language, Text, parts_of
 
-_MONTHS: Final[dict[str, tuple[str, ...]]] = {
+MONTHS: Final[dict[str, tuple[str, ...]]] = {
     "es": (
         "enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre",
     ),
@@ -85,7 +85,7 @@ def money(minor: int, currency: str, language: Language) -> str:
     Parameters
     ----------
     minor
-        In the currency's minor unit; negative: said with `menos` or `minus`.
+        In hundredths of the currency, also where it has no such coins; negative: said with `menos` or `minus`.
     currency
         ISO 4217; of one that has no names here the code is said.
     language
@@ -106,7 +106,7 @@ def money(minor: int, currency: str, language: Language) -> str:
 
 def date(day: dt.date, language: Language) -> str:
     """Return a day in words: `veintitrés de noviembre`, `November twenty-third`."""
-    month = _MONTHS[language][day.month - 1]
+    month = MONTHS[language][day.month - 1]
     if language == "es":
         return f"{'primero' if day.day == 1 else cardinal(day.day, 'es')} de {month}"
     return f"{month} {num2words(day.day, lang='en', to='ordinal')}"
@@ -140,35 +140,10 @@ def said(kind: Kind, value: str | int | None, language: Language, currency: str)
         return ""
 
 
-def written(kind: Kind, value: str | int | None, language: Language, currency: str) -> str:
-    """Return a value as it is written in a message."""
-    if value is None or value == "":
-        return ""
-    try:
-        match kind:
-            case Kind.MONEY:
-                return f"${int(value) / 100:,.2f} {currency}"
-            case Kind.DATE:
-                day = dt.date.fromisoformat(str(value))
-                return (
-                    f"{day.day}/{day.month}/{day.year}"
-                    if language == "es"
-                    else f"{_MONTHS['en'][day.month - 1]} {day.day}, {day.year}"
-                )
-            case _:
-                return str(value)
-    except ValueError:
-        return ""
-
-
 def rendered(
-    text: Text,
-    values: Mapping[str, str | int | None],
-    language: Language,
-    *,
-    say: Callable[[Kind, str | int | None, Language, str], str] = said,
+    text: Text, values: Mapping[str, str | int | None], language: Language
 ) -> list[str | Clip] | None:
-    """Return a text's parts with every field in words (`said`) or as written; None where a field has no value.
+    """Return a text's parts with every field in words; None where a field has no value.
 
     A part that is nothing but spaces is left out.
     """
@@ -182,7 +157,7 @@ def rendered(
         for match in FIELD.finditer(part):
             field = field_of(match.group(1))
             value = (
-                say(field.kind, values.get(match.group(1)), language, currency) if field is not None else ""
+                said(field.kind, values.get(match.group(1)), language, currency) if field is not None else ""
             )
             if not value:
                 return None
@@ -194,4 +169,4 @@ def rendered(
     return parts
 
 
-__all__ = ["cardinal", "counted", "date", "digits", "money", "rendered", "said", "written"]
+__all__ = ["MONTHS", "cardinal", "counted", "date", "digits", "money", "rendered", "said"]

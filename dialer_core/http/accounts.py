@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Query, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from dialer_core.campaigns.phone_numbers import NumberError, normalise
+from dialer_core.compliance.phone_numbers import NumberError, normalise
 from dialer_core.errors import CommandRefusedError
 from dialer_core.http.answers import ApiParts, Engine, Parts, answer, shape
 from dialer_core.portfolio import account_view, proof

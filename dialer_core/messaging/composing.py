@@ -15,7 +15,7 @@ from dialer_core.errors import CommandRefusedError
 from dialer_core.message_events import MessageQueued
 from dialer_core.messaging import fields, outbox
 from dialer_core.messaging.templates import LONGEST, Template
-from dialer_core.store import consents, messages, people
+from dialer_core.store import consents, kept_caller_ids, messages, people
 from dialer_core.store.messages import MessageRow
 from dialer_core.store.people import PhoneRow
 from dialer_core.store.tx import Tx
@@ -72,6 +72,7 @@ def queue(
     *,
     source: str,
     callback_number: str = "",
+    pool: str = "",
     session_hours: float | None = None,
 ) -> MessageId:
     """Write a message into the outbox; return its id, or that of the one queued before under the same `request_key`.
@@ -88,6 +89,8 @@ def queue(
         Who asks.
     callback_number
         The campaign's number, which a text may name.
+    pool
+        The campaign's pool of caller IDs, if any: whoever is called from a number of it is told that one.
     session_hours
         Where the channel takes free text only so long after the person wrote: how long.
 
@@ -116,6 +119,8 @@ def queue(
             raise CommandRefusedError(
                 f"template {template.name!r} has no field {unknown[0]!r} to be given", "invalid"
             )
+        if pool:
+            callback_number = kept_caller_ids.of(tx, pool, [person.id]).get(person.id, callback_number)
         known_fields = fields.of_account(
             tx,
             request.account_id,

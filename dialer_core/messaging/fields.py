@@ -8,41 +8,12 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, Final
 
+from dialer_core.flows.spoken import MONTHS
 from dialer_core.store import people, promises
 from dialer_core.store.people import PersonRow
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AccountId, CampaignId
 
-_MONTHS: Final = {
-    "es": [
-        "enero",
-        "febrero",
-        "marzo",
-        "abril",
-        "mayo",
-        "junio",
-        "julio",
-        "agosto",
-        "septiembre",
-        "octubre",
-        "noviembre",
-        "diciembre",
-    ],
-    "en": [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ],
-}
 _SIGNS: Final = {
     "MXN": "$",
     "USD": "$",
@@ -53,8 +24,8 @@ _SIGNS: Final = {
     "GBP": "\u00a3",
     "BRL": "R$",
 }
-_WITHOUT_MINOR: Final = frozenset({"CLP", "PYG", "JPY"})
-"""Currencies whose minor unit is the unit."""
+_WITHOUT_CENTS: Final = frozenset({"CLP", "PYG", "JPY"})
+"""Currencies that are written without hundredths; like all others they are kept in them."""
 REFERENCE_DIGITS = 4
 
 
@@ -101,8 +72,8 @@ def money(minor: Any, currency: str | None) -> str | None:
     """Return an amount as people read it: `$1,234.50 MXN`."""
     if minor is None or currency is None:
         return None
-    decimals = 0 if currency in _WITHOUT_MINOR else 2
-    return f"{_SIGNS.get(currency, '')}{minor / 10**decimals:,.{decimals}f} {currency}"
+    decimals = 0 if currency in _WITHOUT_CENTS else 2
+    return f"{_SIGNS.get(currency, '')}{minor / 100:,.{decimals}f} {currency}"
 
 
 def day(iso: Any, language: str) -> str | None:
@@ -111,5 +82,5 @@ def day(iso: Any, language: str) -> str | None:
         return None
     one = dt.date.fromisoformat(str(iso))
     if language.startswith("es"):
-        return f"{one.day} de {_MONTHS['es'][one.month - 1]} de {one.year}"
-    return f"{_MONTHS['en'][one.month - 1]} {one.day}, {one.year}"
+        return f"{one.day} de {MONTHS['es'][one.month - 1]} de {one.year}"
+    return f"{MONTHS['en'][one.month - 1]} {one.day}, {one.year}"

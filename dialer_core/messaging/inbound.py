@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import datetime as dt
 
+from dialer_core.compliance.phone_numbers import NumberError, normalise
 from dialer_core.message_events import MessageReceived, OptOutReceived
 from dialer_core.messaging import opt_out, outbox
 from dialer_core.messaging.channel import Inbound
+from dialer_core.messaging.composing import BY_PHONE
 from dialer_core.messaging.templates import LONGEST
 from dialer_core.store import consents, messages, people, restrictions
 from dialer_core.store.messages import MessageRow
@@ -35,8 +37,9 @@ def receive(tx: Tx, channel: Channel, one: Inbound, now: dt.datetime) -> Message
     It is of whoever we last wrote to at this address; else of the one person who has it. An address of several people, or of nobody,
     is nobody's: an opt-out from there holds for the address all the same.
     """
-    before = messages.last_to(tx, channel, one.sender)
-    owners = people.phones_with_number(tx, one.sender) if before is None else []
+    sender = _address(channel, one.sender)
+    before = messages.last_to(tx, channel, sender)
+    owners = people.phones_with_number(tx, sender) if before is None else []
     person_id: PersonId | None = None
     phone_id: PhoneId | None = None
     if before is not None:
@@ -46,7 +49,7 @@ def receive(tx: Tx, channel: Channel, one: Inbound, now: dt.datetime) -> Message
     message = MessageRow(
         id=MessageId(new_id()), channel=channel, state=MessageState.RECEIVED, person_id=person_id,
         account_id=before.account_id if before else None, campaign_id=before.campaign_id if before else None,
-        phone_id=phone_id, address=one.sender[:128], purpose="answer", template=None, language="", subject=one.subject[:998],
+        phone_id=phone_id, address=sender[:128], purpose="answer", template=None, language="", subject=one.subject[:998],
         body=one.text[:LONGEST], source=f"channel {channel.value}", next_at_utc=now, provider_id=one.provider_id[:128],
         created_at_utc=now,
     )  # fmt: skip
@@ -57,6 +60,16 @@ def receive(tx: Tx, channel: Channel, one: Inbound, now: dt.datetime) -> Message
         _stop(tx, message, now)
         outbox.tell(tx, OptOutReceived, message)
     return message
+
+
+def _address(channel: Channel, sender: str) -> str:
+    """Return an address as ours are kept: WhatsApp names a Mexican by the old `521`, and who opts out by that name is the person we write to."""
+    if channel not in BY_PHONE:
+        return sender
+    try:
+        return normalise(sender)
+    except NumberError:  # a short code, a name
+        return sender
 
 
 def _stop(tx: Tx, message: MessageRow, now: dt.datetime) -> None:

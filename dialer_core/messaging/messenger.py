@@ -130,6 +130,8 @@ class Messenger:
                 f"no plugin sends by {channel.value}: enable one in plugins.enabled; nothing was queued"
             )
 
+        session_hours = self._senders[self._plugin_of[channel]].session_hours if channel is not None else None
+
         def write(tx: Tx) -> MessageId:
             message_id = composing.queue(
                 tx,
@@ -138,6 +140,8 @@ class Messenger:
                 self._clock.utc(),
                 source=actor,
                 callback_number=campaign.caller_id or "",
+                pool=campaign.caller_ids,
+                session_hours=session_hours,
             )
             if template is None:  # what a person wrote themselves is accounted for
                 tx.audit("message.written", f"message {message_id}", actor=actor)

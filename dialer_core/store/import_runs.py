@@ -55,18 +55,6 @@ def add(
     )
 
 
-def last_of_file(tx: Tx, kind: str, file_sha256: str) -> dt.datetime | None:
-    """Return when this very file was last imported, or None."""
-    query = (
-        select(_TABLE.c.at_utc)
-        .where(_TABLE.c.kind == kind, _TABLE.c.file_sha256 == file_sha256)
-        .order_by(_TABLE.c.at_utc.desc())
-        .limit(1)
-    )
-    found: dt.datetime | None = tx.scalar(query)
-    return found
-
-
 def last_ended(tx: Tx) -> dt.datetime | None:
     """Return when the last import of any kind ended, or None."""
     found: dt.datetime | None = tx.scalar(select(func.max(_TABLE.c.at_utc)))

@@ -87,7 +87,7 @@ class Account(Base):
     product: Mapped[str | None] = mapped_column(String(64))
     currency: Mapped[str | None] = mapped_column(String(3))
     balance_minor: Mapped[int | None] = mapped_column(BigInteger)
-    """In the currency's minor unit: cents of a peso."""
+    """In hundredths of the currency (cents of a peso), also where it has no coins so small."""
     days_past_due: Mapped[int | None] = mapped_column(Integer)
     due_date: Mapped[str | None] = mapped_column(String(10))
     attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)

@@ -1,7 +1,7 @@
 """The tables of what is owed, agreed and paid, of who may be contacted how, and of what was done by whom.
 
-Amounts are whole numbers of the currency's minor unit (cents of a peso). Days are local calendar days of the portfolio, as ISO text.
-Owner modules beside this one hold the queries.
+Amounts are whole numbers of hundredths of the currency (cents of a peso), also where it has no such coins. Days are local calendar
+days of the portfolio, as ISO text. Owner modules beside this one hold the queries.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from dialer_core.flows.language import Clip
-from dialer_core.flows.spoken import date, digits, money, rendered, written
+from dialer_core.flows.spoken import date, digits, money, rendered
 
 pytestmark = pytest.mark.unit
 
@@ -56,10 +56,5 @@ def test_a_text_is_rendered_with_its_clips_and_refused_without_its_values() -> N
     assert rendered(text, values, "es") == [
         "Su saldo es de mil doscientos pesos con cincuenta centavos.", Clip(clip="music"), "Adiós, Ana.",
     ]  # fmt: skip
-    assert rendered(text, values, "es", say=written) == [
-        "Su saldo es de $1,200.50 MXN.",
-        Clip(clip="music"),
-        "Adiós, Ana.",
-    ]
     assert rendered(text, {"account.balance": 1}, "es") is None
     assert rendered("{today}", {"today": "no day"}, "es") is None

@@ -368,6 +368,21 @@ def test_an_opt_out_is_heeded_at_once(
         assert events(tx, prefix="optout.") == ["optout.received"]
 
 
+@pytest.mark.parametrize("sender", ["+5215512345678", "5215512345678"])
+def test_an_opt_out_from_a_mexican_by_the_old_prefix_is_theirs(
+    database: Database, debtor: Listed, plain: Template, mexico: RulePack, sender: str
+) -> None:
+    """WhatsApp still names mobiles of Mexico with a 1 after the country's 52: it is the same person, and they are left alone."""
+    with database.write() as tx:
+        came = Inbound(provider_id="I1", sender=sender, text="BAJA")
+        answer = inbound.receive(tx, Channel.SMS, came, NOON)
+        assert answer is not None
+        assert (answer.person_id, answer.address) == (debtor.person, NUMBER)
+        later = queue(tx, debtor, plain)
+        assert claim(tx, mexico) == []
+        assert state(tx, later) == (MessageState.CANCELLED, "refused_channel")
+
+
 def test_every_cue_in_every_state(database: Database) -> None:
     """The table names only states that a message of ours can be in, each but the last ones with a way out."""
     del database

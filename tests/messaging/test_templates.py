@@ -107,8 +107,8 @@ def test_first_names(name: str, first: str) -> None:
 
 @pytest.mark.parametrize(
     ("minor", "currency", "said"),
-    [(123_450, "MXN", "$1,234.50 MXN"), (-5, "USD", "$-0.05 USD"), (1_000, "CLP", "$1,000 CLP"), (None, "MXN", None), (1, None, None)],
+    [(123_450, "MXN", "$1,234.50 MXN"), (-5, "USD", "$-0.05 USD"), (150_000, "CLP", "$1,500 CLP"), (None, "MXN", None), (1, None, None)],
 )  # fmt: skip
 def test_amounts(minor: int | None, currency: str | None, said: str | None) -> None:
-    """Amounts are written in the currency's units."""
+    """Amounts are kept in hundredths of every currency and written as its people do: as they are spoken, no peso more or less."""
     assert fields.money(minor, currency) == said

@@ -1,7 +1,7 @@
 """Phone numbers as people write them, to E.164. Mexico's old prefixes first: libphonenumber's metadata no longer strips them.
 
 It owns normalising and the reasons of a refusal. Reasons never quote the number, so they may be logged (I17). Zones are
-`compliance/zones.py`'s.
+`zones.py`'s.
 """
 
 from __future__ import annotations

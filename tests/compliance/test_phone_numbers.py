@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dialer_core.campaigns.phone_numbers import NumberError, normalise
+from dialer_core.compliance.phone_numbers import NumberError, normalise
 
 pytestmark = pytest.mark.unit
 
