@@ -24,6 +24,7 @@ from dialer_core.errors import ConfigError, StartError
 from dialer_core.lines import MEDIA_SOCKET
 from dialer_core.liveness import BEGIN_LIMIT_S, HOST_SILENT_LIMIT_S, LOOK_INTERVAL_S, Silence
 from dialer_core.media.sealing import parse_key
+from dialer_core.messaging.templates import load_templates
 from dialer_core.open_files import allow_files
 from dialer_core.settings import Settings
 from dialer_core.sip.crew import STEADY_S, Crew, backoff_s
@@ -272,7 +273,7 @@ def check_start(settings: Settings) -> None:
     Raises
     ------
     ConfigError
-        Rule packs, caller IDs or creditors are not settled: a line each.
+        Rule packs, caller IDs or creditors are not settled: a line each. A template of messages is wrong: its file.
     StartError
         A port is in use, or the system allows too few open files.
     StoreError
@@ -281,6 +282,7 @@ def check_start(settings: Settings) -> None:
     problems = readiness.check(settings, load_packs(settings.directory / "compliance"))
     if problems:
         raise ConfigError("\n".join(problems))
+    load_templates(settings.directory / "templates")  # the host would refuse them, again and again
     for name in settings.trunks:
         settings.trunk_password(name)
     if recording_place.wanted(settings):

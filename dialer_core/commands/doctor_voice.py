@@ -1,4 +1,4 @@
-"""What `dialer doctor` looks at for recordings and flows: key, space, retention; voices and recorded prompts.
+"""What `dialer doctor` looks at for recordings, flows and messages: key, space, retention; voices and recorded prompts; templates.
 
 It owns these checks; their shape and grades are `doctor_checks.py`'s.
 """
@@ -15,6 +15,7 @@ from dialer_core.errors import ConfigError, SoundFileError, StartError
 from dialer_core.flows.language import clips_in
 from dialer_core.media.prompts import prompt_ids
 from dialer_core.media.sealing import parse_key
+from dialer_core.messaging.templates import load_templates
 from dialer_core.settings import Settings
 from dialer_core.vocabulary import RecordPolicy
 
@@ -97,3 +98,15 @@ def check_flows(settings: Settings) -> Iterator[Finding]:
             "espeak-ng is not installed: nobody can say what flows say",
             "apt-get install espeak-ng, or enable another voice",
         )
+
+
+def check_templates(settings: Settings) -> Iterator[Finding]:
+    """Every template of messages can be read; 'dialer run' refuses one that cannot."""
+    folder = settings.directory / "templates"
+    try:
+        found = load_templates(folder)
+    except ConfigError as error:
+        yield fail("templates", str(error), "'dialer run' refuses until this is settled")
+        return
+    if found:
+        yield ok("templates", ", ".join(sorted(found)))

@@ -68,8 +68,10 @@ async def get_account(account: UUID, request: Request, engine: Engine, parts: Pa
             return account_view.view(tx, AccountId(str(account)), now)
 
     found, who = await asyncio.to_thread(ask), principal_of(request)
-    if Scope.RECORDS not in who.scopes and parts.identified.get(who.agent) != str(account):
-        found = account_view.before_identity(found)
+    if Scope.RECORDS not in who.scopes:
+        known = parts.identified.get(who.agent)
+        if known != (str(account), await parts.attempt_of(who.agent)):
+            found = account_view.before_identity(found)
     return answer(found)
 
 
@@ -91,6 +93,9 @@ async def verify_identity(
     """The agent has made sure that they talk to the account's person: from now on the debt may be shown and spoken of."""
     who, actor = principal_of(request), engine.actor
     attempt = AttemptId(str(what.attempt)) if what.attempt else None
+    if Scope.RECORDS not in who.scopes:  # at a desk: the conversation they have, whatever the page says
+        own = await parts.attempt_of(who.agent)
+        attempt = AttemptId(own) if own else None
 
     def write() -> None:
         with parts.database.write() as tx:
@@ -105,7 +110,7 @@ async def verify_identity(
 
     await asyncio.to_thread(write)
     if who.agent:
-        parts.identified[who.agent] = str(account)
+        parts.identified[who.agent] = str(account), attempt
     return answer(None)
 
 

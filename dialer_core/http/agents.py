@@ -104,7 +104,7 @@ async def logout_agent(agent: Name, engine: Engine, why: WhyBody = NO_REASON) ->
 
 
 @router.get(
-    "/{agent}/preview", dependencies=[needs(Scope.READ)], responses=shape(dict, "What they are shown")
+    "/{agent}/preview", dependencies=[needs_own(Scope.READ)], responses=shape(dict, "What they are shown")
 )
 async def get_preview(agent: Name, engine: Engine) -> Response:
     """The lead that the agent is shown, in a campaign of mode preview; empty while there is none."""

@@ -49,19 +49,24 @@ class ApiParts:
     """Event streams open now."""
     days: dict[CampaignId, tuple[dt.datetime, asyncio.Future[CampaignDay]]] = field(default_factory=dict)
     """Each campaign's day as last asked for, and when: many screens ask for it."""
-    identified: dict[str, str] = field(default_factory=dict)
-    """The account about which each agent has made sure to whom they talk."""
+    identified: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    """The account about which each agent has made sure to whom they talk, and the conversation in which they did: in the next one they
+    do not know yet who has answered."""
     account_of_attempt: dict[str, str] = field(default_factory=dict)
     """The account of each attempt asked for lately."""
     forecasts: dict[CampaignId, tuple[dt.datetime, Forecast]] = field(default_factory=dict)
 
+    async def attempt_of(self, agent: str) -> str | None:
+        """Return the attempt of an agent's present conversation, or of their last."""
+        for view in (await self.engine.status()).agents:
+            if view.id == agent:
+                return view.attempt_id or view.last_attempt_id
+        return None
+
     async def account_of(self, agent: str) -> str | None:
         """Return the account of an agent's present conversation, or of their last."""
-        for view in (await self.engine.status()).agents:
-            attempt = view.attempt_id or view.last_attempt_id
-            if view.id == agent and attempt:
-                return await self._account(attempt)
-        return None
+        attempt = await self.attempt_of(agent)
+        return await self._account(attempt) if attempt else None
 
     async def _account(self, attempt_id: str) -> str | None:
         def ask() -> str | None:

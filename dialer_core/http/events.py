@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from dialer_core.errors import StoreError
@@ -23,6 +24,8 @@ router = APIRouter(tags=["events"])
 
 PING_S = 15.0
 """A comment line this often keeps proxies from closing an idle stream."""
+ASK_AGAIN_S = 20.0
+"""How often it is asked whether whoever listens still may."""
 MAX_STREAMS = 32
 """Streams at once: each reads the store on its own."""
 STREAM = "text/event-stream"
@@ -53,6 +56,7 @@ def _checked_names(names: str) -> list[str] | None:
 )
 async def list_events(
     *,
+    request: Request,
     engine: Engine,
     parts: Parts,
     cursor: Annotated[
@@ -70,7 +74,7 @@ async def list_events(
         if parts.streams >= MAX_STREAMS:
             raise Problem(503, "busy", f"{MAX_STREAMS} streams are open, the most there may be; close one")
         return StreamingResponse(
-            _stream(engine.events(start, wanted), parts),
+            _stream(engine.events(start, wanted), parts, request.state.still),
             media_type=STREAM,
             headers={"Cache-Control": "no-store"},
         )
@@ -79,10 +83,13 @@ async def list_events(
 
 
 async def _stream(
-    events: AsyncGenerator[tuple[StoredEvent, str], None], parts: ApiParts
+    events: AsyncGenerator[tuple[StoredEvent, str], None],
+    parts: ApiParts,
+    still: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[bytes]:
-    """Yield the wire form: `id` is the cursor, so that a client that comes back misses nothing."""
+    """Yield the wire form: `id` is the cursor, so that a client that comes back misses nothing. It ends with the right to listen."""
     parts.streams += 1
+    asked_s = time.monotonic()
     stopping = asyncio.ensure_future(parts.stopping.wait())
     coming = asyncio.ensure_future(anext(events))
     try:
@@ -91,6 +98,10 @@ async def _stream(
             await asyncio.wait({coming, stopping}, timeout=PING_S, return_when=asyncio.FIRST_COMPLETED)
             if stopping.done():
                 return
+            if time.monotonic() - asked_s > ASK_AGAIN_S:
+                asked_s = time.monotonic()
+                if not await still():
+                    return
             if coming.done():
                 event, cursor = coming.result()
                 data = msgspec.json.encode(event)

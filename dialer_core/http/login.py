@@ -103,9 +103,16 @@ class _Routes:
             log.warning("login_held", wait_s=round(wait_s))
             return self._form(request, 429, "held", wait_s=wait_s, user=user, after=after)
         async with self._hashing:
-            right = await asyncio.to_thread(_matches, access, user, password)
+            wait_s = self._limits.held_s(
+                user, time.monotonic()
+            )  # others sent at the same time may have been wrong
+            right = not wait_s and await asyncio.to_thread(_matches, access, user, password)
+            if not right and not wait_s:
+                self._limits.wrong(user, time.monotonic())
+        if wait_s:
+            log.warning("login_held", wait_s=round(wait_s))
+            return self._form(request, 429, "held", wait_s=wait_s, user=user, after=after)
         if not right:
-            self._limits.wrong(user, time.monotonic())
             log.warning("login_refused")
             return self._form(request, 401, "wrong", user=user, after=after)
         self._limits.right(user)

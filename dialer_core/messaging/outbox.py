@@ -240,12 +240,17 @@ def decide_uncertain(tx: Tx, message: MessageRow, answer: Answer | None, now: dt
     tx
         A write transaction.
     message
-        In state `uncertain`.
+        As it was when it was asked about. Where it is `uncertain` no more, somebody else has settled it (another node, meanwhile), and
+        nothing changes: it would be sent twice.
     answer
         What the provider says; `Unknown`: it cannot say yet; None: it cannot be asked.
     now
         When.
     """
+    current = messages.get(tx, [message.id], keep=True).get(message.id)
+    if current is None or current.state is not MessageState.UNCERTAIN:
+        return
+    message = current
     if isinstance(answer, Accepted | NotAccepted):
         settle(tx, [(message, answer)], now)
     elif (

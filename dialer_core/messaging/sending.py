@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 BATCH = 100
 """Messages claimed in one transaction at most: it is short enough for dialing beside it."""
+AHEAD_S = 5.0
+"""No more is claimed than goes out within this: after the claim neither gate nor opt-out is heeded."""
 IDLE_S = 1.0
 """How often the outbox is looked into when nothing wakes us."""
 AWAY_S = 5.0
@@ -234,7 +236,7 @@ class Sender:
                 tx,
                 self._channel.channel,
                 self._clock.utc(),
-                BATCH,
+                min(BATCH, max(1, int(self._channel.per_second * AHEAD_S))),
                 node=self._database.node,
                 pack_of=self._pack_of,
             )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
@@ -19,6 +20,9 @@ from dialer_core.reports.sheet import Column
 Format = Literal["csv", "json", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 _ROWS_AT_ONCE = 20_000
+_BEGIN_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"[+-]\d+(\.\d+)?").fullmatch
+"""A telephone number, or one below zero, stays as it is."""
 
 
 def write_csv(out: IO[str], columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> int:
@@ -27,9 +31,18 @@ def write_csv(out: IO[str], columns: Sequence[Column], rows: Iterable[Sequence[A
     writer.writerow(column.name for column in columns)
     written = 0
     for row in rows:
-        writer.writerow("" if value is None else value for value in row)
+        writer.writerow(_cell(value) for value in row)
         written += 1
     return written
+
+
+def _cell(value: Any) -> Any:
+    """Return a cell as no spreadsheet takes it for a formula: names of products and portfolios come out of files of others."""
+    if value is None:
+        return ""
+    if isinstance(value, str) and value.startswith(_BEGIN_FORMULAS) and not _NUMBER(value):
+        return f"'{value}"
+    return value
 
 
 def write_json(out: IO[str], columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Collection
 import msgspec
 from sqlalchemy import Table, insert, select
 
+from dialer_core.errors import CommandRefusedError
 from dialer_core.store.portfolio_models import AccountNote
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AccountId, AttemptId, new_id
@@ -42,7 +43,10 @@ def add(
     if note_id is not None:
         known = tx.execute(select(_TABLE).where(_TABLE.c.id == note_id)).mappings().first()
         if known is not None:
-            return AccountNoteRow(**known)
+            found = AccountNoteRow(**known)
+            if found.account_id != account_id:
+                raise CommandRefusedError("there is another account's note under this id")
+            return found
     row = AccountNoteRow(
         id=note_id or new_id(),
         account_id=account_id,

@@ -42,6 +42,10 @@ class LoginLimits:
         of_address.tries += 1
         if of_address.tries > ADDRESS_TRIES:
             return of_address.at_s + ADDRESS_S - now_s
+        return self.held_s(user, now_s)
+
+    def held_s(self, user: str, now_s: float) -> float:
+        """Return how long to wait for this user, 0 for not at all; it counts nothing."""
         of_user = self._users.get(user)
         return max(0.0, of_user.free_from_s - now_s) if of_user else 0.0
 

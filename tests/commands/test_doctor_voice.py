@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import shutil
 from pathlib import Path
 
 import pytest
 
+from dialer_core import supervisor
 from dialer_core.campaign_settings import CampaignSettings
-from dialer_core.commands.doctor_voice import check_flows, check_recordings
+from dialer_core.commands.doctor_voice import check_flows, check_recordings, check_templates
+from dialer_core.errors import ConfigError
 from dialer_core.flows.reading import load_flow
 from dialer_core.settings import DialerSettings, Settings
 from dialer_core.vocabulary import CampaignId, RecordPolicy
@@ -48,3 +51,17 @@ def test_a_flow_needs_its_prompts(tmp_path: Path) -> None:
     assert ("fail", "f: there is no prompt 'adios'") in [(one.grade, one.found) for one in found]
     good = list(check_flows(settings_of(tmp_path, record=RecordSettings(), flow=str(packaged))))
     assert good[0].grade == "ok"
+
+
+def test_a_wrong_template_is_named_before_anything_starts(tmp_path: Path) -> None:
+    """The doctor names the file, and 'dialer run' refuses: else the host would start with it again and again, and no screen be there."""
+    settings = settings_of(tmp_path, record=RecordSettings())
+    file = settings.directory / "templates" / "aviso.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text('channel = "sms"\n[text]\nes = "Su saldo es {{ balance }}. Responda BAJA."\n')
+    (found,) = check_templates(settings)
+    assert (found.grade, str(file) in found.found, "'balance'" in found.found) == ("fail", True, True)
+    shutil.copytree("dialer_core/config_defaults/compliance", settings.directory / "compliance")
+    ready = Settings(settings.directory, settings.dialer, {}, {}, {})
+    with pytest.raises(ConfigError, match=r"aviso\.toml"):
+        supervisor.check_start(ready)

@@ -13,8 +13,9 @@ import pytest
 import structlog
 
 from dialer_core.http import access as web_access
-from dialer_core.http import guard
+from dialer_core.http import events, guard
 from dialer_core.http.access import digest_of, new_token
+from dialer_core.http.login import AT_ONCE
 from dialer_core.log_setup import configure_logging
 from dialer_core.store import access as rows
 from dialer_core.store.models import Base
@@ -290,3 +291,32 @@ async def test_a_user_changes_their_own_password(host: RunningHost) -> None:
         assert (await browser.get("/account")).status_code == 303
         assert (await browser.log_in("maria")).status_code == 401
         assert (await browser.log_in("maria", "a new and long one")).status_code == 303
+
+
+async def test_guesses_sent_at_once_are_counted_too(host: RunningHost) -> None:
+    """A dozen wrong passwords of one user sent side by side: no more are looked at than one after another, or two at a time, would be."""
+    async with _browser(host) as browser:
+        answers = await asyncio.gather(*(browser.log_in("maria", f"wrong password {n}") for n in range(12)))
+    told = sorted(one.status_code for one in answers)
+    assert set(told) == {401, 429}
+    assert FREE_TRIES <= told.count(401) < FREE_TRIES + AT_ONCE
+
+
+async def test_a_stream_of_events_ends_with_the_right_to_it(
+    host: RunningHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who is disabled hears no more of what happens, though their stream was open before."""
+    monkeypatch.setattr(events, "ASK_AGAIN_S", 0.0)
+    monkeypatch.setattr(events, "PING_S", 0.05)
+    async with _browser(host) as browser:
+        await browser.log_in("maria")
+        headers = {"Accept": "text/event-stream"}
+        async with (
+            asyncio.timeout(10),
+            browser.client.stream("GET", "/api/v1/events", headers=headers) as stream,
+        ):
+            lines = stream.aiter_lines()
+            assert (await anext(lines)).startswith(":")
+            with host.database.write() as tx:
+                rows.set_active(tx, "maria", active=False)
+            assert not [line async for line in lines if line and not line.startswith(":")]

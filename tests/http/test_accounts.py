@@ -9,18 +9,28 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 
 from dialer_core.campaigns import hopper, recycle
 from dialer_core.clock import VirtualClock
+from dialer_core.event_tail import EventTail
+from dialer_core.http.access import Access
+from dialer_core.http.answers import ApiParts
+from dialer_core.http.app import create_app
+from dialer_core.plugin_api import EngineHandle
 from dialer_core.portfolio import payments, proof
 from dialer_core.portfolio.payments import NewPayment
+from dialer_core.settings import DialerSettings, Settings
+from dialer_core.snapshot import AgentView
 from dialer_core.store import attempts, contacts, people, restrictions
 from dialer_core.store.contacts import PriorContact
 from dialer_core.store.database import Database
 from dialer_core.vocabulary import AttemptId, Channel, Outcome, new_id
+from dialer_core.web.principals import Principal, Scope
 from tests.campaigns.lists import NOON, TRUNK, Listed, put_lead, put_list_campaign, row_of, rows, settings_of
 from tests.campaigns.test_recycle import OPEN, dial
+from tests.host.scripted_engine import SNAPSHOT
 from tests.http.desk_api import desk_api
 
 pytestmark = pytest.mark.db
@@ -367,7 +377,7 @@ def _audit(tx: Any) -> list[dict[str, Any]]:
 async def test_what_is_sent_again_is_written_once(
     client: httpx2.AsyncClient, database: Database, listed: Listed
 ) -> None:
-    """A promise or a note whose answer was lost on the way is sent again under its key, and stands once."""
+    """A promise or a note whose answer was lost on the way is sent again under its key, and stands once; of another account nobody reads it so."""
     key = "0198c9a4-7c1e-4000-8000-000000000001"
     for path, body in (("promises", promise(30_000)), ("notes", {"note": "paga el viernes"})):
         answers = [
@@ -379,3 +389,64 @@ async def test_what_is_sent_again_is_written_once(
         assert answers[0].json()["id"] == key
     with database.read() as tx:
         assert len(rows(tx, "promise")) == len(rows(tx, "account_note")) == 1
+    with database.write() as tx:
+        other = put_lead(tx, ["+525500000001"]).account
+    for path, body in (("promises", promise(30_000)), ("notes", {"note": "x"})):
+        answer = await client.post(f"/accounts/{other}/{path}", json=body | {"key": key})
+        assert (answer.status_code, "paga" in answer.text) == (409, False)
+
+
+class _Desk:
+    """An engine that knows one agent, `ana`, and her present attempt; everything else it refuses."""
+
+    def __init__(self) -> None:
+        self.attempt = AttemptId(new_id())
+
+    async def command(self, name: str, args: dict[str, Any], *, actor: str) -> Any:
+        """Say what she does, or show her nobody."""
+        del actor
+        if name == "agents.preview":
+            return {"agent": args["agent"]}
+        assert name == "status"
+        ana = AgentView(id="ana", name="Ana", state="talking", reason="", seconds_in_state=1.0, leg_up=True, attempt_id=self.attempt)  # fmt: skip
+        return msgspec.to_builtins(msgspec.structs.replace(SNAPSHOT, agents=(ana,)))
+
+
+async def test_a_desk_learns_of_the_debt_anew_in_each_conversation(
+    database: Database, listed: Listed, tmp_path: Path
+) -> None:
+    """Who answered the last call was the person; who answers the next one about the same account is not known yet (I19)."""
+    desk = _Desk()
+
+    class Agents(Access):
+        async def of_token(self, presented: str) -> Principal | None:
+            del presented
+            return Principal("ana", frozenset({Scope.DESK}), agent="ana")
+
+    engine = EngineHandle(port=desk, tail=EventTail(database), clock=VirtualClock(NOON), actor="test")
+    settings = Settings(tmp_path, DialerSettings(), {}, {}, {})
+    parts = ApiParts(engine=engine, database=database, plugins=list, settings=settings, packs={})
+    transport = httpx2.ASGITransport(app=create_app(parts, Agents(database, "t", "k")))
+    headers = {"Authorization": "Bearer t"}
+    account = f"/api/v1/accounts/{listed.account}"
+    async with httpx2.AsyncClient(transport=transport, base_url="http://t", headers=headers) as client:
+
+        async def balance() -> int | None:
+            seen = await client.get(account)
+            assert seen.status_code == 200, seen.text
+            found: int | None = seen.json()["account"]["balance_minor"]
+            return found
+
+        parts.account_of_attempt[desk.attempt] = listed.account
+        assert await balance() is None
+        told = {"attempt": new_id()}  # of another: the engine knows which conversation it is
+        assert (await client.post(f"{account}/identity", json=told)).status_code == 200
+        assert await balance() == 100_000
+        first, desk.attempt = desk.attempt, AttemptId(new_id())
+        parts.account_of_attempt[desk.attempt] = listed.account
+        assert await balance() is None
+        assert (await client.get("/api/v1/agents/ana/preview")).json() == {"agent": "ana"}
+        assert (await client.get("/api/v1/agents/luis/preview")).status_code == 403
+    with database.read() as tx:
+        [verified] = [one for one in rows(tx, "event") if one["name"] == "identity.verified"]
+        assert verified["attempt_id"] == first

@@ -392,3 +392,25 @@ def test_every_cue_in_every_state(database: Database) -> None:
         MessageState.CANCELLED,
         MessageState.DELIVERED,
     }
+
+
+def test_what_another_node_has_settled_is_not_sent_twice(
+    database: Database, debtor: Listed, tmp_path: Path, mexico: RulePack
+) -> None:
+    """Two nodes ask about one message: the second, whose question took longer, finds it decided and sent again, and leaves it so (I15)."""
+    twice = template(
+        tmp_path,
+        'channel = "sms"\nwhen_uncertain = "resend"\n[text]\nes = "Hola {{ first_name }}. Responda BAJA."\n',
+    )
+    with database.write() as tx:
+        sent = queue(tx, debtor, twice)
+        [one] = claim(tx, mexico)
+        outbox.settle(tx, [(one, Unknown(code="timeout"))], NOON)
+        [seen_by_both] = messages.uncertain(tx, Channel.SMS, NOON, 10)
+        outbox.decide_uncertain(tx, seen_by_both, None, NOON)
+        [again] = claim(tx, mexico, NOON + MINUTE)
+        outbox.settle(tx, [(again, Accepted(provider_id="P1"))], NOON + MINUTE)
+    with database.write() as tx:
+        outbox.decide_uncertain(tx, seen_by_both, None, NOON + MINUTE)
+        assert state(tx, sent) == (MessageState.ACCEPTED, None)
+        assert claim(tx, mexico, NOON + 10 * MINUTE) == []

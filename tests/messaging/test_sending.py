@@ -182,3 +182,13 @@ async def test_a_receipt_stored_beside_its_answer(
         messages.keep_early(tx, [Early(Channel.SMS, f"P-{queued[0]}", delivered=True, reason="")], NOON)
     await one.ask_uncertain()
     assert states(database) == {"accepted": 2, "delivered": 1}
+
+
+async def test_a_slow_provider_leaves_the_rest_where_it_can_be_taken_back(
+    database: Database, queued: list[str], mexico: RulePack
+) -> None:
+    """No more is claimed than goes out within a few seconds: who opts out meanwhile, or whose hours end, gets no message of the same batch."""
+    provider = Provider()
+    provider.per_second = 0.2
+    assert await sender(database, provider, mexico).send_due() == 1
+    assert states(database) == {"accepted": 1, "queued": 2}

@@ -124,3 +124,17 @@ def test_targets_and_what_was_reached(database: Database) -> None:
         assert targets(tx, Asked(since=tuesday, only={"campaign": ("autumn",)}), MONDAY).rows == []
     with database.read() as tx:
         assert [row["action"] for row in rows_of(tx, "audit")].count("target.set") == 6
+
+
+def test_no_cell_is_a_formula() -> None:
+    """What a spreadsheet would compute, out of somebody's file of accounts, is text; numbers and telephone numbers stay as they are."""
+    text = io.StringIO()
+    cells = ["=HYPERLINK(1)", "@x", "-1+cmd|' /C calc'!A0", "+525512345678", -3]
+    files.write_csv(text, (Column("product", "key"),), [(cell,) for cell in cells])
+    assert [cell for [cell] in csv.reader(io.StringIO(text.getvalue()))][1:] == [
+        "'=HYPERLINK(1)",
+        "'@x",
+        "'-1+cmd|' /C calc'!A0",
+        "+525512345678",
+        "-3",
+    ]

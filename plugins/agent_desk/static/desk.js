@@ -38,7 +38,7 @@
     try {
       for (let waiting = read(QUEUE, []); waiting.length; waiting = read(QUEUE, [])) {
         const answer = await send("POST", waiting[0].url, waiting[0].body, { quiet: true });
-        if (answer.away) return;
+        if (answer.away || answer.status === 401) return; // logged out: it is sent after the next log-in
         write(QUEUE, read(QUEUE, []).slice(1));
         if (answer.ok) { toast(t("saved")); if (view) fetchPerson(); } else toast(answer.data?.detail || "", true);
       }
