@@ -89,6 +89,13 @@ class Messenger:
             raise ValueError(  # noqa: TRY004 - one kind of error for whatever does not fit
                 f"dialer_register_channel returned a {type(channel).__name__}, which is no MessageChannel"
             )
+        kind: object = channel.channel  # foreign: whatever the protocol says of it
+        numbers: tuple[object, ...] = (channel.per_second, channel.at_once)
+        if not isinstance(kind, Channel) or not all(
+            isinstance(one, int | float) and one > 0 for one in numbers
+        ):
+            # told now it disables the plugin; found out while sending, it would end the host each time
+            raise ValueError("a channel's `channel` is a Channel, its per_second and at_once are above zero")
         if (other := self._plugin_of.get(channel.channel)) is not None:
             raise ValueError(f"the channel {channel.channel.value} is the plugin {other}'s")
         self._plugin_of[channel.channel] = plugin

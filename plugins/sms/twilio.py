@@ -108,8 +108,8 @@ def signature(token: str, url: str, fields: Sequence[tuple[str, str]]) -> str:
 def _meaning(answer: httpx2.Response) -> Answer:
     """Return what an answer of the provider means.
 
-    2xx: it has it. 4xx: it did not take it, and does not another time, but for 408 and 429. 503: it did not take it now. Any other 5xx,
-    and a 2xx that cannot be read: nobody can say.
+    2xx: it has it. 4xx: it did not take it, and does not another time, but for 408, 429 and 401, which speaks of our secret and not of the
+    message. 503: it did not take it now. Any other 5xx, and a 2xx that cannot be read: nobody can say.
     """
     try:
         told: Any = answer.json()
@@ -120,7 +120,7 @@ def _meaning(answer: httpx2.Response) -> Answer:
         sid = known.get("sid")
         return Accepted(provider_id=str(sid)[:128]) if sid else Unknown(code="no_sid")
     code = str(known.get("code") or answer.status_code)[:64]
-    if answer.status_code in {408, 429, 503}:
+    if answer.status_code in {401, 408, 429, 503}:
         return NotAccepted(
             code=code, permanent=False, retry_after_s=_seconds(answer.headers.get("retry-after"))
         )

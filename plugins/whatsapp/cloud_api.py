@@ -28,8 +28,8 @@ from dialer_core.plugin_api import (
 from plugins.whatsapp.settings import WhatsAppSettings
 
 LIMIT_S = 20.0
-TRY_LATER = frozenset({4, 80007, 130429, 131016, 131048, 131056, 133016})
-"""Error codes of limits and of a service that is down: it did not take the message now."""
+TRY_LATER = frozenset({4, 190, 80007, 130429, 131016, 131048, 131056, 133016})
+"""Error codes of limits, of a service that is down and of a token that has expired: it did not take the message now."""
 
 
 class CloudChannel:
@@ -129,7 +129,7 @@ def _meaning(answer: httpx2.Response) -> Answer:
     error = known.get("error")
     number = error.get("code") if isinstance(error, dict) else None
     code = str(number or answer.status_code)[:64]
-    if number in TRY_LATER or answer.status_code in {408, 429, 503}:
+    if number in TRY_LATER or answer.status_code in {401, 408, 429, 503}:
         return NotAccepted(code=code, permanent=False)
     if answer.is_client_error:
         return NotAccepted(code=code, permanent=True)

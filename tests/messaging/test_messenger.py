@@ -71,3 +71,14 @@ async def test_they_are_told_the_number_they_are_called_from(
     await messenger(database, Provider(), load_template(file)).queue(asked, actor="test")
     with database.read() as tx:
         assert [row["body"] for row in rows(tx, "message")] == [f"Llame al {told}. Responda BAJA."]
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("channel", "sms"), ("per_second", "10"), ("at_once", 0)])
+def test_a_channel_that_does_not_fit_is_refused_before_it_sends(
+    database: Database, name: str, wrong: object
+) -> None:
+    """A plugin's channel with a word for a kind or a text for a number is told so: its plugin is disabled, and the host goes on."""
+    odd = Provider()
+    setattr(odd, name, wrong)
+    with pytest.raises(ValueError, match="per_second and at_once"):
+        messenger(database, odd)

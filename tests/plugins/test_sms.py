@@ -83,7 +83,7 @@ async def test_the_form_has_only_fields_of_the_contract(shared_data: Path) -> No
     ("status", "body", "headers", "meaning"),
     [
         (400, {"code": 21614, "message": "not mobile"}, {}, NotAccepted(code="21614", permanent=True)),
-        (401, {}, {}, NotAccepted(code="401", permanent=True)),
+        (401, {"code": 20003}, {}, NotAccepted(code="20003", permanent=False)),
         (429, {"code": 20429}, {"retry-after": "7"}, NotAccepted(code="20429", permanent=False, retry_after_s=7.0)),
         (429, "busy", {"retry-after": "soon"}, NotAccepted(code="429", permanent=False)),
         (503, "<html>", {}, NotAccepted(code="503", permanent=False)),

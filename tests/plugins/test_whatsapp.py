@@ -85,6 +85,7 @@ async def test_a_template_goes_with_its_parameters() -> None:
     [
         (400, {"error": {"code": 131026}}, NotAccepted(code="131026", permanent=True)),
         (400, {"error": {"code": 130429}}, NotAccepted(code="130429", permanent=False)),
+        (401, {"error": {"code": 190}}, NotAccepted(code="190", permanent=False)),
         (429, {}, NotAccepted(code="429", permanent=False)),
         (500, {"error": {"code": 131016}}, NotAccepted(code="131016", permanent=False)),
         (500, {"error": {"code": 131000}}, Unknown(code="131000")),
