@@ -1,10 +1,11 @@
-"""The counts of a broadcast, made of events alone: each event once, whether it was read back or came live.
+"""The counts of a broadcast, made of events alone, read from the log and each counted once.
 
 Nothing personal is in them: no number, no name, no key that was pressed.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from pydantic import BaseModel, Field
@@ -21,7 +22,6 @@ from dialer_core.plugin_api import (
     OptOutReceived,
     PromiseMade,
     StatementRequested,
-    StoredEvent,
 )
 
 _PAGE: Final = 2000
@@ -63,29 +63,23 @@ class Tally:
 
     def __init__(self) -> None:
         self.broadcasts: dict[str, Broadcast] = {}
-        self._seen: dict[tuple[str, str], int] = {}
-        """Number of the last event counted, by (node, source)."""
+        self._cursor = ""
+        self._reading = asyncio.Lock()
         self._in_flow: set[str] = set()
         """Attempts whose flow has begun and that have not ended."""
 
-    async def catch_up(self, engine: EngineHandle) -> None:
-        """Count what is in the log."""
-        cursor = ""
-        while True:
-            page, cursor = await engine.read_events(cursor, names=_OURS, limit=_PAGE)
-            for stored in page:
-                event = engine.typed(stored)
-                if event is not None:
-                    self.count(event, stored)
-            if len(page) < _PAGE:
-                return
+    async def read_on(self, engine: EngineHandle) -> None:
+        """Count what the log holds since it was read last."""
+        async with self._reading:
+            while True:
+                page, self._cursor = await engine.read_events(self._cursor, names=_OURS, limit=_PAGE)
+                for stored in page:
+                    if (event := engine.typed(stored)) is not None:
+                        self._count(event)
+                if len(page) < _PAGE:
+                    return
 
-    def count(self, event: Event, stored: StoredEvent) -> None:
-        """Count one event, once."""
-        writer = stored.node, stored.source
-        if stored.seq <= self._seen.get(writer, 0):
-            return
-        self._seen[writer] = stored.seq
+    def _count(self, event: Event) -> None:
         campaign, attempt = event.campaign_id or "", str(event.attempt_id or "")
         if not isinstance(event, FlowStarted) and attempt not in self._in_flow:
             return

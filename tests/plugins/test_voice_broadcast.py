@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import cast
+
 import pytest
 
 from dialer_core.plugin_api import (
     AttemptBridged,
     AttemptEnded,
+    EngineHandle,
     Event,
     FlowEnded,
     FlowStarted,
@@ -29,8 +33,26 @@ def stored(seq: int, event: Event) -> StoredEvent:
     )  # fmt: skip
 
 
-def test_a_broadcast_is_counted_by_its_events() -> None:
-    """Heard, identified, steps, results, outcomes; an event read twice counts once; calls without a flow not at all."""
+class Log:
+    """An event log that grows."""
+
+    def __init__(self, rows: list[tuple[StoredEvent, Event]]) -> None:
+        self.rows, self.upto = rows, 0
+
+    async def read_events(
+        self, since: str, names: Collection[str] | None = None, limit: int = 500
+    ) -> tuple[list[StoredEvent], str]:
+        """Return what there is after the cursor."""
+        del names, limit
+        return [row for row, _ in self.rows[int(since or 0) : self.upto]], str(self.upto)
+
+    def typed(self, stored: StoredEvent) -> Event:
+        """Return the event of a row."""
+        return next(event for row, event in self.rows if row is stored)
+
+
+async def test_a_broadcast_is_counted_by_its_events() -> None:
+    """Heard, identified, steps, results, outcomes; however often it is asked for, each event counts once; calls without a flow not at all."""
     ids = {"campaign_id": CampaignId("c"), "attempt_id": AttemptId("1")}
     ended = {"sip_code": 200, "q850": 0, "ended_by": "us"}
     told: list[Event] = [
@@ -43,10 +65,11 @@ def test_a_broadcast_is_counted_by_its_events() -> None:
         AttemptEnded(**ids, outcome="connected", **ended),
         AttemptEnded(campaign_id=CampaignId("c"), attempt_id=AttemptId("2"), outcome="busy", **ended),
     ]
+    log = Log([(stored(seq, event), event) for seq, event in enumerate(told, 1)])
     tally = Tally()
-    for _ in range(2):
-        for seq, event in enumerate(told, 1):
-            tally.count(event, stored(seq, event))
+    for upto in (3, 3, len(told), len(told)):
+        log.upto = upto
+        await tally.read_on(cast("EngineHandle", log))
     its = tally.broadcasts["c"]
     assert (its.heard, its.identified, its.opted_out, its.to_agent, its.connected, its.calls) == (
         1,
