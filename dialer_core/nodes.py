@@ -3,9 +3,9 @@
 It owns the pace of asking and what follows from the answer: the share of each trunk's lines and calls per second, the pools that this node paces, and
 the end of a lost node's calls, once, by whoever finds it first. Who gets what is `store/leases.py`'s. Alone, a node has everything.
 
-Where the database was away for everybody, nobody is gone: a node takes others for gone only after it has itself been heard for as long as
-leases last. A node that could not ask for so long places nothing: others may have taken it for gone. Where they have, its engine ends and is
-started anew, and finds out what is left.
+Where the database was away for everybody, or the clock that leases go by was set, nobody is gone: a node takes others for gone only after it has
+itself been heard, by a clock that ran evenly, for as long as leases last. A node that could not ask for so long places nothing: others may have
+taken it for gone. Where they have, its engine ends and is started anew, and finds out what is left.
 """
 
 from __future__ import annotations
@@ -71,8 +71,9 @@ class Nodes:
         self._manned = manned
         self._granted: Granted | None = None
         self._asked_ns = 0
+        self._answered_ns = 0
         self._steady_ns = 0
-        """Since when it has asked without a pause."""
+        """Since when it has asked without a pause, and the clock that leases go by was not set."""
 
     async def begin(self) -> None:
         """Ask for the first time, before anything is placed."""
@@ -126,18 +127,27 @@ class Nodes:
             raise ExpelledError(msg)
         if before is None or granted.alone != before.alone:
             log.info("node_shares", alone=granted.alone, pools=sorted(granted.pools))
+        now_ns = self._runtime.clock.mono_ns()
         if (
             asked_ns - self._asked_ns > 2 * RENEW_S * 1e9
-            or self._runtime.clock.mono_ns() - asked_ns > RENEW_S * 1e9
+            or now_ns - asked_ns > RENEW_S * 1e9
+            or abs(self._clock_set_s(granted, now_ns)) > RENEW_S
         ):
-            self._steady_ns = self._runtime.clock.mono_ns()
-        self._granted, self._asked_ns = granted, asked_ns
+            self._steady_ns = now_ns
+        self._granted, self._asked_ns, self._answered_ns = granted, asked_ns, now_ns
         for name, share in granted.trunks.items():
             self._trunks[name].share(share.lines, share.calls_per_second)
         if asked_ns - self._steady_ns < leases.TTL.total_seconds() * 1e9:
             return
         for gone in granted.gone:
             self._runtime.store(lambda tx, lost=gone: end_lost_node(tx, self._runtime, self._campaigns, lost))  # type: ignore[misc]
+
+    def _clock_set_s(self, granted: Granted, now_ns: int) -> float:
+        """Return by how much the leases' clock was set since the last answer: forward, every node's leases would seem to have lapsed."""
+        if self._granted is None:
+            return 0.0
+        passed_s = (granted.at_utc - self._granted.at_utc).total_seconds()
+        return passed_s - (now_ns - self._answered_ns) / 1e9
 
 
 def end_lost_node(

@@ -120,15 +120,17 @@ class Callers:
         self._runtime.store(write)
 
     def talked(self, call: InboundCall) -> None:
-        """An agent has talked with them: a call-back is made with that, and their leads rest."""
+        """An agent has talked with them: a call-back is made with that, and their leads rest, but for the hour they have just asked for."""
         caller = call.caller
         if caller is None:
             return
-        until = self._runtime.clock.utc() + REST_AFTER_TALK
+        clock = self._runtime.clock
+        until = clock.utc() + REST_AFTER_TALK
+        called_at = clock.utc() - dt.timedelta(microseconds=(clock.mono_ns() - call.arrived_ns) / 1000)
 
         def write(tx: Tx) -> None:
             if caller.lead_id is not None:
-                callbacks.made(tx, caller.lead_id, None)
-            callers.rest(tx, caller.person_id, until)
+                callbacks.made(tx, caller.lead_id, called_at)
+            callers.rest(tx, caller.person_id, until, unless_called_back=True)
 
         self._runtime.store(write)

@@ -248,6 +248,8 @@ def apply(
             f"a time goes with the disposition callback, not with {disposition}", "invalid"
         )
     attempts.update(tx, attempt_id, disposition=disposition, reason=reason or attempt.reason)
+    # as it is now: a payment may have been writing where it goes. After the attempt, in the order of `recycle.settle`
+    lead = leads.get(tx, attempt.lead_id, keep=True) or lead
     if effect.restriction is not None:
         _restrict(tx, attempt, effect.restriction, effect, now)
     tx.emit(

@@ -22,6 +22,8 @@ SEGMENT_QUOTA, NO_SHARE = "segment_quota", "segment_without_share"
 
 _MOST_OWED = 10.0
 """Leads that a stratum can be owed: one that was refused for long does not take the next hour for itself."""
+_OLD = dt.timedelta(minutes=1)
+"""Attempts of so long ago are counted for a quota once: every node's are committed by then."""
 
 Stratum = tuple[str | None, bool | None]
 """Segment and whether its leads were tried before; None: either."""
@@ -46,6 +48,9 @@ class Mix:
                 self.weights[segment, True] = weight * (1 - fresh)
         self._credit: defaultdict[Stratum, float] = defaultdict(float)
         self._day: dt.date | None = None
+        self._old: Counter[str] = Counter()
+        self._old_until: dt.datetime | None = None
+        """Attempts of the day before this moment are in `_old`."""
         self._dialed: Counter[str] = Counter()
         self._offered: set[Stratum] = set()
 
@@ -110,7 +115,14 @@ class Mix:
         return quota is not None and (self._dialed if dialed is None else dialed)[segment or REST] >= quota
 
     def _count_quotas(self, tx: Tx, campaign_id: CampaignId, now: dt.datetime) -> None:
-        """At the first claim of a day, and after a restart, what was dialed in the day is counted from the attempts."""
-        if self._quotas and self._day != now.date():
-            self._day = now.date()
-            self._dialed = Counter(leads.dialed_today(tx, campaign_id, now))
+        """Count what was dialed in the day from the attempts: a claim may be undone and made again, and other nodes dial, too."""
+        if not self._quotas:
+            return
+        set_back = self._old_until is not None and now < self._old_until
+        if self._old_until is None or self._day != now.date() or set_back:
+            self._day, self._old = now.date(), Counter()
+            self._old_until = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        if now - self._old_until > 2 * _OLD:
+            self._old.update(leads.dialed(tx, campaign_id, self._old_until, now - _OLD))
+            self._old_until = now - _OLD
+        self._dialed = self._old + Counter(leads.dialed(tx, campaign_id, self._old_until))

@@ -82,7 +82,7 @@ def _keep(tx: Tx, lead: ReadyLead, agent_id: AgentId, until_utc: dt.datetime) ->
 
 def still_shown(tx: Tx, lead_id: LeadId) -> bool:
     """Say whether a lead is still an agent's: nothing was paid, promised or restricted meanwhile, and its time is not over."""
-    lead = leads.get(tx, lead_id)
+    lead = leads.get(tx, lead_id, keep=True)
     return lead is not None and lead.state == LeadState.WAITING and lead.waiting_for == PREVIEW
 
 

@@ -161,7 +161,7 @@ def settle(
             from_utc=now,
             until_utc=locked_until,
         )
-    lead = leads.get(tx, attempt.lead_id)
+    lead = leads.get(tx, attempt.lead_id, keep=True)  # a payment may be writing where it goes
     if lead is None:
         raise StoreError(f"there is no lead {attempt.lead_id} to recycle")
     if talked:

@@ -61,7 +61,7 @@ class NewPromise(BaseModel):
     model_config = ConfigDict(extra="forbid")
     kind: PromiseKind = PromiseKind.AGREEMENT
     instalments: Annotated[list[NewInstalment], Field(min_length=1, max_length=promises.MOST_INSTALMENTS)]
-    grace_days: Annotated[int, Field(ge=0, le=promises.MOST_GRACE_DAYS)] = 1
+    grace_days: Annotated[int, Field(ge=0, le=promise_rows.MOST_GRACE_DAYS)] = 1
     settles_minor: Annotated[int, Field(gt=0, lt=10**15)] | None = None
     """Of a settlement: how much of the balance it settles; by default all of it."""
     agent: Annotated[str, Field(max_length=64)] | None = None

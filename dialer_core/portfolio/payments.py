@@ -42,6 +42,7 @@ def receive(tx: Tx, payments: Sequence[NewPayment], *, source: str, now: dt.date
     forgiven, and a withdrawn account stays withdrawn.
     """
     account_ids = {one.account_id for one in payments}
+    people.keep_accounts(tx, account_ids)
     known = promises.known_payments(tx, account_ids)
     accounts = people.accounts(tx, account_ids)
     open_promises = promises.open_of(tx, account_ids)

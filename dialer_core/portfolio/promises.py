@@ -14,7 +14,7 @@ from dialer_core.errors import CommandRefusedError
 from dialer_core.events import PromiseBroken, PromiseKept, PromiseMade
 from dialer_core.store import account_leads, claims, people, promises, strategy_runs
 from dialer_core.store.account_standing import PROMISED
-from dialer_core.store.promises import Instalment, PromiseRow
+from dialer_core.store.promises import MOST_GRACE_DAYS, Instalment, PromiseRow
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     AccountId,
@@ -32,7 +32,6 @@ from dialer_core.vocabulary import (
 WAITS = PROMISED
 """What a lead waits for whose account has an open promise."""
 MOST_INSTALMENTS = 120
-MOST_GRACE_DAYS = 31
 FARTHEST = dt.timedelta(days=10 * 365)
 """The day of the last instalment, from today: beyond it a year was mistyped."""
 _AT_ONCE = 500
@@ -81,6 +80,7 @@ def make(
     CommandRefusedError
         There is no such account or attempt of it, or what is promised makes no sense.
     """
+    people.keep_accounts(tx, [account_id])
     known = promises.get(tx, promise_id) if promise_id else None
     if known is not None:
         if known.account_id != account_id:
@@ -171,6 +171,8 @@ def _check(
 
 def cancel(tx: Tx, promise: PromiseRow, now: dt.datetime, *, actor: str = "") -> None:
     """Take an open promise back; the account's leads are dialable again. Raises `CommandRefusedError` for one that is settled."""
+    people.keep_accounts(tx, [promise.account_id])
+    promise = promises.get(tx, promise.id) or promise
     if promise.state is not PromiseState.OPEN:
         raise CommandRefusedError(f"this promise is {promise.state}; only an open one is taken back")
     promises.set_state(tx, promise.id, PromiseState.CANCELLED, now)
@@ -200,7 +202,10 @@ def keep(tx: Tx, promise: PromiseRow, now: dt.datetime) -> None:
 
 def break_overdue(tx: Tx, today: dt.date, now: dt.datetime) -> int:
     """Break promises that were not kept by their day and grace, at most a few hundred; return how many. Their leads are dialable again."""
-    broken = promises.overdue(tx, today.isoformat(), _AT_ONCE)
+    late = {one.account_id for one in promises.overdue(tx, today, _AT_ONCE)}
+    people.keep_accounts(tx, late)
+    # read again: a payment may have come for it, or another node have broken it, before we had the account to ourselves
+    broken = [one for one in promises.open_of(tx, late).values() if one.overdue(today.isoformat())]
     for promise in broken:
         promises.set_state(tx, promise.id, PromiseState.BROKEN, now)
         tx.emit(

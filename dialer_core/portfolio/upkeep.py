@@ -15,6 +15,7 @@ import structlog
 from dialer_core.errors import StoreError
 from dialer_core.portfolio import payments, promises
 from dialer_core.store import account_leads, rollups
+from dialer_core.store import promises as promise_rows
 from dialer_core.store.database import Database
 
 log = structlog.get_logger(__name__)
@@ -29,8 +30,11 @@ _LAST_ZONE = dt.timedelta(hours=8)
 def keep_up(database: Database) -> tuple[int, int]:
     """Do what is due now, a few hundred rows of each at most; return (promises broken, leads whose pause is over)."""
     now = database.clock.utc()
+    today = (now - _LAST_ZONE).date()
+    with database.read() as tx:  # looked for first where nobody waits for it: many old instalments are read
+        late = promise_rows.overdue(tx, today, 1)
     with database.write() as tx:
-        broken = promises.break_overdue(tx, (now - _LAST_ZONE).date(), now)
+        broken = promises.break_overdue(tx, today, now) if late else 0
         account_leads.reopen_due(tx, PREVIEW, now)  # an engine died that had shown them
         return broken, payments.end_pauses(tx, now)
 

@@ -114,7 +114,12 @@ def reopen_due(tx: Tx, waiting_for: str, now: dt.datetime) -> int:
     if ids:
         tx.execute(
             update(_LEAD)
-            .where(_LEAD.c.id.in_(ids), _LEAD.c.state == LeadState.WAITING.value)
+            .where(
+                _LEAD.c.id.in_(ids),
+                _LEAD.c.state == LeadState.WAITING.value,
+                _LEAD.c.waiting_for == waiting_for,  # it may wait for something else since
+                _LEAD.c.next_at_utc <= now,
+            )
             .values(state=LeadState.DIALABLE.value, waiting_for=None, next_at_utc=_WHEN_OPEN_AGAIN)
         )
     return len(ids)

@@ -35,6 +35,7 @@ _SETTLE = (
     .where(_TABLE.c.lead_id == bindparam("lead"), _TABLE.c.state == CallbackState.OPEN.value)
     .values(state=bindparam("becomes"))
 )
+_MADE_BEFORE = _SETTLE.where(_TABLE.c.made_at_utc < bindparam("before"))
 _MADE = _SETTLE.where(or_(_TABLE.c.attempt_id.is_(None), _TABLE.c.attempt_id != bindparam("by")))
 _POSTPONE = (
     update(_TABLE)
@@ -197,10 +198,13 @@ def cancel(tx: Tx, lead_id: LeadId) -> None:
     tx.execute(_SETTLE, {"lead": lead_id, "becomes": CallbackState.CANCELLED.value})
 
 
-def made(tx: Tx, lead_id: LeadId, attempt_id: AttemptId | None) -> None:
-    """Say that a lead's open call-back, if it has one, was made: they talked, by an attempt or because they called.
+def made(tx: Tx, lead_id: LeadId, by: AttemptId | dt.datetime) -> None:
+    """Say that a lead's open call-back, if it has one, was made: they talked, by an attempt or because they called at a time.
 
     One asked for in that same conversation stays.
     """
     given = {"lead": lead_id, "becomes": CallbackState.MADE.value}
-    tx.execute(*((_SETTLE, given) if attempt_id is None else (_MADE, given | {"by": attempt_id})))
+    if isinstance(by, dt.datetime):
+        tx.execute(_MADE_BEFORE, given | {"before": by})
+    else:
+        tx.execute(_MADE, given | {"by": by})

@@ -13,12 +13,23 @@ from sqlalchemy import Table, select, update
 
 from dialer_core.store import callbacks
 from dialer_core.store.models import Attempt, Lead, Phone
+from dialer_core.store.portfolio_models import Callback
 from dialer_core.store.promises import last_agents
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import AccountId, AgentId, CampaignId, LeadId, LeadState, PersonId, PhoneId
+from dialer_core.vocabulary import (
+    AccountId,
+    AgentId,
+    CallbackState,
+    CampaignId,
+    LeadId,
+    LeadState,
+    PersonId,
+    PhoneId,
+)
 
 _PHONE: Table = Phone.__table__  # type: ignore[assignment]
 _LEAD: Table = Lead.__table__  # type: ignore[assignment]
+_CALLBACK: Table = Callback.__table__  # type: ignore[assignment]
 _ATTEMPT: Table = Attempt.__table__  # type: ignore[assignment]
 _OPEN_FIRST = (LeadState.IN_ATTEMPT, LeadState.DIALABLE, LeadState.WAITING, LeadState.FINISHED)
 CALLED_IN = "called_in"
@@ -62,26 +73,33 @@ def _agent_of(tx: Tx, person_id: str, lead_id: LeadId | None, account_id: Accoun
         return asked.agent_id
     if account_id is not None and (promised := last_agents(tx, [account_id])):
         return promised[account_id]
-    last = (
+    # along their leads: attempts have no index by person, and a limit would have PostgreSQL walk them all backwards
+    theirs = (
         select(_ATTEMPT.c.agent_id)
-        .where(_ATTEMPT.c.person_id == person_id, _ATTEMPT.c.agent_id.is_not(None))
-        .order_by(_ATTEMPT.c.id.desc())
-        .limit(1)
-    )
-    found = tx.scalar(last)
-    return AgentId(found) if found else None
-
-
-def rest(tx: Tx, person_id: PersonId, until: dt.datetime) -> None:
-    """Dial none of a person's leads before then: they are talking to us, or just did."""
-    tx.execute(
-        update(_LEAD)
         .where(
-            _LEAD.c.person_id == person_id,
-            _LEAD.c.state == LeadState.DIALABLE.value,
-            _LEAD.c.next_at_utc < until,
+            _ATTEMPT.c.lead_id.in_(select(_LEAD.c.id).where(_LEAD.c.person_id == person_id)),
+            _ATTEMPT.c.agent_id.is_not(None),
         )
-        .values(next_at_utc=until, blocked_rule=CALLED_IN, blocked_reason="the person has called us")
+        .order_by(_ATTEMPT.c.id)
+    )
+    found = list(tx.scalars(theirs))
+    return AgentId(found[-1]) if found else None
+
+
+def rest(tx: Tx, person_id: PersonId, until: dt.datetime, *, unless_called_back: bool = False) -> None:
+    """Dial none of a person's leads before then: they are talking to us, or just did; or only those without an open call-back."""
+    query = update(_LEAD).where(
+        _LEAD.c.person_id == person_id,
+        _LEAD.c.state == LeadState.DIALABLE.value,
+        _LEAD.c.next_at_utc < until,
+    )
+    if unless_called_back:
+        asked = select(_CALLBACK.c.id).where(
+            _CALLBACK.c.lead_id == _LEAD.c.id, _CALLBACK.c.state == CallbackState.OPEN.value
+        )
+        query = query.where(~asked.exists())
+    tx.execute(
+        query.values(next_at_utc=until, blocked_rule=CALLED_IN, blocked_reason="the person has called us")
     )
 
 

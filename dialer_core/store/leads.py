@@ -126,6 +126,7 @@ _WITH_PERSON = (
     .where(_LEAD.c.id == bindparam("key"))
 )
 _GET = Prepared(select(_LEAD).where(_LEAD.c.id == bindparam("key")))
+_GET_KEPT = Prepared(_GET.statement.with_for_update(key_share=True))  # type: ignore[attr-defined]
 
 
 class ReadyLead(msgspec.Struct, frozen=True):
@@ -249,18 +250,21 @@ def take_ready_of(
     return [lead for _, lead in found[:limit]]
 
 
-def dialed_today(tx: Tx, campaign_id: CampaignId, now: dt.datetime) -> dict[str, int]:
-    """Count a campaign's attempts of the day (UTC) by segment, failover left out."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+def dialed(
+    tx: Tx, campaign_id: CampaignId, since: dt.datetime, before: dt.datetime | None = None
+) -> dict[str, int]:
+    """Count a campaign's attempts of a time by segment, failover left out; `before` None: of all the time since."""
     query = (
         select(func.coalesce(_ATTEMPT.c.segment, "").label("named"), func.count().label("attempts"))
         .where(
             _ATTEMPT.c.campaign_id == campaign_id,
-            _ATTEMPT.c.committed_at_utc >= midnight,
+            _ATTEMPT.c.committed_at_utc >= since,
             _ATTEMPT.c.retry_of.is_(None),
         )
         .group_by("named")
     )
+    if before is not None:
+        query = query.where(_ATTEMPT.c.committed_at_utc < before)
     return {row.named: row.attempts for row in tx.execute(query)}
 
 
@@ -290,9 +294,10 @@ def block(tx: Tx, blocks: Sequence[Block]) -> None:
         )
 
 
-def get(tx: Tx, lead_id: LeadId) -> Lead | None:
-    """Return a lead as a detached record, or None."""
-    row = tx.execute(_GET, {"key": lead_id}).first()
+def get(tx: Tx, lead_id: LeadId, *, keep: bool = False) -> Lead | None:
+    """Return a lead as a detached record, or None; `keep`: nobody else changes it until the transaction's end."""
+    query = _GET_KEPT if keep and tx.dialect == "postgresql" else _GET
+    row = tx.execute(query, {"key": lead_id}).first()
     return None if row is None else Lead(**row._asdict())
 
 

@@ -43,6 +43,8 @@ class Granted(msgspec.Struct, frozen=True):
     """Nodes whose leases have lapsed, and whose calls nobody has ended yet."""
     alone: bool
     """No other node is alive."""
+    at_utc: dt.datetime
+    """By the clock that leases go by."""
     expelled: bool
     """Others have taken this node for gone since it last asked: what it did is not its own any more."""
 
@@ -104,7 +106,7 @@ def renew(
             ),
         ],
     )
-    return Granted(held, got, paced_by, tuple(gone), len(alive) == 1, known and not mine)
+    return Granted(held, got, paced_by, tuple(gone), len(alive) == 1, now, known and not mine)
 
 
 def give_up(tx: Tx, node: str) -> None:

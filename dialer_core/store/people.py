@@ -46,6 +46,12 @@ _LOCK = Prepared(
     .order_by(_PERSON.c.id)
     .with_for_update(key_share=True)
 )
+_KEEP_ACCOUNTS = Prepared(
+    select(_ACCOUNT.c.id)
+    .where(_ACCOUNT.c.id.in_(bindparam("accounts", expanding=True)))
+    .order_by(_ACCOUNT.c.id)
+    .with_for_update(key_share=True)
+)
 
 
 class PhoneRow(msgspec.Struct, frozen=True):
@@ -159,6 +165,12 @@ def accounts(tx: Tx, account_ids: Collection[str]) -> dict[str, dict[str, Any]]:
     """Return accounts, every column of them, by id."""
     query = select(_ACCOUNT).where(_ACCOUNT.c.id.in_(list(account_ids)))
     return {row["id"]: dict(row) for row in tx.execute(query).mappings()}
+
+
+def keep_accounts(tx: Tx, account_ids: Collection[str]) -> None:
+    """Wait for and keep these accounts until the transaction's end, so that what is owed and promised is read and written by one at a time."""
+    if tx.dialect == "postgresql" and account_ids:
+        tx.execute(_KEEP_ACCOUNTS, {"accounts": list(account_ids)})
 
 
 def account(tx: Tx, account_id: AccountId) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Collection, Sequence
 
 import msgspec
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import Table, bindparam, case, func, insert, select, update
 
 from dialer_core.store.portfolio_models import Payment, Promise, PromiseInstalment
 from dialer_core.store.tx import Tx
@@ -26,6 +26,8 @@ from dialer_core.vocabulary import (
 _PROMISE: Table = Promise.__table__  # type: ignore[assignment]
 _INSTALMENT: Table = PromiseInstalment.__table__  # type: ignore[assignment]
 _PAYMENT: Table = Payment.__table__  # type: ignore[assignment]
+
+MOST_GRACE_DAYS = 31
 
 _OPEN_OF = select(_PROMISE).where(
     _PROMISE.c.account_id.in_(bindparam("accounts", expanding=True)),
@@ -171,20 +173,28 @@ def payments_of(tx: Tx, account_ids: Collection[str]) -> list[PaymentRow]:
     return [PaymentRow(**row) for row in tx.execute(query).mappings()]
 
 
-def overdue(tx: Tx, today: str, limit: int) -> list[PromiseRow]:
-    """Return open promises of which an instalment was not paid by its day and grace, at most so many."""
+def overdue(tx: Tx, today: dt.date, limit: int) -> list[PromiseRow]:
+    """Return open promises of which an instalment was not paid by its day and grace, at most so many; those in their grace are not read."""
+    ended = case(
+        {days: (today - dt.timedelta(days=days)).isoformat() for days in range(MOST_GRACE_DAYS)},
+        value=_PROMISE.c.grace_days,
+        else_=(today - dt.timedelta(days=MOST_GRACE_DAYS)).isoformat(),
+    )
     late = (
-        select(_PROMISE)
+        select(_PROMISE.c.id)
         .join(_INSTALMENT, _INSTALMENT.c.promise_id == _PROMISE.c.id)
         .where(
             _PROMISE.c.state == PromiseState.OPEN.value,
-            _INSTALMENT.c.due_date < today,
+            _INSTALMENT.c.due_date < today.isoformat(),
             _INSTALMENT.c.paid_minor < _INSTALMENT.c.amount_minor,
+            _INSTALMENT.c.due_date < ended,
         )
-        .order_by(_INSTALMENT.c.due_date)
+        .group_by(_PROMISE.c.id)
+        .order_by(func.min(_INSTALMENT.c.due_date), _PROMISE.c.id)
+        .limit(limit)
     )
-    rows = {row["id"]: row for row in tx.execute(late).mappings()}
-    return [one for one in _with_instalments(tx, list(rows.values())) if one.overdue(today)][:limit]
+    ids = list(tx.scalars(late))
+    return _with_instalments(tx, tx.execute(select(_PROMISE).where(_PROMISE.c.id.in_(ids))).mappings())
 
 
 def pay(tx: Tx, promise: PromiseRow, amount_minor: int) -> PromiseRow:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from dialer_core.campaigns import hopper
 from dialer_core.campaigns.mix import Mix
+from dialer_core.errors import StoreError
 from dialer_core.list_settings import HopperSettings, SegmentSettings
 from dialer_core.portfolio import segmenting
 from dialer_core.segment_language import FIELDS, Kind, SegmentError, kind_of, parse
@@ -35,7 +36,7 @@ from tests.campaigns.lists import (
     settings_of,
 )
 from tests.campaigns.segment_rows import holds
-from tests.campaigns.test_recycle import DAY, OPEN, end
+from tests.campaigns.test_recycle import DAY, MINUTE, OPEN, end
 from tests.store.rows import put
 
 
@@ -352,6 +353,25 @@ def test_a_quota_of_the_day_holds_and_is_told(database: Database) -> None:
         assert again.empty.reasons["segment_quota"] == 3
         tomorrow = claim_some(tx, Mix(wanted), 5, NOON + DAY)
         assert segments_of(tx, tomorrow) == ["a", "a"]
+
+
+@pytest.mark.db
+def test_a_quota_is_what_was_dialed_by_whom_ever(database: Database) -> None:
+    """A claim that was undone uses nothing of a quota, and what another node dialed does."""
+    wanted = HopperSettings.model_validate({"mix": [{"segment": "a", "most_per_day": 3}], "rest_share": 0})
+    here, there = Mix(wanted), Mix(wanted)
+    with database.write() as tx:
+        put_list_campaign(tx)
+        for number in range(6):
+            put_lead(tx, [f"+5255000000{number:02d}"], segment="a")
+    with contextlib.suppress(StoreError), database.write() as tx:
+        assert len(claim_some(tx, here, 2).attempts) == 2
+        raise StoreError("away")
+    with database.write() as tx:
+        assert len(claim_some(tx, here, 1).attempts) == 1
+        assert len(claim_some(tx, there, 1, NOON + MINUTE).attempts) == 1
+        assert len(claim_some(tx, here, 2, NOON + 10 * MINUTE).attempts) == 1
+        assert claim_some(tx, there, 1, NOON + 20 * MINUTE).attempts == []
 
 
 @pytest.mark.db

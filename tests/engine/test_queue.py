@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import select
 
 from dialer_core.agents.blending import PATIENCE_S, Blend
+from dialer_core.campaigns.callbacks_asked import ask
 from dialer_core.store import callbacks
 from dialer_core.store.models import EventRow, Lead, Phone
-from dialer_core.vocabulary import AgentId, AgentState, CampaignId, LeadId, TalkState
+from dialer_core.vocabulary import AccountId, AgentId, AgentState, CampaignId, LeadId, TalkState
 from tests.engine.callers import INBOUND, OUR_NUMBER, CallerCarrier, take_calls
 from tests.engine.conftest import MakeFloor
 from tests.engine.held import Behaviour
@@ -118,6 +119,29 @@ def test_a_known_caller_goes_to_the_agent_who_promised_them(make_floor: MakeFloo
         state = tx.scalar(select(callbacks._TABLE.c.state))
     assert row.next_at_utc > floor.clock.utc() + dt.timedelta(hours=20)
     assert (row.blocked_rule, state) == ("called_in", "made")
+
+
+def test_what_a_caller_asks_for_in_the_talk_stays(make_floor: MakeFloor) -> None:
+    """A call-back that is written while they talk is not taken for made by that talk, and its hour is kept."""
+    floor = make_floor(leads=1, agents=1, campaign=quiet())
+    known = number(floor)
+    due = floor.clock.utc() + dt.timedelta(hours=3)
+
+    async def story(engine: Any, carrier: CallerCarrier) -> None:
+        carrier.call_in(known, talk_s=20)
+        await floor.until(lambda: engine.roster[A0].state is AgentState.TALKING)
+        await floor.pass_s(5)
+        with floor.database.write() as tx:
+            account = AccountId(str(tx.scalar(select(Lead.account_id))))
+            ask(
+                tx, account_id=account, campaign_id=CampaignId("demo"), at_utc=due, now=floor.clock.utc(), actor="agent a0"
+            )  # fmt: skip
+        await floor.until(lambda: not carrier.calls.keys() & set(carrier.callers))
+
+    run(floor, story)
+    with floor.database.read() as tx:
+        assert tx.scalar(select(callbacks._TABLE.c.state)) == "open"
+        assert tx.scalar(select(Lead.next_at_utc)) == due
 
 
 def test_nobody_waits_for_ever(make_floor: MakeFloor) -> None:

@@ -1,5 +1,6 @@
 """What nodes share is never given twice, and a node that is gone is found once."""
 
+import asyncio
 import contextlib
 import datetime as dt
 import multiprocessing
@@ -10,13 +11,15 @@ from typing import Any
 
 import pytest
 
+from dialer_core.calls.trunks import Trunks
 from dialer_core.campaigns import hopper
-from dialer_core.clock import SystemClock
-from dialer_core.nodes import end_lost_node
+from dialer_core.clock import SystemClock, VirtualClock
+from dialer_core.nodes import Nodes, end_lost_node
 from dialer_core.runtime import Runtime
 from dialer_core.store import attempts, events, leases
 from dialer_core.store.database import Database, open_database
 from dialer_core.store.errors import AlreadyEndedError
+from dialer_core.store.journal import Journal
 from dialer_core.store.leases import Share
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import LeadState, Outcome, TrunkId
@@ -147,6 +150,49 @@ def test_calls_of_a_lost_node_end_once(database: Database, migrated_url: str) ->
         assert told.data == {"lost_node": "lost", "attempts": 3, "agents": 0}
         assert len(events.tail(tx, {}, ["attempt.ended"])) == 3
     lost.dispose()
+
+
+def test_a_clock_that_is_set_makes_nobody_gone(tmp_path: Path) -> None:
+    """Where the clock that leases go by is set an hour forward, a node that is alive keeps its leases; one that is gone loses them later."""
+    clock = VirtualClock(NOON)
+    database = open_database(f"sqlite:///{tmp_path / 'store.db'}", node="here", boot_id="boot-1", clock=clock)
+    database.migrate()
+
+    def alive() -> set[str]:
+        with database.read() as tx:
+            return {row["node"] for row in rows(tx, "lease")}
+
+    async def whole() -> None:
+        journal = Journal(database, node="here", boot_id="boot-1", clock=clock, inline=True)
+        loop = asyncio.get_running_loop()
+        runtime = Runtime(
+            node="here", boot_id="boot-1", clock=clock, journal=journal, reader=None, loop=loop  # type: ignore[arg-type]
+        )  # fmt: skip
+        nodes = Nodes(runtime, {}, Trunks({}), pools=list, manned=list)
+        elapsed_s = 0.0
+
+        async def pass_s(seconds: int, *, other: bool) -> None:
+            nonlocal elapsed_s
+            for _ in range(0, seconds, 3):
+                elapsed_s += 3.0
+                clock.set_elapsed_s(elapsed_s)
+                await nodes._renew()
+                if other:
+                    with database.write() as tx:
+                        leases.renew(tx, "there", {}, (), known=True)
+
+        await nodes.begin()
+        await pass_s(60, other=True)
+        clock.step_wall(dt.timedelta(hours=1))
+        await nodes._renew()
+        assert alive() == {"here", "there"}
+        await pass_s(60, other=True)
+        assert alive() == {"here", "there"}
+        await pass_s(21, other=False)
+        assert alive() == {"here"}
+
+    asyncio.run(whole())
+    database.dispose()
 
 
 def hang_up(database: Database, one: hopper.ClaimedAttempt) -> None:
