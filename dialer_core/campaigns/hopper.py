@@ -259,7 +259,10 @@ def claim_named(
     people.lock(tx, [ready.person_id])
     refused: list[Block] = []
     place = _Place(ready.campaign_id, settings, pack, node, boot_id, now, caller_ids)
-    claimed = _claim_batch(tx, place, [ready], [trunk], refused)
+    row = callbacks.open_of(tx, lead_id)
+    due = row is not None and row.due_at_utc <= now
+    asked = {lead_id: Asked(row.phone_id, row.agent_id, row.open_from_utc)} if row and due else _NOBODY
+    claimed = _claim_batch(tx, place, [ready], [trunk], refused, asked)
     return replace(claimed[0], for_agent=agent_id, previewed=True) if claimed else refused[0].reason
 
 
@@ -296,13 +299,18 @@ def _claim_batch(
 
 
 def refused_of(
-    tx: Tx, batch: Sequence[ReadyLead], settings: CampaignSettings, pack: RulePack, now: dt.datetime
+    tx: Tx,
+    batch: Sequence[ReadyLead],
+    settings: CampaignSettings,
+    pack: RulePack,
+    now: dt.datetime,
+    asked: Mapping[LeadId, Asked] = _NOBODY,
 ) -> list[tuple[ReadyLead, Block]]:
-    """Return which of a campaign's leads a claim would refuse now, each with why. Changes nothing."""
+    """Return which of a campaign's leads a claim would refuse now, each with why; `asked` as in a claim. Changes nothing."""
     if not batch:
         return []
     place = _Place(batch[0].campaign_id, settings, pack, "", "", now)
-    _, blocks = _judge(tx, place, batch, len(batch), _NOBODY, dialed=False)
+    _, blocks = _judge(tx, place, batch, len(batch), asked, dialed=False)
     return [(lead, block) for lead, block in blocks if block.rule != refusals.LIVE_ELSEWHERE]
 
 

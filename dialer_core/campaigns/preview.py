@@ -48,7 +48,8 @@ def show(
     Their own call-backs come first, then anybody's, then the list. Returns why there is none; None: there may be, ask again.
     """
     leads.promote_due(tx, campaign_id, now, hopper.MAX_EXAMINED, apart=mix is not None)
-    batch = [lead for lead, _ in callbacks.take_due(tx, campaign_id, now, _AT_ONCE, [agent_id])]
+    due = callbacks.take_due(tx, campaign_id, now, _AT_ONCE, [agent_id])
+    batch, asked = [lead for lead, _ in due], {lead.id: what for lead, what in due}
     looked = 0
     while looked < _LOOKED_AT:
         taken = (
@@ -58,7 +59,7 @@ def show(
         if not batch:
             return report(tx, campaign_id, mix.held if mix else "")
         looked += len(batch)
-        refused = hopper.refused_of(tx, batch, settings, pack, now)
+        refused = hopper.refused_of(tx, batch, settings, pack, now, asked)
         leads.block(tx, [block for _, block in refused])
         closed = {lead.id for lead, _ in refused}
         chosen = next((lead for lead in batch if lead.id not in closed), None)

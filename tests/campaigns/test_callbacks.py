@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 from sqlalchemy import insert
 
-from dialer_core.campaigns import dispositions, hopper, why
+from dialer_core.campaigns import dispositions, hopper, preview, why
 from dialer_core.store.database import Database
 from dialer_core.store.portfolio_models import Promise
 from dialer_core.store.tx import Tx
@@ -197,3 +197,22 @@ def test_a_callback_whose_agent_stays_away_is_anybodys(database: Database) -> No
         assert [one.lead_id for one in late.attempts] == [listed.lead]
         end(tx, late.attempts[0].attempt_id, Outcome.CONNECTED, ASKED + HOUR, live_answer=True, talked=True)
         assert [row["state"] for row in rows(tx, "callback")] == ["made"]
+
+
+def test_a_callback_is_shown_and_dialed_as_it_was_asked_for(database: Database) -> None:
+    """In a campaign of mode preview, too: it comes before the campaign's own limits, and at the number they named."""
+    settings = settings_of(attempts={"per_day": 1}, pacing="preview")
+    with database.write() as tx:
+        put_list_campaign(tx)
+        listed = put_lead(tx, ["+525500000001", "+525500000002"])
+        tx.execute(PHONE.update().where(PHONE.c.id == listed.phones[0]).values(failures=2))
+        ask_for_callback(tx)
+        tx.execute(PHONE.update().values(failures=0))
+        shown = preview.show(tx, campaign_id=CAMPAIGN, settings=settings, pack=OPEN, agent_id=ANA, now=ASKED)
+        assert isinstance(shown, preview.ShownLead)
+        assert shown.lead_id == listed.lead
+        made = hopper.claim_named(
+            tx, lead_id=listed.lead, trunk=TRUNK, settings=settings, pack=OPEN, node="n", boot_id="b", now=ASKED, agent_id=ANA
+        )  # fmt: skip
+        assert isinstance(made, hopper.ClaimedAttempt)
+        assert (made.number, made.for_agent, made.previewed) == ("+525500000002", "ana", True)
