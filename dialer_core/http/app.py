@@ -87,10 +87,12 @@ def create_app(
     problems.install(app, error_page)
     for router in CORE_ROUTERS:
         app.include_router(router, prefix=PREFIX)
+    app.state.links = [link for plugin, links in plugin_pages for link in _links(plugin, links)]
+    app.include_router(
+        create_router(access, app.state.links)
+    )  # before the plugins: the log-in is nobody else's
     for plugin, router in plugin_routes:
         _mount(app, plugin, router)
-    app.state.links = [link for plugin, links in plugin_pages for link in _links(plugin, links)]
-    app.include_router(create_router(access, app.state.links))
     app.add_middleware(Guard, access=access)
     app.openapi = _openapi(app)  # type: ignore[method-assign]
     return app

@@ -37,6 +37,12 @@ def receive(tx: Tx, channel: Channel, one: Inbound, now: dt.datetime) -> Message
     It is of whoever we last wrote to at this address; else of the one person who has it. An address of several people, or of nobody,
     is nobody's: an opt-out from there holds for the address all the same.
     """
+    one = Inbound(
+        provider_id=_storable(one.provider_id),
+        sender=_storable(one.sender),
+        text=_storable(one.text),
+        subject=_storable(one.subject),
+    )
     sender = _address(channel, one.sender)
     before = messages.last_to(tx, channel, sender)
     owners = people.phones_with_number(tx, sender) if before is None else []
@@ -70,6 +76,11 @@ def _address(channel: Channel, sender: str) -> str:
         return normalise(sender)
     except NumberError:  # a short code, a name
         return sender
+
+
+def _storable(text: str) -> str:
+    """Return a text without what no database holds, a NUL and halves of characters: one of them must not cost the others of its request."""
+    return text.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
 
 
 def _stop(tx: Tx, message: MessageRow, now: dt.datetime) -> None:

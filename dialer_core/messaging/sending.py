@@ -10,7 +10,9 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
+import msgspec
 import structlog
 
 from dialer_core.clock import Clock
@@ -45,6 +47,8 @@ AWAY_S = 5.0
 """Pause after the store or a channel's connection failed."""
 SEND_LIMIT_S = 30.0
 """A provider that has not answered within this has not: the message is uncertain."""
+
+_KINDS: Final[Mapping[type, type[Answer]]] = {Accepted: Accepted, NotAccepted: NotAccepted, Unknown: Unknown}
 
 
 class Sender:
@@ -196,10 +200,12 @@ class Sender:
             except Exception as error:  # noqa: BLE001 - foreign code: it may have sent the message before it failed
                 log.warning("message_send_failed", message_id=message.id, error=place_of(error))
                 return Unknown(code=type(error).__name__)
-        if not isinstance(answer, Accepted | NotAccepted | Unknown):
+        try:
+            # foreign code made it: a code that is no text would fail each attempt to store it
+            return msgspec.convert(msgspec.to_builtins(answer), _KINDS[type(answer)])
+        except (KeyError, TypeError, msgspec.ValidationError):
             log.warning("message_answer_unknown", message_id=message.id, channel=message.channel.value)
             return Unknown(code="no_answer")
-        return answer
 
     async def _turn(self) -> None:
         """Wait until the provider takes another one."""

@@ -414,3 +414,14 @@ def test_what_another_node_has_settled_is_not_sent_twice(
         outbox.decide_uncertain(tx, seen_by_both, None, NOON + MINUTE)
         assert state(tx, sent) == (MessageState.ACCEPTED, None)
         assert claim(tx, mexico, NOON + 10 * MINUTE) == []
+
+
+def test_what_no_database_holds_costs_nobody_their_opt_out(database: Database, debtor: Listed) -> None:
+    """A NUL or half a character in an answer is left out, and the word is heard."""
+    with database.write() as tx:
+        odd = Inbound(provider_id="I1\0", sender=NUMBER, text="BA\0JA \ud83d")
+        answer = inbound.receive(tx, Channel.SMS, odd, NOON)
+        assert answer is not None
+        assert (answer.body, answer.provider_id) == ("BAJA ", "I1")
+    with database.read() as tx:
+        assert {one["scope_value"] for one in rows(tx, "restriction")} == {NUMBER, debtor.person}

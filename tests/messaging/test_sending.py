@@ -134,11 +134,14 @@ async def test_a_provider_that_breaks(database: Database, queued: list[str], mex
     assert states(database) == {"held": 1, "failed": 1, "accepted": 1}
 
 
+@pytest.mark.parametrize(
+    "answer", [None, "sent", Accepted(provider_id=7), NotAccepted(code=None, permanent=1)]
+)  # type: ignore[arg-type]
 async def test_nonsense_for_an_answer_is_uncertain(
-    database: Database, queued: list[str], mexico: RulePack
+    database: Database, queued: list[str], mexico: RulePack, answer: Answer
 ) -> None:
-    """A channel that returns no answer may have sent the message."""
-    one = sender(database, Provider(lambda _: None), mexico)  # type: ignore[arg-type, return-value]
+    """A channel that returns no answer, or one with a number for a text, may have sent the message."""
+    one = sender(database, Provider(lambda _: answer), mexico)
     assert await one.send_due() == len(queued)
     assert states(database) == {"uncertain": 3}
 
