@@ -69,6 +69,7 @@ class Nodes:
         self._trunks = trunks
         self._pools = pools
         self._manned = manned
+        self._left = False
         self._granted: Granted | None = None
         self._asked_ns = 0
         self._answered_ns = 0
@@ -87,7 +88,7 @@ class Nodes:
         ExpelledError
             Others took this node for gone.
         """
-        while True:
+        while not self._left:
             await asyncio.sleep(RENEW_S)
             try:
                 await self._renew()
@@ -95,8 +96,10 @@ class Nodes:
                 log.warning("leases_not_renewed", error=str(error))
 
     def give_up(self) -> None:
-        """Leave: others need not wait until its leases lapse."""
-        self._runtime.store(lambda tx: leases.give_up(tx, self._runtime.node))
+        """Leave, for good: others need not wait until its leases lapse. Told again, it has left already."""
+        if not self._left:
+            self._left = True
+            self._runtime.store(lambda tx: leases.give_up(tx, self._runtime.node))
 
     def held(self) -> str:
         """Say why nothing may be placed: the leases have lapsed. Empty while they have not."""

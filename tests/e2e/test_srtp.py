@@ -160,7 +160,7 @@ def test_a_trunk_that_encrypts(tmp_path: Path, sounds: Sounds) -> None:
         finally:
             person.stop()
     sent = [p for p in capture.read().rtp if p.source in ports]
-    assert len(sent) > 100
+    assert len(sent) > 50
     assert {p.payload for p in sent} == {b""}, "tshark, to which SRTP is no payload, can read it"
     (person_heard,), (agent_heard,) = person.heard(), agent.heard()
     assert _heard_s(person_heard, AGENT_HZ[0]) >= TALK_S
