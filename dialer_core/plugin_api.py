@@ -86,6 +86,7 @@ from dialer_core.messaging.channel import (
 )
 from dialer_core.messaging.composing import MessageRequest
 from dialer_core.messaging.messenger import ChannelView, Messenger
+from dialer_core.messaging.posting import post
 from dialer_core.node_events import NodeLost
 from dialer_core.snapshot import AgentView, CallView, CampaignView, MediaView, Snapshot, TrunkView, WorkerView
 from dialer_core.store.messages import MessageRow
@@ -465,5 +466,6 @@ __all__ = [
     "WorkerView",
     "hookimpl",
     "needs",
+    "post",
     "principal_of",
 ]

@@ -25,6 +25,7 @@ from dialer_core.plugin_api import (
     OutboundMessage,
     Receipt,
     Unknown,
+    post,
 )
 from plugins.sms.settings import SmsSettings
 
@@ -71,13 +72,7 @@ class TwilioChannel:
             form["From"] = its.sender
         if its.public_url:
             form["StatusCallback"] = its.public_url
-        try:
-            answer = await self._client.post(f"{API}/{its.account_sid}/Messages.json", data=form)
-        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout):
-            return NotAccepted(code="unreachable", permanent=False)  # nothing has left
-        except httpx2.TransportError as error:
-            return Unknown(code=type(error).__name__)
-        return _meaning(answer)
+        return await post(self._client, f"{API}/{its.account_sid}/Messages.json", _meaning, data=form)
 
     def parse_webhook(self, headers: Mapping[str, str], raw: bytes) -> Sequence[Receipt | Inbound]:
         """Return the receipt or the answer that a form post tells; one of a state in between tells nothing."""
@@ -105,17 +100,12 @@ def signature(token: str, url: str, fields: Sequence[tuple[str, str]]) -> str:
     return base64.b64encode(hmac.new(token.encode(), signed.encode(), hashlib.sha1).digest()).decode()
 
 
-def _meaning(answer: httpx2.Response) -> Answer:
+def _meaning(answer: httpx2.Response, known: Mapping[str, Any]) -> Answer:
     """Return what an answer of the provider means.
 
     2xx: it has it. 4xx: it did not take it, and does not another time, but for 408, 429 and 401, which speaks of our secret and not of the
     message. 503: it did not take it now. Any other 5xx, and a 2xx that cannot be read: nobody can say.
     """
-    try:
-        told: Any = answer.json()
-    except ValueError:
-        told = None
-    known = told if isinstance(told, dict) else {}
     if answer.is_success:
         sid = known.get("sid")
         return Accepted(provider_id=str(sid)[:128]) if sid else Unknown(code="no_sid")

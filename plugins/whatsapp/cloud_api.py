@@ -24,6 +24,7 @@ from dialer_core.plugin_api import (
     OutboundMessage,
     Receipt,
     Unknown,
+    post,
 )
 from plugins.whatsapp.settings import WhatsAppSettings
 
@@ -67,13 +68,7 @@ class CloudChannel:
 
     async def send(self, message: OutboundMessage) -> Answer:
         """Hand over one message: as the approved template it names, else as free text."""
-        try:
-            answer = await self._client.post(self._path, json=body_of(message))
-        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout):
-            return NotAccepted(code="unreachable", permanent=False)  # nothing has left
-        except httpx2.TransportError as error:
-            return Unknown(code=type(error).__name__)
-        return _meaning(answer)
+        return await post(self._client, self._path, _meaning, json=body_of(message))
 
     def parse_webhook(self, headers: Mapping[str, str], raw: bytes) -> Sequence[Receipt | Inbound]:
         """Return the receipts and answers that a webhook tells; states in between tell nothing."""
@@ -115,13 +110,8 @@ def body_of(message: OutboundMessage) -> dict[str, Any]:
     return body | {"type": "template", "template": template}
 
 
-def _meaning(answer: httpx2.Response) -> Answer:
+def _meaning(answer: httpx2.Response, known: Mapping[str, Any]) -> Answer:
     """Return what an answer of the provider means; a 5xx that names no cause, and a 2xx without an id, mean that nobody can say."""
-    try:
-        told: Any = answer.json()
-    except ValueError:
-        told = None
-    known = told if isinstance(told, dict) else {}
     if answer.is_success:
         sent = known.get("messages")
         first = sent[0] if isinstance(sent, list) and sent and isinstance(sent[0], dict) else {}
