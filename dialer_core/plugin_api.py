@@ -116,6 +116,7 @@ from dialer_core.web.needs import needs, principal_of
 from dialer_core.web.pages import PageLink, Pages
 from dialer_core.web.principals import Principal, Role, Scope
 from dialer_core.web.problems import Problem
+from dialer_core.web.streams import PING_S, Still, StreamRight
 
 PROJECT = "dialer"
 """Name of the pluggy project; every hook begins with it."""
@@ -380,6 +381,7 @@ class EngineHandle:
 
 __all__ = [
     "EVENTS",
+    "PING_S",
     "Accepted",
     "AccountId",
     "AgentId",
@@ -455,7 +457,9 @@ __all__ = [
     "Scope",
     "Snapshot",
     "StatementRequested",
+    "Still",
     "StoredEvent",
+    "StreamRight",
     "TrunkStateChanged",
     "TrunkView",
     "Unknown",

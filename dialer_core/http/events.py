@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated
 
 import msgspec
@@ -19,13 +18,10 @@ from dialer_core.store.events import EventPage, parse_cursor
 from dialer_core.web.needs import needs
 from dialer_core.web.principals import Scope
 from dialer_core.web.problems import Problem
+from dialer_core.web.streams import PING_S, Still, StreamRight
 
 router = APIRouter(tags=["events"])
 
-PING_S = 15.0
-"""A comment line this often keeps proxies from closing an idle stream."""
-ASK_AGAIN_S = 20.0
-"""How often it is asked whether whoever listens still may."""
 MAX_STREAMS = 32
 """Streams at once: each reads the store on its own."""
 STREAM = "text/event-stream"
@@ -85,11 +81,11 @@ async def list_events(
 async def _stream(
     events: AsyncGenerator[tuple[StoredEvent, str], None],
     parts: ApiParts,
-    still: Callable[[], Awaitable[bool]],
+    still: Still,
 ) -> AsyncIterator[bytes]:
     """Yield the wire form: `id` is the cursor, so that a client that comes back misses nothing. It ends with the right to listen."""
     parts.streams += 1
-    asked_s = time.monotonic()
+    right = StreamRight(still)
     stopping = asyncio.ensure_future(parts.stopping.wait())
     coming = asyncio.ensure_future(anext(events))
     try:
@@ -98,10 +94,8 @@ async def _stream(
             await asyncio.wait({coming, stopping}, timeout=PING_S, return_when=asyncio.FIRST_COMPLETED)
             if stopping.done():
                 return
-            if time.monotonic() - asked_s > ASK_AGAIN_S:
-                asked_s = time.monotonic()
-                if not await still():
-                    return
+            if not await right.holds():
+                return
             if coming.done():
                 event, cursor = coming.result()
                 data = msgspec.json.encode(event)

@@ -9,28 +9,27 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 
 from dialer_core.plugin_api import (
+    PING_S,
     AgentStateChanged,
     AttemptBridged,
     CommandRefusedError,
     EngineHandle,
     NotRunningError,
+    Still,
+    StreamRight,
 )
 
 EVERY_S = 1.0
 """How often the engine is asked without an event; hold, mute and recording have none."""
 PACE_S = 0.05
-PING_S = 15.0
-ASK_AGAIN_S = 20.0
 JITTER_S = 0.4
 MOST_KEPT = 5000
-
-Still = Callable[[], Awaitable[bool]]
 
 
 class Floor:
@@ -70,7 +69,7 @@ class Floor:
             if self._reading is None or self._reading.done():
                 self._agents, self._reading = {}, asyncio.create_task(self._read(), name="desk-floor")
             told: Any = None
-            asked_s = time.monotonic()
+            right = StreamRight(still)
             yield b": desk\n\n"
             while not self._closed:
                 more = self._more
@@ -82,10 +81,8 @@ class Floor:
                     await asyncio.wait_for(more.wait(), PING_S)
                 except TimeoutError:
                     yield b": ping\n\n"
-                if time.monotonic() - asked_s > ASK_AGAIN_S:
-                    asked_s = time.monotonic()
-                    if not await still():
-                        return
+                if not await right.holds():
+                    return
         finally:
             self.desks -= 1
 

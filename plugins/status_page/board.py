@@ -8,30 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import msgspec
 
 from dialer_core.plugin_api import (
+    PING_S,
     AgentView,
     CommandRefusedError,
     EngineHandle,
     NotRunningError,
     PacingDecided,
     Snapshot,
+    Still,
+    StreamRight,
 )
 from plugins.status_page.alerts import alerts
 
 EVERY_S = 0.5
 """How often the engine is asked, while somebody looks: an update is seen within a second."""
-PING_S = 15.0
-ASK_AGAIN_S = 20.0
-"""How often it is asked whether a viewer may still look on."""
 JITTER_S = 0.4
 """A time in state that differs by less is the same one."""
 
-Still = Callable[[], Awaitable[bool]]
 State = dict[str, Any]
 """What a viewer knows: `system`, and by id `campaigns`, `agents`, `trunks`."""
 PARTS = ("campaigns", "agents", "trunks")
@@ -69,7 +68,7 @@ class Board:
         try:
             if self._reading is None or self._reading.done():
                 self._state, self._reading = {}, asyncio.create_task(self._read(), name="status-board")
-            seen, asked_s = -1, time.monotonic()
+            seen, right = -1, StreamRight(still)
             yield b": status\n\n"
             while not self._closed:
                 more = self._more
@@ -82,10 +81,8 @@ class Board:
                     await asyncio.wait_for(more.wait(), PING_S)
                 except TimeoutError:
                     yield b": ping\n\n"
-                if time.monotonic() - asked_s > ASK_AGAIN_S:
-                    asked_s = time.monotonic()
-                    if not await still():
-                        return
+                if not await right.holds():
+                    return
         finally:
             self.viewers -= 1
 

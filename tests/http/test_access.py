@@ -19,6 +19,7 @@ from dialer_core.http.login import AT_ONCE
 from dialer_core.log_setup import configure_logging
 from dialer_core.store import access as rows
 from dialer_core.store.models import Base
+from dialer_core.web import streams
 from dialer_core.web.login_limits import FREE_TRIES
 from tests.host.running import RunningHost, running_host
 from tests.http.browser import PASSWORD, Browser, add_user
@@ -306,7 +307,7 @@ async def test_a_stream_of_events_ends_with_the_right_to_it(
     host: RunningHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody who is disabled hears no more of what happens, though their stream was open before."""
-    monkeypatch.setattr(events, "ASK_AGAIN_S", 0.0)
+    monkeypatch.setattr(streams, "ASK_AGAIN_S", 0.0)
     monkeypatch.setattr(events, "PING_S", 0.05)
     async with _browser(host) as browser:
         await browser.log_in("maria")
