@@ -1,7 +1,8 @@
 """The call loop: every part of the engine, wired. Nothing but calls runs on it.
 
-It owns wiring, recovery at the start, pacing steps, probes and draining. What happens to calls is in `calls/`, agents in `agents/`, pacing in
-`campaigns/`; commands in `control.py`. It knows no process or socket, so a test can drive it on virtual time; `engine.py` gives it real ones.
+It owns wiring, recovery at the start, pacing steps, probes and draining. What comes in goes to its owner by `leg_events.py`; what happens to
+calls is in `calls/`, agents in `agents/`, pacing in `campaigns/`; commands in `control.py`. It knows no process or socket, so a test can drive
+it on virtual time; `engine.py` gives it real ones.
 """
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from typing import TypeVar
 
 import structlog
 
@@ -39,19 +38,9 @@ from dialer_core.campaigns.run import CampaignCue, CampaignRun
 from dialer_core.compliance import abandonment
 from dialer_core.compliance.rules import RulePack
 from dialer_core.dialing import Dialing
-from dialer_core.events import CampaignStarted, WorkerLost
-from dialer_core.ipc.messages import (
-    Dialog,
-    Hangup,
-    LegIncoming,
-    MediaEvent,
-    MediaState,
-    ProbeResult,
-    RecordingEnded,
-    StrayAnswered,
-    WorkerEvent,
-    WorkerState,
-)
+from dialer_core.events import CampaignStarted
+from dialer_core.ipc.messages import Dialog
+from dialer_core.leg_events import LegEvents
 from dialer_core.lines import MediaLink, WorkerPool
 from dialer_core.loop_lag import LoopLag
 from dialer_core.media_presence import MediaPresence
@@ -69,15 +58,12 @@ from dialer_core.vocabulary import (
     AgentState,
     CampaignId,
     CampaignState,
-    LegId,
     LegKind,
     Outcome,
     TrunkId,
-    WorkerId,
 )
 
 log = structlog.get_logger(__name__)
-E = TypeVar("E", WorkerEvent, MediaEvent)
 
 STEP_INTERVAL_S = 0.1
 """Pacing looks at least so often; every change wakes it at once."""
@@ -124,9 +110,17 @@ class CallLoop:
         sip_host = settings.dialer.sip.public_address or settings.dialer.sip.bind
         self.trunks = Trunks(settings.trunks)
         self.machine = AttemptMachine(runtime, campaigns)
-        self.workers = WorkerPool(self._on_worker, self._on_worker_lost, self.wake)
-        self.workers.on_state(self._on_worker_state)
-        self.media = MediaLink(self._on_media, self._on_media_attached, lambda: self.presence.lost())  # noqa: PLW0108 - made below
+        self.workers = WorkerPool(
+            lambda name, event: self.legs.on_worker(name, event),  # noqa: PLW0108 - made below, as the others
+            lambda name: self.legs.on_worker_lost(name),  # noqa: PLW0108
+            self.wake,
+        )
+        self.workers.on_state(lambda name, state: self.legs.on_worker_state(name, state))  # noqa: PLW0108
+        self.media = MediaLink(
+            lambda event: self.legs.on_media(event),  # noqa: PLW0108
+            lambda state: self.legs.on_media_attached(state),  # noqa: PLW0108
+            lambda: self.presence.lost(),  # noqa: PLW0108
+        )
         self.roster = Roster(
             runtime, settings.agents, settings.campaigns, on_free=self.wake, on_logged_out=self._on_logged_out
         )
@@ -202,7 +196,11 @@ class CallLoop:
         )  # fmt: skip
         self.presence = MediaPresence(
             runtime, self.machine, self.media, self.roster, self.dialing, self.flow, self.softphones, self.inbound, self.sound, self.desk,
-            knows=self._knows, wake=self.wake,
+            knows=lambda leg_id: self.legs.knows(leg_id), wake=self.wake,  # noqa: PLW0108 - made below
+        )  # fmt: skip
+        self.legs = LegEvents(
+            runtime, self.workers, self.watch, self.softphones, self.extensions, self.inbound, self.flow, self.desk.recordings,
+            self.recovery, self.presence, wake=self.wake,
         )  # fmt: skip
 
     @property
@@ -264,9 +262,9 @@ class CallLoop:
     def _recovered(self) -> None:
         """Everything a former engine left is taken over: legs nobody knows are ended, the media plane is brought in line."""
         for name, state in self.recovery.states.items():
-            self._end_stray_legs(name, state)
+            self.legs.end_strays(name, state)
         if self.media.state is not None:
-            self._on_media_attached(self.media.state)
+            self.legs.on_media_attached(self.media.state)
         else:
             self.presence.lost(since_ms=self.recovery.down_ms)
         self.wake()
@@ -403,98 +401,3 @@ class CallLoop:
         """Set what ends the dialogs of a dead worker."""
         self.flow.on_orphan = self.softphones.on_orphan = self.inbound.on_orphan = end
         self.recovery.on_orphan = self.extensions.on_orphan = end
-
-    def _on_worker(self, name: WorkerId, event: WorkerEvent) -> None:
-        if self.recovery.pending:
-            self.recovery.hold(name, partial(self._on_worker, name, event))
-        else:
-            self._guarded(partial(self._take_worker, name), event)
-
-    def _on_media(self, event: MediaEvent) -> None:
-        if self.recovery.pending:
-            self.recovery.hold(None, partial(self._on_media, event))
-        else:
-            self._guarded(self._take_media, event)
-
-    def _guarded(self, take: Callable[[E], None], event: E) -> None:
-        """Handle an event; one that cannot be handled costs its own attempt, and not the link with every call behind it."""
-        try:
-            take(event)
-        except Exception as error:
-            leg_id: LegId | None = getattr(event, "leg_id", None)
-            log.exception(
-                "event_failed", event_type=type(event).__name__, leg_id=leg_id, error=type(error).__name__
-            )
-            self.flow.fail(leg_id)
-
-    def _take_worker(self, name: WorkerId, event: WorkerEvent) -> None:
-        if isinstance(event, ProbeResult):
-            self.watch.probed(event)
-            return
-        if isinstance(event, StrayAnswered):
-            self.flow.on_orphan(event.dialog)
-            return
-        leg_id: LegId | None = getattr(event, "leg_id", None)
-        if isinstance(event, LegIncoming):
-            self.inbound.arrived(name, event)
-        elif leg_id is not None and self.softphones.owns(leg_id):
-            self.softphones.on_worker(name, event)
-        elif leg_id is not None and self.extensions.owns(leg_id):
-            self.extensions.on_worker(name, event)
-        elif leg_id is not None and self.inbound.owns(leg_id):
-            self.inbound.on_worker(event)
-        else:
-            self.flow.on_worker(name, event)
-
-    def _take_media(self, event: MediaEvent) -> None:
-        if isinstance(event, RecordingEnded):
-            self.desk.recordings.ended(event)
-            return
-        leg_id: LegId | None = getattr(event, "leg_id", None)
-        if leg_id is not None and self.softphones.owns(leg_id):
-            self.softphones.on_media(event)
-        elif leg_id is not None and self.extensions.owns(leg_id):
-            self.extensions.on_media(event)
-        elif leg_id is not None and self.inbound.owns(leg_id):
-            self.inbound.on_media(event)
-        else:
-            self.flow.on_media(event)
-
-    def _on_worker_state(self, name: WorkerId, state: WorkerState) -> None:
-        if self.recovery.pending:
-            self.recovery.worker_state(name, state)
-        else:
-            self._end_stray_legs(name, state)
-
-    def _end_stray_legs(self, name: WorkerId, state: WorkerState) -> None:
-        """A former engine's legs: nobody here knows them."""
-        for leg in state.legs:
-            if not self._knows(leg.leg_id):
-                log.warning("stray_leg", worker=name, leg_id=leg.leg_id)
-                self.workers.send(name, Hangup(leg_id=leg.leg_id))
-
-    def _knows(self, leg_id: LegId) -> bool:
-        owners = (self.softphones, self.flow, self.inbound, self.extensions)
-        return any(owner.owns(leg_id) for owner in owners)
-
-    def _on_worker_lost(self, name: WorkerId) -> None:
-        if self.recovery.pending:
-            self.recovery.worker_lost(name)
-            return
-        legs = (
-            self.flow.on_worker_lost(name)
-            + self.softphones.on_worker_lost(name)
-            + self.inbound.on_worker_lost(name)
-            + self.extensions.on_worker_lost(name)
-        )
-        log.error("worker_lost", worker=name, legs=legs)
-        self.runtime.journal.append(
-            WorkerLost(worker=name, legs=legs, at_mono_ns=self.runtime.clock.mono_ns())
-        )
-        self.wake()
-
-    def _on_media_attached(self, state: MediaState) -> None:
-        if self.recovery.pending:
-            self.recovery.look()
-        else:
-            self.presence.attached(state, self.recovery.down_ms)

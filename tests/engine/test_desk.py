@@ -136,8 +136,8 @@ def test_digits_go_by_telephone_event_and_by_info_where_there_is_none(make_floor
         attempt, agent = s.customer, s.agent()
         s.do("agents.digits", agent="a0", digits="12#")
         info = LegInfoDigit(at_ns=1, leg_id=agent.leg_id, digit="5")
-        s.engine._on_worker("agents-0", info)
-        s.engine._on_worker(attempt.worker, LegInfoDigit(at_ns=1, leg_id=attempt.leg_id, digit="9"))
+        s.engine.legs.on_worker("agents-0", info)
+        s.engine.legs.on_worker(attempt.worker, LegInfoDigit(at_ns=1, leg_id=attempt.leg_id, digit="9"))
         import msgspec
 
         attempt.negotiated = msgspec.structs.replace(attempt.negotiated, dtmf_pt=-1)
