@@ -14,14 +14,13 @@ import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
 
 import structlog
 
 from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns import candidates, refusals
 from dialer_core.campaigns.attempt_limits import Tried
-from dialer_core.campaigns.caller_ids import choose
+from dialer_core.campaigns.claim_writing import ClaimedAttempt, Permit, Place, commit
 from dialer_core.campaigns.emptiness import EmptyReport, report, so_far
 from dialer_core.campaigns.mix import Mix
 from dialer_core.compliance import gate
@@ -29,24 +28,18 @@ from dialer_core.compliance.facts import ContactRequest, Facts
 from dialer_core.compliance.gate import Refused
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import StoreError
-from dialer_core.events import AttemptCommitted
 from dialer_core.list_settings import CallerIdPool
-from dialer_core.store import attempts, callbacks, claims, leads, people, promises
-from dialer_core.store.attempts import NewAttempt
+from dialer_core.store import callbacks, claims, leads, people
 from dialer_core.store.callbacks import Asked
-from dialer_core.store.errors import AlreadyLiveError
 from dialer_core.store.leads import Block, ReadyLead
 from dialer_core.store.people import PhoneRow
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
-    AccountId,
     AgentId,
     AttemptId,
     CampaignId,
     LeadId,
     LeadState,
-    PersonId,
-    PhoneId,
     TrunkId,
     new_id,
 )
@@ -61,29 +54,6 @@ _NOBODY: Mapping[LeadId, Asked] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
-class ClaimedAttempt:
-    """An attempt that is committed when the claim's transaction is."""
-
-    attempt_id: AttemptId
-    campaign_id: CampaignId
-    lead_id: LeadId
-    account_id: AccountId
-    person_id: PersonId
-    phone_id: PhoneId
-    number: str
-    trunk: TrunkId
-    retry_of: AttemptId | None
-    language: str
-    for_agent: AgentId | None = None
-    """The agent they were promised: by a call-back, theirs to take until `open_from_utc`, or by the promise they made with; None: anybody's."""
-    open_from_utc: dt.datetime | None = None
-    caller_id: str | None = None
-    """The number to show, where it comes from a pool."""
-    previewed: bool = False
-    """`for_agent` was shown the lead and waits for this call."""
-
-
-@dataclass(frozen=True)
 class Claim:
     """What a claim found. `empty` is None while there is, or may be, more to dial now."""
 
@@ -91,31 +61,6 @@ class Claim:
     empty: EmptyReport | None
     so_far: EmptyReport | None = None
     """Why every lead looked at was refused, where there are more to look at: a long list says at once what holds it."""
-
-
-@dataclass(frozen=True)
-class _Place:
-    """By whom and under what an attempt is made."""
-
-    campaign_id: CampaignId
-    settings: CampaignSettings
-    pack: RulePack
-    node: str
-    boot_id: str
-    now: dt.datetime
-    caller_ids: CallerIdPool | None = None
-
-
-@dataclass(frozen=True)
-class _Permit:
-    """A lead that the gate allows to be dialed at one number, and its evidence."""
-
-    attempt_id: AttemptId
-    lead: ReadyLead
-    phone: PhoneRow
-    request: ContactRequest
-    evidence: dict[str, Any]
-    asked: Asked | None = None
 
 
 def claim(
@@ -156,7 +101,7 @@ def claim(
     StoreError
         The database failed; nothing was claimed.
     """
-    place = _Place(campaign_id, settings, pack, node, boot_id, now, caller_ids)
+    place = Place(campaign_id, settings, pack, node, boot_id, now, caller_ids)
     claimed: list[ClaimedAttempt] = []
     refused: list[Block] = []
     examined, size = 0, _FIRST_BATCH
@@ -224,13 +169,13 @@ def reclaim(
     lead, ready = found
     if lead.state != LeadState.DIALABLE:
         return Refused("lead", pack.version, f"the lead is {lead.state}", None)
-    place = _Place(ended.campaign_id, settings, pack, node, boot_id, now, caller_ids)
+    place = Place(ended.campaign_id, settings, pack, node, boot_id, now, caller_ids)
     request = candidates.request_of(ready, phone, place.campaign_id, now)
     decision = gate.decide(request, pack, Facts.read(tx, [request], pack))
     if isinstance(decision, Refused):
         return decision
-    permit = _Permit(AttemptId(new_id()), ready, phone, request, decision)
-    claimed = _commit(tx, place, [permit], [trunk], ended_attempt_id)
+    permit = Permit(AttemptId(new_id()), ready, phone, request, decision)
+    claimed = commit(tx, place, [permit], [trunk], ended_attempt_id)
     if not claimed:
         reason = "the person or number has a live attempt"
         return Refused(refusals.LIVE_ELSEWHERE, pack.version, reason, now + refusals.LIVE_PAUSE)
@@ -258,7 +203,7 @@ def claim_named(
     _, ready = found
     people.lock(tx, [ready.person_id])
     refused: list[Block] = []
-    place = _Place(ready.campaign_id, settings, pack, node, boot_id, now, caller_ids)
+    place = Place(ready.campaign_id, settings, pack, node, boot_id, now, caller_ids)
     row = callbacks.open_of(tx, lead_id)
     due = row is not None and row.due_at_utc <= now
     asked = {lead_id: Asked(row.phone_id, row.agent_id, row.open_from_utc)} if row and due else _NOBODY
@@ -273,7 +218,7 @@ def has_work(tx: Tx, campaign_id: CampaignId, now: dt.datetime) -> bool:
 
 def _claim_batch(
     tx: Tx,
-    place: _Place,
+    place: Place,
     batch: Sequence[ReadyLead],
     trunks: Sequence[TrunkId],
     refused: list[Block],
@@ -286,7 +231,7 @@ def _claim_batch(
     permits, blocks = _judge(tx, place, batch, len(trunks), asked)
     for lead, block in blocks:
         refusals.tell(tx, place.campaign_id, lead, block)
-    claimed = _commit(tx, place, permits, trunks)
+    claimed = commit(tx, place, permits, trunks)
     kept = {one.lead_id for one in claimed}
     blocked = [block for _, block in blocks]
     blocked += [
@@ -309,20 +254,20 @@ def refused_of(
     """Return which of a campaign's leads a claim would refuse now, each with why; `asked` as in a claim. Changes nothing."""
     if not batch:
         return []
-    place = _Place(batch[0].campaign_id, settings, pack, "", "", now)
+    place = Place(batch[0].campaign_id, settings, pack, "", "", now)
     _, blocks = _judge(tx, place, batch, len(batch), asked, dialed=False)
     return [(lead, block) for lead, block in blocks if block.rule != refusals.LIVE_ELSEWHERE]
 
 
 def _judge(
     tx: Tx,
-    place: _Place,
+    place: Place,
     batch: Sequence[ReadyLead],
     wanted: int,
     asked: Mapping[LeadId, Asked],
     *,
     dialed: bool = True,
-) -> tuple[list[_Permit], list[tuple[ReadyLead, Block]]]:
+) -> tuple[list[Permit], list[tuple[ReadyLead, Block]]]:
     """Decide for leads in order until so many may be dialed; return those, and who may not be until then.
 
     Where they will be `dialed`, each counts for those after it.
@@ -348,7 +293,7 @@ def _judge(
     live_persons = claims.live_persons(tx, phones)
     live_numbers = claims.live_numbers(tx, {request.address for request in requests.values()})
     tried = Tried.read(tx, place.settings.attempts, batch, place.now)
-    permits: list[_Permit] = []
+    permits: list[Permit] = []
     blocks: list[tuple[ReadyLead, Block]] = []
     for lead in batch:
         if len(permits) == wanted:
@@ -362,7 +307,7 @@ def _judge(
             blocks.append((lead, refusals.live_elsewhere(lead, place.now)))
             continue
         offered = [(phone, requests[lead.id, phone.id]) for phone in numbers]
-        found = _decide(place, lead, offered, facts, asked.get(lead.id))
+        found = decide(place, lead, offered, facts, asked.get(lead.id))
         if isinstance(found, Block):
             blocks.append((lead, found))
         else:
@@ -374,114 +319,21 @@ def _judge(
     return permits, blocks
 
 
-def _decide(
-    place: _Place,
+def decide(
+    place: Place,
     lead: ReadyLead,
     numbers: Sequence[tuple[PhoneRow, ContactRequest]],
     facts: Facts,
     asked: Asked | None = None,
-) -> _Permit | Block:
+) -> Permit | Block:
     """Choose the first of a lead's numbers that the gate allows, or say what stands in the way of all."""
     refused: list[Refused] = []
     for phone, request in numbers:
         decision = gate.decide(request, place.pack, facts)
         if not isinstance(decision, Refused):
-            return _Permit(AttemptId(new_id()), lead, phone, request, decision, asked)
+            return Permit(AttemptId(new_id()), lead, phone, request, decision, asked)
         refused.append(decision)
     return refusals.of_lead(lead, refused, place.pack)
-
-
-def _commit(
-    tx: Tx,
-    place: _Place,
-    permits: Sequence[_Permit],
-    trunks: Sequence[TrunkId],
-    retry_of: AttemptId | None = None,
-) -> list[ClaimedAttempt]:
-    """Write attempts, contacts and events of what was allowed, and return what was written.
-
-    Another node may have begun an attempt at a person or number since we looked: then the store refuses the whole, and each is tried by
-    itself, so that only that one is lost.
-    """
-    if not permits:
-        return []
-    try:
-        with tx.savepoint():
-            return _write(tx, place, permits, trunks, retry_of)
-    except AlreadyLiveError as error:
-        if len(permits) == 1:
-            lost = permits[0].lead
-            log.info("claim_lost", lead_id=lost.id, campaign_id=place.campaign_id, what=error.what)
-            return []
-    claimed: list[ClaimedAttempt] = []
-    for permit in permits:
-        claimed += _commit(tx, place, [permit], trunks[len(claimed) :], retry_of)
-    return claimed
-
-
-def _write(
-    tx: Tx, place: _Place, permits: Sequence[_Permit], trunks: Sequence[TrunkId], retry_of: AttemptId | None
-) -> list[ClaimedAttempt]:
-    promised = promises.last_agents(tx, {permit.lead.account_id for permit in permits})
-    shown: dict[PersonId, str] = {}
-    if place.caller_ids is not None:
-        callees = {permit.lead.person_id: permit.phone.e164 for permit in permits}
-        shown = choose(tx, place.settings.caller_ids, place.caller_ids, callees, place.now)
-    claimed = [
-        ClaimedAttempt(
-            attempt_id=permit.attempt_id,
-            campaign_id=place.campaign_id,
-            lead_id=permit.lead.id,
-            account_id=permit.lead.account_id,
-            person_id=permit.lead.person_id,
-            phone_id=permit.phone.id,
-            number=permit.phone.e164,
-            trunk=trunk,
-            retry_of=retry_of,
-            language=permit.lead.language,
-            for_agent=permit.asked.agent_id if permit.asked else promised.get(permit.lead.account_id),
-            open_from_utc=permit.asked.open_from_utc if permit.asked else None,
-            caller_id=shown.get(permit.lead.person_id),
-        )
-        for permit, trunk in zip(permits, trunks, strict=False)
-    ]
-    attempts.insert(
-        tx,
-        *(
-            NewAttempt(
-                id=one.attempt_id,
-                node=place.node,
-                boot_id=place.boot_id,
-                campaign_id=one.campaign_id,
-                lead_id=one.lead_id,
-                account_id=one.account_id,
-                person_id=one.person_id,
-                phone_id=one.phone_id,
-                number=one.number,
-                trunk=one.trunk,
-                committed_at_utc=place.now,
-                evidence=permit.evidence,
-                retry_of=retry_of,
-                segment=permit.lead.segment,
-                caller_id=one.caller_id,
-            )
-            for one, permit in zip(claimed, permits, strict=True)
-        ),
-    )
-    gate.reserve(tx, [(permit.request, permit.attempt_id) for permit in permits])
-    tx.emit(
-        *(
-            AttemptCommitted(
-                campaign_id=one.campaign_id,
-                account_id=one.account_id,
-                attempt_id=one.attempt_id,
-                trunk=one.trunk,
-                retry_of=retry_of,
-            )
-            for one in claimed
-        )
-    )
-    return claimed
 
 
 __all__ = [
