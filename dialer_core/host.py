@@ -46,6 +46,7 @@ from dialer_core.messaging.messenger import Messenger
 from dialer_core.messaging.templates import load_templates
 from dialer_core.plugin_api import EngineHandle
 from dialer_core.plugin_host import Plugin, PluginHost, installed, load
+from dialer_core.plugin_records import Records
 from dialer_core.portfolio import segmenting, strategy_clock, upkeep
 from dialer_core.settings import Settings, load_settings
 from dialer_core.store.database import Database, open_database
@@ -253,6 +254,7 @@ async def _serve(
         actor="host",
         messenger=messenger,
         directory=settings.directory,
+        records=Records(database, clock=SystemClock(), actor="host", on_written=tail.wake),
     )
 
     async def report(event: Event) -> None:

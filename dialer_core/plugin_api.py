@@ -16,8 +16,7 @@ A plugin is a module or an object whose functions are marked with `hookimpl`, na
 
 Its own settings a plugin has in `plugins/NAME.toml` of the configuration, read by `EngineHandle.settings`.
 
-Coming, and not here yet because nothing of it is real: accounts, leads, restrictions, promises, contacts, own
-storage, schedules, own commands.
+Commands of its own (`dialer NAME ...`) it has in the entry-point group `dialer.commands`; what those import is `plugin_cli.py`.
 """
 
 from __future__ import annotations
@@ -88,6 +87,18 @@ from dialer_core.messaging.composing import MessageRequest
 from dialer_core.messaging.messenger import ChannelView, Messenger
 from dialer_core.messaging.posting import post
 from dialer_core.node_events import NodeLost
+from dialer_core.plugin_records import (
+    AccountRecords,
+    LeadRecords,
+    PaymentRow,
+    PluginStore,
+    PromiseRecords,
+    Records,
+    RefusedRow,
+    RestrictionRecords,
+    Upserted,
+)
+from dialer_core.portfolio.account_view import AccountView
 from dialer_core.snapshot import AgentView, CallView, CampaignView, MediaView, Snapshot, TrunkView, WorkerView
 from dialer_core.store.messages import MessageRow
 from dialer_core.toml_files import explain, read_secret, read_toml
@@ -295,8 +306,10 @@ class EngineHandle:
         actor: str,
         messenger: Messenger | None = None,
         directory: Path | None = None,
+        records: Records | None = None,
     ) -> None:
         self._messenger = messenger
+        self._records = records
         self._directory = directory
         self.messages = MessageCommands(messenger, actor)
         self._port = port
@@ -319,7 +332,48 @@ class EngineHandle:
             actor=actor,
             messenger=self._messenger,
             directory=self._directory,
+            records=self._records.acting_as(actor) if self._records else None,
         )
+
+    @property
+    def accounts(self) -> AccountRecords:
+        """Accounts: read, brought in, paid."""
+        return self._its_records.accounts
+
+    @property
+    def leads(self) -> LeadRecords:
+        """Campaigns' lists: their order."""
+        return self._its_records.leads
+
+    @property
+    def promises(self) -> PromiseRecords:
+        """Promises to pay."""
+        return self._its_records.promises
+
+    @property
+    def restrictions(self) -> RestrictionRecords:
+        """Why somebody may not be contacted."""
+        return self._its_records.restrictions
+
+    @property
+    def store(self) -> PluginStore:
+        """What the plugin keeps for itself."""
+        return self._its_records.store
+
+    def read_table(
+        self, name: str, columns: Sequence[str], *, after: str = "", campaign: CampaignId | None = None
+    ) -> AsyncGenerator[tuple[list[tuple[Any, ...]], str], None]:
+        """Yield a table's rows in the order of their ids (which is that of their making), some thousands at a time, each time with the last one's id.
+
+        Nothing in them says who somebody is; `plugin_tables.COLUMNS` lists what there is. `after`: only rows made after this one.
+        """
+        return self._its_records.table(name, columns, after=after, campaign=campaign)
+
+    @property
+    def _its_records(self) -> Records:
+        if self._records is None:
+            raise CommandRefusedError("this process has no store for plugins")
+        return self._records
 
     def settings(self, model: type[M]) -> M:
         """Return a plugin's own settings: `plugins/NAME.toml` of the configuration, checked by its model.
@@ -384,6 +438,8 @@ __all__ = [
     "PING_S",
     "Accepted",
     "AccountId",
+    "AccountRecords",
+    "AccountView",
     "AgentId",
     "AgentState",
     "AgentStateChanged",
@@ -429,6 +485,7 @@ __all__ = [
     "Inbound",
     "LeadBlocked",
     "LeadFinished",
+    "LeadRecords",
     "LeadsImported",
     "MediaLost",
     "MediaView",
@@ -446,13 +503,18 @@ __all__ = [
     "PacingDecided",
     "PageLink",
     "Pages",
+    "PaymentRow",
     "PersonId",
     "PluginFailed",
+    "PluginStore",
     "Principal",
     "Problem",
     "PromiseMade",
+    "PromiseRecords",
     "Receipt",
+    "RefusedRow",
     "RestrictionAdded",
+    "RestrictionRecords",
     "Role",
     "Scope",
     "Snapshot",
@@ -463,6 +525,7 @@ __all__ = [
     "TrunkStateChanged",
     "TrunkView",
     "Unknown",
+    "Upserted",
     "Verdict",
     "Voice",
     "VoiceError",

@@ -252,8 +252,9 @@ def _commands(command: click.Command, parent: click.Context | None = None) -> It
     )
     yield context.command_path, command.get_help(context)
     if isinstance(command, click.Group):
-        for inner in command.list_commands(context):
-            yield from _commands(command.commands[inner], context)
+        for name in command.list_commands(context):
+            if (inner := command.get_command(context, name)) is not None:
+                yield from _commands(inner, context)
 
 
 def commands_page() -> str:

@@ -60,10 +60,47 @@ TABLE: dict[str, tuple[str, str]] = {
 """Command: where it is, and what `dialer --help` says of it."""
 
 DEBUG = "--debug"
+PLUGIN_COMMANDS = "dialer.commands"
+"""Entry-point group of plugins' own commands: name of the command, place of the click command."""
+
+
+def plugin_commands() -> dict[str, importlib.metadata.EntryPoint]:
+    """Return plugins' own commands by name; a name of ours stays ours."""
+    found = importlib.metadata.entry_points(group=PLUGIN_COMMANDS)
+    return {point.name: point for point in sorted(found, key=lambda one: one.name) if point.name not in TABLE}
 
 
 class DialerGroup(LazyGroup):
-    """The root: one-line errors, exit statuses."""
+    """The root: one-line errors, exit statuses, and plugins' commands behind ours."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return our commands in the table's order, then the plugins'."""
+        return [*super().list_commands(ctx), *plugin_commands()]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command of ours, or else a plugin's."""
+        if cmd_name in TABLE or (point := plugin_commands().get(cmd_name)) is None:
+            return super().get_command(ctx, cmd_name)
+        try:
+            command = point.load()
+        except Exception as error:
+            raise ConfigError(
+                f"the plugin's command {cmd_name!r} ({point.value}) cannot be loaded: {type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(command, click.Command):
+            raise ConfigError(f"the plugin's command {cmd_name!r} ({point.value}) is no click command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write our table, and where plugins' commands come from."""
+        super().format_commands(ctx, formatter)
+        told = [
+            (name, f"{point.module}; 'dialer {name} --help' says more.")
+            for name, point in plugin_commands().items()
+        ]
+        if told:  # not asked themselves: that would import them, and what they import
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(told)
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = "dialer", **extra: Any

@@ -1,4 +1,4 @@
-"""The tables of what dialing keeps beside attempts: the number a person is called from, and the strategies that run.
+"""The tables of what dialing keeps beside attempts: the number a person is called from, the strategies that run, what plugins keep.
 
 Owner modules beside this one hold the queries.
 """
@@ -60,3 +60,13 @@ class StrategyRun(Base):
     """How often the present step was begun."""
     stopped_because: Mapped[str | None] = mapped_column(String(32))
     started_at_utc: Mapped[dt.datetime]
+
+
+class PluginValue(Base):
+    """What a plugin keeps under a key of its own."""
+
+    __tablename__ = "plugin_value"
+    plugin: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    value: Mapped[Any] = mapped_column(JSON)
+    changed_at_utc: Mapped[dt.datetime]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from dialer_core.commands import cli
 from dialer_core.commands.cli import TABLE, main
 from dialer_core.commands.init import packaged_files
 from dialer_core.settings import load_settings
@@ -41,8 +43,10 @@ def leaves(
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """Every command that does something."""
     if isinstance(command, click.Group):
-        for name in command.list_commands(click.Context(command)):
-            yield from leaves(command.commands[name], (*path, name))
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            if (inner := command.get_command(context, name)) is not None:
+                yield from leaves(inner, (*path, name))
     else:
         yield path, command
 
@@ -268,3 +272,41 @@ def test_run_refuses_what_must_be_settled_first(config: Path) -> None:
         "caller_id: is missing",
     ):
         assert told in result.stderr
+
+
+class TestPluginCommands:
+    """Commands that plugins bring by an entry point."""
+
+    @staticmethod
+    def _with(monkeypatch: pytest.MonkeyPatch, **places: str) -> None:
+        points = [
+            importlib.metadata.EntryPoint(name, place, cli.PLUGIN_COMMANDS) for name, place in places.items()
+        ]
+        monkeypatch.setattr(
+            importlib.metadata,
+            "entry_points",
+            lambda group: points if group == cli.PLUGIN_COMMANDS else [],
+        )
+
+    def test_it_is_listed_and_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A plugin's command stands in the help behind ours and is called by its name."""
+        self._with(monkeypatch, status2="dialer_core.commands.events:events")
+        assert "Commands of plugins" in invoke("--help").output
+        assert "Print the event log" in invoke("status2", "--help").output
+
+    def test_a_broken_one_is_a_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One that cannot be loaded is named in the help and refused in a line; all others work."""
+        self._with(monkeypatch, broken="not_there:group", wrong="dialer_core.clock:SystemClock")
+        shown = invoke("--help")
+        assert shown.exit_code == 0
+        assert "broken" in shown.output
+        assert invoke("completion", "--help").exit_code == 0
+        for name in ("broken", "wrong"):
+            refused = invoke(name)
+            assert refused.exit_code == 2
+            assert f"the plugin's command '{name}'" in refused.output
+
+    def test_ours_stays_ours(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A plugin cannot put itself in a command's place."""
+        self._with(monkeypatch, verify="not_there:group")
+        assert invoke("verify", "--help").exit_code == 0

@@ -33,8 +33,10 @@ def _bundled_plugins() -> list[EntryPoint]:
 def _commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
     yield " ".join(("dialer", *path)), command
     if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
-            yield from _commands(inner, (*path, name))
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            if (inner := command.get_command(context, name)) is not None:
+                yield from _commands(inner, (*path, name))
 
 
 def test_every_word_of_the_vocabulary_is_explained() -> None:

@@ -1,0 +1,383 @@
+"""What plugins read and write of the portfolio: accounts, lists, payments, promises, tables to learn from, and what they keep themselves.
+
+It owns the ways in, each a short transaction of this process under the plugin's own name. The rules are those of the modules that people's
+commands and files go through too: an account from a CRM is read like a row of a file, a priority changes no state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import itertools
+import math
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from dialer_core.campaigns import restricting
+from dialer_core.campaigns.amounts import PLAIN
+from dialer_core.campaigns.lead_columns import HEADERS, Columns, LeadRow
+from dialer_core.campaigns.lead_writing import write_batch
+from dialer_core.clock import Clock
+from dialer_core.errors import CommandRefusedError
+from dialer_core.events import LeadsImported
+from dialer_core.portfolio import account_view, payments, promises
+from dialer_core.portfolio.account_view import AccountView
+from dialer_core.portfolio.payments import NewPayment
+from dialer_core.store import campaigns, lead_ranks, people, plugin_tables, plugin_values
+from dialer_core.store.database import Database
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import (
+    AccountId,
+    AgentId,
+    CampaignId,
+    Channel,
+    PromiseKind,
+    RestrictionKind,
+    RestrictionScope,
+)
+
+T = TypeVar("T")
+_IN_ONE = 250
+"""Rows of one transaction: claims wait for its end on SQLite."""
+_RANKED_IN_ONE = 1_000
+
+
+class RefusedRow(msgspec.Struct, frozen=True):
+    """A row that was not taken, or a cell that was left out of one that was."""
+
+    index: int
+    """Its place among those given, from 0."""
+    field: str
+    reason: str
+    taken: bool
+    """The row itself was, without this field."""
+
+
+class Upserted(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the accounts that a plugin brought."""
+
+    accepted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    refused: tuple[RefusedRow, ...] = ()
+
+
+class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment as the customer's systems tell it."""
+
+    account_id: AccountId
+    external_id: str
+    """Their own number of it: told twice, it counts once."""
+    amount_minor: int
+    """In hundredths of the currency; negative: taken back."""
+    currency: str
+    paid_on: dt.date
+
+
+class _Group:
+    """Some of the ways in: what they share is the store, the clock and the actor."""
+
+    def __init__(self, its: Records) -> None:
+        self._its = its
+
+
+class AccountRecords(_Group):
+    """Accounts, with whose they are and what hangs on them."""
+
+    async def get(self, account: AccountId) -> AccountView:
+        """Return an account with everything that hangs on it; most of it is personal data.
+
+        Raises
+        ------
+        CommandRefusedError
+            There is none (`unknown`).
+        """
+        now = self._its.clock.utc()
+        return await self._its.read(lambda tx: account_view.view(tx, account, now))
+
+    async def find(self, external_ids: Collection[str], portfolio: str = "default") -> dict[str, AccountId]:
+        """Return the accounts of these ids of the customer's own, of those that there are."""
+
+        def ask(tx: Tx) -> dict[str, AccountId]:
+            found = people.accounts_by_external_id(tx, portfolio, external_ids)
+            return {external_id: AccountId(row["id"]) for external_id, row in found.items()}
+
+        return await self._its.read(ask)
+
+    async def upsert_many(self, campaign: CampaignId, rows: Sequence[Mapping[str, str]]) -> Upserted:
+        """Put accounts on a campaign's list: new ones in, changed ones changed, the same left alone.
+
+        Parameters
+        ----------
+        campaign
+            Whose list.
+        rows
+            One account each, fields by name as text, as a file of leads has them (`docs/leads.md`): `external_id phone person_id name balance
+            …`; several numbers are `phone`, `phone_2`, …; a name that means nothing is an attribute. Amounts have a point, days are
+            `YYYY-MM-DD`. A field that is empty or absent changes nothing.
+
+        Raises
+        ------
+        CommandRefusedError
+            The store does not know the campaign.
+        """
+        refused: list[RefusedRow] = []
+        read: list[LeadRow] = []
+        columns: dict[tuple[str, ...], Columns] = {}
+        places: dict[tuple[str, str], int] = {}
+        for index, row in enumerate(rows):
+            names = tuple(row)
+            if names not in columns:
+                columns[names] = Columns(names, [_meaning(name) for name in names], PLAIN)
+            meant, problems = columns[names].read(index, [str(value) for value in row.values()])
+            fatal = any(problem.fatal for problem in problems)
+            refused += [RefusedRow(index, one.column, one.reason, not fatal) for one in problems]
+            if fatal:
+                continue
+            key = (meant.portfolio, meant.external_id)
+            if key in places:  # the later word of two counts
+                read[places[key]] = meant
+            else:
+                places[key] = len(read)
+                read.append(meant)
+        done = [0, 0, 0]
+        for batch in _batches(read, _IN_ONE):
+            for place, number in enumerate(await self._its.write(lambda tx, b=batch: self._take(tx, campaign, b))):  # type: ignore[misc]  # fmt: skip
+                done[place] += number
+        return Upserted(accepted=done[0], updated=done[1], unchanged=done[2], refused=tuple(refused))
+
+    def _take(self, tx: Tx, campaign: CampaignId, batch: Sequence[LeadRow]) -> tuple[int, int, int]:
+        if campaigns.settings_of(tx, campaign) is None:
+            known = ", ".join(sorted(campaigns.states(tx))) or "none"
+            raise CommandRefusedError(f"there is no campaign {campaign!r}; known are: {known}", "unknown")
+        result = write_batch(tx, batch, campaign, self._its.clock.utc())
+        if result.accepted or result.updated:
+            tx.emit(
+                LeadsImported(
+                    campaign_id=campaign, file_sha256="", accepted=result.accepted, updated=result.updated, rejected=0
+                )
+            )  # fmt: skip
+        return result.accepted, result.updated, result.unchanged
+
+    async def receive_payments(self, rows: Sequence[PaymentRow]) -> int:
+        """Write payments that are not known yet, with what follows from them; return how many were new."""
+        new = 0
+        for batch in _batches(rows, _IN_ONE):
+            told = [
+                NewPayment(one.account_id, one.external_id[:128], one.amount_minor, one.currency, one.paid_on.isoformat())
+                for one in batch
+            ]  # fmt: skip
+
+            def write(tx: Tx, told: Sequence[NewPayment] = told) -> int:
+                known = people.accounts(tx, {one.account_id for one in told})
+                mine = [one for one in told if one.account_id in known]
+                return payments.receive(tx, mine, source=self._its.actor, now=self._its.clock.utc())
+
+            new += await self._its.write(write)
+        return new
+
+
+class LeadRecords(_Group):
+    """Campaigns' lists: in which order."""
+
+    async def rank_many(self, campaign: CampaignId, priorities: Mapping[AccountId, float]) -> int:
+        """Give accounts on a campaign's list their priorities, higher first; return how many changed.
+
+        Raises
+        ------
+        CommandRefusedError
+            A priority is no number.
+        """
+        if any(not math.isfinite(one) for one in priorities.values()):
+            raise CommandRefusedError("a priority is a finite number", "invalid")
+        changed = 0
+        for batch in _batches(list(priorities.items()), _RANKED_IN_ONE):
+            changed += await self._its.write(lambda tx, b=batch: lead_ranks.rank(tx, campaign, dict(b)))  # type: ignore[misc]
+        return changed
+
+
+class PromiseRecords(_Group):
+    """Promises to pay."""
+
+    async def make(
+        self,
+        account: AccountId,
+        instalments: Sequence[tuple[dt.date, int]],
+        *,
+        kind: PromiseKind = PromiseKind.AGREEMENT,
+        campaign: CampaignId | None = None,
+        agent: AgentId | None = None,
+        key: str | None = None,
+    ) -> str:
+        """Write a promise down, days and amounts in hundredths; return its id. `key`, a UUID: asked for twice, it is written once.
+
+        Raises
+        ------
+        CommandRefusedError
+            There is no such account, or what is promised makes no sense.
+        """
+
+        def write(tx: Tx) -> str:
+            made = promises.make(
+                tx, account_id=account, instalments=instalments, kind=kind, now=self._its.clock.utc(), agent_id=agent, campaign_id=campaign,
+                actor=self._its.actor, promise_id=key,
+            )  # fmt: skip
+            return made.id
+
+        return await self._its.write(write)
+
+
+class RestrictionRecords(_Group):
+    """Why somebody may not be contacted."""
+
+    async def add(
+        self,
+        account: AccountId,
+        kind: RestrictionKind,
+        *,
+        scope: RestrictionScope = RestrictionScope.PERSON,
+        channel: Channel | None = None,
+        until: dt.datetime | None = None,
+        source: str = "",
+    ) -> str:
+        """Restrict an account or its person; return the restriction's id. It is in force at once, for what rings now too.
+
+        Raises
+        ------
+        CommandRefusedError
+            There is no such account, or the restriction makes no sense.
+        """
+
+        def write(tx: Tx) -> str:
+            return restricting.restrict(
+                tx, account_id=account, kind=kind, scope=scope, source=source or self._its.actor, actor=self._its.actor,
+                now=self._its.clock.utc(), channel=channel, until_utc=until,
+            )  # fmt: skip
+
+        return await self._its.write(write)
+
+
+class PluginStore(_Group):
+    """What the plugin keeps for itself: JSON under keys of its own, unseen by others."""
+
+    async def get(self, key: str, default: Any = None) -> Any:
+        """Return what stands under a key."""
+        return (await self.get_many([key])).get(key, default)
+
+    async def get_many(self, keys: Collection[str]) -> dict[str, Any]:
+        """Return what stands under those of these keys that there are."""
+        return await self._its.read(lambda tx: plugin_values.get(tx, self._its.plugin, keys))
+
+    async def put(self, key: str, value: Any) -> None:
+        """Write what JSON can hold under a key, in place of what stood there."""
+        await self.put_many({key: value})
+
+    async def put_many(self, values: Mapping[str, Any]) -> None:
+        """Write several at once, or none of them.
+
+        Raises
+        ------
+        CommandRefusedError
+            A key is empty or longer than 255 characters.
+        """
+        if any(not 0 < len(key) <= plugin_values.MOST_KEY for key in values):
+            raise CommandRefusedError(f"a key has 1 to {plugin_values.MOST_KEY} characters", "invalid")
+        now = self._its.clock.utc()
+        await self._its.write(lambda tx: plugin_values.put(tx, self._its.plugin, values, now))
+
+    async def remove(self, *keys: str) -> None:
+        """Take keys away."""
+        await self._its.write(lambda tx: plugin_values.remove(tx, self._its.plugin, keys))
+
+    async def items(self, prefix: str = "", after: str = "", limit: int = 1_000) -> list[tuple[str, Any]]:
+        """Return the keys that begin like this, in order, those behind `after`."""
+        return await self._its.read(lambda tx: plugin_values.page(tx, self._its.plugin, prefix, after, limit))
+
+
+class Records:
+    """The store as one plugin may use it.
+
+    Parameters
+    ----------
+    database
+        Migrated.
+    clock
+        Of every decision.
+    actor
+        In whose name: `plugin:crm`.
+    on_written
+        Called after each commit.
+    """
+
+    def __init__(
+        self, database: Database, *, clock: Clock, actor: str, on_written: Callable[[], None] = lambda: None
+    ) -> None:
+        self._database = database
+        self._on_written = on_written
+        self.clock = clock
+        self.actor = actor
+        self.plugin = actor.removeprefix("plugin:")
+        self.accounts = AccountRecords(self)
+        self.leads = LeadRecords(self)
+        self.promises = PromiseRecords(self)
+        self.restrictions = RestrictionRecords(self)
+        self.store = PluginStore(self)
+
+    def acting_as(self, actor: str) -> Records:
+        """Return the same store in somebody else's name."""
+        return Records(self._database, clock=self.clock, actor=actor, on_written=self._on_written)
+
+    async def table(
+        self, name: str, columns: Sequence[str], *, after: str = "", campaign: CampaignId | None = None
+    ) -> AsyncGenerator[tuple[list[tuple[Any, ...]], str], None]:
+        """Yield a table's rows, some thousands at a time, each time with the id to go on `after` later.
+
+        Raises
+        ------
+        CommandRefusedError
+            There is no such table or column for plugins.
+        """
+        while True:
+            rows, last = await self.read(
+                lambda tx, at=after: plugin_tables.page(
+                    tx, name, columns, at, plugin_tables.MOST_ROWS, campaign
+                )  # type: ignore[misc]
+            )
+            if not rows:
+                return
+            yield rows, last
+            after = last
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        """Ask something in a transaction of its own, off the loop."""
+
+        def ask() -> T:
+            with self._database.read() as tx:
+                return work(tx)
+
+        return await asyncio.to_thread(ask)
+
+    async def write(self, work: Callable[[Tx], T]) -> T:
+        """Do something in a transaction of its own, off the loop."""
+
+        def do() -> T:
+            with self._database.write() as tx:
+                return work(tx)
+
+        result = await asyncio.to_thread(do)
+        self._on_written()
+        return result
+
+
+def _meaning(name: str) -> str:
+    """Return the field that a row's key names: `phone_2` is a phone."""
+    stem = name.rstrip("0123456789").rstrip("_")
+    return stem if stem == "phone" or (stem == name and stem in HEADERS) else name
+
+
+def _batches(rows: Iterable[T], at_once: int) -> Iterable[list[T]]:
+    iterator = iter(rows)
+    while batch := list(itertools.islice(iterator, at_once)):
+        yield batch

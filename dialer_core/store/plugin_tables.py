@@ -1,0 +1,78 @@
+"""Whole tables for plugins that count and learn: in order of their rows' ids, without what says who somebody is.
+
+It owns which columns those are: no name, no number, no address, no text of anybody's. It owns no other question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import select
+
+from dialer_core.errors import CommandRefusedError
+from dialer_core.store.models import Base
+from dialer_core.store.tx import Tx
+
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "person": ("id", "language", "region", "created_at_utc"),
+    "phone": (
+        "id", "person_id", "kind", "rank", "zones", "consent", "failures", "last_outcome", "tries", "answers", "last_answer_utc", "hours",
+    ),
+    "account": (
+        "id", "person_id", "portfolio", "creditor", "product", "currency", "balance_minor", "days_past_due", "due_date", "created_at_utc",
+        "status",
+    ),
+    "lead": (
+        "id", "campaign_id", "account_id", "person_id", "state", "priority", "next_at_utc", "waiting_for", "attempts", "last_outcome",
+        "finished_reason", "created_at_utc", "segment",
+    ),
+    "attempt": (
+        "id", "campaign_id", "lead_id", "account_id", "person_id", "phone_id", "live", "outcome", "sip_code", "verdict", "live_answer",
+        "abandoned", "agent_id", "disposition", "reason", "committed_at_utc", "ended_at_utc", "answered_mono_ns", "bridged_mono_ns",
+        "ended_mono_ns", "segment",
+    ),
+    "contact": (
+        "id", "person_id", "account_id", "attempt_id", "campaign_id", "channel", "purpose", "at_utc", "settlement", "outcome", "conversation",
+        "prior",
+    ),
+    "message": (
+        "id", "channel", "state", "reason", "person_id", "account_id", "campaign_id", "template", "language", "source", "created_at_utc",
+        "submitted_at_utc", "settled_at_utc", "cost_micro", "cost_currency",
+    ),
+    "promise": (
+        "id", "account_id", "person_id", "campaign_id", "attempt_id", "agent_id", "kind", "state", "currency", "total_minor", "made_at_utc",
+        "settled_at_utc",
+    ),
+    "payment": ("id", "account_id", "amount_minor", "currency", "paid_on", "promise_id", "received_at_utc"),
+    "callback": ("id", "lead_id", "campaign_id", "agent_id", "due_at_utc", "state", "made_at_utc"),
+}  # fmt: skip
+"""Table: the columns that a plugin may read of it, the id first."""
+MOST_ROWS: Final = 10_000
+
+
+def page(
+    tx: Tx, table: str, columns: Sequence[str], after: str, limit: int, campaign_id: str | None = None
+) -> tuple[list[tuple[Any, ...]], str]:
+    """Return the next rows behind the id `after` (empty: from the first), and the last one's id.
+
+    Raises
+    ------
+    CommandRefusedError
+        There is no such table or column for plugins; says which there are.
+    """
+    known = COLUMNS.get(table)
+    if known is None:
+        raise CommandRefusedError(f"no table {table!r} for plugins; there are: {', '.join(COLUMNS)}", "unknown")  # fmt: skip
+    if wrong := [name for name in columns if name not in known]:
+        raise CommandRefusedError(f"{table} has no column {wrong[0]!r} for plugins; it has: {', '.join(known)}", "unknown")  # fmt: skip
+    source = Base.metadata.tables[table]
+    query = select(source.c.id, *(source.c[name] for name in columns)).order_by(source.c.id)
+    if after:
+        query = query.where(source.c.id > after)
+    if campaign_id is not None:
+        if "campaign_id" not in known:
+            raise CommandRefusedError(f"{table} is of no campaign", "unknown")
+        query = query.where(source.c.campaign_id == campaign_id)
+    found = [tuple(row) for row in tx.execute(query.limit(min(limit, MOST_ROWS)))]
+    return [row[1:] for row in found], str(found[-1][0]) if found else after

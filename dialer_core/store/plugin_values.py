@@ -1,0 +1,60 @@
+"""The plugin_value table: what plugins keep for themselves, each under its own name. It owns the rows and does not look into them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sqlalchemy import Table, bindparam, delete, insert, select
+
+from dialer_core.store.dialing_models import PluginValue
+from dialer_core.store.tx import Tx
+
+_TABLE: Table = PluginValue.__table__  # type: ignore[assignment]
+MOST_KEY: int = 255
+"""Characters of a key."""
+
+
+def get(tx: Tx, plugin: str, keys: Collection[str]) -> dict[str, Any]:
+    """Return the values of those of these keys that there are."""
+    query = select(_TABLE.c.key, _TABLE.c.value).where(_TABLE.c.plugin == plugin, _TABLE.c.key.in_(keys))
+    return {row.key: row.value for row in tx.execute(query)}
+
+
+def page(tx: Tx, plugin: str, prefix: str, after: str, limit: int) -> list[tuple[str, Any]]:
+    """Return so many of the keys that begin like this, in order, those behind `after`."""
+    query = (
+        select(_TABLE.c.key, _TABLE.c.value)
+        .where(
+            _TABLE.c.plugin == plugin,
+            _TABLE.c.key.startswith(prefix, autoescape=True),
+            _TABLE.c.key > after,
+        )
+        .order_by(_TABLE.c.key)
+        .limit(limit)
+    )
+    return [(row.key, row.value) for row in tx.execute(query)]
+
+
+def put(tx: Tx, plugin: str, values: Mapping[str, Any], now: dt.datetime) -> None:
+    """Write values in place of what stood under their keys."""
+    if not values:
+        return
+    remove(tx, plugin, values)
+    tx.execute(
+        insert(_TABLE),
+        [
+            {"plugin": plugin, "key": key, "value": value, "changed_at_utc": now}
+            for key, value in values.items()
+        ],
+    )
+
+
+def remove(tx: Tx, plugin: str, keys: Collection[str]) -> None:
+    """Take keys away, where they are."""
+    if keys:
+        tx.execute(
+            delete(_TABLE).where(_TABLE.c.plugin == bindparam("whose"), _TABLE.c.key == bindparam("its")),
+            [{"whose": plugin, "its": key} for key in keys],
+        )

@@ -1,0 +1,164 @@
+"""What plugins read and write of the portfolio, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from dialer_core.clock import VirtualClock
+from dialer_core.errors import CommandRefusedError
+from dialer_core.plugin_records import PaymentRow, Records
+from dialer_core.store import plugin_tables, scan
+from dialer_core.store.database import Database
+from dialer_core.store.models import Base
+from dialer_core.vocabulary import AccountId, CampaignId, RestrictionKind, new_id
+from tests.store.conftest import *  # noqa: F403 - fixtures: whichever that file needs among themselves
+from tests.store.rows import CAMPAIGN, NOON, put_campaign
+
+pytestmark = pytest.mark.db
+
+ROW = {
+    "external_id": "4401",
+    "name": "Ana Díaz",
+    "phone": "55 1234 5678",
+    "phone_2": "81 8000 1234",
+    "balance": "1500.50",
+    "sucursal": "Norte",
+}
+
+
+@pytest.fixture
+def records(database: Database) -> Records:
+    """Return the store as the plugin `crm` may use it, with one campaign."""
+    with database.write() as tx:
+        put_campaign(tx)
+    return Records(database, clock=VirtualClock(NOON), actor="plugin:crm")
+
+
+def rows(database: Database, table: str, *columns: str) -> list[Any]:
+    """Return what stands in a table."""
+    with database.read() as tx:
+        return list(scan.rows(tx, table, *columns))
+
+
+async def test_accounts_come_in_as_from_a_file(records: Records, database: Database) -> None:
+    """A new account is put on the list with its numbers and attributes, the same again changes nothing, a changed balance is changed."""
+    first = await records.accounts.upsert_many(CAMPAIGN, [ROW])
+    assert (first.accepted, first.updated, first.unchanged, first.refused) == (1, 0, 0, ())
+    again = await records.accounts.upsert_many(CAMPAIGN, [ROW])
+    assert (again.accepted, again.updated, again.unchanged) == (0, 0, 1)
+    more = await records.accounts.upsert_many(CAMPAIGN, [ROW | {"balance": "900"}])
+    assert more.updated == 1
+    (account,) = (await records.accounts.find(["4401", "none"])).values()
+    view = await records.accounts.get(account)
+    assert view.account.balance_minor == 90_000
+    assert [phone.e164 for phone in view.phones] == ["+525512345678", "+528180001234"]
+    assert [(one.name, one.value) for one in view.attributes] == [("sucursal", "Norte")]
+    assert rows(database, "lead", "campaign_id", "state") == [(CAMPAIGN, "dialable")]
+
+
+async def test_what_is_wrong_is_told_by_its_place(records: Records) -> None:
+    """A row without a number is refused, a cell that is none is left out of its row, and the others go in."""
+    done = await records.accounts.upsert_many(
+        CAMPAIGN,
+        [{"external_id": "1"}, ROW | {"phone_2": "12"}, ROW | {"external_id": "3", "balance": "a lot"}],
+    )
+    assert done.accepted == 1
+    assert [(one.index, one.field, one.taken) for one in done.refused] == [
+        (0, "", False),
+        (1, "phone_2", True),
+        (2, "balance", False),
+    ]
+    with pytest.raises(CommandRefusedError, match="known are: spring"):
+        await records.accounts.upsert_many(CampaignId("none"), [ROW])
+
+
+async def test_payments_count_once(records: Records) -> None:
+    """A payment told twice is written once and pays the account; one of an account that is not there is passed over."""
+    await records.accounts.upsert_many(CAMPAIGN, [ROW])
+    account = (await records.accounts.find(["4401"]))["4401"]
+    paid = PaymentRow(
+        account_id=account,
+        external_id="p1",
+        amount_minor=150_050,
+        currency="MXN",
+        paid_on=dt.date(2026, 3, 2),
+    )
+    stranger = PaymentRow(
+        account_id=AccountId(new_id()),
+        external_id="p2",
+        amount_minor=1,
+        currency="MXN",
+        paid_on=dt.date(2026, 3, 2),
+    )
+    assert await records.accounts.receive_payments([paid, paid, stranger]) == 1
+    assert await records.accounts.receive_payments([paid]) == 0
+    assert (await records.accounts.get(account)).account.status == "paid"
+
+
+async def test_a_list_is_put_in_order(records: Records, database: Database) -> None:
+    """Priorities change where they differ; what is no number is refused and changes nothing."""
+    await records.accounts.upsert_many(CAMPAIGN, [ROW, ROW | {"external_id": "4402", "phone": "5511110002", "phone_2": ""}])  # fmt: skip
+    found = await records.accounts.find(["4401", "4402"])
+    assert await records.leads.rank_many(CAMPAIGN, {found["4401"]: 0.5, found["4402"]: 2.0}) == 2
+    assert await records.leads.rank_many(CAMPAIGN, {found["4401"]: 0.5, found["4402"]: 3.0}) == 1
+    assert sorted(row.priority for row in rows(database, "lead", "priority")) == [0.5, 3.0]
+    with pytest.raises(CommandRefusedError, match="finite"):
+        await records.leads.rank_many(CAMPAIGN, {found["4401"]: float("nan")})
+    assert await records.leads.rank_many(CampaignId("none"), {found["4401"]: 1.0}) == 0
+
+
+async def test_a_promise_and_a_restriction(records: Records) -> None:
+    """Both are in force and in the plugin's name; a promise asked for twice under one key is one."""
+    await records.accounts.upsert_many(CAMPAIGN, [ROW])
+    account, key = (await records.accounts.find(["4401"]))["4401"], new_id()
+    terms = [(dt.date(2026, 3, 9), 50_000)]
+    assert await records.promises.make(account, terms, key=key) == key
+    assert await records.promises.make(account, terms, key=key) == key
+    await records.restrictions.add(account, RestrictionKind.DECEASED)
+    view = await records.accounts.get(account)
+    assert [one.id for one in view.promises] == [key]
+    assert [(one.kind, one.source) for one in view.restrictions] == [("deceased", "plugin:crm")]
+
+
+async def test_what_a_plugin_keeps(records: Records) -> None:
+    """Values stand under keys of the plugin's own, in order, and no other plugin sees them."""
+    assert await records.store.get("cursor", "") == ""
+    await records.store.put_many({"dead/2": {"tries": 1}, "dead/1": [1, None], "cursor": "a:1"})
+    await records.store.put("cursor", "a:2")
+    assert await records.store.get("cursor") == "a:2"
+    assert await records.store.items("dead/") == [("dead/1", [1, None]), ("dead/2", {"tries": 1})]
+    assert await records.store.items("dead/", after="dead/1") == [("dead/2", {"tries": 1})]
+    assert await records.acting_as("plugin:sms").store.items() == []
+    await records.store.remove("dead/1", "none")
+    assert await records.store.items("dead/") == [("dead/2", {"tries": 1})]
+    with pytest.raises(CommandRefusedError, match="255"):
+        await records.store.put("k" * 256, 1)
+
+
+async def test_tables_are_read_on(records: Records, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """A table comes in pages in the order of its making, goes on after an id, and holds nothing that says who somebody is."""
+    monkeypatch.setattr(plugin_tables, "MOST_ROWS", 2)
+    for number in range(5):
+        await records.accounts.upsert_many(CAMPAIGN, [ROW | {"external_id": f"{number}", "phone": f"551111000{number}", "phone_2": ""}])  # fmt: skip
+    pages = [page async for page in records.table("account", ["id", "balance_minor"])]
+    assert [len(found) for found, _ in pages] == [2, 2, 1]
+    assert [row[0] for found, _ in pages for row in found] == sorted(
+        row.id for row in rows(database, "account", "id")
+    )
+    assert [page async for page in records.table("account", ["id"], after=pages[-1][1])] == []
+    mine = [found async for found, _ in records.table("lead", ["priority"], campaign=CampaignId("none"))]
+    assert mine == []
+    for table, column in (("person", "name"), ("phone", "e164"), ("audit", "actor")):
+        with pytest.raises(CommandRefusedError, match="for plugins"):
+            await anext(records.table(table, [column]))
+
+
+@pytest.mark.parametrize("table", sorted(plugin_tables.COLUMNS))
+def test_every_column_for_plugins_is_there_and_says_nothing_personal(table: str) -> None:
+    """What plugins may read stands in the tables, and no name, number, address or text is among it."""
+    columns = set(plugin_tables.COLUMNS[table])
+    assert columns <= set(Base.metadata.tables[table].c.keys())
+    assert not columns & {"name", "e164", "number", "address", "body", "subject", "note", "external_id", "attributes", "region_name"}  # fmt: skip
