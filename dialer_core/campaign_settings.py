@@ -77,6 +77,8 @@ class CampaignSettings(Section):
     """Calls per idle agent in mode ratio."""
     abandonment_ceiling: Annotated[float, Field(gt=0, lt=0.2)] = 0.03
     """Share of live answers that may be abandoned; the rule pack's, where stricter."""
+    ceiling_share: Annotated[float, Field(ge=0.1, le=1)] = 1.0
+    """How much of the abandonment ceiling pacing may use: 0.5 dials ahead of the agents half as boldly."""
     detection: DetectionMode = DetectionMode.MONITOR
     """off, monitor (listen only), fast or strict."""
     machines: DetectionSettings = DetectionSettings()

@@ -23,6 +23,7 @@ from dialer_core.compliance.detection_quality import Quality
 from dialer_core.errors import CommandRefusedError
 from dialer_core.ipc.messages import HostCommand, HostReply, MediaHealth
 from dialer_core.snapshot import AgentView, CallView, CampaignView, MediaView, Snapshot, TrunkView, WorkerView
+from dialer_core.steering import steering_commands
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     AgentState,
@@ -81,6 +82,7 @@ class Control:
             "flows.ready": lambda _args: engine.host_is(there=True),
             "flows.prepared": self._flow_prepared,
             **voice_commands(engine),
+            **steering_commands(engine),
             "engine.drain": lambda _args: engine.drain(),
         }
 
@@ -233,7 +235,7 @@ class Control:
         return AgentView(
             id=agent.id, name=agent.settings.name, state=agent.state, reason=agent.reason, leg_up=agent.leg_up,
             seconds_in_state=round((now_ns - agent.since_ns) / 1e9, 1), attempt_id=agent.attempt_id, last_attempt_id=agent.last_attempt_id,
-            campaign=agent.campaign_id,
+            campaign=agent.campaign_id, campaigns=tuple(sorted(agent.works_for)),
             conversations=agent.conversations,
             wrap_up_s=self._engine.roster.wrap_up_s(agent) if agent.state is AgentState.WRAP_UP else None,
             talk=talk.state if talk else "", muted=talk is not None and talk.muted,
@@ -265,6 +267,9 @@ class Control:
             ledger_abandoned=campaign.ledger_abandoned,
             abandonment_ceiling=campaign.ceiling,
             last_decision=campaign.last_decision,
+            ceiling_share=campaign.settings.ceiling_share,
+            ratio=campaign.settings.ratio,
+            steered=campaign.settings is not self._engine.settings.campaigns[name],
         )
 
 
@@ -281,6 +286,8 @@ def _quality(found: Quality | None) -> dict[str, Any]:
         "people_lost_low": lost.low,
         "people_lost_high": lost.high,
         "machines_passed": found.machines_passed.estimate,
+        "machines_passed_low": found.machines_passed.low,
+        "machines_passed_high": found.machines_passed.high,
     }
 
 

@@ -105,6 +105,14 @@ class Dialing:
         self.pools = make_pools(runtime, roster, live, campaigns)
         self._saved_ns = 0
 
+    def pool_for(self, agent: Agent) -> Pool | None:
+        """Make the pool of an agent who was moved, where there is none of their campaigns yet, and return it; None: there is one."""
+        wanted = tuple(sorted(agent.campaigns))
+        if any(pool.campaigns == wanted and not pool.agentless for pool in self.pools):
+            return None
+        self.pools.append(Pool(wanted, self._runtime, self._roster, self._live, self.campaigns))
+        return self.pools[-1]
+
     def pool_keys(self) -> list[str]:
         """Return the keys of the pools."""
         return [pool.key for pool in self.pools]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import structlog
 
-from dialer_core import spare
+from dialer_core import spare, steering
 from dialer_core.call_loop import CallLoop
 from dialer_core.campaigns import readiness
 from dialer_core.clock import SystemClock, read_boot_id
@@ -122,6 +122,7 @@ async def serve(settings: Settings, heart: Heart) -> int:
 
     engine.on_orphan(end_soon)
     await engine.recover()
+    await steering.take_up(engine)
     attacher = Attacher(settings.run_dir, engine.workers, engine.media)
     attacher.on_scanned = engine.recovery.scanned
     attaching = asyncio.create_task(attacher.run())

@@ -171,6 +171,10 @@ class CampaignCommands(CommandGroup):
         """Place nothing new, and cancel what has not been answered."""
         return await self._send("campaigns.stop", campaign=campaign, reason=reason)
 
+    async def steer(self, campaign: CampaignId, **what: str | float) -> Any:
+        """Set `pacing`, `ratio` or `ceiling_share` until further notice, over restarts; nothing named: all as the file says."""
+        return await self._send("campaigns.steer", campaign=campaign, what=what)
+
 
 class AgentCommands(CommandGroup):
     """Agents: who takes people now."""
@@ -206,6 +210,10 @@ class AgentCommands(CommandGroup):
     async def logout(self, agent: AgentId, *, reason: str = "") -> Any:
         """End the agent's leg and log-in."""
         return await self._send("agents.logout", agent=agent, reason=reason)
+
+    async def move(self, agent: AgentId, campaigns: Collection[CampaignId]) -> Any:
+        """Let the agent work for these campaigns from the next person on, over restarts; none: for those that the file says."""
+        return await self._send("agents.move", agent=agent, campaigns=list(campaigns))
 
 
 class CallCommands(CommandGroup):

@@ -55,7 +55,7 @@ def ring_min_s(campaign: CampaignRun) -> float:
 
 def may_abandon(campaign: CampaignRun) -> bool:
     """Say whether the campaign's ledger has room for one more abandoned call; the first one is let happen once."""
-    return campaign.ledger_abandoned + 1 <= max(campaign.ceiling * campaign.ledger_live, 1.0)
+    return campaign.ledger_abandoned + 1 <= max(campaign.paced_ceiling * campaign.ledger_live, 1.0)
 
 
 class Pool:
@@ -139,7 +139,7 @@ class Pool:
         settings = max(running, key=lambda campaign: campaign.settings.weight).settings
         config = PacerConfig(
             mode=settings.pacing,
-            abandonment_ceiling=min(campaign.ceiling for campaign in running),
+            abandonment_ceiling=min(campaign.paced_ceiling for campaign in running),
             agent_wait_s=min(campaign.agent_wait_s for campaign in running),
             ring_timeout_s=settings.ring_limit_s,
             min_ring_s=min(max(map(ring_min_s, running)), settings.ring_limit_s),
@@ -220,7 +220,7 @@ class Pool:
     def _speaking(self, running: list[CampaignRun]) -> CampaignRun:
         """Return the campaign whose ledger is tightest among those that may abandon a call at all, else among all."""
         candidates = [campaign for campaign in running if may_abandon(campaign)] or running
-        return min(candidates, key=lambda one: one.ceiling * one.ledger_live - one.ledger_abandoned)
+        return min(candidates, key=lambda one: one.paced_ceiling * one.ledger_live - one.ledger_abandoned)
 
     def _mine(self, campaigns: Iterable[CampaignId]) -> bool:
         return tuple(sorted(campaigns)) == self.campaigns
@@ -316,7 +316,7 @@ class Pool:
             talking=len(snapshot.talk_elapsed_s), wrapping=len(snapshot.wrapup_elapsed_s),
             finishing=len(snapshot.finishing_elapsed_s), ringing=len(snapshot.ring_age_s),
             listening=len(snapshot.listening_age_s), waiting=snapshot.waiting, lines_free=snapshot.lines_free,
-            ledger_live=speaks.ledger_live, ledger_abandoned=speaks.ledger_abandoned, ceiling=speaks.ceiling,
+            ledger_live=speaks.ledger_live, ledger_abandoned=speaks.ledger_abandoned, ceiling=speaks.paced_ceiling,
             alpha=_known(decision.alpha), p_marginal=_known(decision.p_marginal), overflow=_known(decision.overflow),
             expected_live_hz=_known(decision.expected_live_hz),
             quiet_steps=self._quiet, binding=decision.binding, reason=brake if snapshot.brake else "",

@@ -23,6 +23,8 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     last_attempt_id: str | None = None
     """That one, or the last before it."""
     campaign: str | None = None
+    campaigns: tuple[str, ...] = ()
+    """Those they work for."""
     conversations: int = 0
     """Since the engine started."""
     talk: str = ""
@@ -59,6 +61,7 @@ class CampaignView(msgspec.Struct, frozen=True, kw_only=True):
     ledger_live: int
     ledger_abandoned: int
     abandonment_ceiling: float
+    """What the law or the campaign allows, whichever is stricter."""
     last_decision: str
     """The pacer's last decision in words."""
     people_lost: float | None = None
@@ -67,6 +70,14 @@ class CampaignView(msgspec.Struct, frozen=True, kw_only=True):
     people_lost_high: float = 1.0
     machines_passed: float | None = None
     """Estimated share of machines connected to agents."""
+    machines_passed_low: float = 0.0
+    machines_passed_high: float = 1.0
+    ceiling_share: float = 1.0
+    """How much of the ceiling pacing may use."""
+    ratio: float = 1.0
+    """Calls per idle agent, in mode ratio."""
+    steered: bool = False
+    """Mode, ratio or share are not what the campaign's file says: a supervisor has set them."""
 
 
 class TrunkView(msgspec.Struct, frozen=True, kw_only=True):

@@ -74,14 +74,27 @@ class Roster:
         }
 
     def _made(self, name: AgentId, settings: AgentSettings, works_for: frozenset[CampaignId]) -> Agent:
-        skilled = {
+        return Agent(
+            id=name, settings=settings, campaigns=self._skilled(settings, works_for), works_for=works_for,
+            since_ns=self._runtime.clock.mono_ns(),
+        )  # fmt: skip
+
+    def _skilled(self, settings: AgentSettings, works_for: frozenset[CampaignId]) -> frozenset[CampaignId]:
+        return frozenset(
             campaign
             for campaign in works_for
             if routing.has(settings.skills, self._campaigns[campaign].routing.skills)
-        }
-        return Agent(
-            id=name, settings=settings, campaigns=frozenset(skilled), works_for=works_for, since_ns=self._runtime.clock.mono_ns()
-        )  # fmt: skip
+        )
+
+    def move(self, name: AgentId, works_for: frozenset[CampaignId]) -> Agent:
+        """Let an agent work for these campaigns from the next person on; empty: for those that the file says. Their conversation goes on."""
+        agent = self[name]
+        written = frozenset(CampaignId(c) for c in agent.settings.campaigns) or frozenset(self._campaigns)
+        agent.works_for = works_for or written
+        agent.campaigns = self._skilled(agent.settings, agent.works_for)
+        log.info("agent_moved", agent_id=agent.id, campaigns=sorted(agent.works_for))
+        self._on_free()
+        return agent
 
     def __getitem__(self, name: AgentId) -> Agent:
         """Return an agent; raises `CommandRefusedError` naming the known ones."""

@@ -120,6 +120,11 @@ class CampaignRun:
         return min(self.settings.abandonment_ceiling, self.pack.abandonment.ceiling)
 
     @property
+    def paced_ceiling(self) -> float:
+        """As much of the ceiling as pacing may use."""
+        return self.ceiling * self.settings.ceiling_share
+
+    @property
     def message(self) -> str:
         """Prompt to leave with a machine; empty where the campaign has none or the rule pack does not allow it."""
         voicemail = self.pack.voicemail

@@ -59,6 +59,29 @@ def pause(call: Invocation, name: str, reason: str) -> None:
     _command(call, name, "pause", f"paused ({reason})", {"reason": reason})
 
 
+@agent.command(
+    "move", epilog=example("dialer agent move ana --campaign cobranza", "dialer agent move ana --as-written")
+)
+@click.argument("name")
+@click.option(
+    "--campaign",
+    "campaigns",
+    multiple=True,
+    metavar="NAME",
+    help="Whose people they take; repeat for several.",
+)
+@click.option("--as-written", is_flag=True, help="As agents.toml says again.")
+@invocation
+def move(call: Invocation, name: str, campaigns: tuple[str, ...], *, as_written: bool) -> None:
+    """Let an agent work for other campaigns from the next person on, over restarts."""
+    if bool(campaigns) == as_written:
+        raise click.UsageError("name the campaigns (--campaign NAME), or --as-written")
+    with api(call.settings) as client:
+        now: Any = client.post(f"/agents/{name}/campaigns", {"campaigns": list(campaigns)})
+    call.give(now)
+    call.say(f"{name}: works for {', '.join(now['campaigns'])}")
+
+
 @agent.command("finishing", epilog=example("dialer agent finishing ana"))
 @click.argument("name")
 @invocation

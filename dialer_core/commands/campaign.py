@@ -11,6 +11,7 @@ from dialer_core.commands.api_client import api
 from dialer_core.commands.invocation import Invocation, example, invocation
 from dialer_core.commands.status_view import campaign_rows
 from dialer_core.commands.store_access import campaign_of
+from dialer_core.vocabulary import PacingMode
 
 
 @click.group(epilog=example("dialer campaign list", "dialer campaign pause cobranza --reason 'lunch'"))
@@ -59,6 +60,43 @@ def pause_campaign(call: Invocation, name: str, reason: str) -> None:
 def stop_campaign(call: Invocation, name: str, reason: str) -> None:
     """Place nothing new, and cancel what has not been answered."""
     _command(call, name, "stop", "stopped", reason)
+
+
+@campaign.command(
+    "pace",
+    epilog=example(
+        "dialer campaign pace cobranza --mode predictive --ceiling-share 0.5",
+        "dialer campaign pace cobranza --as-written",
+    ),
+)
+@click.argument("name")
+@click.option(
+    "--mode",
+    type=click.Choice([mode for mode in PacingMode if mode is not PacingMode.AGENTLESS]),
+    default=None,
+    help="How many are placed.",
+)
+@click.option("--ratio", type=float, default=None, help="Calls per idle agent, in mode ratio.")
+@click.option(
+    "--ceiling-share",
+    type=float,
+    default=None,
+    help="How much of the abandonment ceiling pacing may use: 0.1 to 1.",
+)
+@click.option("--as-written", is_flag=True, help="All as the campaign's file says again.")
+@invocation
+def pace_campaign(
+    call: Invocation, name: str, mode: str | None, ratio: float | None, ceiling_share: float | None, *, as_written: bool
+) -> None:  # fmt: skip
+    """Change how a campaign dials, from now on and over restarts; the ceiling itself stays."""
+    given = {"pacing": mode, "ratio": ratio, "ceiling_share": ceiling_share}
+    wanted = {key: value for key, value in given.items() if value is not None}
+    if bool(wanted) == as_written:
+        raise click.UsageError("say what to change (--mode, --ratio, --ceiling-share), or --as-written")
+    with api(call.settings) as client:
+        now: Any = client.post(f"/campaigns/{name}/pacing", wanted)
+    call.give(now)
+    call.say(f"{name}: {now['pacing']}, ratio {now['ratio']:g}, {now['ceiling_share']:.0%} of the ceiling")
 
 
 @campaign.command("dispositions", epilog=example("dialer campaign dispositions cobranza"))

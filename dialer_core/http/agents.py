@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from dialer_core.http.answers import Engine, Parts, answer, shape
 from dialer_core.http.campaigns import NO_REASON, WhyBody
-from dialer_core.plugin_api import AgentId, AgentView
+from dialer_core.plugin_api import AgentId, AgentView, CampaignId
 from dialer_core.web.needs import needs, needs_own
 from dialer_core.web.principals import Scope
 from dialer_core.web.problems import Problem
@@ -37,6 +37,21 @@ class AgentDisposition(BaseModel):
     """When they asked to be called, for `callback`; by default a day later."""
     reason: Annotated[str, Field(max_length=32, pattern=r"^[a-z0-9_]+$")] | None = None
     """Why they do not pay."""
+
+
+class Move(BaseModel):
+    """For whom an agent is to work."""
+
+    model_config = ConfigDict(extra="forbid")
+    campaigns: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=200)]
+    """From the next person on; empty: those of `agents.toml`."""
+
+
+class Moved(msgspec.Struct, frozen=True, kw_only=True):
+    """For whom an agent works now."""
+
+    agent: str
+    campaigns: tuple[str, ...]
 
 
 @router.get("", dependencies=[needs(Scope.READ)], responses=shape(tuple[AgentView, ...], "Every agent now"))
@@ -101,6 +116,16 @@ async def finishing_agent(agent: Name, engine: Engine, why: WhyBody = NO_REASON)
 async def logout_agent(agent: Name, engine: Engine, why: WhyBody = NO_REASON) -> Response:
     """End the agent's leg and log-in."""
     return answer(await engine.agents.logout(AgentId(agent), reason=why.reason))
+
+
+@router.post(
+    "/{agent}/campaigns",
+    dependencies=[needs(Scope.CONTROL)],
+    responses=shape(Moved, "For whom they work now"),
+)
+async def move_agent(agent: Name, engine: Engine, what: Annotated[Move, Body()]) -> Response:
+    """Let an agent work for other campaigns, over restarts; the conversation they have goes on."""
+    return answer(await engine.agents.move(AgentId(agent), [CampaignId(name) for name in what.campaigns]))
 
 
 @router.get(

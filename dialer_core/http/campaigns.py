@@ -18,6 +18,7 @@ from dialer_core.campaigns.forecast import Forecast
 from dialer_core.http.answers import ApiParts, Engine, Parts, answer, shape
 from dialer_core.plugin_api import CampaignId, CampaignView
 from dialer_core.reports import targets
+from dialer_core.vocabulary import PacingMode
 from dialer_core.web.needs import needs, needs_any, principal_of
 from dialer_core.web.principals import Scope
 from dialer_core.web.problems import Problem
@@ -44,6 +45,25 @@ class NewTarget(BaseModel):
     """0: nothing any more."""
     day: dt.date
     """A day of the campaign's zone."""
+
+
+class Steering(BaseModel):
+    """How a campaign is to dial until further notice. What is not named stays as it is; nothing named: all as its file says."""
+
+    model_config = ConfigDict(extra="forbid")
+    pacing: PacingMode | None = None
+    ratio: Annotated[float, Field(ge=1, le=10)] | None = None
+    """Calls per idle agent, in mode ratio."""
+    ceiling_share: Annotated[float, Field(ge=0.1, le=1)] | None = None
+    """How much of the abandonment ceiling pacing may use; the ceiling itself is the law's and the file's."""
+
+
+class Steered(msgspec.Struct, frozen=True, kw_only=True):
+    """How a campaign dials now."""
+
+    pacing: str
+    ratio: float
+    ceiling_share: float
 
 
 FORESEEN = dt.timedelta(seconds=60)
@@ -102,6 +122,15 @@ async def pause_campaign(campaign: Name, engine: Engine, why: WhyBody = NO_REASO
 async def stop_campaign(campaign: Name, engine: Engine, why: WhyBody = NO_REASON) -> Response:
     """Place nothing new, and cancel what has not been answered."""
     return answer(await engine.campaigns.stop(CampaignId(campaign), reason=why.reason))
+
+
+@router.post(
+    "/{campaign}/pacing", dependencies=[needs(Scope.CONTROL)], responses=shape(Steered, "How it dials now")
+)
+async def steer_campaign(campaign: Name, engine: Engine, what: Annotated[Steering, Body()]) -> Response:
+    """Change mode, ratio or boldness within the ceiling, from the next decision on and over restarts."""
+    wanted = what.model_dump(mode="json", exclude_none=True)
+    return answer(await engine.campaigns.steer(CampaignId(campaign), **wanted))
 
 
 @router.get(

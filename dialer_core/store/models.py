@@ -31,6 +31,7 @@ from dialer_core.store import (  # noqa: F401 - their tables are of the same met
     message_models,
     portfolio_models,
     rollup_models,
+    steering_models,
     voice_models,
 )
 from dialer_core.store.columns import ID, Base
