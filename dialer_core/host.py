@@ -255,6 +255,7 @@ async def _serve(
         messenger=messenger,
         directory=settings.directory,
         records=Records(database, clock=SystemClock(), actor="host", on_written=tail.wake),
+        state_dir=settings.state_dir,
     )
 
     async def report(event: Event) -> None:

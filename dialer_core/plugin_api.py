@@ -100,6 +100,7 @@ from dialer_core.plugin_records import (
 )
 from dialer_core.portfolio.account_view import AccountView
 from dialer_core.snapshot import AgentView, CallView, CampaignView, MediaView, Snapshot, TrunkView, WorkerView
+from dialer_core.store import plugin_tables
 from dialer_core.store.messages import MessageRow
 from dialer_core.toml_files import explain, read_secret, read_toml
 from dialer_core.vocabulary import (
@@ -315,8 +316,10 @@ class EngineHandle:
         messenger: Messenger | None = None,
         directory: Path | None = None,
         records: Records | None = None,
+        state_dir: Path | None = None,
     ) -> None:
         self._messenger = messenger
+        self._state_dir = state_dir
         self._records = records
         self._directory = directory
         self.messages = MessageCommands(messenger, actor)
@@ -341,6 +344,7 @@ class EngineHandle:
             messenger=self._messenger,
             directory=self._directory,
             records=self._records.acting_as(actor) if self._records else None,
+            state_dir=self._state_dir,
         )
 
     @property
@@ -369,13 +373,40 @@ class EngineHandle:
         return self._its_records.store
 
     def read_table(
-        self, name: str, columns: Sequence[str], *, after: str = "", campaign: CampaignId | None = None
-    ) -> AsyncGenerator[tuple[list[tuple[Any, ...]], str], None]:
-        """Yield a table's rows in the order of their ids (which is that of their making), some thousands at a time, each time with the last one's id.
+        self,
+        name: str,
+        columns: Sequence[str],
+        *,
+        after: str = "",
+        since: dt.datetime | None = None,
+        campaign: CampaignId | None = None,
+    ) -> AsyncGenerator[tuple[dict[str, NDArray[Any]], str], None]:
+        """Yield a table's rows in the order of their making, tens of thousands at a time, as arrays by column, each time with the last row's id.
 
-        Nothing in them says who somebody is; `plugin_tables.COLUMNS` lists what there is. `after`: only rows made after this one.
+        Nothing in them says who somebody is; `store/plugin_tables.py` lists what there is, and how each kind of column comes. `after`: only
+        rows made after that of this id; `since`: only those made from then on.
         """
-        return self._its_records.table(name, columns, after=after, campaign=campaign)
+        begin = after or (plugin_tables.first_id_of(since) if since is not None else "")
+        return self._its_records.table(name, columns, after=begin, campaign=campaign)
+
+    def folder(self) -> Path:
+        """Return a folder of the plugin's own on this node, made where it is missing, for what is too large for `store`.
+
+        Raises
+        ------
+        CommandRefusedError
+            This process has no folder for plugins.
+        """
+        if self._state_dir is None:
+            raise CommandRefusedError("this process has no folder for plugins")
+        folder = self._state_dir / "plugins" / self.actor.removeprefix("plugin:")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def config_directory(self) -> Path:
+        """The configuration, for a process of the plugin's own that runs one of its commands."""
+        return self._directory or Path()
 
     @property
     def _its_records(self) -> Records:

@@ -54,6 +54,7 @@ def open_handle(call: Invocation, plugin: str) -> Iterator[EngineHandle]:
             actor=actor,
             directory=call.settings.directory,
             records=Records(database, clock=clock, actor=actor),
+            state_dir=call.settings.state_dir,
         )
 
 

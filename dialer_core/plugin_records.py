@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapp
 from typing import Any, TypeVar
 
 import msgspec
+from numpy.typing import NDArray
 
 from dialer_core.campaigns import restricting
 from dialer_core.campaigns.amounts import PLAIN
@@ -331,8 +332,8 @@ class Records:
 
     async def table(
         self, name: str, columns: Sequence[str], *, after: str = "", campaign: CampaignId | None = None
-    ) -> AsyncGenerator[tuple[list[tuple[Any, ...]], str], None]:
-        """Yield a table's rows, some thousands at a time, each time with the id to go on `after` later.
+    ) -> AsyncGenerator[tuple[dict[str, NDArray[Any]], str], None]:
+        """Yield a table's rows by column, some thousands at a time, each time with the id to go on `after` later.
 
         Raises
         ------
@@ -340,14 +341,14 @@ class Records:
             There is no such table or column for plugins.
         """
         while True:
-            rows, last = await self.read(
+            found, last = await self.read(
                 lambda tx, at=after: plugin_tables.page(
                     tx, name, columns, at, plugin_tables.MOST_ROWS, campaign
                 )  # type: ignore[misc]
             )
-            if not rows:
+            if not found:
                 return
-            yield rows, last
+            yield found, last
             after = last
 
     async def read(self, work: Callable[[Tx], T]) -> T:

@@ -5,12 +5,17 @@ It owns which columns those are: no name, no number, no address, no text of anyb
 
 from __future__ import annotations
 
+import datetime as dt
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import select
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Boolean, Column, ColumnElement, Float, Integer, Text, cast, func, select, type_coerce
 
 from dialer_core.errors import CommandRefusedError
+from dialer_core.store.columns import Id, UtcDateTime
 from dialer_core.store.models import Base
 from dialer_core.store.tx import Tx
 
@@ -48,13 +53,16 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "callback": ("id", "lead_id", "campaign_id", "agent_id", "due_at_utc", "state", "made_at_utc"),
 }  # fmt: skip
 """Table: the columns that a plugin may read of it, the id first."""
-MOST_ROWS: Final = 10_000
+MOST_ROWS: Final = 50_000
 
 
 def page(
     tx: Tx, table: str, columns: Sequence[str], after: str, limit: int, campaign_id: str | None = None
-) -> tuple[list[tuple[Any, ...]], str]:
-    """Return the next rows behind the id `after` (empty: from the first), and the last one's id.
+) -> tuple[dict[str, NDArray[Any]], str]:
+    """Return the next rows behind the id `after` (empty: from the first) by column, and the last one's id.
+
+    Ids are 32 hexadecimal digits (`S32`), times `datetime64[us]` in UTC (`NaT`: none), numbers and flags floats (`NaN`: none), all else objects:
+    read value by value, ten million rows would take minutes.
 
     Raises
     ------
@@ -67,12 +75,49 @@ def page(
     if wrong := [name for name in columns if name not in known]:
         raise CommandRefusedError(f"{table} has no column {wrong[0]!r} for plugins; it has: {', '.join(known)}", "unknown")  # fmt: skip
     source = Base.metadata.tables[table]
-    query = select(source.c.id, *(source.c[name] for name in columns)).order_by(source.c.id)
+    query = select(*(_read(source.c[name], tx.dialect) for name in ("id", *columns))).order_by(source.c.id)
     if after:
         query = query.where(source.c.id > after)
     if campaign_id is not None:
         if "campaign_id" not in known:
             raise CommandRefusedError(f"{table} is of no campaign", "unknown")
         query = query.where(source.c.campaign_id == campaign_id)
-    found = [tuple(row) for row in tx.execute(query.limit(min(limit, MOST_ROWS)))]
-    return [row[1:] for row in found], str(found[-1][0]) if found else after
+    rows = tx.execute(query.limit(min(limit, MOST_ROWS))).all()
+    if not rows:
+        return {}, after
+    values = list(zip(*rows, strict=True))
+    found = {name: _array(source.c[name], column) for name, column in zip(columns, values[1:], strict=True)}
+    return found, str(uuid.UUID(str(values[0][-1])))
+
+
+def first_id_of(at: dt.datetime) -> str:
+    """Return the id below every id that was made at a time or later: ids are ordered by their time."""
+    return str(uuid.UUID(int=(int(at.timestamp() * 1000) << 80)))
+
+
+def _read(column: Column[Any], dialect: str) -> ColumnElement[Any]:
+    """Return a column as the driver gives it cheapest."""
+    name = column.name
+    if isinstance(column.type, Id):
+        return cast(column, Text).label(name) if dialect == "postgresql" else type_coerce(column, Text).label(name)  # fmt: skip
+    if isinstance(column.type, UtcDateTime):
+        plain = (
+            func.to_char(func.timezone("UTC", column), 'YYYY-MM-DD"T"HH24:MI:SS.US')
+            if dialect == "postgresql"
+            else type_coerce(column, Text)
+        )
+        return plain.label(name)
+    return column
+
+
+def _array(column: Column[Any], values: Sequence[Any]) -> NDArray[Any]:
+    kind = column.type
+    if isinstance(kind, Id):
+        return np.array([(value or "").replace("-", "") for value in values], "S32")
+    if isinstance(kind, UtcDateTime):
+        return np.array([value or "NaT" for value in values], "datetime64[us]")
+    if isinstance(kind, Integer | Float | Boolean):
+        return np.array([np.nan if value is None else value for value in values], np.float64)
+    found = np.empty(len(values), object)
+    found[:] = values
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dialer_core.clock import VirtualClock
@@ -139,18 +140,32 @@ async def test_what_a_plugin_keeps(records: Records) -> None:
 
 
 async def test_tables_are_read_on(records: Records, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    """A table comes in pages in the order of its making, goes on after an id, and holds nothing that says who somebody is."""
+    """A table comes in pages of columns in the order of its making, goes on after an id or a time, and holds nothing that says who somebody is."""
     monkeypatch.setattr(plugin_tables, "MOST_ROWS", 2)
     for number in range(5):
-        await records.accounts.upsert_many(CAMPAIGN, [ROW | {"external_id": f"{number}", "phone": f"551111000{number}", "phone_2": ""}])  # fmt: skip
-    pages = [page async for page in records.table("account", ["id", "balance_minor"])]
-    assert [len(found) for found, _ in pages] == [2, 2, 1]
-    assert [row[0] for found, _ in pages for row in found] == sorted(
-        row.id for row in rows(database, "account", "id")
-    )
+        row = ROW | {"external_id": f"{number}", "phone": f"551111000{number}", "phone_2": ""}
+        await records.accounts.upsert_many(CAMPAIGN, [row | ({"balance": ""} if number == 4 else {})])
+    names = ["id", "balance_minor", "created_at_utc", "status", "due_date"]
+    pages = [page async for page in records.table("account", names)]
+    found = {name: np.concatenate([page[name] for page, _ in pages]) for name in names}
+    assert [page["id"].size for page, _ in pages] == [2, 2, 1]
+    stored = sorted(row.id for row in rows(database, "account", "id"))
+    assert found["id"].tolist() == [one.replace("-", "").encode() for one in stored]
+    assert pages[-1][1] == stored[-1]
+    np.testing.assert_array_equal(found["balance_minor"], [150_050.0] * 4 + [np.nan])
+    assert found["created_at_utc"].tolist() == [NOON.replace(tzinfo=None)] * 5
+    assert found["status"].tolist() == ["open"] * 5
+    assert found["due_date"].tolist() == [None] * 5
     assert [page async for page in records.table("account", ["id"], after=pages[-1][1])] == []
-    mine = [found async for found, _ in records.table("lead", ["priority"], campaign=CampaignId("none"))]
-    assert mine == []
+    ids = await records.accounts.find(["0"])
+    begun = dt.datetime.fromtimestamp(int(ids["0"].replace("-", "")[:12], 16) / 1000, dt.UTC)
+    for moved, expected in ((0, 5), (3600, 0)):
+        after = plugin_tables.first_id_of(begun + dt.timedelta(seconds=moved))
+        assert (
+            sum([page["id"].size async for page, _ in records.table("account", ["id"], after=after)])
+            == expected
+        )
+    assert [page async for page, _ in records.table("lead", ["priority"], campaign=CampaignId("none"))] == []
     for table, column in (("person", "name"), ("phone", "e164"), ("audit", "actor")):
         with pytest.raises(CommandRefusedError, match="for plugins"):
             await anext(records.table(table, [column]))
