@@ -31,6 +31,8 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """The provider has it, under an id of its own."""
 
     provider_id: str
+    part_ids: tuple[str, ...] = ()
+    """Where it went out in several parts, each with a receipt of its own: their ids, `provider_id` among them."""
     cost_micro: int | None = None
     """In millionths of `cost_currency`, where the provider says so."""
     cost_currency: str | None = None
@@ -133,6 +135,6 @@ class TakesWebhooks(Protocol):
 class Receives(Protocol):
     """A channel with a connection of its own, by which receipts and answers come."""
 
-    def receive(self) -> AsyncIterator[Receipt | Inbound]:
-        """Yield what comes, without end."""
+    def receive(self) -> AsyncIterator[Sequence[Receipt | Inbound]]:
+        """Yield what has come, in batches, without end. When the next is asked for, the one before is stored: it may be acknowledged then."""
         ...

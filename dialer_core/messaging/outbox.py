@@ -29,7 +29,7 @@ from dialer_core.message_events import (
     MessageHeld,
 )
 from dialer_core.messaging.channel import Accepted, Answer, NotAccepted, Receipt, Unknown
-from dialer_core.store import contacts, messages, people
+from dialer_core.store import contacts, message_parts, messages, people
 from dialer_core.store.messages import Early, MessageRow
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
@@ -175,7 +175,7 @@ def settle(tx: Tx, answers: Sequence[tuple[MessageRow, Answer]], now: dt.datetim
         match answer:
             case Accepted():
                 if _accept(tx, known, answer):
-                    accepted.setdefault(known.channel, []).append(answer.provider_id)
+                    accepted.setdefault(known.channel, []).extend(answer.part_ids or [answer.provider_id])
             case NotAccepted():
                 _delay_or_fail(tx, known, answer, now)
             case Unknown():
@@ -193,7 +193,7 @@ def receive_early(tx: Tx, channel: Channel, provider_ids: Collection[str], now: 
 
 def receive(tx: Tx, channel: Channel, receipts: Iterable[Receipt], now: dt.datetime) -> None:
     """Store what receipts say. One told twice changes nothing; one of a message whose answer has not come yet is kept."""
-    told = list(receipts)
+    told = _of_wholes(tx, channel, list(receipts))
     known = messages.of_provider(tx, channel, {one.provider_id for one in told})
     unknown = [
         Early(channel, one.provider_id, one.delivered, one.code)
@@ -221,6 +221,18 @@ def receive(tx: Tx, channel: Channel, receipts: Iterable[Receipt], now: dt.datet
         else:
             _settle_contact(tx, moved, ContactSettlement.VOID, "undelivered")
             _tell_failed(tx, moved)
+
+
+def _of_wholes(tx: Tx, channel: Channel, receipts: list[Receipt]) -> list[Receipt]:
+    """Return receipts of messages: one has arrived when all of its parts have, and has not when one of them has not."""
+    parts = message_parts.of(tx, channel, {one.provider_id for one in receipts})
+    told: list[Receipt] = []
+    for receipt in receipts:
+        if (part := parts.get(receipt.provider_id)) is None:
+            told.append(receipt)
+        elif not receipt.delivered or message_parts.arrived(tx, channel, part[0], receipt.provider_id):
+            told.append(msgspec.structs.replace(receipt, provider_id=part[1]))
+    return told
 
 
 def recover(tx: Tx, node: str, now: dt.datetime) -> int:
@@ -297,6 +309,8 @@ def _accept(tx: Tx, message: MessageRow, answer: Accepted) -> bool:
     )  # fmt: skip
     if moved is None:
         return False
+    if answer.part_ids:
+        message_parts.add(tx, moved.channel, moved.id, answer.part_ids)
     tell(tx, MessageAccepted, moved, tries=moved.tries)
     return True
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -146,7 +146,7 @@ class Sender:
             await self._until_stored(lambda m=message, a=answer: self._decide(m, a))  # type: ignore[misc]
         return len(found)
 
-    def take(self, told: Iterable[Receipt | Inbound]) -> None:
+    def take(self, told: Sequence[Receipt | Inbound]) -> None:
         """Store what a provider told us; blocks on the store.
 
         Raises
@@ -156,6 +156,8 @@ class Sender:
         """
         receipts: list[Receipt] = []
         came: list[Inbound] = []
+        if not told:
+            return
         for one in told:
             (receipts if isinstance(one, Receipt) else came).append(one)  # type: ignore[arg-type]
         with self._database.write() as tx:
@@ -218,8 +220,8 @@ class Sender:
     async def _receive_forever(self) -> None:
         while True:
             try:
-                async for one in self._channel.receive():  # type: ignore[attr-defined]
-                    await self._until_stored(lambda told=one: self.take([told]))  # type: ignore[misc]
+                async for batch in self._channel.receive():  # type: ignore[attr-defined]
+                    await self._until_stored(lambda told=batch: self.take(told))  # type: ignore[misc]
             except Exception as error:  # noqa: BLE001 - foreign code: its connection is its own; it is asked again
                 log.warning(
                     "channel_receive_failed", channel=self._channel.channel.value, error=place_of(error)

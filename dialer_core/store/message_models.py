@@ -1,4 +1,4 @@
-"""The tables of messages: what was and is to be sent, what came, and receipts that came before what they are of.
+"""The tables of messages: what was and is to be sent, what came, the parts of long ones, and receipts that came before what they are of.
 
 It owns the shapes. The queries are `messages.py`'s.
 """
@@ -80,6 +80,17 @@ class Message(Base):
     submitted_at_utc: Mapped[dt.datetime | None]
     settled_at_utc: Mapped[dt.datetime | None]
     """When it was delivered, failed or cancelled."""
+
+
+class MessagePart(Base):
+    """One of several short messages that a long text went out in: its receipt is of a part, not of the whole."""
+
+    __tablename__ = "message_part"
+    __table_args__ = (Index("ix_message_part_message_id", "message_id"),)
+    channel: Mapped[str] = mapped_column(String(16), primary_key=True)
+    provider_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    message_id: Mapped[str] = mapped_column(ID, ForeignKey("message.id"))
+    delivered: Mapped[bool]
 
 
 class EarlyReceipt(Base):

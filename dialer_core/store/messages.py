@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row, Table, bindparam, delete, exc, func, insert, select, update
 
-from dialer_core.store.message_models import EarlyReceipt, Message
+from dialer_core.store.message_models import EarlyReceipt, Message, MessagePart
 from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
@@ -28,6 +28,7 @@ from dialer_core.vocabulary import (
 
 _TABLE: Table = Message.__table__  # type: ignore[assignment]
 _EARLY: Table = EarlyReceipt.__table__  # type: ignore[assignment]
+_PART: Table = MessagePart.__table__  # type: ignore[assignment]
 
 
 class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -301,13 +302,20 @@ def take_early(tx: Tx, channel: Channel, provider_ids: Collection[str]) -> list[
 
 def overtaken(tx: Tx, channel: Channel, limit: int = 500) -> list[str]:
     """Return provider ids of receipts that are kept although their answers have come meanwhile: both were stored at the same time."""
-    query = (
+    here = _EARLY.c.channel == channel.value
+    wholes = (
         select(_EARLY.c.provider_id)
         .join(_TABLE, (_TABLE.c.channel == _EARLY.c.channel) & (_TABLE.c.provider_id == _EARLY.c.provider_id))
-        .where(_EARLY.c.channel == channel.value, _TABLE.c.state != MessageState.RECEIVED.value)
+        .where(here, _TABLE.c.state != MessageState.RECEIVED.value)
         .limit(limit)
     )
-    return list(dict.fromkeys(tx.scalars(query)))
+    parts = (
+        select(_EARLY.c.provider_id)
+        .join(_PART, (_PART.c.channel == _EARLY.c.channel) & (_PART.c.provider_id == _EARLY.c.provider_id))
+        .where(here)
+        .limit(limit)
+    )
+    return list(dict.fromkeys([*tx.scalars(wholes), *tx.scalars(parts)]))
 
 
 def forget_early(tx: Tx, before_utc: dt.datetime) -> int:

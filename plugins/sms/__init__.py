@@ -1,23 +1,32 @@
-"""SMS through a provider's HTTP interface shaped like Twilio's: sending, delivery receipts, answers.
+"""SMS: by a message centre (SMPP 3.4), or by a provider's HTTP interface; delivery receipts and answers.
 
-It owns the hooks and the settings, `plugins/sms.toml`. The provider's protocol is `twilio.py`'s; outbox, gate and opt-outs are the core's.
+It owns the hooks and the choice between the kinds of provider, `plugins/sms.toml`. The protocols are `smpp.py`'s and `twilio.py`'s; outbox, gate and
+opt-outs are the core's.
 """
 
 from __future__ import annotations
 
 from dialer_core.plugin_api import EngineHandle, MessageChannel, hookimpl
-from plugins.sms.settings import SmsSettings
+from plugins.sms.settings import SmppSettings, SmsSettings
+from plugins.sms.smpp import SmppChannel
 from plugins.sms.twilio import TwilioChannel
 
-_running: list[TwilioChannel] = []
+_running: list[TwilioChannel | SmppChannel] = []
 
 
 @hookimpl
 async def dialer_register_channel(engine: EngineHandle) -> MessageChannel:
     """Send and receive SMS."""
-    settings = engine.settings(SmsSettings)
-    token = engine.secret("plugins/sms.toml: auth_token", settings.auth_token_env, settings.auth_token_file)
-    channel = TwilioChannel(settings, token)
+    settings = engine.settings(SmsSettings).root
+    where = "plugins/sms.toml"
+    channel: TwilioChannel | SmppChannel
+    if isinstance(settings, SmppSettings):
+        password = engine.secret(f"{where}: password", settings.password_env, settings.password_file)
+        channel = SmppChannel(settings, password)
+        channel.start()
+    else:
+        token = engine.secret(f"{where}: auth_token", settings.auth_token_env, settings.auth_token_file)
+        channel = TwilioChannel(settings, token)
     _running[:] = [channel]
     return channel
 

@@ -27,7 +27,7 @@ from dialer_core.plugin_api import (
     Unknown,
     post,
 )
-from plugins.sms.settings import SmsSettings
+from plugins.sms.settings import TwilioSettings
 
 LIMIT_S = 20.0
 API = "/2010-04-01/Accounts"
@@ -49,7 +49,7 @@ class TwilioChannel:
 
     channel = Channel.SMS
 
-    def __init__(self, settings: SmsSettings, token: str) -> None:
+    def __init__(self, settings: TwilioSettings, token: str) -> None:
         self.per_second = settings.per_second
         self.at_once = settings.at_once
         self._settings = settings

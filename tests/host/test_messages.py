@@ -36,6 +36,7 @@ def configure(folder: Path, provider_url: str) -> None:
     shutil.copytree(SHIPPED / "compliance", config / "compliance")
     (config / "token").write_text("secret")
     (config / "plugins" / "sms.toml").write_text(
+        f'provider = "twilio"\n'
         f'base_url = "{provider_url}"\naccount_sid = "AC1"\nauth_token_file = "token"\nsender = "+525500000000"\npublic_url = "{URL}"\n'
     )
     (config / "templates" / "aviso.toml").write_text(

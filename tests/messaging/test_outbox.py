@@ -269,6 +269,26 @@ def test_a_receipt_before_its_answer(
         assert rows(tx, "early_receipt") == []
 
 
+def test_a_long_message_arrives_when_all_its_parts_have(
+    database: Database, debtor: Listed, plain: Template, mexico: RulePack
+) -> None:
+    """One receipt of three is not the message's, early or twice; the last one is, and a part that does not arrive fails the whole."""
+    parts = Accepted(provider_id="P1", part_ids=("P1", "P2", "P3"))
+    with database.write() as tx:
+        sent = queue(tx, debtor, plain)
+        [one] = claim(tx, mexico)
+        outbox.receive(tx, Channel.SMS, [Receipt(provider_id="P2", delivered=True)], NOON)
+        outbox.settle(tx, [(one, parts)], NOON)
+        assert state(tx, sent)[0] is MessageState.ACCEPTED
+        outbox.receive(tx, Channel.SMS, [Receipt(provider_id="P1", delivered=True)] * 2, NOON)
+        assert state(tx, sent)[0] is MessageState.ACCEPTED
+        outbox.receive(tx, Channel.SMS, [Receipt(provider_id="P3", delivered=False, code="045")], NOON)
+        assert state(tx, sent) == (MessageState.FAILED, "045")
+        outbox.receive(tx, Channel.SMS, [Receipt(provider_id="P3", delivered=True)], NOON)
+        assert state(tx, sent) == (MessageState.DELIVERED, None)
+        assert rows(tx, "message_part") == []
+
+
 def test_undelivered_does_not_count(
     database: Database, debtor: Listed, plain: Template, mexico: RulePack
 ) -> None:

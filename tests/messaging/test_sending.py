@@ -59,10 +59,10 @@ class Talking(Provider):
         """Say that it has it."""
         return Accepted(provider_id=f"P-{idempotency_key}")
 
-    async def receive(self) -> AsyncIterator[Receipt | Inbound]:
+    async def receive(self) -> AsyncIterator[list[Receipt | Inbound]]:
         """Tell what there is, and then nothing more."""
         for one in self.tells:
-            yield one
+            yield [one]
         await asyncio.Event().wait()
 
 

@@ -1,4 +1,4 @@
-"""The plugin `sms` speaks the provider's protocol: requests as its contract says, every answer understood, nobody else believed."""
+"""The plugin `sms` speaks a protocol shaped like Twilio's: requests as its contract says, every answer understood, nobody else believed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dialer_core.messaging.channel import (
     Receipt,
     Unknown,
 )
-from plugins.sms.settings import SmsSettings
+from plugins.sms.settings import TwilioSettings
 from plugins.sms.twilio import TwilioChannel, signature
 from tests.plugins.provider import HttpProvider, http_provider
 
@@ -35,12 +35,13 @@ def channel(base_url: str = "http://127.0.0.1:9", **more: object) -> TwilioChann
     """Return a channel to a provider."""
     raw = {
         "base_url": base_url,
+        "provider": "twilio",
         "account_sid": "AC1",
         "auth_token_env": "T",
         "sender": "+525500000000",
         "public_url": URL,
     }
-    return TwilioChannel(SmsSettings.model_validate(raw | more), TOKEN)
+    return TwilioChannel(TwilioSettings.model_validate(raw | more), TOKEN)
 
 
 async def asked(provider: HttpProvider, **more: object) -> Answer:
