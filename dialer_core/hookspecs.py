@@ -14,7 +14,7 @@ five times in a row is disabled too. `dialer plugins` says which and why.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 import pluggy
 from fastapi import APIRouter
@@ -26,6 +26,7 @@ from dialer_core.plugin_api import (
     MessageChannel,
     PageLink,
     StoredEvent,
+    StrategyAction,
     Voice,
 )
 
@@ -65,6 +66,18 @@ def dialer_register_channel(engine: EngineHandle) -> Awaitable[MessageChannel] |
 
     The core owns outbox, gate, templates, retries, opt-outs and the conversation log: a channel only speaks to its provider. Its
     methods run on the host's loop and must not block. Two plugins cannot have one channel: the later one is disabled.
+    """
+
+
+@hookspec
+def dialer_register_strategy_actions(engine: EngineHandle) -> Mapping[str, StrategyAction] | None:
+    """Return what the plugin can do in a step of a strategy, by the step's name. Called once, after the start-up.
+
+    An action is an `async def` that takes a `StrategyStep` and runs on the host's loop, so it must not block. It is called when the step is
+    due, on whichever node comes first, and again where a node died before the step was marked: under `step.key` it does a thing once. Whatever
+    it raises has the step tried again, eight times with growing pauses; `StepSkippedError` passes it over for this account. Longer than 10 s
+    counts as failed. Two plugins cannot have one name: the later one is disabled. `call` and `wait` are the core's. Strategies are begun with
+    `engine.strategies.start`, by this or any other plugin.
     """
 
 

@@ -47,7 +47,8 @@ from dialer_core.messaging.templates import load_templates
 from dialer_core.plugin_api import EngineHandle
 from dialer_core.plugin_host import Plugin, PluginHost, installed, load
 from dialer_core.plugin_records import Records
-from dialer_core.portfolio import segmenting, strategy_clock, upkeep
+from dialer_core.portfolio import segmenting, upkeep
+from dialer_core.portfolio.strategies import Strategies
 from dialer_core.settings import Settings, load_settings
 from dialer_core.store.database import Database, open_database
 
@@ -247,12 +248,14 @@ async def _serve(
         clock=SystemClock(),
         on_written=tail.wake,
     )
+    strategies = Strategies(database, clock=SystemClock(), node=dialer.node.name, on_written=tail.wake)
     engine = EngineHandle(
         port=link,
         tail=tail,
         clock=SystemClock(),
         actor="host",
         messenger=messenger,
+        strategies=strategies,
         directory=settings.directory,
         records=Records(database, clock=SystemClock(), actor="host", on_written=tail.wake),
         state_dir=settings.state_dir,
@@ -268,11 +271,15 @@ async def _serve(
     attaching = asyncio.create_task(link.run(), name="engine-link")
     try:
         await plugins.start()
-        for plugin, channel in await plugins.channels():
-            try:
-                messenger.add_channel(plugin.name, channel)
-            except ValueError as error:
-                plugin.disable(str(error))
+        for add, given in (
+            (messenger.add_channel, await plugins.channels()),
+            (strategies.add_actions, await plugins.strategy_actions()),
+        ):
+            for plugin, thing in given:
+                try:
+                    add(plugin.name, thing)
+                except ValueError as error:
+                    plugin.disable(str(error))
         parts = ApiParts(
             engine=engine, database=database, plugins=plugins.views, settings=settings, packs=packs
         )
@@ -293,7 +300,7 @@ async def _serve(
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
         archiving = asyncio.create_task(_archive(settings, database, tail), name="archive")
         tracking = asyncio.create_task(plugins.track(tail, dialer.node.name), name="plugin-events")
-        keeping = asyncio.create_task(_keep_up(settings, database), name="portfolio-upkeep")
+        keeping = asyncio.create_task(_keep_up(settings, database, strategies), name="portfolio-upkeep")
         messaging = asyncio.create_task(messenger.run(), name="messages")
         hooks = asyncio.create_task(_webhooks(settings, messenger), name="webhooks")
         screening_leads = asyncio.create_task(
@@ -354,12 +361,12 @@ async def _serve(
         log.info("host_stopped")
 
 
-async def _keep_up(settings: Settings, database: Database) -> None:
+async def _keep_up(settings: Settings, database: Database, strategies: Strategies) -> None:
     """Do what time alone does to the portfolio."""
     await asyncio.gather(
         upkeep.watch(database),
         segmenting.watch(database, settings.campaigns, settings.segments),
-        strategy_clock.watch(database, strategy_clock.ACTIONS, settings.dialer.node.name),
+        strategies.run(),
     )
 
 

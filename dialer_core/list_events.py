@@ -28,13 +28,15 @@ class LeadSkipped(Event, frozen=True, kw_only=True):
 
 @event_named("strategy.step_done")
 class StrategyStepDone(Event, frozen=True, kw_only=True):
-    """A step of an account's strategy was done; done again after a death between the deed and this word."""
+    """A step of an account's strategy was done or passed over; done again after a death between the deed and this word."""
 
     run_id: str
     strategy: str
     position: int
     what: str
     last: bool
+    skipped: str = ""
+    """Why the step was passed over; empty: it was done."""
 
 
 @event_named("strategy.stopped")

@@ -71,6 +71,8 @@ from dialer_core.events import (
     TrunkStateChanged,
     WorkerLost,
 )
+from dialer_core.host_commands import MessageCommands, StrategyCommands
+from dialer_core.list_events import StrategyStepDone, StrategyStopped
 from dialer_core.message_events import OptOutReceived
 from dialer_core.messaging.channel import (
     Accepted,
@@ -99,9 +101,12 @@ from dialer_core.plugin_records import (
     Upserted,
 )
 from dialer_core.portfolio.account_view import AccountView
+from dialer_core.portfolio.strategies import Strategies, StrategyAction, StrategyRequest, StrategyStep
+from dialer_core.portfolio.strategy_clock import StepSkippedError
 from dialer_core.snapshot import AgentView, CallView, CampaignView, MediaView, Snapshot, TrunkView, WorkerView
 from dialer_core.store import plugin_tables
 from dialer_core.store.messages import MessageRow
+from dialer_core.store.strategy_runs import Step, StrategyView
 from dialer_core.toml_files import explain, read_secret, read_toml
 from dialer_core.vocabulary import (
     AccountId,
@@ -256,44 +261,6 @@ class AttemptCommands(CommandGroup):
         return await self._send("attempts.disposition", **args)
 
 
-class MessageCommands:
-    """Messages over other channels than the telephone: queued here, sent through the gate and a plugin's channel."""
-
-    def __init__(self, messenger: Messenger | None, actor: str) -> None:
-        self._messenger = messenger
-        self._actor = actor
-
-    @property
-    def _its(self) -> Messenger:
-        if self._messenger is None:
-            raise CommandRefusedError("this process sends no messages")
-        return self._messenger
-
-    async def queue(self, request: MessageRequest) -> MessageId:
-        """Queue a message; return its id. Refused where it cannot be sent as asked: nothing is queued then."""
-        return await self._its.queue(request, actor=self._actor)
-
-    async def conversation(self, person: PersonId) -> list[MessageRow]:
-        """Return what was written to and by a person, over all channels, the oldest first."""
-        return await self._its.conversation(person)
-
-    async def in_state(self, state: MessageState) -> list[MessageRow]:
-        """Return messages in a state, the newest first."""
-        return await self._its.in_state(state)
-
-    async def channels(self) -> tuple[ChannelView, ...]:
-        """Return every channel with what waits in it."""
-        return await self._its.channels()
-
-    async def release(self, message: MessageId) -> None:
-        """Send a held message again."""
-        await self._its.release(message, actor=self._actor)
-
-    async def cancel(self, message: MessageId, *, reason: str = "command") -> None:
-        """Take back a message that has not been sent."""
-        await self._its.cancel(message, actor=self._actor, reason=reason)
-
-
 class EngineHandle:
     """The running system, as one actor sees it.
 
@@ -314,6 +281,7 @@ class EngineHandle:
         clock: Clock,
         actor: str,
         messenger: Messenger | None = None,
+        strategies: Strategies | None = None,
         directory: Path | None = None,
         records: Records | None = None,
         state_dir: Path | None = None,
@@ -322,7 +290,9 @@ class EngineHandle:
         self._state_dir = state_dir
         self._records = records
         self._directory = directory
+        self._strategies = strategies
         self.messages = MessageCommands(messenger, actor)
+        self.strategies = StrategyCommands(strategies, actor)
         self._port = port
         self._tail = tail
         self._clock = clock
@@ -342,6 +312,7 @@ class EngineHandle:
             clock=self._clock,
             actor=actor,
             messenger=self._messenger,
+            strategies=self._strategies,
             directory=self._directory,
             records=self._records.acting_as(actor) if self._records else None,
             state_dir=self._state_dir,
@@ -558,8 +529,16 @@ __all__ = [
     "Scope",
     "Snapshot",
     "StatementRequested",
+    "Step",
+    "StepSkippedError",
     "Still",
     "StoredEvent",
+    "StrategyAction",
+    "StrategyRequest",
+    "StrategyStep",
+    "StrategyStepDone",
+    "StrategyStopped",
+    "StrategyView",
     "StreamRight",
     "TrunkStateChanged",
     "TrunkView",

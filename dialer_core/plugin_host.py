@@ -334,6 +334,12 @@ class PluginHost:
         """Return the channel of messages that each plugin has; one whose hook fails is disabled."""
         return await self._registered("dialer_register_channel", "its channel could not be registered")
 
+    async def strategy_actions(self) -> list[tuple[Plugin, Any]]:
+        """Return what each plugin can do in a step of a strategy; one whose hook fails is disabled."""
+        return await self._registered(
+            "dialer_register_strategy_actions", "its actions could not be registered"
+        )
+
     async def _registered(self, hook: str, failed: str) -> list[tuple[Plugin, Any]]:
         found = []
         for outcome in await self.observe(hook):

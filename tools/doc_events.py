@@ -210,6 +210,8 @@ def hooks_page() -> str:
         "engine.agents": plugin_api.AgentCommands,
         "engine.calls": plugin_api.CallCommands,
         "engine.attempts": plugin_api.AttemptCommands,
+        "engine.messages": plugin_api.MessageCommands,
+        "engine.strategies": plugin_api.StrategyCommands,
     }
     bundled = _bundled()
     return page(

@@ -356,6 +356,13 @@ def _show(call: Invocation, seen: AccountView) -> None:
         call.say(
             f"on the list of {lead.campaign}: {lead.state}{f' ({why})' if why else ''}, {lead.attempts} attempts"
         )
+    for run in seen.strategies:
+        how = run.stopped_because or (
+            f"{run.next_step} from {run.due_at_utc:%Y-%m-%d %H:%M} UTC" if run.due_at_utc else ""
+        )
+        call.say(
+            f"strategy {run.strategy}: {run.state}{f' ({how})' if how else ''}, {run.position} of {run.steps} steps behind it"
+        )
     for one in seen.restrictions:
         call.say(
             f"restricted: {one.kind} on the {one.scope}, {f'until {one.until_utc:%Y-%m-%d}' if one.until_utc else 'for good'} ({one.id})"

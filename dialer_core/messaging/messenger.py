@@ -134,7 +134,8 @@ class Messenger:
         channel = template.channel if template else request.channel
         if channel is not None and channel not in self._plugin_of:
             raise CommandRefusedError(
-                f"no plugin sends by {channel.value}: enable one in plugins.enabled; nothing was queued"
+                f"no plugin sends by {channel.value}: enable one in plugins.enabled; nothing was queued",
+                "unknown",
             )
 
         session_hours = self._senders[self._plugin_of[channel]].session_hours if channel is not None else None

@@ -24,6 +24,7 @@ from dialer_core.store import (
     promises,
     recordings,
     restrictions,
+    strategy_runs,
 )
 from dialer_core.store.account_notes import AccountNoteRow
 from dialer_core.store.call_records import CallRecord
@@ -34,11 +35,13 @@ from dialer_core.store.documents import DocumentRow
 from dialer_core.store.people import PersonRow, PhoneRow
 from dialer_core.store.promises import PaymentRow, PromiseRow
 from dialer_core.store.restrictions import RestrictionRow
+from dialer_core.store.strategy_runs import StrategyView
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AccountId, PersonId, PromiseState, RestrictionScope
 
 MOST_CALLS = 200
 """Of calls and of other contacts, the latest."""
+MOST_STRATEGIES = 10
 
 
 class AccountSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +122,8 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     payments: tuple[PaymentRow, ...]
     callbacks: tuple[CallbackRow, ...]
     """Open ones."""
+    strategies: tuple[StrategyView, ...]
+    """Those that run, then the latest."""
     restrictions: tuple[RestrictionRow, ...]
     """In force or to come."""
     consents: tuple[ConsentRow, ...]
@@ -197,6 +202,7 @@ def view(tx: Tx, account_id: AccountId, now: dt.datetime) -> AccountView:
         promises=tuple(made),
         payments=tuple(paid),
         callbacks=tuple(callbacks.of_leads(tx, lead_ids)),
+        strategies=tuple(strategy_runs.of_account(tx, account_id, MOST_STRATEGIES)),
         restrictions=tuple(one for one in every if one.until_utc is None or one.until_utc > now),
         consents=tuple(agreed),
         documents=tuple(proofs),
@@ -220,7 +226,7 @@ def before_identity(found: AccountView) -> AccountView:
     )
     return msgspec.structs.replace(
         found, account=bare, attributes=tuple(one for one in found.attributes if not one.sensitive), other_accounts=(), promise=None,
-        promises=(), payments=(), documents=(), notes=(), calls=(), recordings={}, timeline=(), identified=False,
+        strategies=(), promises=(), payments=(), documents=(), notes=(), calls=(), recordings={}, timeline=(), identified=False,
     )  # fmt: skip
 
 

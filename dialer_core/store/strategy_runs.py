@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
+import structlog
 from sqlalchemy import Table, and_, insert, or_, select, update
 
 from dialer_core.list_events import StrategyStepDone, StrategyStopped
@@ -18,9 +19,13 @@ from dialer_core.store.dialing_models import StrategyRun
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AccountId, CampaignId, PersonId, StrategyState, new_id
 
+log = structlog.get_logger(__name__)
+
 _TABLE: Table = StrategyRun.__table__  # type: ignore[assignment]
 _RUNNING = _TABLE.c.state == StrategyState.RUNNING.value
 
+LONGEST_NAME = 64
+"""Of a strategy and of an action."""
 FAILED = "failed"
 """Why a strategy stopped whose step could not be done, however often it was tried."""
 
@@ -55,6 +60,29 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         """The step that is due."""
         return self.steps[self.position]
 
+    @property
+    def key(self) -> str:
+        """The step's own name, the same at every try: what is asked for under it is done once."""
+        return f"{self.id}:{self.position}"
+
+
+class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
+    """A strategy of an account, as screens show it."""
+
+    id: str
+    strategy: str
+    state: StrategyState
+    position: int
+    """Steps behind it."""
+    steps: int
+    next_step: str | None
+    due_at_utc: dt.datetime | None
+    """Of that step, while it runs."""
+    tries: int
+    """Of that step."""
+    stopped_because: str | None
+    started_at_utc: dt.datetime
+
 
 def insert_run(tx: Tx, run: Run) -> None:
     """Write a run; an account has one running run of a strategy at most."""
@@ -85,7 +113,19 @@ def take_due(tx: Tx, now: dt.datetime, owner: str, lease: dt.timedelta, limit: i
         query = query.with_for_update(skip_locked=True)
     # one lease's name is its own, so that a lease that ran out is not taken for the next one of the same owner
     lease_id = f"{owner[:27]}:{new_id()}"
-    found = [_run(row, leased_by=lease_id, tries=row["tries"] + 1) for row in tx.execute(query).mappings()]
+    found, spoiled = [], []
+    for row in tx.execute(query).mappings():
+        try:
+            found.append(_run(row, leased_by=lease_id, tries=row["tries"] + 1))
+        except (
+            msgspec.ValidationError,
+            IndexError,
+        ):  # one account's row is no cause to do nothing for the others
+            spoiled.append(row["id"])
+    if spoiled:
+        log.error("strategies_unreadable", run_ids=spoiled)
+        changes = {"state": StrategyState.STOPPED.value, "stopped_because": FAILED, "leased_by": None}
+        tx.execute(update(_TABLE).where(_TABLE.c.id.in_(spoiled)).values(**changes))
     if found:
         tx.execute(
             update(_TABLE)
@@ -95,8 +135,11 @@ def take_due(tx: Tx, now: dt.datetime, owner: str, lease: dt.timedelta, limit: i
     return found
 
 
-def done(tx: Tx, run: Run, now: dt.datetime) -> bool:
-    """Go on to the step after this one; False where the run was stopped or its lease lost meanwhile: then nothing changes."""
+def done(tx: Tx, run: Run, now: dt.datetime, *, skipped: str = "") -> bool:
+    """Go on to the step after this one; False where the run was stopped or its lease lost meanwhile: then nothing changes.
+
+    `skipped` says why the step was passed over, where it was.
+    """
     position = run.position + 1
     over = position >= len(run.steps)
     changes: dict[str, Any] = {"position": position, "leased_by": None, "leased_until_utc": None, "tries": 0}
@@ -109,7 +152,7 @@ def done(tx: Tx, run: Run, now: dt.datetime) -> bool:
     tx.emit(
         StrategyStepDone(
             campaign_id=run.campaign_id, account_id=run.account_id, run_id=run.id, strategy=run.strategy, position=run.position,
-            what=run.step.what, last=over,
+            what=run.step.what, last=over, skipped=skipped,
         )
     )  # fmt: skip
     return True
@@ -142,8 +185,8 @@ def stop(
     ]
     if not which:
         return 0
-    query = select(_TABLE).where(_RUNNING, or_(*which))
-    found = [_run(row) for row in tx.execute(query).mappings()]
+    columns = (_TABLE.c.id, _TABLE.c.campaign_id, _TABLE.c.account_id, _TABLE.c.strategy)
+    found = list(tx.execute(select(*columns).where(_RUNNING, or_(*which))))
     if not found:
         return 0
     tx.execute(
@@ -173,6 +216,25 @@ def running(tx: Tx, account_ids: Collection[str]) -> list[Run]:
     return [_run(row) for row in tx.execute(query).mappings()]
 
 
+def of_account(tx: Tx, account_id: AccountId, limit: int) -> list[StrategyView]:
+    """Return the strategies of an account, those that run first, then the latest."""
+    query = (
+        select(_TABLE)
+        .where(_TABLE.c.account_id == account_id)
+        .order_by(_TABLE.c.state != StrategyState.RUNNING.value, _TABLE.c.id.desc())
+        .limit(limit)
+    )
+    return [
+        StrategyView(
+            id=row.id, strategy=row.strategy, state=StrategyState(row.state), position=row.position, steps=len(row.steps),
+            next_step=row.steps[row.position]["what"] if row.position < len(row.steps) else None,
+            due_at_utc=row.due_at_utc if row.state == StrategyState.RUNNING.value else None,
+            tries=row.tries, stopped_because=row.stopped_because, started_at_utc=row.started_at_utc,
+        )
+        for row in tx.execute(query)
+    ]  # fmt: skip
+
+
 def _mine(run: Run) -> Sequence[Any]:
     return (
         _TABLE.c.id == run.id,
@@ -184,4 +246,7 @@ def _mine(run: Run) -> Sequence[Any]:
 
 def _run(row: Any, **changes: Any) -> Run:
     fields = {name: row[name] for name in Run.__struct_fields__} | changes
-    return Run(**fields | {"steps": msgspec.convert(row["steps"], tuple[Step, ...])})
+    run = Run(**fields | {"steps": msgspec.convert(row["steps"], tuple[Step, ...])})
+    if run.steps and run.position < len(run.steps):
+        return run
+    raise IndexError(run.position)

@@ -106,7 +106,7 @@ async def test_a_message_from_request_to_cancel(
         ({"account": "0198c9a4-7c1e-7000-8000-000000000001"}, 404, "no account"),
         ({"given": {}}, 422, "needs folio"),
         ({"given": {"folio": "x" * 1001}}, 422, "given"),
-        ({"template": "", "body": "hola", "channel": "email"}, 409, "no plugin sends by email"),
+        ({"template": "", "body": "hola", "channel": "email"}, 404, "no plugin sends by email"),
         ({"template": "", "body": ""}, 422, "a message has a template, or"),
         ({"colour": 1}, 422, "colour"),
     ],

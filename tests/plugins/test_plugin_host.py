@@ -212,6 +212,7 @@ def test_every_hook_name_has_the_prefix() -> None:
         "dialer_register_channel",
         "dialer_register_pages",
         "dialer_register_routes",
+        "dialer_register_strategy_actions",
         "dialer_register_voices",
         "dialer_shutdown",
         "dialer_startup",

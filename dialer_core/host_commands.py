@@ -1,0 +1,90 @@
+"""What the host itself does for whoever holds an `EngineHandle`: messages and strategies.
+
+It owns the acting name that goes with each command. The rules are `messaging/messenger.py`'s and `portfolio/strategies.py`'s; commands that
+the engine answers are groups of their own (`voice_commands.py`, `plugin_api.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dialer_core.errors import CommandRefusedError
+from dialer_core.messaging.composing import MessageRequest
+from dialer_core.messaging.messenger import ChannelView, Messenger
+from dialer_core.portfolio.strategies import Strategies, StrategyRequest
+from dialer_core.store.messages import MessageRow
+from dialer_core.store.strategy_runs import StrategyView
+from dialer_core.vocabulary import AccountId, MessageId, MessageState, PersonId
+
+
+class MessageCommands:
+    """Messages over other channels than the telephone: queued here, sent through the gate and a plugin's channel."""
+
+    def __init__(self, messenger: Messenger | None, actor: str) -> None:
+        self._messenger = messenger
+        self._actor = actor
+
+    @property
+    def _its(self) -> Messenger:
+        if self._messenger is None:
+            raise CommandRefusedError("this process sends no messages")
+        return self._messenger
+
+    async def queue(self, request: MessageRequest) -> MessageId:
+        """Queue a message; return its id. Refused where it cannot be sent as asked: nothing is queued then."""
+        return await self._its.queue(request, actor=self._actor)
+
+    async def conversation(self, person: PersonId) -> list[MessageRow]:
+        """Return what was written to and by a person, over all channels, the oldest first."""
+        return await self._its.conversation(person)
+
+    async def in_state(self, state: MessageState) -> list[MessageRow]:
+        """Return messages in a state, the newest first."""
+        return await self._its.in_state(state)
+
+    async def channels(self) -> tuple[ChannelView, ...]:
+        """Return every channel with what waits in it."""
+        return await self._its.channels()
+
+    async def release(self, message: MessageId) -> None:
+        """Send a held message again."""
+        await self._its.release(message, actor=self._actor)
+
+    async def cancel(self, message: MessageId, *, reason: str = "command") -> None:
+        """Take back a message that has not been sent."""
+        await self._its.cancel(message, actor=self._actor, reason=reason)
+
+
+class StrategyCommands:
+    """Strategies of accounts: begun, stopped and shown. Their steps are done by this host, or by another node's."""
+
+    def __init__(self, strategies: Strategies | None, actor: str) -> None:
+        self._strategies = strategies
+        self._actor = actor
+
+    @property
+    def _its(self) -> Strategies:
+        if self._strategies is None:
+            raise CommandRefusedError("this process runs no strategies")
+        return self._strategies
+
+    @property
+    def actions(self) -> dict[str, str]:
+        """What a step can be, and whose it is."""
+        return self._its.actions
+
+    async def start(self, request: StrategyRequest) -> str:
+        """Begin a strategy in place of the one of its name that runs for the account; return the run's id."""
+        return await self._its.start(request, actor=self._actor)
+
+    async def start_many(self, requests: Sequence[StrategyRequest]) -> list[str | CommandRefusedError]:
+        """Begin many; return each one's run or refusal, in order."""
+        return await self._its.start_many(requests, actor=self._actor)
+
+    async def stop(self, account: AccountId, *, strategy: str = "", reason: str = "") -> int:
+        """Stop what runs for an account, or only the strategy of this name; return how many stopped."""
+        return await self._its.stop(account, strategy=strategy, actor=self._actor, reason=reason)
+
+    async def of(self, account: AccountId) -> list[StrategyView]:
+        """Return an account's strategies, those that run first."""
+        return await self._its.of(account)
