@@ -77,6 +77,7 @@ class Control:
             "agents.skip": lambda args: engine.previews.skip(
                 agent_of(engine, args), text_of(args, "reason", "")
             ),
+            "agents.next_number": self._next_number,
             "agents.logout": lambda args: engine.roster.logout(agent_of(engine, args)),
             "attempts.disposition": self._dispose,
             "flows.ready": lambda _args: engine.host_is(there=True),
@@ -147,7 +148,21 @@ class Control:
             raise InvalidError(f"this prepares no call: {error}") from None
         return self._engine.flow_calls.prepared(told)
 
+    def _next_number(self, args: dict[str, Any]) -> asyncio.Future[dict[str, str]]:
+        agent_id = agent_of(self._engine, args)
+        said = self._said(args) if args.get("disposition") else None
+        return self._engine.previews.next_number(agent_id, said)
+
     def _dispose(self, args: dict[str, Any]) -> asyncio.Future[dict[str, str]]:
+        agent = self._engine.roster[agent_of(self._engine, args)]
+        write = self._said(args)
+        attempt_id = args.get("attempt") or agent.last_attempt_id
+        if agent.state is AgentState.WRAP_UP and attempt_id == agent.last_attempt_id:
+            self._engine.roster.wrap_up_over(agent)
+        return self._engine.runtime.journal.submit(write)
+
+    def _said(self, args: dict[str, Any]) -> Callable[[Tx], dict[str, str]]:
+        """Return the unit that stores what an agent says of a conversation, its words checked."""
         agent_id = agent_of(self._engine, args)
         agent = self._engine.roster[agent_id]
         disposition = text_of(args, "disposition")
@@ -163,8 +178,6 @@ class Control:
             its = campaigns.get(agent.campaign_id) if agent.campaign_id else None
             dispositions.check(its, disposition, reason)
         callback_at = _callback_time(args, now_utc)
-        if agent.state is AgentState.WRAP_UP and attempt_id == agent.last_attempt_id:
-            self._engine.roster.wrap_up_over(agent)
 
         def write(tx: Tx) -> dict[str, str]:
             lead_state = dispositions.apply(
@@ -179,7 +192,7 @@ class Control:
             )
             return {"attempt": attempt_id, "disposition": disposition, "lead": lead_state}
 
-        return self._engine.runtime.journal.submit(write)
+        return write
 
     # --- status --------------------------------------------------------------------------------------------------------------------
 

@@ -68,6 +68,17 @@ class AgentCommands(CommandGroup):
         """Do not dial the lead that the agent is shown; the next one comes."""
         return await self._send("agents.skip", agent=agent, reason=reason)
 
+    async def next_number(
+        self, agent: AgentId, *, disposition: str | None = None, reason: str | None = None
+    ) -> Any:
+        """Dial the next number of the same person, to this agent alone, by the gate and its caps; a call that is up ends first. Return the attempt.
+
+        `disposition`, where it is given, is what the agent says of the call before.
+        """
+        args = {"disposition": disposition, "reason": reason}
+        given = {key: value for key, value in args.items() if value is not None}
+        return await self._send("agents.next_number", agent=agent, **given)
+
     async def logout(self, agent: AgentId, *, reason: str = "") -> Any:
         """End the agent's leg and log-in."""
         return await self._send("agents.logout", agent=agent, reason=reason)

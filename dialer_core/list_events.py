@@ -26,6 +26,16 @@ class LeadSkipped(Event, frozen=True, kw_only=True):
     reason: str
 
 
+@event_named("lead.next_number_dialed")
+class LeadNextNumberDialed(Event, frozen=True, kw_only=True):
+    """An agent asked for the next number of the person they had just talked about: it is dialed to them."""
+
+    lead_id: str
+    agent_id: AgentId
+    after: str
+    """The attempt they had before."""
+
+
 @event_named("strategy.step_done")
 class StrategyStepDone(Event, frozen=True, kw_only=True):
     """A step of an account's strategy was done or passed over; done again after a death between the deed and this word."""

@@ -118,6 +118,19 @@ def skip(call: Invocation, name: str, reason: str) -> None:
     _command(call, name, "preview/skip", "skipped", {"reason": reason})
 
 
+@agent.command(
+    "next-number",
+    epilog=example("dialer agent next-number ana", "dialer agent next-number ana --said wrong_number"),
+)
+@click.argument("name")
+@click.option("--said", default=None, metavar="WORD", help="What the call before was: a disposition.")
+@invocation
+def next_number(call: Invocation, name: str, *, said: str | None) -> None:
+    """Dial the next number of the person that the agent talks to, or has just talked to, for that agent alone."""
+    body = {"disposition": said} if said else {}
+    _command(call, name, "next_number", "the next number is being dialed", body)
+
+
 @agent.command("logout", epilog=example("dialer agent logout ana"))
 @click.argument("name")
 @invocation

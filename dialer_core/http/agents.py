@@ -150,6 +150,30 @@ async def skip_preview(agent: Name, engine: Engine, why: WhyBody = NO_REASON) ->
     return answer(await engine.agents.skip(AgentId(agent), reason=why.reason))
 
 
+class NextNumber(BaseModel):
+    """What the call before was, if the agent says so in the same breath."""
+
+    model_config = ConfigDict(extra="forbid")
+    disposition: Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z0-9_]+$")] | None = None
+    reason: Annotated[str, Field(max_length=32, pattern=r"^[a-z0-9_]+$")] | None = None
+    """Why they do not pay."""
+
+
+NOTHING_SAID = NextNumber()
+
+
+@router.post(
+    "/{agent}/next_number", dependencies=[needs_own(Scope.CONTROL)], responses=shape(dict, "Being dialed")
+)
+async def dial_next_number(
+    agent: Name, engine: Engine, said: Annotated[NextNumber, Body()] = NOTHING_SAID
+) -> Response:
+    """Dial the next number of the person the agent talks to, or has just talked to, for this agent alone; the gate and its caps decide."""
+    return answer(
+        await engine.agents.next_number(AgentId(agent), disposition=said.disposition, reason=said.reason)
+    )
+
+
 @router.post("/{agent}/disposition", dependencies=[needs_own(Scope.CONTROL)], responses=shape(dict, "Stored"))
 async def dispose(agent: Name, engine: Engine, said: Annotated[AgentDisposition, Body()]) -> Response:
     """Store what the agent says their present or last conversation was; ends their wrap-up."""

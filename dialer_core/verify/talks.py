@@ -48,7 +48,23 @@ def handed_on(subject: Subject, attempt: Row, trail: Trail) -> Iterator[Violatio
             yield Violation(Invariant.I4, "attempt", attempt.id, "was handed on, and nobody got the customer")
 
 
+def next_numbers(subject: Subject, attempt: Row, trail: Trail) -> Iterator[Violation]:
+    """I3: who asked for a person's next number got that person's, another one, and not before the call before was over."""
+    for event in trail.all("lead.next_number_dialed"):
+        before = subject.attempts_by_id.get(event.data["after"])
+        if before is None or before.person_id != attempt.person_id:
+            text = "was dialed as the next number of another person"
+            yield Violation(Invariant.I3, "attempt", attempt.id, text)
+        elif before.phone_id == attempt.phone_id:
+            text = "was dialed as the next number, and is the same"
+            yield Violation(Invariant.I3, "attempt", attempt.id, text)
+        elif before.ended_at_utc is None or before.ended_at_utc > attempt.committed_at_utc:
+            text = "was dialed as the next number while the call before lasted"
+            yield Violation(Invariant.I3, "attempt", attempt.id, text)
+
+
 CHECKS = (
+    Check(Invariant.I3, "the next number is another one of the same person", each=next_numbers),
     Check(Invariant.I6, "conversations go by their table", each=steps),
     Check(Invariant.I4, "whoever is handed on is not left alone", each=handed_on),
 )
