@@ -115,7 +115,7 @@ def claim(
         )
     while len(claimed) < len(trunks) and examined < MAX_EXAMINED:
         missing = len(trunks) - len(claimed)
-        limit = min(max(size, missing + missing // 2), MAX_EXAMINED - examined)
+        limit = min(max(size, missing), MAX_EXAMINED - examined)
         size = 2 * limit  # where the first are blocked, those behind them are likely to be, too
         batch = mix.take(tx, campaign_id, limit, now) if mix else leads.take_ready(tx, campaign_id, limit)
         examined += len(batch)

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, Table, Text, bindparam, cast, func, insert, select, text, tuple_
+from sqlalchemy import Select, Table, Text, bindparam, cast, insert, select, text, tuple_
 
 from dialer_core.errors import StoreError
 from dialer_core.events import StoredEvent
@@ -31,9 +31,11 @@ Writer = tuple[str, str]
 _TABLE: Table = EventRow.__table__  # type: ignore[assignment]
 _INSERT = Prepared(insert(_TABLE))
 _LAST_SEQ = Prepared(
-    select(func.max(_TABLE.c.seq)).where(
-        _TABLE.c.node == bindparam("node"), _TABLE.c.source == bindparam("source")
-    )
+    # not max(): PostgreSQL walks along all of a writer's events where it does not know how many there are
+    select(_TABLE.c.seq)
+    .where(_TABLE.c.node == bindparam("node"), _TABLE.c.source == bindparam("source"))
+    .order_by(_TABLE.c.seq.desc())
+    .limit(1)
 )
 _WRITERS = select(_TABLE.c.node, _TABLE.c.source).order_by(_TABLE.c.node, _TABLE.c.source).limit(1)
 _FIRST_WRITER = Prepared(_WRITERS)

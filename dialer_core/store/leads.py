@@ -33,6 +33,7 @@ READY_UTC = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 READY_AGAIN_UTC = dt.datetime(1970, 1, 2, tzinfo=dt.UTC)
 """That of one that may be dialed now and was tried before, in a campaign that keeps the two apart (`campaigns/mix.py`)."""
 
+_THOSE = _LEAD.c.id.in_(bindparam("keys", expanding=True))
 _BLOCK = Prepared(
     update(_LEAD)
     .where(_LEAD.c.id == bindparam("key"))
@@ -47,7 +48,7 @@ _BLOCK = Prepared(
 )
 _BEGIN = Prepared(
     update(_LEAD)
-    .where(_LEAD.c.id == bindparam("key"))
+    .where(_THOSE)
     .values(
         state=LeadState.IN_ATTEMPT.value,
         next_at_utc=READY_UTC,
@@ -66,11 +67,11 @@ _DUE = (
     .order_by(_LEAD.c.next_at_utc, _LEAD.c.priority.desc(), _LEAD.c.attempts, _LEAD.c.id)
     .limit(bindparam("most"))
 )
-_PROMOTE = Prepared(update(_LEAD).where(_LEAD.c.id == bindparam("key")).values(next_at_utc=READY_UTC))
+_PROMOTE = Prepared(update(_LEAD).where(_THOSE).values(next_at_utc=READY_UTC))
 _DUE_APART = _DUE.where(_LEAD.c.next_at_utc > READY_AGAIN_UTC)
 _PROMOTE_APART = Prepared(
     update(_LEAD)
-    .where(_LEAD.c.id == bindparam("key"))
+    .where(_THOSE)
     .values(
         next_at_utc=case(
             (_LEAD.c.attempts > 0, literal(READY_AGAIN_UTC, _LEAD.c.next_at_utc.type)),
@@ -181,7 +182,7 @@ def promote_due(tx: Tx, campaign_id: CampaignId, now: dt.datetime, limit: int, *
     due = _DUE_STATEMENTS[apart, tx.dialect == "postgresql"]
     ids = list(tx.scalars(due, {"campaign": campaign_id, "now": now, "most": limit}))
     if ids:
-        tx.execute(_PROMOTE_APART if apart else _PROMOTE, [{"key": lead_id} for lead_id in ids])
+        tx.execute(_PROMOTE_APART if apart else _PROMOTE, {"keys": ids})
     return len(ids)
 
 
@@ -271,7 +272,7 @@ def dialed(
 def begin_attempts(tx: Tx, lead_ids: Sequence[LeadId], *, count: bool = True) -> None:
     """Say that these leads have a live attempt; one by failover is not counted again."""
     if lead_ids:
-        tx.execute(_BEGIN, [{"key": lead_id, "more": int(count)} for lead_id in lead_ids])
+        tx.execute(_BEGIN, {"keys": list(lead_ids), "more": int(count)})
 
 
 def block(tx: Tx, blocks: Sequence[Block]) -> None:

@@ -5,7 +5,8 @@ and the database need a tenth): SQL text, the parameters' conversions and the ro
 owns no statement (the owner modules write them, with the library's words), no transaction and no connection.
 
 A list given for an expanding parameter (`IN`) is an array on PostgreSQL; on SQLite it is filled up with its last value to the next power of
-two. So few texts are made of one statement.
+two. So few texts are made of one statement. Many rows given to an INSERT or UPDATE are one statement on PostgreSQL (`records.py`), whose
+rows come and go in their turn on SQLite, where that costs nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, Executable, Insert, Select, exc
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import visitors
+
+from dialer_core.store import records
+from dialer_core.store.records import Records
 
 
 class Rows:
@@ -58,9 +62,7 @@ class _Text:
     def __init__(
         self, statement: Any, dialect: Dialect, columns: Collection[str] | None, lists: Mapping[str, int]
     ) -> None:
-        compiled = statement.compile(dialect=dialect, column_keys=columns)
-        if missing := [column.name for column in compiled.insert_prefetch]:
-            raise exc.CompileError(f"a prepared INSERT needs every column with a default; missing: {missing}")
+        compiled = _compiled(statement, dialect, columns)
         asked = {bind.key: None for bind in compiled.binds.values() if bind.required and not bind.expanding}
         self._arrays: dict[str, _Convert | None] = {}
         if arrays := dialect.name == "postgresql" and bool(lists):
@@ -165,24 +167,28 @@ class Prepared:
     An INSERT is given every column it writes; what it is given decides its columns.
     """
 
-    __slots__ = ("_by_columns", "_lists", "_texts", "statement")
+    __slots__ = ("_by_columns", "_lists", "_many_rows", "_records", "_texts", "statement")
 
     def __init__(self, statement: Executable) -> None:
         self.statement = statement
         self._by_columns = isinstance(statement, Insert) and statement.select is None
         self._lists = _expanding(statement)
         self._texts: dict[tuple[Any, ...], _Text] = {}
+        self._many_rows = not self._lists and records.fits(statement)
+        self._records: dict[tuple[str, ...], Records] = {}
 
     def execute(
         self, connection: Connection, params: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     ) -> Rows:
-        """Run it on a connection whose transaction has begun; a sequence of parameters runs it once for each.
+        """Run it on a connection whose transaction has begun; a sequence of parameters is as if it ran once for each, in any order.
 
         Raises
         ------
         sqlalchemy.exc.SQLAlchemyError
             As the library's own `Connection.execute` does.
         """
+        if not isinstance(params, Mapping) and connection.dialect.name == "postgresql" and self._many_rows:
+            return self._execute_rows(connection, params)
         if isinstance(params, Mapping):
             several, first = None, params
             if self._lists and connection.dialect.name != "postgresql":
@@ -207,6 +213,25 @@ class Prepared:
         finally:
             cursor.close()
 
+    def _execute_rows(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Rows:
+        columns = tuple(rows[0])
+        text = self._records.get(columns)
+        if text is None:
+            compiled = _compiled(self.statement, connection.dialect, columns if self._by_columns else None)
+            text = self._records[columns] = Records(self.statement, compiled, connection.dialect, columns)  # type: ignore[arg-type] # `fits` says so
+        try:
+            values = text.values(rows)
+        except (KeyError, TypeError, ValueError) as error:
+            raise exc.StatementError(str(error), text.sql, None, error, hide_parameters=True) from error
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(text.sql, values)
+            return Rows((), cursor.rowcount)
+        except connection.dialect.loaded_dbapi.Error as error:
+            raise _translated(connection, text.sql, error) from error
+        finally:
+            cursor.close()
+
     def _text(self, dialect: Dialect, given: Mapping[str, Any]) -> _Text:
         columns = tuple(given) if self._by_columns else None
         # arrays have one text for every length
@@ -216,6 +241,13 @@ class Prepared:
         if text is None:
             text = self._texts[key] = _Text(self.statement, dialect, columns, lists)
         return text
+
+
+def _compiled(statement: Any, dialect: Dialect, columns: Collection[str] | None) -> Any:
+    compiled = statement.compile(dialect=dialect, column_keys=columns)
+    if missing := [column.name for column in compiled.insert_prefetch]:
+        raise exc.CompileError(f"a prepared INSERT needs every column with a default; missing: {missing}")
+    return compiled
 
 
 def run_plain(connection: Connection, sql: str) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import Table, bindparam, case, func, insert, select, update
 
 from dialer_core.store.portfolio_models import Payment, Promise, PromiseInstalment
+from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     AccountId,
@@ -33,7 +34,7 @@ _OPEN_OF = select(_PROMISE).where(
     _PROMISE.c.account_id.in_(bindparam("accounts", expanding=True)),
     _PROMISE.c.state == PromiseState.OPEN.value,
 )
-_AGENTS_OF = (
+_AGENTS_OF = Prepared(
     select(_PROMISE.c.account_id, _PROMISE.c.agent_id)
     .where(_PROMISE.c.account_id.in_(bindparam("accounts", expanding=True)), _PROMISE.c.agent_id.is_not(None))
     .order_by(_PROMISE.c.made_at_utc)
