@@ -41,7 +41,7 @@ class Records:
         if isinstance(statement, Insert):
             kinds = {name: statement.table.c[name].type for name in columns}
             quoted = ", ".join(map(dialect.identifier_preparer.quote, kinds))
-            target = dialect.identifier_preparer.format_table(statement.table)  # type: ignore[arg-type] # never a join
+            target = dialect.identifier_preparer.format_table(statement.table)
             self._fixed: dict[str, Any] = {}
             self.sql = f"INSERT INTO {target} ({quoted}) SELECT {quoted} FROM {_source(kinds, dialect)}"  # noqa: S608 - names of ours
         else:

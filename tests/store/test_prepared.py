@@ -76,6 +76,59 @@ def test_changes_count_their_rows(database: Database) -> None:
         assert set(tx.scalars(select(PERSON.c.language))) == {"en"}
 
 
+def test_many_rows_at_once_are_as_good_as_one_by_one(database: Database) -> None:
+    """JSON within JSON, quotes, odd characters, absent values and times of any zone come back as they went in, of an INSERT and of an UPDATE."""
+    mexico = dt.timezone(dt.timedelta(hours=-6))
+    add = Prepared(insert(TABLES["campaign"]))
+    odd = ["ñ", "a'b", '{"x": "\\"}', "\u2028\n\t", "", "%(id)s %s ?"]
+    rows = [
+        {"id": f"c{nth}", "state": "paused", "settings": {"said": text, "n": [None, 1.5, True]}, "changed_at_utc": NOON.astimezone(mexico)}
+        for nth, text in enumerate(odd)
+    ]  # fmt: skip
+    table = TABLES["campaign"]
+    change = Prepared(
+        update(table)
+        .where(table.c.id == bindparam("key"))
+        .values(settings=bindparam("new", type_=table.c.settings.type), state="%(state)s")
+    )
+    people = [row(name=text, region=None if text else "MX-BCN") for text in odd]
+    with database.write() as tx:
+        tx.execute(add, rows)
+        tx.execute(Prepared(insert(PERSON)), people)
+        found = tx.execute(Prepared(select(table).order_by(table.c.id))).all()
+        assert [(one.settings, one.changed_at_utc) for one in found] == [
+            (one["settings"], NOON) for one in rows
+        ]
+        assert {(one.name, one.region) for one in tx.execute(select(PERSON))} == {
+            (one["name"], one["region"]) for one in people
+        }
+        assert (
+            tx.execute(change, [{"key": one["id"], "new": {"now": one["id"]}} for one in rows[:3]]).rowcount
+            == 3
+        )
+        found = tx.execute(Prepared(select(table).order_by(table.c.id))).all()
+    assert [one.settings for one in found] == [{"now": f"c{nth}"} for nth in range(3)] + [
+        one["settings"] for one in rows[3:]
+    ]
+    assert [one.state for one in found] == ["%(state)s"] * 3 + ["paused"] * 3
+
+
+def test_errors_of_many_rows_are_the_librarys(database: Database) -> None:
+    """A broken constraint, a time without a zone, an odd id or a surrogate in one of many rows raise what one row's would."""
+    add = Prepared(insert(PERSON))
+    wrong: list[tuple[type[exc.SQLAlchemyError], dict[str, Any]]] = [
+        (exc.IntegrityError, row(id="00000000-0000-7000-8000-000000000001")),
+        (exc.StatementError, row(created_at_utc=NOON.replace(tzinfo=None))),
+        (exc.StatementError, row(id="nobody")),
+    ]
+    with database.write() as tx:
+        tx.execute(add, row(id="00000000-0000-7000-8000-000000000001"))
+        for kind, one in wrong:
+            with pytest.raises(kind), tx.savepoint():
+                tx.execute(add, [row(), one])
+        assert len(list(tx.scalars(Prepared(select(PERSON.c.id))))) == 1
+
+
 def test_errors_are_the_librarys(database: Database) -> None:
     """A broken constraint, a wrong value and a missing parameter raise what `Connection.execute` raises, without the values."""
     add = Prepared(insert(PERSON))
