@@ -61,6 +61,7 @@ _PACK_PARTS: dict[str, type[BaseModel]] = {
     "[abandonment]": rules.Abandonment,
     "abandonment.windows": rules.LedgerWindow,
     "[voicemail]": rules.Voicemail,
+    "[recording]": rules.Recording,
 }
 
 

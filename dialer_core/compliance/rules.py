@@ -173,6 +173,23 @@ class Voicemail(CitedRule):
     """An automatic message after the beep is allowed: a neutral one, that says nothing of a debt."""
 
 
+class RecordingRule(enum.StrEnum):
+    """What must come before a conversation is recorded, the least first."""
+
+    NONE = "none"
+    """Nothing."""
+    ANNOUNCE = "announce"
+    """The person is told; who goes on talking is recorded, who refuses is not."""
+    CONSENT = "consent"
+    """The person has agreed, on this call: until then nothing is recorded."""
+
+
+class Recording(CitedRule):
+    """What must come before a conversation is recorded."""
+
+    rule: RecordingRule
+
+
 class RulePack(Rule):
     """Everything one file says. `version` names the content, so evidence says exactly by which rules it was decided."""
 
@@ -202,6 +219,8 @@ class RulePack(Rule):
     abandonment: Abandonment
     voicemail: Voicemail | None = None
     """Missing: no message is left."""
+    recording: Recording | None = None
+    """Missing: the person is told before they are recorded."""
 
     _linked: dict[str, RulePack] = PrivateAttr(default_factory=dict)
 
@@ -227,6 +246,14 @@ class RulePack(Rule):
     def for_callee(self, address: str, region: str | None) -> tuple[RulePack, ...]:
         """Return the packs that hold for somebody, this one first; raises as `every`."""
         return (self, *(self._linked[one.pack] for one in self.local if one.concern(address, region)))
+
+    def recording_for(self, address: str, region: str | None) -> RecordingRule:
+        """Return what must come before somebody is recorded: the strictest word of the packs that hold for them; raises as `every`."""
+        said = {
+            one.recording.rule if one.recording else RecordingRule.ANNOUNCE
+            for one in self.for_callee(address, region)
+        }
+        return max(said, key=list(RecordingRule).index)
 
     def unread(self, rule: CitedRule) -> list[str]:
         """Return the sources of a rule that nobody has read; a rule with none is verified."""
@@ -292,6 +319,8 @@ class RulePack(Rule):
         yield "abandonment", self.abandonment
         if self.voicemail is not None:
             yield "voicemail", self.voicemail
+        if self.recording is not None:
+            yield "recording", self.recording
 
 
 def _is_weekly_ceiling(cap: Any) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from dialer_core.compliance import calendar, rules
 from dialer_core.compliance.packs import load_pack, load_packs
 from dialer_core.errors import ConfigError
-from tests.compliance.packs_for_tests import PACKAGED, write_pack
+from tests.compliance.packs_for_tests import PACKAGED, pack_of, packaged, write_pack
 from tests.skips import ROOT
 
 pytestmark = pytest.mark.unit
@@ -172,6 +172,27 @@ def test_the_reference_names_every_key() -> None:
     for model in models:
         for key in model.model_fields:
             assert f"`{key}`" in text or f"[{key}" in text or f".{key}]" in text, (model.__name__, key)
+
+
+@pytest.mark.parametrize(
+    ("pack", "address", "region", "rule"),
+    [
+        ("mx", "+525512345678", None, "announce"),
+        ("us-federal", "+12125550123", "US-NY", "announce"),
+        ("us-federal", "+13055550123", "US-NY", "consent"),  # Florida's number, wherever they live
+        ("us-federal", "+12125550123", "US-FL", "consent"),
+        ("cl", "+56912345678", None, "consent"),
+        ("demo", "+525512345678", None, "none"),
+    ],
+)
+def test_what_comes_before_a_recording(pack: str, address: str, region: str | None, rule: str) -> None:
+    """Each jurisdiction's word, and the strictest where two hold."""
+    assert packaged(pack).recording_for(address, region) == rule
+
+
+def test_who_says_nothing_of_recordings_has_them_announced() -> None:
+    """A pack without the part is on the safe side."""
+    assert pack_of().recording_for("+525512345678", None) is rules.RecordingRule.ANNOUNCE
 
 
 def test_the_reference_names_every_pack() -> None:
