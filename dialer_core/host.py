@@ -49,6 +49,7 @@ from dialer_core.plugin_host import Plugin, PluginHost, installed, load
 from dialer_core.plugin_records import Records
 from dialer_core.portfolio import segmenting, upkeep
 from dialer_core.portfolio.strategies import Strategies
+from dialer_core.pushing import Pusher
 from dialer_core.settings import Settings, load_settings
 from dialer_core.store.database import Database, open_database
 
@@ -303,6 +304,7 @@ async def _serve(
         keeping = asyncio.create_task(_keep_up(settings, database, strategies), name="portfolio-upkeep")
         messaging = asyncio.create_task(messenger.run(), name="messages")
         hooks = asyncio.create_task(_webhooks(settings, messenger), name="webhooks")
+        pushing = asyncio.create_task(Pusher(settings, database, tail, SystemClock()).run(), name="push")
         screening_leads = asyncio.create_task(
             screening.watch(database, settings.campaigns, packs), name="hopper-screening"
         )
@@ -330,6 +332,7 @@ async def _serve(
                     archiving,
                     messaging,
                     hooks,
+                    pushing,
                 ),
                 speaking,
             },
@@ -345,9 +348,10 @@ async def _serve(
         archiving.cancel()
         messaging.cancel()
         hooks.cancel()
+        pushing.cancel()
         speaking.cancel()
         await asyncio.gather(
-            *(tracking, keeping, screening_leads, stopping, archiving, messaging, hooks, speaking),
+            *(tracking, keeping, screening_leads, stopping, archiving, messaging, hooks, pushing, speaking),
             return_exceptions=True,
         )
         if not link.attached:  # else people may be listening to it, and another host comes

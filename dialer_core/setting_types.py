@@ -36,7 +36,7 @@ def _check_port_range(ports: str) -> str:
 def check_secret(variable: str, file: Path | None) -> None:
     """Refuse a secret that is named twice."""
     if variable and file:
-        msg = "give password_env or password_file, not both"
+        msg = "name the secret once: the variable (…_env) or the file (…_file), not both"
         raise ValueError(msg)
 
 

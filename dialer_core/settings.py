@@ -27,6 +27,7 @@ from dialer_core.setting_types import E164, Codec, Name, Port, PortRange, Second
 from dialer_core.toml_files import explain, read_secret, read_toml, section_table, with_environment
 from dialer_core.vocabulary import AgentId, CampaignId, SrtpUse, TrunkId
 from dialer_core.voice_settings import ExtensionSettings, RecordingSettings, SpeechSettings
+from dialer_core.web_settings import HttpSettings, PushSettings, WebhookSettings
 
 
 class NodeSettings(Section):
@@ -73,30 +74,6 @@ class MediaSettings(Section):
     """Port range of RTP (even) and RTCP (odd)."""
     prompts_dir: Path | None = None
     """Folder of own prompts (WAV or FLAC); a prompt's id is its file name without the ending."""
-
-
-class HttpSettings(Section):
-    """`[http]`: the API."""
-
-    bind: str = "127.0.0.1"
-    """Address of the API; keep it on loopback unless a TLS proxy stands in front."""
-    port: Port = 8088
-    """Port of the API."""
-    token_file: Path = Path("api.token")
-    """File with the API's bearer token, made at the first run; relative to `state_dir`."""
-    behind_tls: bool = False
-    """Browsers come by a TLS proxy on this machine alone: cookies are sent over TLS only, and the proxy's `X-Forwarded-For` is believed."""
-
-
-class WebhookSettings(Section):
-    """`[webhooks]`: where providers of messages call us, on `/hooks/PLUGIN` and nothing else; put a TLS proxy in front."""
-
-    enabled: bool = False
-    """Listen at all."""
-    bind: str = "127.0.0.1"
-    """Address; loopback unless a proxy is elsewhere."""
-    port: Port = 8089
-    """Its port."""
 
 
 class LogSettings(Section):
@@ -147,6 +124,7 @@ class DialerSettings(Section):
     reports: ReportSettings = ReportSettings()
     speech: SpeechSettings = SpeechSettings()
     extensions: dict[str, ExtensionSettings] = Field(default_factory=dict)
+    push: dict[Name, PushSettings] = Field(default_factory=dict)
 
 
 class StirSettings(Section):

@@ -27,6 +27,7 @@ from dialer_core import (
     routing_settings,
     settings,
     voice_settings,
+    web_settings,
 )
 from dialer_core.commands import cli
 from dialer_core.compliance import calendar, rules
@@ -173,6 +174,7 @@ def settings_page() -> str:
         | literals(list_settings)
         | literals(edge_settings)
         | literals(voice_settings)
+        | literals(web_settings)
         | literals(routing_settings),
         literals(rules) | literals(calendar),
     )
@@ -197,6 +199,8 @@ def settings_page() -> str:
             f"### [{name}]\n\n{_about(model)}\n\n{_fields(model, texts, '' if '.' in name else name)}"
             for name, model in (_section(name, field.annotation) for name, field in dialer)
         ),
+        f"### [http.oidc]\n\n{_about(web_settings.OidcSettings)} See [screens](screens.md#another-log-in).\n\n"
+        f"{_fields(web_settings.OidcSettings, texts)}",
         _example("dialer.toml"),
         f"## trunks.toml\n\nOne table `[trunks.NAME]` for each SIP peer that carries calls.\n\n{_fields(settings.TrunkSettings, texts)}",
         f"### [trunks.NAME.stir]\n\n{prose(doc(settings.StirSettings))} See [plug into a PBX](plug-into-a-pbx.md).\n\n"

@@ -23,6 +23,7 @@ from dialer_core.http import (
     leads,
     messages,
     portfolio,
+    push,
     recordings,
     reports,
     supervision,
@@ -51,6 +52,7 @@ CORE_ROUTERS = (
     messages.router,
     reports.router,
     events.router,
+    push.router,
     system.router,
 )
 

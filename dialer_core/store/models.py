@@ -30,6 +30,7 @@ from dialer_core.store import (  # noqa: F401 - their tables are of the same met
     lease_models,
     message_models,
     portfolio_models,
+    push_models,
     rollup_models,
     steering_models,
     voice_models,
