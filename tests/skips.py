@@ -17,6 +17,7 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 
 PACKAGES = {
     "baresip": "baresip-core",
+    "bearerbox": "kannel",
     "chromium": "chromium",
     "espeak-ng": "espeak-ng",
     "kamailio": "kamailio",

@@ -84,7 +84,10 @@ class ForgedError(Exception):
 
 @runtime_checkable
 class MessageChannel(Protocol):
-    """What `dialer_register_channel` returns. Beside these, a channel may have what `HasWindow`, `LooksUp`, `TakesWebhooks` and `Receives` say."""
+    """What `dialer_register_channel` returns.
+
+    Beside these, a channel may have what `HasWindow`, `LooksUp`, `TakesWebhooks`, `ProvesItself` and `Receives` say.
+    """
 
     channel: Channel
     """Whose messages it sends: one plugin for each."""
@@ -127,8 +130,12 @@ class TakesWebhooks(Protocol):
         """
         ...
 
+
+class ProvesItself(Protocol):
+    """A channel whose provider asks first, by a `GET`, whether `/hooks/PLUGIN` is ours. With others, a `GET`'s query is told to `parse_webhook`."""
+
     def verify_webhook(self, query: Mapping[str, str]) -> str | None:
-        """Return the answer to the provider's question whether this address is ours (`GET`); None: it is not the provider."""
+        """Return the answer to the question; None: it is not the provider."""
         ...
 
 

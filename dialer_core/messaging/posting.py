@@ -17,6 +17,8 @@ async def post(
     client: httpx2.AsyncClient,
     path: str,
     meaning: Callable[[httpx2.Response, Mapping[str, Any]], Answer],
+    *,
+    method: str = "POST",
     **request: Any,
 ) -> Answer:
     """Send one message to a provider; return what its answer means, or what it means that none came.
@@ -27,11 +29,13 @@ async def post(
         The connection, and where the provider takes messages.
     meaning
         Says what an answer means, given its JSON object: an empty one where there is none.
+    method
+        Of the request.
     **request
-        What is sent: `data` or `json`.
+        What is sent: `data`, `json`, `params`, `headers`.
     """
     try:
-        answer = await client.post(path, **request)
+        answer = await client.request(method, path, **request)
     except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout):
         return NotAccepted(code="unreachable", permanent=False)  # nothing has left
     except httpx2.TransportError as error:

@@ -186,6 +186,11 @@ class Sender:
         self.take(told)
         return len(told)
 
+    @property
+    def proves_itself(self) -> bool:
+        """The channel's provider asks by a `GET` whether this address is ours; with others a `GET` tells something."""
+        return hasattr(self._channel, "verify_webhook")
+
     def challenge(self, query: Mapping[str, str]) -> str | None:
         """Return what proves to the provider that this address is ours, where the channel knows how to; None: it does not."""
         verify = getattr(self._channel, "verify_webhook", None)

@@ -1,17 +1,19 @@
-"""SMS: by a message centre (SMPP 3.4), or by a provider's HTTP interface; delivery receipts and answers.
+"""SMS: by a message centre (SMPP 3.4), or by a provider's HTTP interface, Twilio's or any other by a mapping; receipts and answers.
 
-It owns the hooks and the choice between the kinds of provider, `plugins/sms.toml`. The protocols are `smpp.py`'s and `twilio.py`'s; outbox, gate and
-opt-outs are the core's.
+It owns the hooks and the choice between the kinds of provider, `plugins/sms.toml`. The protocols are `smpp.py`'s, `twilio.py`'s and
+`http_mapping.py`'s; outbox, gate and opt-outs are the core's.
 """
 
 from __future__ import annotations
 
 from dialer_core.plugin_api import EngineHandle, MessageChannel, hookimpl
+from plugins.sms.http_mapping import MappedChannel
+from plugins.sms.mapping_settings import MappedSettings
 from plugins.sms.settings import SmppSettings, SmsSettings
 from plugins.sms.smpp import SmppChannel
 from plugins.sms.twilio import TwilioChannel
 
-_running: list[TwilioChannel | SmppChannel] = []
+_running: list[TwilioChannel | SmppChannel | MappedChannel] = []
 
 
 @hookimpl
@@ -19,11 +21,18 @@ async def dialer_register_channel(engine: EngineHandle) -> MessageChannel:
     """Send and receive SMS."""
     settings = engine.settings(SmsSettings).root
     where = "plugins/sms.toml"
-    channel: TwilioChannel | SmppChannel
+    channel: TwilioChannel | SmppChannel | MappedChannel
     if isinstance(settings, SmppSettings):
         password = engine.secret(f"{where}: password", settings.password_env, settings.password_file)
         channel = SmppChannel(settings, password)
         channel.start()
+    elif isinstance(settings, MappedSettings):
+        asks, signs = settings.request, settings.signature
+        secret = engine.secret(f"{where}: request.secret", asks.secret_env, asks.secret_file)
+        signing = (
+            engine.secret(f"{where}: signature.secret", signs.secret_env, signs.secret_file) if signs else ""
+        )
+        channel = MappedChannel(settings, secret=secret, signing=signing)
     else:
         token = engine.secret(f"{where}: auth_token", settings.auth_token_env, settings.auth_token_file)
         channel = TwilioChannel(settings, token)

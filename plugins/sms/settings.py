@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
+from plugins.sms.mapping_settings import MappedSettings
+
 
 class _Provider(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -115,5 +117,7 @@ class SmppSettings(_Provider):
         return ton, looks[1] if self.source_npi is None else self.source_npi
 
 
-class SmsSettings(RootModel[Annotated[TwilioSettings | SmppSettings, Field(discriminator="provider")]]):
+class SmsSettings(
+    RootModel[Annotated[TwilioSettings | SmppSettings | MappedSettings, Field(discriminator="provider")]]
+):
     """`plugins/sms.toml`."""
