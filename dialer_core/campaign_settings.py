@@ -10,7 +10,13 @@ from typing import Annotated
 from pydantic import Field
 
 from dialer_core.disposition_settings import REASONS, DispositionWords, Reasons
-from dialer_core.list_settings import AttemptLimits, HopperSettings, PreviewSettings, ScheduleSettings
+from dialer_core.list_settings import (
+    AttemptLimits,
+    HopperSettings,
+    PreviewSettings,
+    PromiseSettings,
+    ScheduleSettings,
+)
 from dialer_core.routing_settings import InboundSettings, RoutingSettings
 from dialer_core.setting_types import E164, Section
 from dialer_core.vocabulary import DetectionMode, Outcome, PacingMode
@@ -115,6 +121,8 @@ class CampaignSettings(Section):
     """In which shares the list is dialed."""
     preview: PreviewSettings = PreviewSettings()
     """How long a lead is shown in mode preview."""
+    promises: PromiseSettings = PromiseSettings()
+    """What agents may agree to."""
     schedule: ScheduleSettings = ScheduleSettings()
     """On which days and hours it dials."""
     dispositions: DispositionWords = Field(default_factory=dict)

@@ -22,7 +22,16 @@ from dialer_core.command_arguments import ACTOR, Args, Command, InvalidError, Un
 from dialer_core.compliance.detection_quality import Quality
 from dialer_core.errors import CommandRefusedError
 from dialer_core.ipc.messages import HostCommand, HostReply, MediaHealth
-from dialer_core.snapshot import AgentView, CallView, CampaignView, MediaView, Snapshot, TrunkView, WorkerView
+from dialer_core.snapshot import (
+    AgentView,
+    CallView,
+    CampaignView,
+    MediaView,
+    ShownView,
+    Snapshot,
+    TrunkView,
+    WorkerView,
+)
 from dialer_core.steering import steering_commands
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
@@ -244,7 +253,7 @@ class Control:
 
     def _agent_view(self, agent: Agent, now_ns: int) -> AgentView:
         desk = self._engine.desk
-        talk = desk.talks.get(agent.id)
+        talk, shown = desk.talks.get(agent.id), self._engine.previews.view(agent.id)
         return AgentView(
             id=agent.id, name=agent.settings.name, state=agent.state, reason=agent.reason, leg_up=agent.leg_up,
             seconds_in_state=round((now_ns - agent.since_ns) / 1e9, 1), attempt_id=agent.attempt_id, last_attempt_id=agent.last_attempt_id,
@@ -254,6 +263,8 @@ class Control:
             talk=talk.state if talk else "", muted=talk is not None and talk.muted,
             third=talk.third.name if talk and talk.third else "", supervised=desk.mode_of(agent) or "",
             recording=desk.recordings.of(talk) if talk else "",
+            after=agent.after_call or "", after_reason=agent.after_reason if agent.after_call else "",
+            shown=msgspec.convert(shown, ShownView) if shown else None,
         )  # fmt: skip
 
     def _campaign_view(self, name: CampaignId) -> CampaignView:

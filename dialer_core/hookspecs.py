@@ -24,7 +24,9 @@ from dialer_core.plugin_api import (
     EngineHandle,
     Event,
     MessageChannel,
+    NextStep,
     PageLink,
+    StepFacts,
     StoredEvent,
     StrategyAction,
     Voice,
@@ -88,6 +90,18 @@ def dialer_register_voices(engine: EngineHandle) -> Sequence[Voice] | None:
     The first voice, in the order of `plugins.enabled`, that speaks a language says it; `speech.voice` names
     another. What it says is rendered ahead, made equally loud and kept, so a slow voice delays no call that
     was prepared in time. A sentence that it cannot say ends the flow of that call with its last words.
+    """
+
+
+@hookspec(firstresult=True)
+def dialer_choose_next_step(
+    facts: StepFacts, engine: EngineHandle
+) -> Awaitable[NextStep | None] | NextStep | None:
+    """Say what is best done next about an account: action, channel, hour, and why in both languages.
+
+    Asked when an agent's screen shows the account, and by programs. Plugins are asked in the order of `plugins.enabled`, those
+    marked `trylast` after the others, and the first that returns a step decides; None leaves it to the next. `agent_desk` has
+    rules for whatever nobody else decides. One that fails, or returns no step that can be shown, is passed over.
     """
 
 

@@ -43,6 +43,7 @@ from dialer_core.liveness import Heart, beat
 from dialer_core.log_setup import configure_logging
 from dialer_core.media.sealing import parse_key
 from dialer_core.messaging.messenger import Messenger
+from dialer_core.messaging.scripts import load_scripts
 from dialer_core.messaging.templates import load_templates
 from dialer_core.plugin_api import EngineHandle
 from dialer_core.plugin_host import Plugin, PluginHost, installed, load
@@ -282,8 +283,9 @@ async def _serve(
                 except ValueError as error:
                     plugin.disable(str(error))
         parts = ApiParts(
-            engine=engine, database=database, plugins=plugins.views, settings=settings, packs=packs
-        )
+            engine=engine, database=database, plugins=plugins.views, settings=settings, packs=packs,
+            scripts=load_scripts(settings.directory / "scripts", settings.segments), choose_step=plugins.choose_next_step,
+        )  # fmt: skip
         app = create_app(parts, access, await plugins.routes(), await plugins.pages())
         server = _Server(
             uvicorn.Config(

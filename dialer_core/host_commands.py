@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from dialer_core.errors import CommandRefusedError
 from dialer_core.messaging.composing import MessageRequest
-from dialer_core.messaging.messenger import ChannelView, Messenger
+from dialer_core.messaging.messenger import ChannelView, MessageOption, Messenger
 from dialer_core.portfolio.strategies import Strategies, StrategyRequest
 from dialer_core.store.messages import MessageRow
 from dialer_core.store.strategy_runs import StrategyView
-from dialer_core.vocabulary import AccountId, MessageId, MessageState, PersonId
+from dialer_core.vocabulary import AccountId, CampaignId, MessageId, MessageState, PersonId
 
 
 class MessageCommands:
@@ -33,6 +33,12 @@ class MessageCommands:
     async def queue(self, request: MessageRequest) -> MessageId:
         """Queue a message; return its id. Refused where it cannot be sent as asked: nothing is queued then."""
         return await self._its.queue(request, actor=self._actor)
+
+    async def options(
+        self, account: AccountId, campaign: CampaignId, *, language: str = ""
+    ) -> tuple[MessageOption, ...]:
+        """Return every template as it would be sent about an account, and what the gate says of it now."""
+        return await self._its.options(account, campaign, language=language)
 
     async def conversation(self, person: PersonId) -> list[MessageRow]:
         """Return what was written to and by a person, over all channels, the oldest first."""

@@ -156,6 +156,21 @@ class PreviewSettings(Section):
     """A lead that was skipped rests for so long."""
 
 
+class PromiseSettings(Section):
+    """What agents may agree to; who may write about every account, as supervisors, may agree to more."""
+
+    most_instalments: Annotated[int, Field(ge=1, le=120)] = 12
+    """Payments of one promise."""
+    first_within_days: Annotated[int, Field(ge=0, le=365)] = 30
+    """The first payment is due within so many days."""
+    all_within_days: Annotated[int, Field(ge=0, le=3650)] = 365
+    """The last one is."""
+    least_minor: Annotated[int, Field(ge=0)] = 0
+    """The least that one payment may be, in the currency's minor unit: 20000 is 200.00. A smaller balance may be paid whole."""
+    most_discount: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """The share of the balance that a settlement may forgo; 0: agents settle for nothing less than all of it."""
+
+
 class ScheduleSettings(Section):
     """When a campaign places calls at all, in its own zone; the rule pack's hours come on top. Nothing given: always."""
 

@@ -87,7 +87,9 @@ from dialer_core.messaging.channel import (
     Unknown,
 )
 from dialer_core.messaging.composing import MessageRequest
-from dialer_core.messaging.messenger import ChannelView, Messenger
+from dialer_core.messaging.fields import day as written_day
+from dialer_core.messaging.fields import money as written_money
+from dialer_core.messaging.messenger import ChannelView, MessageOption, Messenger
 from dialer_core.messaging.posting import post
 from dialer_core.node_events import NodeLost
 from dialer_core.plugin_records import (
@@ -102,6 +104,7 @@ from dialer_core.plugin_records import (
     Upserted,
 )
 from dialer_core.portfolio.account_view import AccountView
+from dialer_core.portfolio.next_step import NextStep, Opening, StepFacts
 from dialer_core.portfolio.strategies import Strategies, StrategyAction, StrategyRequest, StrategyStep
 from dialer_core.portfolio.strategy_clock import StepSkippedError
 from dialer_core.snapshot import AgentView, CallView, CampaignView, MediaView, Snapshot, TrunkView, WorkerView
@@ -120,6 +123,7 @@ from dialer_core.vocabulary import (
     MessageState,
     Outcome,
     PersonId,
+    StepAction,
     Verdict,
 )
 from dialer_core.voice_commands import CommandPort, DeskCommands, SupervisionCommands
@@ -135,6 +139,7 @@ from dialer_core.web.pages import PageLink, Pages
 from dialer_core.web.principals import Principal, Role, Scope
 from dialer_core.web.problems import Problem
 from dialer_core.web.streams import PING_S, Still, StreamRight
+from dialer_core.web.texts import Texts
 
 PROJECT = "dialer"
 """Name of the pluggy project; every hook begins with it."""
@@ -403,12 +408,15 @@ __all__ = [
     "MediaView",
     "MessageChannel",
     "MessageId",
+    "MessageOption",
     "MessageRequest",
     "MessageRow",
     "MessageState",
+    "NextStep",
     "NodeLost",
     "NotAccepted",
     "NotRunningError",
+    "Opening",
     "OptOutReceived",
     "OutboundMessage",
     "Outcome",
@@ -432,6 +440,8 @@ __all__ = [
     "Snapshot",
     "StatementRequested",
     "Step",
+    "StepAction",
+    "StepFacts",
     "StepSkippedError",
     "Still",
     "StoredEvent",
@@ -442,6 +452,7 @@ __all__ = [
     "StrategyStopped",
     "StrategyView",
     "StreamRight",
+    "Texts",
     "TrunkStateChanged",
     "TrunkView",
     "Unknown",
@@ -455,4 +466,6 @@ __all__ = [
     "needs",
     "post",
     "principal_of",
+    "written_day",
+    "written_money",
 ]

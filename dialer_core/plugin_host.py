@@ -21,7 +21,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pluggy
@@ -32,9 +32,12 @@ from dialer_core.errors import ConfigError
 from dialer_core.event_tail import EventTail, typed
 from dialer_core.events import PluginFailed
 from dialer_core.log_setup import place_of, trace_of
-from dialer_core.plugin_api import ENTRY_POINT_GROUP, PROJECT, EngineHandle
+from dialer_core.plugin_api import ENTRY_POINT_GROUP, PROJECT, EngineHandle, NextStep, StepFacts
+from dialer_core.portfolio.next_step import problem_of
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 FAILURES_IN_A_ROW = 5
 """So many, and the plugin is disabled until the host starts again."""
@@ -209,6 +212,10 @@ class HookLimitError(Exception):
     """A hook ran over its limit and was cancelled."""
 
 
+class UnfitError(HookLimitError):
+    """A hook returned something else than was asked for; its words are ours."""
+
+
 class HookHungError(HookLimitError):
     """A hook did not come back even so; its plugin cannot be called again."""
 
@@ -283,6 +290,36 @@ class PluginHost:
         """Call a hook of every running plugin, side by side; one outcome for each plugin that has it."""
         running = [p for p in self.plugins if p.state is PluginState.RUNNING and hook in p.hooks]
         return list(await asyncio.gather(*(self.call(plugin, hook, **arguments) for plugin in running)))
+
+    async def choose_next_step(self, facts: StepFacts) -> tuple[str, NextStep] | None:
+        """Return what is best done next about an account, and which plugin says so; None: none does."""
+        return await self._choose("dialer_choose_next_step", NextStep, problem_of, facts=facts)
+
+    async def _choose(
+        self, hook: str, kind: type[T], problem_of: Callable[[T], str], **arguments: Any
+    ) -> tuple[str, T] | None:
+        """Ask plugin after plugin, until one returns what was asked for; return which did, and what.
+
+        In the order in which they are enabled; one marked `trylast` after the others, `tryfirst` before. One that fails, or returns
+        something else, is passed over and reported; None: none has an answer.
+        """
+        asked = [p for p in self.plugins if p.state is PluginState.RUNNING and hook in p.hooks]
+        for plugin in sorted(asked, key=lambda one: one.hooks[hook].trylast - one.hooks[hook].tryfirst):
+            outcome = await self.call(plugin, hook, **arguments)
+            if outcome.error or outcome.value is None:
+                continue
+            value = outcome.value
+            wrong = (
+                problem_of(value)
+                if isinstance(value, kind)
+                else f"is a {type(value).__name__}, no {kind.__name__}"
+            )
+            if not wrong:
+                return plugin.name, value
+            await self._failed(
+                plugin, hook, UnfitError(f"what it returned does not fit: {wrong}"), silent=False
+            )
+        return None
 
     async def call(self, plugin: Plugin, hook: str, *, silent: bool = False, **arguments: Any) -> HookOutcome:
         """Call one plugin's hook under the limit; a failure is counted, logged, reported and returned.

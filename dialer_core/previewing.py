@@ -101,6 +101,7 @@ class Previews:
             "campaign": its.campaign.id,
             "seconds_left": None if its.dialing else round(max(0.0, left_s), 1),
             "attempt": its.attempt_id,
+            "then": its.campaign.settings.preview.then,
         }
 
     def accept(self, name: AgentId) -> asyncio.Future[dict[str, str]]:

@@ -8,6 +8,19 @@ from __future__ import annotations
 import msgspec
 
 
+class ShownView(msgspec.Struct, frozen=True, kw_only=True):
+    """The lead that an agent is shown before it is dialed."""
+
+    lead: str
+    account: str
+    campaign: str
+    seconds_left: float | None
+    """None: they have said yes, and it is being dialed."""
+    attempt: str | None
+    then: str
+    """What happens when the time is over: `skip` or `dial`."""
+
+
 class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     """One agent now."""
 
@@ -38,6 +51,11 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     """How long their wrap-up lasts in all, while they are in it."""
     supervised: str = ""
     """How a supervisor is with them: listen, whisper or barge."""
+    after: str = ""
+    """What they have asked for after this conversation: pause or logout."""
+    after_reason: str = ""
+    shown: ShownView | None = None
+    """Of an agent in mode preview."""
 
 
 class CampaignView(msgspec.Struct, frozen=True, kw_only=True):

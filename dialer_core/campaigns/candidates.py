@@ -15,7 +15,7 @@ from dialer_core.compliance.facts import ContactRequest
 from dialer_core.store.claims import LastTry
 from dialer_core.store.leads import ReadyLead
 from dialer_core.store.people import PhoneRow
-from dialer_core.vocabulary import CampaignId, Channel, PhoneId
+from dialer_core.vocabulary import AccountId, CampaignId, Channel, PhoneId
 
 PURPOSE = "collection"
 
@@ -56,22 +56,33 @@ def numbers_to_try(
 
 
 def request_of(lead: ReadyLead, phone: PhoneRow, campaign_id: CampaignId, now: dt.datetime) -> ContactRequest:
-    """Return what the gate is asked about a call to one number of a lead.
+    """Return what the gate is asked about a call to one number of a lead."""
+    return request_to(phone, lead.account_id, lead.region, campaign_id, now)
+
+
+def request_to(
+    phone: PhoneRow,
+    account_id: AccountId,
+    region: str | None,
+    campaign_id: CampaignId,
+    now: dt.datetime,
+    channel: Channel = Channel.VOICE,
+) -> ContactRequest:
+    """Return what the gate is asked about a contact at one number of a person, who is known to live in `region`.
 
     The hours are those of the number's zones and of where its person is known to live, together.
     """
-    region = zones.zones_of_region(lead.region) if lead.region else ()
     return ContactRequest(
-        person_id=lead.person_id,
-        account_id=lead.account_id,
-        channel=Channel.VOICE,
+        person_id=phone.person_id,
+        account_id=account_id,
+        channel=channel,
         address=phone.e164,
         phone_id=phone.id,
-        zones=zones.combine(phone.zones, region),
+        zones=zones.combine(phone.zones, zones.zones_of_region(region) if region else ()),
         purpose=PURPOSE,
         campaign_id=campaign_id,
         at=now,
-        region=lead.region,
+        region=region,
         phone_kind=phone.kind,
-        consent=phone.consent,
+        consent=phone.consent if channel is Channel.VOICE else None,
     )

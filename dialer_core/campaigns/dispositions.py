@@ -150,6 +150,8 @@ class WordsView:
 
     dispositions: tuple[WordView, ...]
     reasons: dict[str, str]
+    promises: dict[str, float]
+    """What they may agree to: the campaign's `[promises]`."""
 
 
 def words_view(settings: CampaignSettings) -> WordsView:
@@ -169,6 +171,7 @@ def words_view(settings: CampaignSettings) -> WordsView:
             if not one.hidden
         ),
         settings.reasons,
+        settings.promises.model_dump(),
     )
 
 

@@ -67,6 +67,9 @@ class Access:
         self._node_token = node_token.encode()
         self._signer = itsdangerous.Signer(key, salt="marcador session", digest_method=hashlib.sha256)
         self._csrf_key = hashlib.sha256(b"csrf " + key.encode()).digest()
+        self._drafts_key = hashlib.sha256(b"drafts " + key.encode()).digest()
+        self.signing_key = hashlib.sha256(b"links " + key.encode()).digest()
+        """Signs links that hold for a moment."""
         self._believed: OrderedDict[str, tuple[Principal | None, float]] = OrderedDict()
         self._seen: OrderedDict[str, float] = OrderedDict()
 
@@ -98,7 +101,7 @@ class Access:
         known, principal = self._believe(digest)
         if not known:
             user = await asyncio.to_thread(self._find_session, digest)
-            principal = _principal(user, self._csrf(digest)) if user else None
+            principal = self._principal(user, digest) if user else None
             self._remember(digest, principal)
         return principal
 
@@ -131,6 +134,20 @@ class Access:
     def _csrf(self, digest: str) -> str:
         return hmac.new(self._csrf_key, digest.encode(), hashlib.sha256).hexdigest()
 
+    def _principal(self, user: rows.UserView, digest: str) -> Principal:
+        role = Role(user.role)
+        drafts = hmac.new(self._drafts_key, user.id.encode(), hashlib.sha256).hexdigest()
+        return Principal(
+            user.id,
+            SCOPES[role],
+            role=role,
+            agent=user.agent,
+            extension=user.extension,
+            language=user.language,
+            csrf=self._csrf(digest),
+            drafts_key=drafts,
+        )
+
     def _find_token(self, digest: str) -> rows.TokenView | None:
         with self.database.read() as tx:
             return rows.find_token(tx, digest)
@@ -156,16 +173,3 @@ class Access:
         self._believed.move_to_end(digest)
         while len(self._believed) > MOST_BELIEVED:
             self._believed.popitem(last=False)
-
-
-def _principal(user: rows.UserView, csrf: str) -> Principal:
-    role = Role(user.role)
-    return Principal(
-        user.id,
-        SCOPES[role],
-        role=role,
-        agent=user.agent,
-        extension=user.extension,
-        language=user.language,
-        csrf=csrf,
-    )

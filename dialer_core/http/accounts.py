@@ -1,4 +1,4 @@
-"""Routes of accounts: one with all that a desk needs, found by the customer's own number or a phone, and its documents."""
+"""Routes of accounts: one with all that a desk needs, found by the customer's own number or a phone."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from starlette.responses import Response
 
 from dialer_core.compliance.phone_numbers import NumberError, normalise
 from dialer_core.errors import CommandRefusedError
-from dialer_core.http.answers import ApiParts, Engine, Parts, answer, shape
-from dialer_core.portfolio import account_view, proof
+from dialer_core.http.answers import Engine, Parts, answer, shape
+from dialer_core.portfolio import account_view
 from dialer_core.portfolio.account_view import AccountSummary, AccountView
-from dialer_core.store import documents, people
+from dialer_core.store import people
 from dialer_core.vocabulary import AccountId, AttemptId
 from dialer_core.voice_events import IdentityVerified
-from dialer_core.web.needs import needs, needs_account, principal_of
+from dialer_core.web.needs import at_a_desk, needs, needs_account, principal_of
 from dialer_core.web.principals import Scope
 from dialer_core.web.problems import Problem
 
@@ -68,10 +68,8 @@ async def get_account(account: UUID, request: Request, engine: Engine, parts: Pa
             return account_view.view(tx, AccountId(str(account)), now)
 
     found, who = await asyncio.to_thread(ask), principal_of(request)
-    if Scope.RECORDS not in who.scopes:
-        known = parts.identified.get(who.agent)
-        if known != (str(account), await parts.attempt_of(who.agent)):
-            found = account_view.before_identity(found)
+    if at_a_desk(who) and not await parts.rights.knows_person(who.agent, str(account)):
+        found = account_view.before_identity(found)
     return answer(found)
 
 
@@ -93,9 +91,12 @@ async def verify_identity(
     """The agent has made sure that they talk to the account's person: from now on the debt may be shown and spoken of."""
     who, actor = principal_of(request), engine.actor
     attempt = AttemptId(str(what.attempt)) if what.attempt else None
-    if Scope.RECORDS not in who.scopes:  # at a desk: the conversation they have, whatever the page says
-        own = await parts.attempt_of(who.agent)
-        attempt = AttemptId(own) if own else None
+    if at_a_desk(who):  # the conversation they have, whatever the page says
+        view = await parts.rights.view(who.agent)
+        own = (view.attempt_id or view.last_attempt_id) if view else None
+        if own is None or (view and view.shown and not view.attempt_id):
+            raise Problem(409, "refused", "nobody is on the line")
+        attempt = AttemptId(own)
 
     def write() -> None:
         with parts.database.write() as tx:
@@ -109,30 +110,6 @@ async def verify_identity(
             )
 
     await asyncio.to_thread(write)
-    if who.agent:
-        parts.identified[who.agent] = str(account), attempt
+    if attempt:
+        parts.rights.known(attempt)
     return answer(None)
-
-
-@router.get(
-    "/{account}/documents/{document}/content",
-    dependencies=[needs_account(Scope.RECORDS)],
-    response_class=Response,
-    responses=shape(dict, "")
-    | {200: {"description": "The file", "content": {"application/octet-stream": {}}}},
-)
-async def read_document(account: UUID, document: UUID, engine: Engine, parts: Parts) -> Response:
-    """The file of a document that is kept here, after its checksum has been compared. Each reading is audited."""
-    content = await asyncio.to_thread(_content, parts, str(account), str(document), engine.actor)
-    return Response(content, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
-
-
-def _content(parts: ApiParts, account_id: str, document_id: str, actor: str) -> bytes:
-    with parts.database.read() as tx:
-        found = documents.get(tx, document_id)
-    if found is None or found.account_id != account_id:
-        raise CommandRefusedError("there is no such document of this account", "unknown")
-    content = proof.content(parts.settings.state_dir, found)
-    with parts.database.write() as tx:
-        tx.audit("document.read", f"document {document_id}", actor=actor)
-    return content

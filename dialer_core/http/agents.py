@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from typing import Annotated
+from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Body, Path
+from fastapi import APIRouter, Body, Path, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from dialer_core.http.answers import Engine, Parts, answer, shape
 from dialer_core.http.campaigns import NO_REASON, WhyBody
-from dialer_core.plugin_api import AgentId, AgentView, CampaignId
-from dialer_core.web.needs import needs, needs_own
+from dialer_core.plugin_api import AgentId, AgentView, AttemptId, CampaignId
+from dialer_core.web.needs import at_a_desk, needs, needs_own, principal_of
 from dialer_core.web.principals import Scope
 from dialer_core.web.problems import Problem
 
@@ -54,6 +55,13 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
     campaigns: tuple[str, ...]
 
 
+class OwnDisposition(AgentDisposition):
+    """What an agent says a conversation was."""
+
+    attempt: UUID | None = None
+    """Which; by default their present or last one. One of the last hours that was theirs."""
+
+
 @router.get("", dependencies=[needs(Scope.READ)], responses=shape(tuple[AgentView, ...], "Every agent now"))
 async def list_agents(engine: Engine) -> Response:
     """Every agent now."""
@@ -79,12 +87,11 @@ class OwnAccount(msgspec.Struct, frozen=True, kw_only=True):
 @router.get(
     "/{agent}/account", dependencies=[needs_own(Scope.RECORDS)], responses=shape(OwnAccount, "The ids")
 )
-async def get_account_of_agent(agent: Name, engine: Engine, parts: Parts) -> Response:
+async def get_account_of_agent(agent: Name, parts: Parts) -> Response:
     """The account of the agent's present or last conversation, for who has just opened their desk."""
-    for view in (await engine.status()).agents:
-        if view.id == agent:
-            attempt = view.attempt_id or view.last_attempt_id
-            return answer(OwnAccount(account_id=await parts.account_of(agent), attempt_id=attempt))
+    if (view := await parts.rights.view(agent)) is not None:
+        attempt = view.attempt_id or view.last_attempt_id
+        return answer(OwnAccount(account_id=await parts.rights.account_of(agent), attempt_id=attempt))
     raise Problem(404, "unknown", "there is no such agent; GET /api/v1/agents lists them")
 
 
@@ -175,10 +182,18 @@ async def dial_next_number(
 
 
 @router.post("/{agent}/disposition", dependencies=[needs_own(Scope.CONTROL)], responses=shape(dict, "Stored"))
-async def dispose(agent: Name, engine: Engine, said: Annotated[AgentDisposition, Body()]) -> Response:
-    """Store what the agent says their present or last conversation was; ends their wrap-up."""
+async def dispose(
+    agent: Name, request: Request, engine: Engine, parts: Parts, said: Annotated[OwnDisposition, Body()]
+) -> Response:
+    """Store what the agent says a conversation of theirs was; ends their wrap-up where it is of that one."""
+    attempt = AttemptId(str(said.attempt)) if said.attempt else None
+    if attempt and at_a_desk(principal_of(request)):
+        view = await parts.rights.view(agent)
+        own = view is not None and attempt in (view.attempt_id, view.last_attempt_id)
+        if not own and not await parts.rights.talked(agent, attempt=attempt):
+            raise Problem(403, "forbidden", "this was no conversation of this agent's, or it is long over")
     return answer(
         await engine.attempts.disposition(
-            said.disposition, agent=AgentId(agent), callback_at=said.callback_at, reason=said.reason
+            said.disposition, agent=AgentId(agent), attempt=attempt, callback_at=said.callback_at, reason=said.reason
         )
-    )
+    )  # fmt: skip

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -18,19 +18,25 @@ from starlette.responses import Response
 from dialer_core.campaigns.day import CampaignDay
 from dialer_core.campaigns.forecast import Forecast
 from dialer_core.compliance.rules import RulePack
-from dialer_core.plugin_api import EngineHandle
+from dialer_core.http.desk_rights import DeskRights
+from dialer_core.messaging.scripts import Script
+from dialer_core.plugin_api import EngineHandle, NextStep, StepFacts
 from dialer_core.plugin_host import PluginView
 from dialer_core.settings import Settings
-from dialer_core.store import claims
 from dialer_core.store.database import Database
-from dialer_core.vocabulary import AttemptId, CampaignId
+from dialer_core.vocabulary import CampaignId
 from dialer_core.web.needs import principal_of
 from dialer_core.web.problems import MEDIA_TYPE, ProblemDocument
 
 REF = "#/components/schemas/{name}"
-MOST_ACCOUNTS = 5000
 _shapes: dict[str, Any] = {}
 """Schemas of the answers' structs, written by msgspec, for the OpenAPI document; `shape` enters them."""
+
+
+async def _nobody(facts: StepFacts) -> tuple[str, NextStep] | None:
+    """Have no answer: no plugin is asked."""
+    del facts
+    return None
 
 
 @dataclass(slots=True)
@@ -49,38 +55,15 @@ class ApiParts:
     """Event streams open now."""
     days: dict[CampaignId, tuple[dt.datetime, asyncio.Future[CampaignDay]]] = field(default_factory=dict)
     """Each campaign's day as last asked for, and when: many screens ask for it."""
-    identified: dict[str, tuple[str, str | None]] = field(default_factory=dict)
-    """The account about which each agent has made sure to whom they talk, and the conversation in which they did: in the next one they
-    do not know yet who has answered."""
-    account_of_attempt: dict[str, str] = field(default_factory=dict)
-    """The account of each attempt asked for lately."""
     forecasts: dict[CampaignId, tuple[dt.datetime, Forecast]] = field(default_factory=dict)
+    scripts: Mapping[str, Script] = field(default_factory=dict)
+    """What agents say, by name."""
+    choose_step: Callable[[StepFacts], Awaitable[tuple[str, NextStep] | None]] = _nobody
+    """Asks the plugins what is best done next about an account."""
+    rights: DeskRights = field(init=False)
 
-    async def attempt_of(self, agent: str) -> str | None:
-        """Return the attempt of an agent's present conversation, or of their last."""
-        for view in (await self.engine.status()).agents:
-            if view.id == agent:
-                return view.attempt_id or view.last_attempt_id
-        return None
-
-    async def account_of(self, agent: str) -> str | None:
-        """Return the account of an agent's present conversation, or of their last."""
-        attempt = await self.attempt_of(agent)
-        return await self._account(attempt) if attempt else None
-
-    async def _account(self, attempt_id: str) -> str | None:
-        def ask() -> str | None:
-            with self.database.read() as tx:
-                tried = claims.tried(tx, AttemptId(attempt_id))
-            return tried.account_id if tried else None
-
-        if attempt_id not in self.account_of_attempt:
-            if (found := await asyncio.to_thread(ask)) is None:
-                return None
-            if len(self.account_of_attempt) > MOST_ACCOUNTS:
-                self.account_of_attempt.clear()
-            self.account_of_attempt[attempt_id] = found
-        return self.account_of_attempt[attempt_id]
+    def __post_init__(self) -> None:
+        self.rights = DeskRights(self.engine, self.database)
 
 
 def _parts(request: Request) -> ApiParts:

@@ -19,7 +19,9 @@ from dialer_core.http import (
     calls,
     campaigns,
     desk,
+    documents,
     events,
+    guidance,
     leads,
     messages,
     portfolio,
@@ -48,6 +50,8 @@ CORE_ROUTERS = (
     calls.router,
     leads.router,
     accounts.router,
+    documents.router,
+    guidance.router,
     portfolio.router,
     messages.router,
     reports.router,
@@ -86,6 +90,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.parts = parts
+    app.state.signing_key = access.signing_key
     problems.install(app, error_page)
     for router in CORE_ROUTERS:
         app.include_router(router, prefix=PREFIX)

@@ -18,8 +18,9 @@ from starlette.responses import Response
 from dialer_core.campaigns import callbacks_asked, restricting
 from dialer_core.errors import CommandRefusedError
 from dialer_core.http.answers import ApiParts, Engine, Parts, answer, shape
+from dialer_core.list_settings import PromiseSettings
 from dialer_core.plugin_api import AgentId, AttemptId, CampaignId
-from dialer_core.portfolio import promises, proof
+from dialer_core.portfolio import promise_policy, promises, proof
 from dialer_core.store import account_notes, claims, consents, people
 from dialer_core.store import promises as promise_rows
 from dialer_core.store.account_notes import AccountNoteRow
@@ -35,12 +36,12 @@ from dialer_core.vocabulary import (
     RestrictionKind,
     RestrictionScope,
 )
-from dialer_core.web.needs import needs, needs_account, principal_of
+from dialer_core.web.needs import at_a_desk, needs, needs_account_writer, principal_of
 from dialer_core.web.principals import Role, Scope
 from dialer_core.web.problems import Problem
 
 router = APIRouter(tags=["accounts"])
-_WRITES = [needs_account(Scope.CONTROL, Scope.RECORDS)]
+_WRITES = [needs_account_writer(Scope.CONTROL, Scope.RECORDS)]
 _SUPERVISES = [needs(Scope.CONTROL), needs(Scope.RECORDS)]
 
 T = TypeVar("T")
@@ -138,11 +139,16 @@ async def make_promise(account: UUID, request: Request, engine: Engine, parts: P
     agent = _agent(parts, _said_by(request, what.agent))
     now, actor = engine.now(), engine.actor
 
+    instalments = [(one.due_date, one.amount_minor) for one in what.instalments]
+    bound = at_a_desk(principal_of(request))
+
     def write(tx: Tx) -> PromiseRow:
+        if bound:
+            _check_policy(tx, parts, account, what, instalments, now.date())
         return promises.make(
             tx,
             account_id=AccountId(str(account)),
-            instalments=[(one.due_date, one.amount_minor) for one in what.instalments],
+            instalments=instalments,
             kind=what.kind,
             now=now,
             grace_days=what.grace_days,
@@ -294,6 +300,18 @@ async def _write(parts: ApiParts, work: Callable[[Tx], T]) -> T:
             return work(tx)
 
     return await asyncio.to_thread(run)
+
+
+def _check_policy(
+    tx: Tx, parts: ApiParts, account: UUID, what: NewPromise, instalments: list[tuple[dt.date, int]], today: dt.date
+) -> None:  # fmt: skip
+    """Hold what an agent agreed to against the policy of the campaign in which they talked."""
+    tried = claims.tried(tx, AttemptId(str(what.attempt))) if what.attempt else None
+    campaign = parts.settings.campaigns.get(tried.campaign_id) if tried else None
+    row = people.account(tx, AccountId(str(account)))
+    if row is not None and not (what.key and promise_rows.get(tx, str(what.key))):
+        policy = campaign.promises if campaign else PromiseSettings()
+        promise_policy.check(policy, instalments, what.kind, row["balance_minor"], today)
 
 
 def _person(tx: Tx, account: UUID) -> PersonId:

@@ -14,7 +14,8 @@ import msgspec
 from dialer_core.errors import CommandRefusedError
 from dialer_core.message_events import MessageQueued
 from dialer_core.messaging import fields, outbox
-from dialer_core.messaging.templates import LONGEST, Template
+from dialer_core.messaging.templates import Template
+from dialer_core.messaging.wording import LONGEST
 from dialer_core.store import consents, kept_caller_ids, messages, people
 from dialer_core.store.messages import MessageRow
 from dialer_core.store.people import PhoneRow
@@ -77,10 +78,35 @@ def queue(
 ) -> MessageId:
     """Write a message into the outbox; return its id, or that of the one queued before under the same `request_key`.
 
+    The arguments, and what is refused, are `compose`'s.
+    """
+    if request.request_key and (known := messages.requested(tx, request.request_key)):
+        return known
+    message = compose(
+        tx, request, template, now, source=source, callback_number=callback_number, pool=pool, session_hours=session_hours
+    )  # fmt: skip
+    messages.add(tx, [message])
+    outbox.tell(tx, MessageQueued, message, template=message.template or "")
+    return message.id
+
+
+def compose(
+    tx: Tx,
+    request: MessageRequest,
+    template: Template | None,
+    now: dt.datetime,
+    *,
+    source: str,
+    callback_number: str = "",
+    pool: str = "",
+    session_hours: float | None = None,
+) -> MessageRow:
+    """Return a message as it would be queued: to whom, and what it says.
+
     Parameters
     ----------
     tx
-        A write transaction.
+        A transaction; a read is enough.
     request, template
         What is asked, and the template it names; None: written by hand.
     now
@@ -99,8 +125,6 @@ def queue(
     CommandRefusedError
         There is no such account or address, a field is missing, or it reveals a debt to somebody who did not agree to the channel.
     """
-    if request.request_key and (known := messages.requested(tx, request.request_key)):
-        return known
     account = people.account(tx, request.account_id)
     if account is None:
         raise CommandRefusedError(f"there is no account {request.account_id}", "unknown")
@@ -145,7 +169,7 @@ def queue(
     latest = begins + dt.timedelta(hours=valid)
     if session_hours is not None and provider is None:
         latest = min(latest, _window_end(tx, person.id, channel, begins, session_hours))
-    message = MessageRow(
+    return MessageRow(
         id=MessageId(new_id()), channel=channel, state=MessageState.QUEUED, person_id=person.id, account_id=request.account_id,
         campaign_id=request.campaign_id, phone_id=phone.id if phone else None, address=address,
         purpose=template.purpose if template else outbox.COLLECTION, template=template.name if template else None,
@@ -154,9 +178,11 @@ def queue(
         request_key=request.request_key, source=source[:64], next_at_utc=begins,
         not_after_utc=latest, created_at_utc=now,
     )  # fmt: skip
-    messages.add(tx, [message])
-    outbox.tell(tx, MessageQueued, message, template=message.template or "")
-    return message.id
+
+
+def takes_messages(phone: PhoneRow) -> bool:
+    """Say whether a number is written to at all: a landline is not, nor one that failed again and again."""
+    return phone.kind not in _NO_TEXTS and phone.failures < _FAILURES
 
 
 def _address(tx: Tx, person_id: PersonId, channel: Channel, wanted: str) -> tuple[PhoneRow | None, str]:
@@ -167,7 +193,7 @@ def _address(tx: Tx, person_id: PersonId, channel: Channel, wanted: str) -> tupl
     usable = [
         one
         for one in people.phones_of(tx, [person_id])[person_id]
-        if one.kind not in _NO_TEXTS and one.failures < _FAILURES and (not wanted or one.e164 == wanted)
+        if takes_messages(one) and (not wanted or one.e164 == wanted)
     ]
     if not usable:
         which = "that number" if wanted else "a number that takes messages"

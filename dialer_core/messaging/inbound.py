@@ -12,7 +12,7 @@ from dialer_core.message_events import MessageReceived, OptOutReceived
 from dialer_core.messaging import opt_out, outbox
 from dialer_core.messaging.channel import Inbound
 from dialer_core.messaging.composing import BY_PHONE
-from dialer_core.messaging.templates import LONGEST
+from dialer_core.messaging.wording import LONGEST
 from dialer_core.store import consents, messages, people, restrictions
 from dialer_core.store.messages import MessageRow
 from dialer_core.store.tx import Tx

@@ -7,6 +7,7 @@ It owns which channel belongs to which plugin, and the way of a command into the
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -25,7 +26,7 @@ from dialer_core.store import messages
 from dialer_core.store.database import Database
 from dialer_core.store.messages import MessageRow
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import CampaignId, Channel, MessageId, MessageState, PersonId
+from dialer_core.vocabulary import AccountId, CampaignId, Channel, MessageId, MessageState, PersonId
 
 T = TypeVar("T")
 
@@ -41,6 +42,21 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
     held: int
     """Waiting for a person's decision."""
     failed: int
+
+
+class MessageOption(msgspec.Struct, frozen=True, kw_only=True):
+    """A template as it would be sent about an account, for whoever chooses among them."""
+
+    template: str
+    channel: Channel
+    language: str = ""
+    text: str = ""
+    """As they would read it."""
+    refused: str = ""
+    """Why it cannot be sent, or not now; empty: it would be sent at once."""
+    rule: str = ""
+    """The rule that stands in the way, where it is the gate's; it would be queued, and sent from `allowed_from` on."""
+    allowed_from: dt.datetime | None = None
 
 
 class Messenger:
@@ -159,6 +175,48 @@ class Messenger:
         if channel is not None:
             self._senders[self._plugin_of[channel]].wake()
         return message_id
+
+    async def options(
+        self, account_id: AccountId, campaign_id: CampaignId, *, language: str = ""
+    ) -> tuple[MessageOption, ...]:
+        """Return every template that can be sent here without anything to be given, as it would be sent, and what the gate says of it now.
+
+        Raises
+        ------
+        CommandRefusedError
+            There is no such campaign.
+        """
+        campaign = self._campaigns.get(campaign_id)
+        if campaign is None:
+            raise CommandRefusedError(f"there is no campaign {campaign_id!r}", "unknown")
+        pack, now = self._packs.get(campaign.rule_pack), self._clock.utc()
+
+        def ask(tx: Tx) -> tuple[MessageOption, ...]:
+            found = []
+            for template in self._templates.values():
+                if template.channel not in self._plugin_of or template.given:
+                    continue
+                request = MessageRequest(
+                    campaign_id=campaign_id, account_id=account_id, template=template.name, language=language
+                )
+                told = MessageOption(template=template.name, channel=template.channel)
+                try:
+                    message = composing.compose(
+                        tx, request, template, now, source="", callback_number=campaign.caller_id or "", pool=campaign.caller_ids
+                    )  # fmt: skip
+                except CommandRefusedError as error:
+                    found.append(msgspec.structs.replace(told, refused=str(error)))
+                    continue
+                said = outbox.decide(tx, message, pack, now)
+                found.append(
+                    msgspec.structs.replace(
+                        told, language=message.language, text=message.body, refused=said.reason if said else "",
+                        rule=said.rule if said else "", allowed_from=said.allowed_from if said else None,
+                    )
+                )  # fmt: skip
+            return tuple(found)
+
+        return await self._read(ask)
 
     async def conversation(self, person_id: PersonId) -> list[MessageRow]:
         """Return what was written to and by a person, over all channels."""

@@ -19,6 +19,7 @@ import msgspec
 
 from dialer_core.compliance import gate, zones
 from dialer_core.compliance.facts import ContactRequest, Facts
+from dialer_core.compliance.gate import Refused
 from dialer_core.compliance.rules import RulePack
 from dialer_core.event_base import Event
 from dialer_core.message_events import (
@@ -375,6 +376,14 @@ def _move(tx: Tx, message: MessageRow, cue: Cue, **changes: Any) -> MessageRow |
 def _settle_contact(tx: Tx, message: MessageRow, settlement: ContactSettlement, outcome: str) -> None:
     if message.contact_id is not None:
         contacts.settle_message(tx, message.contact_id, settlement, outcome=outcome)
+
+
+def decide(tx: Tx, message: MessageRow, pack: RulePack | None, now: dt.datetime) -> Refused | None:
+    """Return what the gate would say of a message now, for screens: None where it may be sent. Nothing is reserved."""
+    standing = _standing(tx, [message])[message.id]
+    request = _request_of(message, standing, now)
+    said = gate.decide(request, pack, Facts.read(tx, [request], pack) if pack is not None else None)
+    return said if isinstance(said, Refused) else None
 
 
 def _standing(tx: Tx, due: Sequence[MessageRow]) -> dict[str, _Standing]:

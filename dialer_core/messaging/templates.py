@@ -9,7 +9,7 @@
     [text]
     es = "{{ first_name }}, su saldo es de {{ balance }}. Responda BAJA para no recibir más mensajes."
 
-It owns their shape, the fields there are (`FIELDS`), and the rendering. What is known of an account is `fields.py`'s; who gets a
+It owns their shape and the rendering. Which fields there are is `wording.py`'s, what is known of an account `fields.py`'s; who gets a
 message is the outbox's.
 """
 
@@ -17,41 +17,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
-import jinja2
-from jinja2 import meta, nodes
-from jinja2.filters import FILTERS
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import Field, ValidationError
 
 from dialer_core.errors import CommandRefusedError, ConfigError
 from dialer_core.messaging import opt_out
+from dialer_core.messaging.wording import FIELDS, LONGEST, compiled, fields_of
 from dialer_core.setting_types import Section
 from dialer_core.toml_files import explain, read_toml
 from dialer_core.vocabulary import Channel, UncertainPolicy
 
-FIELDS: Final[Mapping[str, bool]] = MappingProxyType(
-    {
-        "name": False,
-        "first_name": False,
-        "reference": False,
-        "campaign": False,
-        "callback_number": False,
-        "creditor": True,
-        "product": True,
-        "account": True,
-        "balance": True,
-        "due_date": True,
-        "days_past_due": True,
-        "promise_amount": True,
-        "promise_date": True,
-    }
-)
-"""What a template may say of an account, and whether it reveals a debt (invariant I19). `reference` is the end of the account's number."""
-LONGEST = 4096
-"""Characters of a rendered text."""
 Sends = Literal[Channel.SMS, Channel.WHATSAPP, Channel.EMAIL]
 
 
@@ -109,10 +85,10 @@ class Template:
         self.languages = tuple(its.text)
         self.given = frozenset(its.given)
         self._texts = {
-            language: _compiled(file, f"text.{language}", text) for language, text in its.text.items()
+            language: compiled(file, f"text.{language}", text) for language, text in its.text.items()
         }
         self._subjects = {
-            language: _compiled(file, f"subject.{language}", text) for language, text in its.subject.items()
+            language: compiled(file, f"subject.{language}", text) for language, text in its.subject.items()
         }
         self.fields = frozenset(
             field
@@ -120,7 +96,7 @@ class Template:
                 *((f"text.{language}", text) for language, text in its.text.items()),
                 *((f"subject.{language}", text) for language, text in its.subject.items()),
             ]
-            for field in _fields_of(file, key, source, its.given)
+            for field in fields_of(file, key, source, its.given)
         ) | _provider_fields(file, its)
         _check(file, its, self.fields)
 
@@ -181,17 +157,6 @@ class Rendered:
         self.provider = provider
 
 
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
-"""Texts, not pages: nothing is escaped. Sandboxed: an expression reaches no attribute that Python keeps to itself."""
-_ENVIRONMENT.globals.clear()
-_ENVIRONMENT.filters = {
-    name: FILTERS[name] for name in ("capitalize", "default", "lower", "title", "trim", "upper")
-}
-_NO_PLACE_IN_A_MESSAGE = (
-    nodes.For, nodes.Call, nodes.Macro, nodes.Getattr, nodes.Getitem, nodes.BinExpr, nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends,
-)  # fmt: skip
-
-
 def load_templates(folder: Path) -> dict[str, Template]:
     """Read and check every template of a folder; there need be none.
 
@@ -219,28 +184,6 @@ def load_template(file: Path) -> Template:
     except ValidationError as error:
         raise ConfigError(explain(file, error)) from None
     return Template(file.stem, file, its)
-
-
-def _compiled(file: Path, key: str, source: str) -> jinja2.Template:
-    try:
-        return _ENVIRONMENT.from_string(source)
-    except jinja2.TemplateSyntaxError as error:
-        raise ConfigError(f"{file}: {key}: line {error.lineno} of the text: {error.message}") from None
-
-
-def _fields_of(file: Path, key: str, source: str, given: Mapping[str, str]) -> set[str]:
-    tree = _ENVIRONMENT.parse(source)
-    for forbidden in _NO_PLACE_IN_A_MESSAGE:
-        if found := next(tree.find_all(forbidden), None):
-            raise ConfigError(
-                f"{file}: {key}: line {found.lineno} of the text: only fields, filters and if are used in a message: {{{{ first_name }}}}"
-            )
-    names = meta.find_undeclared_variables(tree)
-    if unknown := sorted(names - FIELDS.keys() - given.keys()):
-        raise ConfigError(
-            f"{file}: {key}: {unknown[0]!r} is no field; there are {', '.join(FIELDS)}, and what [given] names"
-        )
-    return names
 
 
 def _provider_fields(file: Path, its: _File) -> frozenset[str]:

@@ -20,6 +20,7 @@ from dialer_core.store import (
     contacts,
     documents,
     leads,
+    messages,
     people,
     promises,
     recordings,
@@ -32,12 +33,13 @@ from dialer_core.store.callbacks import CallbackRow
 from dialer_core.store.consents import ConsentRow
 from dialer_core.store.contacts import PastContact
 from dialer_core.store.documents import DocumentRow
+from dialer_core.store.messages import MessageRow
 from dialer_core.store.people import PersonRow, PhoneRow
 from dialer_core.store.promises import PaymentRow, PromiseRow
 from dialer_core.store.restrictions import RestrictionRow
 from dialer_core.store.strategy_runs import StrategyView
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import AccountId, PersonId, PromiseState, RestrictionScope
+from dialer_core.vocabulary import AccountId, MessageState, PersonId, PromiseState, RestrictionScope
 
 MOST_CALLS = 200
 """Of calls and of other contacts, the latest."""
@@ -90,7 +92,8 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 
     at_utc: dt.datetime
     what: str
-    """`call contact payment note document restriction consent`, `promise_made`, and `promise_` with what became of it."""
+    """`call contact payment note document restriction consent message_sent message_received`, `promise_made`, and `promise_` with what
+    became of it."""
     id: str
     """Of the row it stands for."""
     channel: str | None = None
@@ -102,7 +105,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None = None
     """Of conversation."""
     text: str | None = None
-    """A note's words, a document's title."""
+    """A note's or a message's words, a document's title."""
 
 
 class AccountView(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +161,8 @@ def view(tx: Tx, account_id: AccountId, now: dt.datetime) -> AccountView:
     made, paid = promises.of(tx, [account_id]), promises.payments_of(tx, [account_id])
     wrote, proofs = account_notes.of(tx, [account_id]), documents.of(tx, [account_id])
     agreed = consents.of(tx, person_id)
+    written = [one for one in messages.conversation(tx, person_id) if one.account_id in {None, account_id}]
+    of_messages = {one.contact_id for one in written}
     every = restrictions.of(
         tx,
         {
@@ -170,7 +175,12 @@ def view(tx: Tx, account_id: AccountId, now: dt.datetime) -> AccountView:
     public = attribute_marks.public(tx, account["portfolio"])
     moments = [
         *map(_call, calls),
-        *(_contact(one) for one in past if one.account_id in {None, account_id}),
+        *(
+            _contact(one)
+            for one in past
+            if one.account_id in {None, account_id} and one.id not in of_messages
+        ),
+        *map(_message, written),
         *(moment for one in made for moment in _promise(one)),
         *map(_payment, paid),
         *map(_note, wrote),
@@ -245,6 +255,14 @@ def _call(one: CallRecord) -> Moment:
 def _contact(one: PastContact) -> Moment:
     result = one.outcome or ("conversation" if one.conversation else None)
     return Moment(at_utc=one.at_utc, what="contact", id=one.id, channel=one.channel, result=result, by="import" if one.prior else None)  # fmt: skip
+
+
+def _message(one: MessageRow) -> Moment:
+    came = one.state is MessageState.RECEIVED
+    return Moment(
+        at_utc=one.submitted_at_utc or one.created_at_utc, what="message_received" if came else "message_sent", id=one.id,
+        channel=one.channel, result=None if came else one.state, by=None if came else one.source, text=one.body,
+    )  # fmt: skip
 
 
 def _promise(one: PromiseRow) -> list[Moment]:

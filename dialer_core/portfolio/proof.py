@@ -23,6 +23,7 @@ MOST_BYTES = 64 << 20
 _NAME = re.compile(r"[a-z0-9_]{1,32}").fullmatch
 _DIGEST = re.compile(r"[0-9a-f]{64}").fullmatch
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}").fullmatch
+_ADDRESS = re.compile(r"https?://[^\s/@]+(/\S*)?", re.ASCII).fullmatch
 _LONGEST_TITLE = 200
 _LONGEST_LOCATION = 1_000
 
@@ -81,6 +82,10 @@ def add(
         f"location: where it lies, in up to {_LONGEST_LOCATION} characters": not 0
         < len(location)
         <= _LONGEST_LOCATION,
+        "location: a file kept here, or an address that begins with https:// or http://": not is_kept(
+            location
+        )
+        and not _ADDRESS(location),
         "sha256: 64 hexadecimal digits": sha256 is not None and not _DIGEST(sha256),
     }
     if problem := next((text for text, wrong in problems.items() if wrong), ""):
@@ -88,6 +93,17 @@ def add(
     return documents.add(
         tx, account_id, kind=kind, title=title, location=location, sha256=sha256, actor=actor, at_utc=now
     )
+
+
+def is_kept(location: str) -> bool:
+    """Say whether a document's file lies here."""
+    folder, _, name = location.partition("/")
+    return folder == FOLDER and bool(name) and "/" not in name and not name.startswith(".")
+
+
+def address(row: DocumentRow) -> str | None:
+    """Return where a document of the customer's own archive is opened: a web address and nothing that a browser would run; None: it lies here."""
+    return row.location if _ADDRESS(row.location) else None
 
 
 def content(state_dir: Path, row: DocumentRow) -> bytes:
@@ -98,11 +114,10 @@ def content(state_dir: Path, row: DocumentRow) -> bytes:
     CommandRefusedError
         It lies elsewhere, is gone, or is not the one it was.
     """
-    folder, _, name = row.location.partition("/")
-    if folder != FOLDER or not name or "/" in name:
+    if not is_kept(row.location):
         raise CommandRefusedError("this document lies in another archive; its location says where")
     try:
-        found = (state_dir / FOLDER / name).read_bytes()
+        found = (state_dir / row.location).read_bytes()
     except OSError as error:
         raise CommandRefusedError(f"this document cannot be read here: {error.strerror}") from error
     if hashlib.sha256(found).hexdigest() != row.sha256:

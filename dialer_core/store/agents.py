@@ -16,12 +16,13 @@ from sqlalchemy import Row, Table, bindparam, false, insert, null, or_, select, 
 
 from dialer_core.events import AgentStateChanged, StoredEvent
 from dialer_core.settings import AgentSettings
-from dialer_core.store.models import Agent, AgentInterval
+from dialer_core.store.models import Agent, AgentInterval, Attempt
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AgentId, AgentState, AttemptId, new_id
 
 _AGENT: Table = Agent.__table__  # type: ignore[assignment]
 _TABLE: Table = AgentInterval.__table__  # type: ignore[assignment]
+_ATTEMPT: Table = Attempt.__table__  # type: ignore[assignment]
 _INSERT = insert(_TABLE)
 _OPEN = select(_TABLE).where(_TABLE.c.to_utc.is_(null()))
 _OPEN_OF_AGENT = _OPEN.where(_TABLE.c.agent_id == bindparam("agent_id"))
@@ -150,6 +151,32 @@ def intervals(tx: Tx, agent_id: AgentId, since_utc: dt.datetime) -> list[AgentIn
         .order_by(_TABLE.c.from_utc, _TABLE.c.id)
     )
     return [_record(row) for row in tx.execute(query)]
+
+
+def talked(
+    tx: Tx,
+    agent_id: AgentId,
+    since_utc: dt.datetime,
+    *,
+    attempt_id: str | None = None,
+    account_id: str | None = None,
+) -> bool:
+    """Say whether an agent has had a conversation since then: this one, or one about this account."""
+    query = (
+        select(_TABLE.c.id)
+        .join(_ATTEMPT, _ATTEMPT.c.id == _TABLE.c.attempt_id)
+        .where(
+            _TABLE.c.agent_id == agent_id,
+            _TABLE.c.from_utc >= since_utc,
+            _TABLE.c.state == AgentState.TALKING.value,
+        )
+        .limit(1)
+    )
+    if attempt_id is not None:
+        query = query.where(_TABLE.c.attempt_id == attempt_id)
+    if account_id is not None:
+        query = query.where(_ATTEMPT.c.account_id == account_id)
+    return tx.execute(query).first() is not None
 
 
 def spent(

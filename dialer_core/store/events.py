@@ -142,6 +142,12 @@ def happened(tx: Tx, name: str, campaign_id: CampaignId) -> bool:
     return tx.execute(query).first() is not None
 
 
+def happened_in(tx: Tx, name: str, attempt_id: str) -> bool:
+    """Say whether an event of this name speaks of an attempt."""
+    query = select(_TABLE.c.id).where(_TABLE.c.attempt_id == attempt_id, _TABLE.c.name == name).limit(1)
+    return tx.execute(query).first() is not None
+
+
 def of_leg(tx: Tx, leg_id: str, names: Sequence[str], since: dt.datetime) -> list[StoredEvent]:
     """Return the events of these names that speak of a leg, in order; for the few legs that nobody else knows of."""
     query = (

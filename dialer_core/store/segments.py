@@ -22,7 +22,7 @@ from dialer_core.store.models import Account, Contact, Lead, Person
 from dialer_core.store.portfolio_models import Payment, Promise
 from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import CampaignId, ContactSettlement, LeadId, LeadState, PromiseState
+from dialer_core.vocabulary import AccountId, CampaignId, ContactSettlement, LeadId, LeadState, PromiseState
 
 _LEAD: Table = Lead.__table__  # type: ignore[assignment]
 _PERSON: Table = Person.__table__  # type: ignore[assignment]
@@ -133,6 +133,17 @@ def to_change(
     found = list(tx.execute(query))
     changes = [(LeadId(row.id), str(row.wanted)) for row in found if row.segment != row.wanted]
     return changes, found[-1].id if len(found) == limit else None
+
+
+def holding(
+    tx: Tx, account_id: AccountId, campaign_id: CampaignId, among: MixOf, now: dt.datetime
+) -> str | None:
+    """Return the first of some segments that an account on a campaign's list is in, or None."""
+    query = select(
+        case(*((condition(node, now), literal(name)) for name, node in among), else_=literal(REST))
+    ).select_from(_joined())
+    found = tx.scalar(query.where(_LEAD.c.account_id == account_id, _LEAD.c.campaign_id == campaign_id))
+    return found or None
 
 
 def put(tx: Tx, changes: Sequence[Change]) -> None:

@@ -57,6 +57,7 @@ from dialer_core.vocabulary.portfolio import (
     PromiseState,
     RestrictionKind,
     RestrictionScope,
+    StepAction,
     StrategyState,
 )
 
@@ -99,6 +100,7 @@ __all__ = [
     "Role",
     "Scope",
     "SrtpUse",
+    "StepAction",
     "StrategyState",
     "SupervisionMode",
     "TalkState",

@@ -143,3 +143,28 @@ class StrategyState(enum.StrEnum):
     """Its last step was done."""
     STOPPED = "stopped"
     """A payment, a promise, a restriction, a conversation or a fault has ended it."""
+
+
+class StepAction(enum.StrEnum):
+    """What is best done next about an account."""
+
+    ASK_ALL = "ask_all"
+    """Ask for the whole amount."""
+    OFFER_PLAN = "offer_plan"
+    """Offer to pay in parts."""
+    LISTEN = "listen"
+    """Hear how they stand, and look for an agreement they can keep."""
+    REMIND = "remind"
+    """Remind them of what they promised."""
+    RENEGOTIATE = "renegotiate"
+    """A promise was broken: agree on less, sooner."""
+    THANK = "thank"
+    """They paid: thank them, and confirm the rest."""
+    WRITE = "write"
+    """Write to them by the channel named."""
+    CALL = "call"
+    """Call them at the hour named."""
+    SEND_DOCUMENT = "send_document"
+    """Send what was agreed in writing."""
+    LEAVE = "leave"
+    """Contact them no more."""

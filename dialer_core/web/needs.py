@@ -52,16 +52,37 @@ async def _checked_account(
     request: Request, needed: SecurityScopes, _described: Annotated[Any, Security(_BEARER)]
 ) -> Principal:
     principal = principal_of(request)
-    if Scope.DESK in principal.scopes and principal.agent and Scope.RECORDS not in principal.scopes:
-        account = await request.app.state.parts.account_of(principal.agent)
-        if account is None or request.path_params.get("account") != account:
-            raise Problem(
-                403,
-                "forbidden",
-                "an agent sees the account they talk about, or last talked about, and no other",
-            )
-        return principal
-    return _checked(request, needed, _described)
+    if not at_a_desk(principal):
+        return _checked(request, needed, _described)
+    if not await request.app.state.parts.rights.may_see(principal.agent, _account_of(request)):
+        raise Problem(
+            403,
+            "forbidden",
+            "an agent sees the account they talk about, are shown, or last talked about, and no other",
+        )
+    return principal
+
+
+async def _checked_write(
+    request: Request, needed: SecurityScopes, _described: Annotated[Any, Security(_BEARER)]
+) -> Principal:
+    principal = principal_of(request)
+    if not at_a_desk(principal):
+        return _checked(request, needed, _described)
+    if not await request.app.state.parts.rights.may_write(principal.agent, _account_of(request)):
+        raise Problem(
+            403, "forbidden", "an agent writes about accounts they have talked about lately, and no other"
+        )
+    return principal
+
+
+def at_a_desk(principal: Principal) -> bool:
+    """Say whether somebody is an agent at their desk, who sees no records but those of their conversations."""
+    return bool(principal.agent) and Scope.DESK in principal.scopes and Scope.RECORDS not in principal.scopes
+
+
+def _account_of(request: Request) -> str:
+    return str(request.path_params.get("account", "")).lower()
 
 
 def _checked_any(
@@ -90,6 +111,11 @@ def needs_own(scope: Scope) -> Any:
 def needs_account(*scopes: Scope) -> Any:
     """Return the dependency of a route about `{account}`: every one of the scopes, or to be the agent who talks about it, or last did."""
     return Security(_checked_account, scopes=[scope.value for scope in scopes])
+
+
+def needs_account_writer(*scopes: Scope) -> Any:
+    """Return the dependency of a route that writes about `{account}`: every one of the scopes, or to be an agent who talked about it lately."""
+    return Security(_checked_write, scopes=[scope.value for scope in scopes])
 
 
 def needs(scope: Scope) -> Any:

@@ -35,6 +35,9 @@ class Principal:
     csrf: str = ""
     """What their pages must send with each change, so that another site cannot make it; a token needs none."""
 
+    drafts_key: str = ""
+    """Of a user: with it their pages lock what waits in the browser, so that who sits there next cannot read it."""
+
     @property
     def actor(self) -> str:
         """Who acts, as commands and the audit name it."""

@@ -17,15 +17,18 @@ from dialer_core.plugin_api import (
     AttemptBridged,
     EngineHandle,
     Event,
+    NextStep,
     PageLink,
     Pages,
     Problem,
     Scope,
+    StepFacts,
     hookimpl,
     needs,
     principal_of,
 )
 from plugins.agent_desk.floor import Floor
+from plugins.agent_desk.next_step import default_step
 
 PATH = "/desk"
 ASSETS = f"{PATH}/assets"
@@ -75,6 +78,12 @@ def dialer_register_routes(engine: EngineHandle) -> APIRouter:
     router.add_api_route(f"{PATH}/stream", stream, dependencies=scope)
     router.add_api_route(f"{ASSETS}/{{name}}", pages.assets.serve, dependencies=scope)
     return router
+
+
+@hookimpl(trylast=True)
+async def dialer_choose_next_step(facts: StepFacts) -> NextStep:
+    """Say what to do where nobody else does, by rules that every collector knows."""
+    return default_step(facts)
 
 
 @hookimpl

@@ -437,13 +437,13 @@ async def test_a_desk_learns_of_the_debt_anew_in_each_conversation(
             found: int | None = seen.json()["account"]["balance_minor"]
             return found
 
-        parts.account_of_attempt[desk.attempt] = listed.account
+        parts.rights._accounts[desk.attempt] = listed.account
         assert await balance() is None
         told = {"attempt": new_id()}  # of another: the engine knows which conversation it is
         assert (await client.post(f"{account}/identity", json=told)).status_code == 200
         assert await balance() == 100_000
         first, desk.attempt = desk.attempt, AttemptId(new_id())
-        parts.account_of_attempt[desk.attempt] = listed.account
+        parts.rights._accounts[desk.attempt] = listed.account
         assert await balance() is None
         assert (await client.get("/api/v1/agents/ana/preview")).json() == {"agent": "ana"}
         assert (await client.get("/api/v1/agents/luis/preview")).status_code == 403
