@@ -21,7 +21,7 @@ from dialer_core.http.answers import ApiParts, Engine, Parts, answer, shape
 from dialer_core.portfolio import proof
 from dialer_core.store import documents
 from dialer_core.store.documents import DocumentRow
-from dialer_core.web.needs import at_a_desk, needs_account, needs_any, principal_of
+from dialer_core.web.needs import at_a_desk, needs_account, needs_account_writer, principal_of
 from dialer_core.web.principals import Scope
 from dialer_core.web.problems import Problem
 
@@ -65,7 +65,7 @@ async def link_to_document(
 
 
 @router.get(
-    "/content", dependencies=[needs_any(Scope.RECORDS, Scope.DESK)], response_class=Response,
+    "/content", dependencies=[needs_account_writer(Scope.RECORDS)], response_class=Response,
     responses=shape(dict, "") | {200: _CONTENT, 303: {"description": "It lies in the customer's own archive, there"}},
 )  # fmt: skip
 async def read_document(
