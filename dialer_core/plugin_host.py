@@ -15,11 +15,8 @@ import contextlib
 import enum
 import importlib.metadata
 import inspect
-import queue
-import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -31,6 +28,7 @@ from dialer_core import hookspecs
 from dialer_core.errors import ConfigError
 from dialer_core.event_tail import EventTail, typed
 from dialer_core.events import PluginFailed
+from dialer_core.hook_runs import HookHungError, HookLimitError, HookThread, Run, UnfitError
 from dialer_core.log_setup import place_of, trace_of
 from dialer_core.plugin_api import ENTRY_POINT_GROUP, PROJECT, EngineHandle, NextStep, StepFacts
 from dialer_core.portfolio.next_step import problem_of
@@ -41,8 +39,6 @@ T = TypeVar("T")
 
 FAILURES_IN_A_ROW = 5
 """So many, and the plugin is disabled until the host starts again."""
-TURN_S = 0.005
-"""A plugin's async hook may keep the host's loop for so long over events that it does not wait for, before others have their turn."""
 CANCEL_GRACE_S = 1.0
 """How long a cancelled async hook may take to end before it counts as hung."""
 
@@ -78,34 +74,6 @@ class HookOutcome:
     value: Any = None
     error: str = ""
     """Empty: it returned `value`."""
-
-
-class HookThread:
-    """One daemon thread for a plugin's plain functions, one after another. A hung one is left behind."""
-
-    def __init__(self, plugin: str) -> None:
-        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=f"plugin-{plugin}", daemon=True)
-        self._thread.start()
-
-    def submit(self, function: Callable[[], Any]) -> Future[Any]:
-        """Run the function in the thread, after those submitted before."""
-        future: Future[Any] = Future()
-        self._jobs.put((future, function))
-        return future
-
-    def close(self) -> None:
-        """End the thread once its jobs are done."""
-        self._jobs.put(None)
-
-    def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            future, function = job
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(function())
-                except BaseException as error:  # noqa: BLE001 - the waiter gets it, whatever it is
-                    future.set_exception(error)
 
 
 @dataclass(slots=True)
@@ -206,52 +174,6 @@ def _load_one(manager: pluggy.PluginManager, name: str, point: importlib.metadat
 def hook_names() -> list[str]:
     """Return the name of every hook."""
     return sorted(name for name in vars(hookspecs) if name.startswith(f"{PROJECT}_"))
-
-
-class HookLimitError(Exception):
-    """A hook ran over its limit and was cancelled."""
-
-
-class UnfitError(HookLimitError):
-    """A hook returned something else than was asked for; its words are ours."""
-
-
-class HookHungError(HookLimitError):
-    """A hook did not come back even so; its plugin cannot be called again."""
-
-
-class Run:
-    """Calls of one hook of one plugin, one after another: what is done, and since when the present one runs."""
-
-    def __init__(self, function: Callable[..., Any], calls: Sequence[dict[str, Any]]) -> None:
-        self.function = function
-        self.calls = calls
-        self.done = 0
-        self.begun_s = time.monotonic()
-
-    async def in_loop(self) -> Any:
-        """Make the calls of an async function; others have their turn between them."""
-        value: Any = None
-        turn_s = self.begun_s
-        for arguments in self.calls:
-            self.begun_s = time.monotonic()
-            if self.begun_s - turn_s > TURN_S:
-                await asyncio.sleep(0)
-                self.begun_s = turn_s = time.monotonic()
-            value = await self.function(**arguments)
-            self.done += 1
-        return value
-
-    def in_thread(self) -> Any:
-        """Make the calls of a plain function that are left, up to the first that returns something to wait for: that call is not done."""
-        value: Any = None
-        while self.done < len(self.calls):
-            self.begun_s = time.monotonic()
-            value = self.function(**self.calls[self.done])
-            if inspect.isawaitable(value):
-                break
-            self.done += 1
-        return value
 
 
 class PluginHost:

@@ -11,7 +11,8 @@ import pytest
 
 from dialer_core.event_tail import EventTail
 from dialer_core.events import AttemptCommitted, AttemptEnded, Event, PluginFailed, StoredEvent
-from dialer_core.plugin_host import HookHungError, Plugin, PluginState, Run
+from dialer_core.hook_runs import HookHungError, Run
+from dialer_core.plugin_host import Plugin, PluginState
 from dialer_core.store.database import Database, open_database
 from dialer_core.vocabulary import AttemptId, CampaignId, new_id
 from tests.plugins.plugin_sets import Running
