@@ -382,7 +382,7 @@ class CallLoop:
         """Log an agent in and call their softphone."""
         agent = self.roster.login(name)
         agent.redial_attempt = 0
-        if self.media_ready and self.workers.choose(LegKind.AGENT) is not None:
+        if agent.per_conversation or (self.media_ready and self.workers.choose(LegKind.AGENT) is not None):
             self.softphones.call(agent)
 
     def _on_agent_lost(self, agent: Agent) -> None:

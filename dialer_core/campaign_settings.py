@@ -19,7 +19,7 @@ from dialer_core.list_settings import (
 )
 from dialer_core.routing_settings import InboundSettings, RoutingSettings
 from dialer_core.setting_types import E164, Section
-from dialer_core.vocabulary import DetectionMode, Outcome, PacingMode
+from dialer_core.vocabulary import AgentLeg, DetectionMode, Outcome, PacingMode
 from dialer_core.voice_settings import RecordSettings
 
 
@@ -97,6 +97,9 @@ class CampaignSettings(Section):
     """What becomes of those who call its numbers."""
     ring_limit_s: Annotated[float, Field(ge=2, le=120)] = 28.0
     """Ring time after which an attempt is cancelled."""
+    agent_legs: AgentLeg = AgentLeg.NAILED_UP
+    """Whether its agents' softphones stay up (`nailed_up`) or are called when a person is there (`per_conversation`, for softphones that answer by
+    themselves: the person waits meanwhile). An agent of several campaigns stays up unless all of them say otherwise."""
     wrap_up_s: Annotated[float, Field(ge=0, le=3600)] = 20.0
     """After-call work, ended earlier by `ready` or a disposition."""
     flow: str = ""

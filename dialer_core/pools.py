@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 MIN_RING_S: Final = 15.0
 """No attempt is released before, what the rules of most countries ask of a ring; a rule pack may ask for more."""
+RING_STEP_S: Final = 0.5
 UNLEARNED_MAX: Final = 4096
 """What a pool whose campaigns rest keeps for its pacer."""
 SEGMENT: Final = ""
@@ -140,7 +141,7 @@ class Pool:
         config = PacerConfig(
             mode=settings.pacing,
             abandonment_ceiling=min(campaign.paced_ceiling for campaign in running),
-            agent_wait_s=min(campaign.agent_wait_s for campaign in running),
+            agent_wait_s=self._left_of(min(campaign.agent_wait_s for campaign in running)),
             ring_timeout_s=settings.ring_limit_s,
             min_ring_s=min(max(map(ring_min_s, running)), settings.ring_limit_s),
             ratio=settings.ratio,
@@ -273,6 +274,16 @@ class Pool:
             brake=brake,
             events=list(self.events),
         )
+
+    def _left_of(self, wait_s: float) -> float:
+        """Return what a person's wait leaves for finding an agent, where softphones are called per conversation: the slowest one's ringing is off.
+
+        In steps, for a pacer with another limit begins anew.
+        """
+        rings_s = max(
+            (agent.ring_s for agent in self._roster.all() if self._mine(agent.campaigns)), default=0.0
+        )
+        return max(min(wait_s, RING_STEP_S), wait_s - RING_STEP_S * math.ceil(rings_s / RING_STEP_S))
 
     def spare(self) -> float:
         """Return how many free agents are left when everybody has got one who is likely to want one soon.

@@ -299,7 +299,12 @@ class Recovery:
         for agent in list(self._roster.all()):
             if agent.state is AgentState.LOGGED_OUT:
                 continue
-            if not agent.leg_up and agent.state is not AgentState.PAUSED:
+            in_talk = agent.state in _TALK_STATES
+            if agent.per_conversation and not in_talk:
+                self._softphones.hang_up(agent)  # what was left of a conversation that is over
+            elif agent.per_conversation and not agent.leg_up and agent.state is AgentState.RESERVED:
+                pass  # it was being called for somebody who waits again: let go below
+            elif not agent.leg_up and agent.state is not AgentState.PAUSED:
                 log.warning("agent_leg_gone", agent_id=agent.id, seen_to_end=agent.id in ended)
                 self._softphones.gone(agent)
             attempt = self._machine.attempts.get(agent.attempt_id) if agent.attempt_id else None

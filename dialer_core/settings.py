@@ -25,7 +25,7 @@ from dialer_core.report_settings import ReportSettings
 from dialer_core.routing_settings import Level
 from dialer_core.setting_types import E164, Codec, Name, Port, PortRange, Seconds, Section, check_secret
 from dialer_core.toml_files import explain, read_secret, read_toml, section_table, with_environment
-from dialer_core.vocabulary import AgentId, CampaignId, SrtpUse, TrunkId
+from dialer_core.vocabulary import AgentId, AgentLeg, CampaignId, SrtpUse, TrunkId
 from dialer_core.voice_settings import ExtensionSettings, RecordingSettings, SpeechSettings
 from dialer_core.web_settings import HttpSettings, PushSettings, WebhookSettings
 
@@ -213,6 +213,8 @@ class AgentSettings(Section):
     """Logged in when `dialer run` starts, and ready as soon as the softphone answers, without an own `login` and `ready`."""
     wrap_up_s: Annotated[float, Field(ge=0, le=3600)] | None = None
     """After-call work; by default the campaign's."""
+    leg: AgentLeg | None = None
+    """`nailed_up`: the softphone is called at log-in and stays up; `per_conversation`: for each conversation. By default what their campaigns say."""
 
     @model_validator(mode="after")
     def _one_secret(self) -> AgentSettings:

@@ -21,7 +21,7 @@ from dialer_core.settings import AgentSettings
 from dialer_core.store import agents as agent_rows
 from dialer_core.store.models import AgentInterval
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import AgentId, AgentState, AttemptId, CampaignId, PauseReason, new_id
+from dialer_core.vocabulary import AgentId, AgentLeg, AgentState, AttemptId, CampaignId, PauseReason, new_id
 from dialer_core.voice_events import AgentWrapUpExtended
 from pacing import EventKind
 
@@ -31,6 +31,7 @@ _ENDED: Final = {AgentState.TALKING: EventKind.TALK_ENDED, AgentState.WRAP_UP: E
 """What pacing learns where a state ends,"""
 _LEFT: Final = {AgentState.TALKING: EventKind.TALK_LEFT, AgentState.WRAP_UP: EventKind.WRAPUP_LEFT}
 """and where its end comes in sight."""
+IN_TALK: Final = (AgentState.RESERVED, AgentState.TALKING)
 WRAP_UP_LIMIT_S = 900.0
 """Nobody is in wrap-up for longer, however often it is extended."""
 
@@ -62,6 +63,8 @@ class Roster:
         self._wrap_up_timers: dict[AgentId, asyncio.TimerHandle] = {}
         self._longer_s: dict[AgentId, float] = {}
         """Wrap-ups that were extended: how long they last in all."""
+        self.on_talk_over: Callable[[Agent], None] = lambda _agent: None
+        """Called when an agent is in no conversation any more, nor reserved for one."""
         self.finished_work: list[tuple[frozenset[CampaignId], EventKind, float]] = []
         """Pacing's food: (the agent's campaigns, event kind, seconds) of talks and wrap-ups that ended since it last looked."""
         self.expected: Callable[[], frozenset[AgentId]] = frozenset
@@ -76,8 +79,13 @@ class Roster:
     def _made(self, name: AgentId, settings: AgentSettings, works_for: frozenset[CampaignId]) -> Agent:
         return Agent(
             id=name, settings=settings, campaigns=self._skilled(settings, works_for), works_for=works_for,
-            since_ns=self._runtime.clock.mono_ns(),
+            since_ns=self._runtime.clock.mono_ns(), per_conversation=self._leg_of(settings, works_for) is AgentLeg.PER_CONVERSATION,
         )  # fmt: skip
+
+    def _leg_of(self, settings: AgentSettings, works_for: frozenset[CampaignId]) -> AgentLeg:
+        """Return how an agent's softphone is called: by their own settings, else nailed up unless all their campaigns say otherwise."""
+        asked = {self._campaigns[campaign].agent_legs for campaign in works_for}
+        return settings.leg or (asked.pop() if len(asked) == 1 else AgentLeg.NAILED_UP)
 
     def _skilled(self, settings: AgentSettings, works_for: frozenset[CampaignId]) -> frozenset[CampaignId]:
         return frozenset(
@@ -156,7 +164,7 @@ class Roster:
     def ready(self, name: AgentId) -> None:
         """Make an agent ready: now, when the softphone is up, or after this conversation."""
         agent = self[name]
-        if agent.state is AgentState.PAUSED and not agent.leg_up:
+        if agent.state is AgentState.PAUSED and not agent.leg_up and not agent.per_conversation:
             agent.wants_ready = True
             self._remember(agent)
             return
@@ -234,7 +242,11 @@ class Roster:
         state: AgentState = cell
         if cue is AgentCue.LEG_UP and not agent.wants_ready:
             state, reason = AgentState.PAUSED, PauseReason.LOGIN
-        if cue is AgentCue.LEG_LOST:
+        if cue is AgentCue.NO_ANSWER:
+            agent.wants_ready, reason = False, PauseReason.NO_ANSWER
+            if agent.after_call is AgentCue.LOGOUT:
+                state, reason = AgentState.LOGGED_OUT, ""
+        elif cue is AgentCue.LEG_LOST:
             # Back to what they were when the softphone is up again; a log-out that was promised happens now.
             agent.wants_ready = agent.wants_ready or agent.state is not AgentState.PAUSED
             reason = PauseReason.LEG_LOST
@@ -303,6 +315,8 @@ class Roster:
         log.info("agent_state_changed", agent_id=agent.id, state=state, reason=reason)
         if state is AgentState.WRAP_UP:
             self._run_wrap_up(agent)
+        if before in IN_TALK and state not in IN_TALK:
+            self.on_talk_over(agent)
         if state is AgentState.LOGGED_OUT:
             self._on_logged_out(agent)
         self._on_free()

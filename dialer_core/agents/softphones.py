@@ -1,4 +1,4 @@
-"""Agents' nailed-up legs: calling the softphone at log-in, keeping the leg, noticing its loss at once, calling it again.
+"""Agents' legs: nailed up at log-in, kept, called again when lost; or, for who is called per conversation, called and hung up with each.
 
 It owns agents' legs. States are the roster's; customers' calls are told of a lost agent through a callback.
 """
@@ -41,7 +41,7 @@ from dialer_core.ipc.messages import (
 from dialer_core.lines import MediaPort, WorkerPool
 from dialer_core.runtime import Runtime
 from dialer_core.store import legs as leg_rows
-from dialer_core.vocabulary import AgentId, AgentState, LegId, LegKind, PauseReason, WorkerId, new_id
+from dialer_core.vocabulary import AgentId, AgentState, EndedBy, LegId, LegKind, PauseReason, WorkerId, new_id
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +49,8 @@ REDIAL_MAX_S = 15.0
 RING_LIMIT_S = 30.0
 SETUP_LIMIT_S = RING_LIMIT_S + 15.0
 """From the wish to call a softphone to its answer or its end (I6): the worker's own limit acts first, this watches over it."""
+RING_LEARNS = 0.2
+"""How much the last conversation says about how long a softphone rings."""
 RETRY_S = 0.5
 """No worker has room, or the media plane is away: looked again after so long."""
 
@@ -63,10 +65,13 @@ class _Line:
     dialog: Dialog | None = None
     negotiated: LegNegotiated | None = None
     setup: asyncio.TimerHandle | None = None
+    on_up: Callable[[LegId], None] | None = None
+    """What waits for its answer."""
+    called_ns: int = 0
 
 
 class Softphones:
-    """The nailed-up legs.
+    """The legs to softphones.
 
     Parameters
     ----------
@@ -96,6 +101,9 @@ class Softphones:
         """Called with the dialog of a leg whose worker is gone: somebody else is to send its BYE."""
         self.on_digit: Callable[[Agent, str], None] = lambda _agent, _digit: None
         """Called with a digit that a softphone has sent by INFO."""
+        self.on_hung_up: Callable[[Agent], None] = lambda _agent: None
+        """Called when an agent who is called per conversation has hung up: that is how they end it."""
+        roster.on_talk_over = self._talk_over
 
     def owns(self, leg_id: LegId) -> bool:
         """Whether this leg is an agent's."""
@@ -112,8 +120,11 @@ class Softphones:
         return line.worker if line else None
 
     def call(self, agent: Agent) -> None:
-        """Call the softphone, unless it is being called or up already, or the agent has logged out."""
+        """Call the softphone, unless it is being called or up already, is called per conversation, or the agent has logged out."""
         if agent.state is AgentState.LOGGED_OUT or agent.leg_id is not None:
+            return
+        if agent.per_conversation:
+            self._roster.apply(agent, AgentCue.LEG_UP)
             return
         if not self._media.attached:  # being replaced: nobody would ever answer the OpenLeg
             self._redial_later(agent, RETRY_S)
@@ -122,11 +133,46 @@ class Softphones:
         self._begin(agent, leg_id)
         self._media.send(OpenLeg(leg_id=leg_id, kind=LegKind.AGENT))
 
+    def when_up(self, agent: Agent, then: Callable[[LegId], None]) -> None:
+        """Do something with the leg of an agent who has been reserved: at once where it is up, else when their softphone has answered.
+
+        One that does not answer, is busy or cannot be called is told as a lost agent; `then` is not called any more.
+        """
+        if agent.leg_id is not None and agent.leg_up:
+            then(agent.leg_id)
+            return
+        if agent.leg_id is None:
+            if not self._media.attached:
+                self._runtime.loop.call_soon(self._unanswered, agent)
+                return
+            leg_id = LegId(new_id())
+            self._begin(agent, leg_id)
+            self._media.send(OpenLeg(leg_id=leg_id, kind=LegKind.AGENT))
+        if agent.leg_id is not None:
+            line = self._lines[agent.leg_id]
+            line.on_up, line.called_ns = then, self._runtime.clock.mono_ns()
+
+    def _talk_over(self, agent: Agent) -> None:
+        if agent.per_conversation:
+            self.hang_up(agent)
+
+    def _unanswered(self, agent: Agent) -> None:
+        """The softphone did not answer: their person goes to the next agent, and they are given nobody more until they say so."""
+        self._forget(agent, hangup=True)
+        if agent.state is AgentState.RESERVED:
+            self._on_agent_lost(agent)
+            self._roster.apply(agent, AgentCue.NO_ANSWER)
+
     def call_waiting(self) -> None:
         """Call the softphones whose first call found no worker or media plane yet."""
         if self._media.attached and self._workers.choose(LegKind.AGENT) is not None:
             for agent in self._roster.all():
-                if agent.state is AgentState.PAUSED and agent.leg_id is None and agent.redial_attempt == 0:
+                if (
+                    agent.state is AgentState.PAUSED
+                    and agent.leg_id is None
+                    and agent.redial_attempt == 0
+                    and not agent.per_conversation
+                ):
                     self.call(agent)
 
     def leave_draining(self) -> None:
@@ -251,7 +297,11 @@ class Softphones:
                     code=event.code,
                     by=event.by,
                 )
-                self._lost(line.agent, hangup=False)
+                if line.agent.per_conversation and line.agent.leg_up and event.by is EndedBy.FAR:
+                    self._forget(line.agent, hangup=False)
+                    self.on_hung_up(line.agent)
+                else:
+                    self._lost(line.agent, hangup=False)
             case _:
                 pass
 
@@ -284,6 +334,9 @@ class Softphones:
                 media_error=opened.error,
                 worker_free=worker is not None,
             )
+            if agent.per_conversation:
+                self._unanswered(agent)
+                return
             self._forget(agent, hangup=False)
             self._redial_later(agent, RETRY_S)
             return
@@ -330,6 +383,13 @@ class Softphones:
             PauseReason.LEG_LOST,
         ):
             self._roster.apply(agent, AgentCue.LEG_UP)
+        if line.on_up is not None:
+            on_up, line.on_up = line.on_up, None
+            rang_s = (self._runtime.clock.mono_ns() - line.called_ns) / 1e9
+            agent.ring_s = (
+                rang_s if not agent.ring_s else agent.ring_s + RING_LEARNS * (rang_s - agent.ring_s)
+            )
+            on_up(leg_id)
 
     def gone(self, agent: Agent) -> None:
         """The leg that a former engine had to this agent is nowhere any more."""
@@ -337,11 +397,18 @@ class Softphones:
 
     def _lost(self, agent: Agent, *, hangup: bool, was_up: bool = False) -> None:
         was_up = was_up or agent.leg_up
+        if agent.per_conversation and not was_up:
+            self._unanswered(agent)
+            return
         self._forget(agent, hangup=hangup)
         if was_up:
             self._on_agent_lost(agent)
             self._roster.apply(agent, AgentCue.LEG_LOST)
-        if agent.state is not AgentState.LOGGED_OUT:
+        if agent.per_conversation:
+            self._roster.apply(
+                agent, AgentCue.LEG_UP
+            )  # there is nothing to call again before the next conversation
+        elif agent.state is not AgentState.LOGGED_OUT:
             agent.redial_attempt += 1
             self._redial_later(agent, min(REDIAL_MAX_S, 0.5 * 2 ** min(agent.redial_attempt, 6)))
 

@@ -22,6 +22,8 @@ class AgentCue(enum.StrEnum):
     """The softphone has answered."""
     LEG_LOST = "leg_lost"
     """The softphone's leg is gone or has gone silent."""
+    NO_ANSWER = "no_answer"
+    """Called for this conversation, the softphone has not answered."""
     READY = "ready"
     PAUSE = "pause"
     LOGOUT = "logout"
@@ -54,13 +56,13 @@ _AFTER: Final = AgentCell.AFTER
 _BUG: Final = AgentCell.BUG
 _CUES: Final = tuple(AgentCue)
 _ROWS: Final[dict[AgentState, tuple[AgentState | AgentCell, ...]]] = {
-    # state         login     leg up   leg lost  ready    pause     logout        reserve     bridged    unreserve  call ended wrap-up over
-    S.LOGGED_OUT: (S.PAUSED, _LATE,   _LATE,    _NO,     _NO,      _NO,          _BUG,       _LATE,     _LATE,     _LATE,     _LATE),
-    S.PAUSED:     (_NO,      S.READY, S.PAUSED, S.READY, S.PAUSED, S.LOGGED_OUT, _BUG,       _LATE,     _LATE,     _LATE,     _LATE),
-    S.READY:      (_NO,      _LATE,   S.PAUSED, _NO,     S.PAUSED, S.LOGGED_OUT, S.RESERVED, _BUG,      _LATE,     _LATE,     _LATE),
-    S.RESERVED:   (_NO,      _LATE,   S.PAUSED, _NO,     _AFTER,   _AFTER,       _BUG,       S.TALKING, S.READY,   S.READY,   _LATE),
-    S.TALKING:    (_NO,      _LATE,   S.PAUSED, _AFTER,  _AFTER,   _AFTER,       _BUG,       _LATE,     _LATE,     S.WRAP_UP, _LATE),
-    S.WRAP_UP:    (_NO,      _LATE,   S.PAUSED, S.READY, S.PAUSED, S.LOGGED_OUT, _BUG,       _LATE,     _LATE,     _LATE,     S.READY),
+    # state         login     leg up   leg lost  no answer ready    pause     logout        reserve     bridged    unreserve  call ended wrap-up over
+    S.LOGGED_OUT: (S.PAUSED, _LATE,   _LATE,    _LATE,    _NO,     _NO,      _NO,          _BUG,       _LATE,     _LATE,     _LATE,     _LATE),
+    S.PAUSED:     (_NO,      S.READY, S.PAUSED, _LATE,    S.READY, S.PAUSED, S.LOGGED_OUT, _BUG,       _LATE,     _LATE,     _LATE,     _LATE),
+    S.READY:      (_NO,      _LATE,   S.PAUSED, _LATE,    _NO,     S.PAUSED, S.LOGGED_OUT, S.RESERVED, _BUG,      _LATE,     _LATE,     _LATE),
+    S.RESERVED:   (_NO,      _LATE,   S.PAUSED, S.PAUSED, _NO,     _AFTER,   _AFTER,       _BUG,       S.TALKING, S.READY,   S.READY,   _LATE),
+    S.TALKING:    (_NO,      _LATE,   S.PAUSED, _LATE,    _AFTER,  _AFTER,   _AFTER,       _BUG,       _LATE,     _LATE,     S.WRAP_UP, _LATE),
+    S.WRAP_UP:    (_NO,      _LATE,   S.PAUSED, _LATE,    S.READY, S.PAUSED, S.LOGGED_OUT, _BUG,       _LATE,     _LATE,     _LATE,     S.READY),
 }  # fmt: skip
 TABLE: Final[dict[tuple[AgentState, AgentCue], AgentState | AgentCell]] = {
     (state, cue): cell for state, row in _ROWS.items() for cue, cell in zip(_CUES, row, strict=True)
@@ -77,6 +79,10 @@ class Agent:
     settings: AgentSettings
     campaigns: frozenset[CampaignId]
     """Whose people they may be given at once: those they work for and whose skills they have. Pacing counts them for these."""
+    per_conversation: bool = False
+    """Their softphone is called for each conversation; without one they have no leg."""
+    ring_s: float = 0.0
+    """How long that softphone rings before it answers, lately."""
     works_for: frozenset[CampaignId] = frozenset()
     """Those and the ones whose people they get only by overflow, or by name."""
     state: AgentState = AgentState.LOGGED_OUT
@@ -114,7 +120,8 @@ class Agent:
     @property
     def reachable(self) -> bool:
         """May be given the person who was meant for them now."""
-        return self.state is AgentState.READY and self.leg_up and self.after_call is None
+        there = self.leg_up or self.per_conversation
+        return self.state is AgentState.READY and there and self.after_call is None
 
     @property
     def comes_back(self) -> bool:

@@ -142,6 +142,8 @@ STATE_LIMIT_S: Final[dict[AttemptState, float]] = {
 """Longest stay in a state before OVERDUE (I6). DIALING, RINGING and EARLY_MEDIA share the ring limit plus `RING_MARGIN_S`; WAITING has the
 profile's limit plus `WAIT_MARGIN_S`: the worker's and the media plane's own timers act first, these watch over them, and over a media plane that
 is being replaced (`calls/sound.py`)."""
+AGENT_RING_LIMIT_S: Final = 50.0
+"""BRIDGING lasts so long at most while the agent's softphone is called for it."""
 RING_MARGIN_S: Final = 15.0
 WAIT_MARGIN_S: Final = 6.0
 
@@ -183,6 +185,8 @@ class Attempt:
     call_id: str = ""
     agent_id: AgentId | None = None
     """The agent reserved or bridged now."""
+    rings_agent: bool = False
+    """Its agent's softphone is called for it."""
     last_agent_id: AgentId | None = None
     verdict: Verdict | None = None
     early_verdict: Verdict | None = None

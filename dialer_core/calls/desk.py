@@ -20,11 +20,11 @@ from dialer_core.calls.call_flow import CallFlow
 from dialer_core.calls.conversation import Talk, TalkCell, TalkCue, Third, hearing
 from dialer_core.calls.extensions import Extensions
 from dialer_core.calls.inbound import InboundCalls
-from dialer_core.calls.live_answers import LiveAnswers
+from dialer_core.calls.live_answers import MUSIC, LiveAnswers
 from dialer_core.calls.machine import AttemptMachine, event_of
 from dialer_core.calls.recordings import CallRecordings
 from dialer_core.calls.supervision import Supervision
-from dialer_core.calls.transfers import MUSIC, Transfers
+from dialer_core.calls.transfers import Transfers
 from dialer_core.campaigns.run import CampaignRun
 from dialer_core.errors import CommandRefusedError
 from dialer_core.ipc.messages import Hear, LegNegotiated, MediaLegSnapshot, SendDigits, SendInfoDigits
@@ -37,6 +37,7 @@ from dialer_core.vocabulary import (
     AttemptState,
     CampaignId,
     LegId,
+    Outcome,
     RecordSwitch,
     SupervisionMode,
     TalkState,
@@ -80,6 +81,7 @@ class Desk:
         self.supervision = Supervision(
             runtime, roster, extensions, on_change=self.apply, on_lost=self.transfers.leg_lost
         )
+        self._hang_up_caller: Callable[[LegId], None] = lambda _leg_id: None
         self._inbound_talks: Callable[[], list[tuple[Agent, LegId, CampaignId]]] = list
         self.transfers.on_left = self.supervision.gave_back
         self.transfers.keeps = self.supervision.is_supervisor
@@ -89,7 +91,7 @@ class Desk:
         self._answers.on_bridged = lambda agent, attempt: self.begun(
             agent, attempt.leg_id, attempt.campaign_id, attempt
         )
-        self._inbound_talks = inbound.talks
+        self._inbound_talks, self._hang_up_caller = inbound.talks, inbound.hang_up
         self._answers.on_parted = inbound.on_parted = self.ended
         inbound.on_bridged = lambda agent, leg_id, campaign_id: self.begun(agent, leg_id, campaign_id, None)
         flow.on_transfer_left = self.transfers.left
@@ -97,6 +99,8 @@ class Desk:
         flow.on_digit = self.customer_pressed
         flow.on_key = self.key_pressed
         softphones.on_digit = self.pressed
+        softphones.on_hung_up = self.hung_up
+        self._answers.when_up = inbound.when_up = softphones.when_up
 
     # --- the conversation's life -------------------------------------------------------------------------------------------
 
@@ -116,6 +120,18 @@ class Desk:
             self._let_go(talk)
         if self.supervision.of(agent):
             self.apply(agent)
+
+    def hung_up(self, agent: Agent) -> None:
+        """An agent who is called per conversation has hung up: their conversation ends, or they leave somebody else's."""
+        talk = self.talks.get(agent.id)
+        if talk is None:
+            self.agent_lost(agent)
+            self._roster.apply(agent, AgentCue.CALL_ENDED)
+        elif talk.attempt is not None:
+            talk.attempt.release_outcome = talk.attempt.release_outcome or Outcome.CONNECTED
+            self._machine.feed(talk.attempt, Cue.RELEASE)
+        else:
+            self._hang_up_caller(talk.customer)
 
     def agent_lost(self, agent: Agent) -> None:
         """An agent's leg is gone: they may have been somebody's third."""
@@ -268,13 +284,18 @@ class Desk:
             self._feed(talk, TalkCue.CONSULT)
             return
         other = self._free_agent(agent, but=agent_id)
-        assert other.leg_id is not None  # noqa: S101 - `offered` has looked
-        talk.third = Third(other.leg_id, agent=other)
+        third = talk.third = Third(other.leg_id or LegId(""), agent=other)
         attempt_id = talk.attempt.id if talk.attempt else None
         self._roster.apply(other, AgentCue.RESERVE, CONSULTED, attempt=attempt_id, campaign=talk.campaign_id)
-        self._roster.apply(other, AgentCue.BRIDGED, CONSULTED)
+
+        def up(leg_id: LegId) -> None:
+            if talk.third is third:
+                third.leg_id = leg_id
+                self._roster.apply(other, AgentCue.BRIDGED, CONSULTED)
+                self._feed(talk, TalkCue.THIRD_ANSWERED)
+
         self._feed(talk, TalkCue.CONSULT)
-        self._feed(talk, TalkCue.THIRD_ANSWERED)
+        self._answers.when_up(other, up)
 
     def join(self, agent_id: AgentId) -> None:
         """Bring customer, agent and third together."""

@@ -126,6 +126,8 @@ class InboundCalls:
         """Called when an agent and a caller hear each other."""
         self.on_parted: Callable[[Agent], None] = lambda _agent: None
         """Called when an agent has been parted from a caller."""
+        self.when_up: Callable[[Agent, Callable[[LegId], None]], None] = lambda _agent, _then: None
+        """Does something with a reserved agent's leg, now or when their softphone has answered."""
         self.on_bad_agent_leg: Callable[[Agent], None] = lambda _agent: None
         """Called when the media plane will not bridge to an agent's leg: it is to be called anew."""
         self.on_orphan: Callable[[Dialog], None] = lambda _dialog: None
@@ -400,7 +402,7 @@ class InboundCalls:
     def _go_on(self, call: InboundCall, leg: MediaLegSnapshot | None) -> None:
         if call.dialog is None:  # not answered yet: by a former engine's word it may never be
             self._workers.send(call.worker, Answer(leg_id=call.leg_id))
-        elif call.agent is not None and call.agent.leg_id is not None:
+        elif call.agent is not None and call.agent.leg_up and call.agent.leg_id is not None:
             if leg is None or leg.bridged_to != call.agent.leg_id:
                 self._media.send(Bridge(leg_id=call.leg_id, agent_leg_id=call.agent.leg_id))
         elif call.state is CallState.MESSAGE:
@@ -416,11 +418,16 @@ class InboundCalls:
 
     def _give(self, call: InboundCall, agent: Agent) -> None:
         """Bridge a caller to the agent they are given."""
-        if agent.leg_id is None or not call.apply(CallCue.RESERVED):
+        if (agent.leg_id is None and not agent.per_conversation) or not call.apply(CallCue.RESERVED):
             return
         call.agent = agent
-        self._media.send(Bridge(leg_id=call.leg_id, agent_leg_id=agent.leg_id))
+
+        def bridge(leg_id: LegId) -> None:
+            if call.state is CallState.BRIDGING and call.agent is agent:
+                self._media.send(Bridge(leg_id=call.leg_id, agent_leg_id=leg_id))
+
         self._roster.apply(agent, AgentCue.RESERVE, INBOUND_CALL, campaign=call.campaign_id)
+        self.when_up(agent, bridge)
 
     def _wait_again(self, call: InboundCall) -> None:
         if call.apply(CallCue.LOST):

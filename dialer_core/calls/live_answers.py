@@ -32,6 +32,7 @@ from dialer_core.ipc.messages import (
     Bridge,
     BridgeRefused,
     FallbackStarted,
+    Hear,
     LegsBridged,
     LegVerdict,
     Listen,
@@ -57,6 +58,8 @@ log = structlog.get_logger(__name__)
 ACTING_MODES: Final = frozenset({DetectionMode.FAST, DetectionMode.STRICT})
 """Modes in which a verdict decides; in the others every answered call is connected as a person."""
 S = AttemptState
+MUSIC: Final = "hold"
+"""Prompt id of what a customer hears who is handed on, while somebody's phone rings."""
 
 
 class Observer(Protocol):
@@ -109,6 +112,8 @@ class LiveAnswers:
         """Called when an agent and a customer hear each other."""
         self.on_parted: Callable[[Agent], None] = lambda _agent: None
         """Called when an agent has been parted from a customer, their leg told so."""
+        self.when_up: Callable[[Agent, Callable[[LegId], None]], None] = lambda _agent, _then: None
+        """Does something with a reserved agent's leg, now or when their softphone has answered."""
         self.on_reserved: Callable[[Agent], None] = lambda _agent: None
         """Called when an agent is given to somebody dialed."""
 
@@ -265,23 +270,39 @@ class LiveAnswers:
 
     def _reserve(self, attempt: Attempt, agent: Agent) -> None:
         """Give this person to this agent. Nothing here waits for the store."""
-        if agent.leg_id is None or not self._machine.feed(attempt, Cue.AGENT_RESERVED):
+        if agent.leg_id is None and not agent.per_conversation:
+            return
+        attempt.rings_agent = agent.leg_id is None
+        if not self._machine.feed(attempt, Cue.AGENT_RESERVED):
             return
         attempt.agent_id = agent.id
         record = self._campaigns[attempt.campaign_id].settings.record
         told = record.announcement if record.policy is RecordPolicy.ALWAYS and not attempt.bridged_ns else ""
-        self._media.send(Bridge(leg_id=attempt.leg_id, agent_leg_id=agent.leg_id, announcement=told))
         self._roster.apply(agent, AgentCue.RESERVE, attempt=attempt.id, campaign=attempt.campaign_id)
+        self._bridge(attempt, agent, told)
         self.on_reserved(agent)
+
+    def _bridge(self, attempt: Attempt, agent: Agent, announcement: str = "") -> None:
+        """Bridge them as soon as the agent's leg is up; the media plane's deadline for the person runs on meanwhile."""
+
+        def bridge(leg_id: LegId) -> None:
+            if attempt.state is S.BRIDGING and attempt.agent_id == agent.id:
+                self._media.send(
+                    Bridge(leg_id=attempt.leg_id, agent_leg_id=leg_id, announcement=announcement)
+                )
+
+        self.when_up(agent, bridge)
 
     def hand_on(self, attempt: Attempt, agent: Agent) -> None:
         """Entered BRIDGING by its former agent's word: give this person to the agent named."""
-        if agent.leg_id is None:
+        if agent.leg_id is None and not agent.per_conversation:
             return  # its leg was lost in this very moment: the state's limit ends the call
         attempt.agent_id = agent.id
-        self._media.send(Bridge(leg_id=attempt.leg_id, agent_leg_id=agent.leg_id))
+        if agent.leg_id is None:
+            self._media.send(Hear(hears={}, music={attempt.leg_id: MUSIC}))
         if agent.state is AgentState.READY:
             self._roster.apply(agent, AgentCue.RESERVE, attempt=attempt.id, campaign=attempt.campaign_id)
+        self._bridge(attempt, agent)
 
     def bridged(self, attempt: Attempt, event: LegsBridged) -> None:
         """Customer and agent hear each other."""

@@ -11,6 +11,7 @@ import structlog
 
 from dialer_core.calls.attempt import Attempt, Cue
 from dialer_core.calls.extensions import Extensions
+from dialer_core.calls.live_answers import MUSIC
 from dialer_core.calls.machine import AttemptMachine, event_of
 from dialer_core.ipc.messages import Bridge, Hear, Unbridge
 from dialer_core.lines import MediaPort
@@ -21,8 +22,6 @@ from dialer_core.voice_events import AttemptTransferFailed, AttemptTransferred
 log = structlog.get_logger(__name__)
 
 S = AttemptState
-MUSIC = "hold"
-"""Prompt id of what they hear meanwhile."""
 
 
 class Transfers:

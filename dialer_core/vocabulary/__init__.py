@@ -25,6 +25,7 @@ from dialer_core.vocabulary.calls import (
     Verdict,
 )
 from dialer_core.vocabulary.floor import (
+    AgentLeg,
     AgentState,
     CampaignState,
     Disposition,
@@ -69,6 +70,7 @@ __all__ = [
     "AccountId",
     "AccountStatus",
     "AgentId",
+    "AgentLeg",
     "AgentState",
     "AttemptId",
     "AttemptState",

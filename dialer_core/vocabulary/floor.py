@@ -34,6 +34,17 @@ class PauseReason(enum.StrEnum):
     """The softphone is up and the agent has not said `ready` yet."""
     LEG_LOST = "leg_lost"
     """The softphone's leg is gone; it is being called again."""
+    NO_ANSWER = "no_answer"
+    """Called for a conversation, the softphone did not answer: nobody more is given to it before the agent says `ready`."""
+
+
+class AgentLeg(enum.StrEnum):
+    """When an agent's softphone is called."""
+
+    NAILED_UP = "nailed_up"
+    """At log-in; the leg stays up from one conversation to the next."""
+    PER_CONVERSATION = "per_conversation"
+    """For each conversation, when a person is there; how long it rings counts towards the limit after which that person is abandoned."""
 
 
 class CampaignState(enum.StrEnum):

@@ -28,10 +28,15 @@ def shared_desk(tmp_path_factory: pytest.TempPathFactory, sounds: Sounds) -> Ite
         SHORT: (Ring(100), Answer(sounds.speaking(PERSON_HZ)), Stay(1000)),
         LEAVES: (Ring(100), Answer(sounds.speaking(PERSON_HZ)), Stay(3500)),
     }
-    settings = {"a0": {"wrap_up_s": 60}, "a1": {"wrap_up_s": 0.4}, "a2": {"auto_ready": False}}
+    settings = {
+        "a0": {"wrap_up_s": 60},
+        "a1": {"wrap_up_s": 0.4},
+        "a2": {"auto_ready": False},
+        "a3": {"leg": "per_conversation"},
+    }
     folder = tmp_path_factory.mktemp("agents")
     with open_desk(
-        folder, sounds, agents=3, settings=settings, others=others, pacing="ratio", ratio=2.0
+        folder, sounds, agents=4, settings=settings, others=others, pacing="ratio", ratio=2.0
     ) as desk:
         yield desk
 
@@ -167,6 +172,27 @@ def test_an_agent_without_auto_ready_waits_for_ready(desk: Desk) -> None:
     assert desk.dialer.wait_agent("a2", "paused")["reason"] == "login"
     desk.dialer.post("/agents/a2/ready")
     assert desk.dialer.agent("a2")["state"] == "ready"
+
+
+def test_a_softphone_called_for_each_conversation(desk: Desk) -> None:
+    """None at log-in; it is called when a person is there, hears them, and is hung up with them; the agent ends the next talk by hanging up."""
+    phone = desk.phones["a3"]
+    desk.dialer.post("/agents/a3/login")
+    desk.dialer.wait_agent("a3", "ready")
+    assert phone.calls == 0
+    (to,) = desk.call(SHORT)
+    desk.talking()
+    (attempt,) = desk.dialer.ended(to)
+    assert (attempt.outcome, attempt.agent_id) == ("connected", "a3")
+    desk.dialer.until(lambda: not desk.dialer.agent("a3")["leg_up"], 5.0, "the softphone to be hung up")
+    assert _heard_the_person(desk, "a3")
+    (to,) = desk.call()
+    desk.talking()
+    assert phone.calls == 2
+    phone.hang_up()
+    (attempt,) = desk.dialer.ended(to)
+    assert (attempt.outcome, attempt.ended_by) == ("connected", "us")
+    desk.dialer.wait_agent("a3", "ready")
 
 
 @pytest.mark.parametrize(

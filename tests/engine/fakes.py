@@ -64,6 +64,8 @@ class FakeCarrier:
         self.by_suffix: dict[str, Behaviour] = {}
         self.default = Behaviour()
         self.by_extension: dict[str, Behaviour] = {}
+        self.by_agent: dict[str, Behaviour] = {}
+        """What softphones do that do not answer at once."""
         self.calls: dict[LegId, HeldCall] = {}
         self.opened: dict[LegId, HeldSound] = {}
         self.hearing = HeldHearing(self.opened)
@@ -215,7 +217,7 @@ class FakeCarrier:
         if place.kind is LegKind.EXTENSION:
             behaviour = self.by_extension.get(place.owner, Behaviour(final_s=2.0))
         elif place.kind is LegKind.AGENT:
-            behaviour = Behaviour(progress_s=None, final_s=0.05)
+            behaviour = self.by_agent.get(place.owner, Behaviour(progress_s=None, final_s=0.05))
         else:
             behaviour = self.by_suffix.get(user[-2:]) or self.behave()
         code = self.trunk_codes.get(host.partition(":")[0], 0)
