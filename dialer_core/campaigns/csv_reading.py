@@ -1,7 +1,7 @@
 """Reading CSV files as they come: of any common encoding and delimiter, with broken rows told one by one.
 
-It owns bytes to records: encoding, delimiter, quotes, line numbers, the digest of the file. A record that cannot be read carries why,
-with its raw text; nothing is skipped in silence. What the columns mean is the importers'.
+It owns bytes to records: delimiter, quotes, line numbers, the digest of the file. A record that cannot be read carries why, with its raw
+text; nothing is skipped in silence. Which encoding it is, `text_encoding.py` says; what the columns mean is the importers'.
 """
 
 from __future__ import annotations
@@ -11,29 +11,35 @@ import hashlib
 import io
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dialer_core.campaigns import text_encoding
 from dialer_core.errors import ImportFileError
 
-DELIMITERS = (",", ";", "\t", "|")
+DELIMITERS = (",", ";", "\t", "|", "^", "~")
+"""Those that are found out; of equally good ones the first."""
 MAX_LINE_CHARS = 1 << 20
-MAX_RECORD_LINES = 20
+MAX_RECORD_LINES = 200
 """A quoted cell may run over this many lines; beyond, its quote was never closed."""
 
+_BLANK_BEHIND_A_QUOTE = re.compile(r'"[ \t]+(?=$|[,;\t|^~\r\n])')
 _CHUNK = 1 << 20
 _NOT_TEXT = re.compile("[\ud800-\udfff\ufffd]").search
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]").search
 _SAMPLE_LINES = 20
 _SAMPLE_BYTES = 1 << 16
-_BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _WRONG_FILES = (
     (b"PK\x03\x04", "is a workbook or archive, not CSV; export the sheet as CSV"),
     (b"\xd0\xcf\x11\xe0", "is an old Excel workbook, not CSV; export the sheet as CSV"),
     (b"\x1f\x8b", "is compressed; unpack it first"),
     (b"%PDF", "is a PDF, not CSV"),
 )
+
+
+_Line = tuple[int, str, bool]
+"""Number, text with its end, and whether all of it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +78,12 @@ class CsvFile:
     delimiter: str
     sha256: str
     size_bytes: int
+    assumed: str = ""
+    """What the encoding rests on, in words; empty: nothing was assumed."""
 
     def records(self) -> Iterator[tuple[Record, int]]:
         """Yield every record that is not blank, the header included, and how many bytes have been read."""
-        errors = "replace" if self.encoding.startswith("utf-16") else "surrogateescape"
+        errors = "replace" if self.encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
         with self.path.open("rb") as binary:
             text = io.TextIOWrapper(binary, encoding=self.encoding, errors=errors, newline="")
             for record in _records(_lines(text), self.delimiter):
@@ -100,7 +108,7 @@ def inspect(path: Path) -> CsvFile:
                 if head.startswith(magic):
                     raise ImportFileError(f"{path}: {reason}")
             file.seek(0)
-            encoding = _byte_order(head) or _eight_bit(file)
+            encoding, assumed = text_encoding.guess(file, head)
             file.seek(0)
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
@@ -110,35 +118,7 @@ def inspect(path: Path) -> CsvFile:
     sample = head.decode(encoding, errors="replace")
     if "\0" in sample:
         raise ImportFileError(f"{path}: is not text; export it as CSV in UTF-8")
-    return CsvFile(path, encoding, _delimiter(sample), digest.hexdigest(), size)
-
-
-def _byte_order(head: bytes) -> str | None:
-    for bom, encoding in _BOMS:
-        if head.startswith(bom):
-            return encoding
-    # UTF-16 without its mark: every other byte of Latin text is zero
-    pairs = len(head) // 2
-    if pairs >= 4:
-        if head[1::2].count(0) > 0.4 * pairs and head[0::2].count(0) == 0:
-            return "utf-16-le"
-        if head[0::2].count(0) > 0.4 * pairs and head[1::2].count(0) == 0:
-            return "utf-16-be"
-    return None
-
-
-def _eight_bit(file: io.BufferedReader) -> str:
-    """Choose between UTF-8 and Windows-1252 (of which Latin-1 text is a part) by what most of the lines that differ say."""
-    good = bad = 0
-    while line := file.readline(_CHUNK):
-        if line.isascii():
-            continue
-        try:
-            line.decode("utf-8")
-            good += 1
-        except UnicodeDecodeError:
-            bad += 1
-    return "cp1252" if bad > good else "utf-8"
+    return CsvFile(path, encoding, _delimiter(sample), digest.hexdigest(), size, assumed)
 
 
 def _delimiter(sample: str) -> str:
@@ -153,7 +133,7 @@ def _delimiter(sample: str) -> str:
     return max(DELIMITERS, key=score)
 
 
-def _lines(text: io.TextIOWrapper) -> Iterator[tuple[int, str, bool]]:
+def _lines(text: io.TextIOWrapper) -> Iterator[_Line]:
     """Yield (number, line with its end, whole): a line longer than any row is cut, and the rest of it thrown away."""
     number = 0
     while line := text.readline(MAX_LINE_CHARS):
@@ -165,11 +145,11 @@ def _lines(text: io.TextIOWrapper) -> Iterator[tuple[int, str, bool]]:
         yield number, line, whole
 
 
-def _records(lines: Iterator[tuple[int, str, bool]], delimiter: str) -> Iterator[Record]:
-    waiting: deque[tuple[int, str, bool]] = deque()
+def _records(lines: Iterator[_Line], delimiter: str) -> Iterator[Record]:
+    waiting: deque[_Line] = deque()
     width = 0
 
-    def following() -> tuple[int, str, bool] | None:
+    def following() -> _Line | None:
         return waiting.popleft() if waiting else next(lines, None)
 
     while (item := following()) is not None:
@@ -182,20 +162,49 @@ def _records(lines: Iterator[tuple[int, str, bool]], delimiter: str) -> Iterator
             continue
         cells = _split(raw, delimiter)
         if cells is None:
-            taken: list[tuple[int, str, bool]] = []
-            joined = line
-            while cells is None and len(taken) < MAX_RECORD_LINES and (item := following()) is not None:
-                taken.append(item)
-                joined += item[1]
-                cells = _split(joined.rstrip("\r\n"), delimiter, lenient=False)
-            if cells is None or (width and len(cells) != width):
+            joined, taken = _rest_of(line, following, delimiter, width)
+            if joined is None:
                 # The quote belongs to this line alone: what follows is read again, so that no good row is lost with it.
                 waiting.extendleft(reversed(taken))
                 yield Record(number, raw, [], "a quote is opened and not closed")
                 continue
-            raw = joined.rstrip("\r\n")
+            raw, cells = joined
         width = width or len(cells)
         yield Record(number, raw, cells, _bad_text(raw))
+
+
+def _rest_of(
+    line: str, following: Callable[[], _Line | None], delimiter: str, width: int
+) -> tuple[tuple[str, list[str]] | None, list[_Line]]:
+    """Read on to where a quoted cell ends; return the record's text and cells, or None, and the lines that were taken.
+
+    A record of another width than the header's is one all the same, and told as such, unless a line that it swallowed is a row by itself:
+    then the quote was never closed.
+    """
+    taken: list[_Line] = []
+    joined = line
+    quotes = line.count('"')
+    while (
+        len(taken) < MAX_RECORD_LINES and len(joined) < MAX_LINE_CHARS and (item := following()) is not None
+    ):
+        taken.append(item)
+        joined += item[1]
+        more = item[1].count('"')
+        quotes += more
+        if not more or quotes % 2:  # it cannot have ended: not worth a look at all of it again
+            continue
+        raw = joined.rstrip("\r\n")
+        cells = _split(raw, delimiter, lenient=False)
+        if cells is None:
+            cells = _split(_BLANK_BEHIND_A_QUOTE.sub('"', raw), delimiter, lenient=False)
+        if cells is not None:
+            swallowed = width and len(cells) != width and any(_is_row(one, delimiter, width) for one in taken)
+            return (None if swallowed else (raw, cells)), taken
+    return None, taken
+
+
+def _is_row(line: _Line, delimiter: str, width: int) -> bool:
+    return len(_split(line[1].rstrip("\r\n"), delimiter) or ()) == width > 1
 
 
 def _split(raw: str, delimiter: str, *, lenient: bool = True) -> list[str] | None:

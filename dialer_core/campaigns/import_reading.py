@@ -10,7 +10,6 @@ length.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import msgspec
 from dialer_core.campaigns.amounts import AmountStyle
 from dialer_core.campaigns.csv_reading import CsvFile, Record
 from dialer_core.campaigns.lead_columns import Columns, LeadRow, Problem
+from dialer_core.campaigns.seen_rows import SeenRows
 from dialer_core.errors import ImportFileError
 
 BATCH_ROWS = 250
@@ -85,7 +85,7 @@ def read(source: CsvFile, columns: Columns) -> Iterator[Batch]:
 def _read_here(source: CsvFile, columns: Columns) -> Iterator[Batch]:
     records = source.records()
     next(records)  # the header
-    seen: dict[bytes, int] = {}
+    seen = SeenRows()
     batch = Batch(0, 0, [], [])
     for record, bytes_read in records:
         batch.records += 1
@@ -105,7 +105,7 @@ def _read_here(source: CsvFile, columns: Columns) -> Iterator[Batch]:
         yield batch
 
 
-def _row(columns: Columns, record: Record, seen: dict[bytes, int]) -> tuple[LeadRow | None, list[Problem]]:
+def _row(columns: Columns, record: Record, seen: SeenRows) -> tuple[LeadRow | None, list[Problem]]:
     try:
         cells = record.fitted(len(columns.header))
     except ValueError as error:
@@ -113,9 +113,7 @@ def _row(columns: Columns, record: Record, seen: dict[bytes, int]) -> tuple[Lead
     row, problems = columns.read(record.line, cells)
     if problems and any(problem.fatal for problem in problems):
         return None, problems
-    told = f"{row.portfolio}\0{row.external_id}".encode(errors="replace")
-    key = hashlib.blake2b(told, digest_size=12).digest()
-    if (first := seen.setdefault(key, record.line)) != record.line:
+    if (first := seen.first_line(f"{row.portfolio}\0{row.external_id}", record.line)) != record.line:
         return None, [Problem("", f"the account of line {first} again")]
     return row, problems
 

@@ -123,9 +123,19 @@ class LeadRow(msgspec.Struct, array_like=True):
 
 
 class Columns:
-    """What each column of one file means, and how its amounts are written. `mapping` tells it for people: header to field."""
+    """What each column of one file means, and how its amounts are written. `mapping` tells it for people: header to field.
 
-    def __init__(self, header: Sequence[str], fields: Sequence[str], amounts: AmountStyle = PLAIN) -> None:
+    `assumed` is what was assumed of the file's encoding, in words.
+    """
+
+    def __init__(
+        self,
+        header: Sequence[str],
+        fields: Sequence[str],
+        amounts: AmountStyle = PLAIN,
+        assumed: str = "",
+    ) -> None:
+        self.assumed = assumed
         self.header = tuple(header)
         self.fields = tuple(fields)
         self.amounts = amounts
@@ -277,7 +287,7 @@ def understand(source: CsvFile, mapping: MappingFile) -> Columns:
             "Name one 'telefono' or 'phone' (or telefono_1, celular …), or give a mapping"
         )
     money = [index for index, meaning in enumerate(fields) if meaning == BALANCE]
-    return Columns(names, fields, mapping.amounts_of(source, money))
+    return Columns(names, fields, mapping.amounts_of(source, money), source.assumed)
 
 
 def _guess(header: str) -> str:

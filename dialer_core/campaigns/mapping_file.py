@@ -31,7 +31,7 @@ import msgspec
 
 from dialer_core.campaigns import amounts
 from dialer_core.campaigns.amounts import AmountStyle
-from dialer_core.campaigns.csv_reading import DELIMITERS, CsvFile
+from dialer_core.campaigns.csv_reading import CsvFile
 from dialer_core.errors import ImportFileError
 
 IGNORED = "-"
@@ -78,7 +78,10 @@ class MappingFile:
     def applied(self, source: CsvFile) -> CsvFile:
         """Return a file as the user says it is to be read."""
         return replace(
-            source, encoding=self.encoding or source.encoding, delimiter=self.delimiter or source.delimiter
+            source,
+            encoding=self.encoding or source.encoding,
+            delimiter=self.delimiter or source.delimiter,
+            assumed="" if self.encoding else source.assumed,
         )
 
     def header_of(self, source: CsvFile, fields: Collection[str]) -> list[str]:
@@ -146,8 +149,10 @@ def load_mapping(path: Path) -> MappingFile:
             raise ImportFileError(
                 f"{path}: file.encoding: {found.file.encoding!r} is not known; write utf-8, cp1252, cp850 …"
             ) from None
-    if found.file.delimiter and found.file.delimiter not in DELIMITERS:
-        raise ImportFileError(f"{path}: file.delimiter: use one of {' '.join(map(repr, DELIMITERS))}")
+    if (sign := found.file.delimiter) and (len(sign) != 1 or sign.isalnum() or sign in '"\r\n .+-'):
+        raise ImportFileError(
+            f"{path}: file.delimiter: {sign!r} is not one sign; use one such as , ; | ^ or \\t"
+        )
     style = None
     if found.numbers.decimal is not None or found.numbers.thousands is not None:
         try:

@@ -15,6 +15,10 @@ from dialer_core.errors import ImportFileError
 
 HEADER = ("line", "column", "reason", "row_imported", "row")
 
+MOST_REASONS = 200
+OTHER_REASONS = "other reasons"
+"""Under which the report counts what comes after so many."""
+
 
 class RejectFile:
     """Written as an import goes; not there where nothing was rejected. One of a former import of the same file is replaced."""
@@ -62,6 +66,8 @@ class RejectFile:
         except OSError as error:
             raise ImportFileError(f"{self._path}: rejects cannot be written: {error.strerror}") from error
         key = f"{column}: {reason}" if column else reason
+        if key not in self.reasons and len(self.reasons) >= MOST_REASONS:
+            key = OTHER_REASONS  # some name their own line, and a file may have millions
         self.reasons[key] = self.reasons.get(key, 0) + 1
 
     def _open(self) -> None:

@@ -176,6 +176,8 @@ class Table:
     readers: dict[str, Callable[[str], Any]]
     """By field."""
     fields: Mapping[str, Field]
+    assumed: str = ""
+    """What was assumed of the file's encoding, in words."""
 
 
 def understood(source: CsvFile, fields: Mapping[str, Field], mapping: MappingFile) -> Table:
@@ -208,7 +210,7 @@ def understood(source: CsvFile, fields: Mapping[str, Field], mapping: MappingFil
     readers = {
         name: partial(cents, style=style) if one.read is AMOUNT else one.read for name, one in fields.items()
     }
-    return Table(found, style, readers, fields)
+    return Table(found, style, readers, fields, source.assumed)
 
 
 def _batches(

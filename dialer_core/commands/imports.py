@@ -21,9 +21,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dialer_core.campaigns import dnc_import, leads_import
-from dialer_core.campaigns.amounts import AmountStyle
+from dialer_core.campaigns.lead_columns import Columns
 from dialer_core.campaigns.leads_import import understood
 from dialer_core.campaigns.mapping_file import MappingFile, load_mapping
+from dialer_core.campaigns.table_import import Table
 from dialer_core.clock import SystemClock
 from dialer_core.commands.accounts import consent, lift, restrict
 from dialer_core.commands.invocation import Invocation, example, invocation
@@ -94,22 +95,26 @@ def _mapping(pairs: tuple[str, ...], file: Path | None) -> MappingFile:
     return replace(found, columns=mapping)
 
 
-def confirm_guess(call: Invocation, columns: dict[str, str], amounts: AmountStyle, *, asked: bool) -> None:
+def confirm_guess(call: Invocation, columns: Columns | Table, *, asked: bool) -> None:
     """Show what each column is taken for before anything is imported; on a terminal, ask whether that is right."""
     if call.as_json:
         return
     if not (asked and sys.stdin.isatty()):
-        call.say("Taken for: " + ", ".join(f"{header}={field}" for header, field in columns.items()))
-        tell_amounts(call, amounts)
+        call.say("Taken for: " + ", ".join(f"{header}={field}" for header, field in columns.mapping.items()))
+        tell_assumed(call, columns)
         return
-    call.table(("column", "taken for"), list(columns.items()))
-    tell_amounts(call, amounts)
+    call.table(("column", "taken for"), list(columns.mapping.items()))
+    tell_assumed(call, columns)
     click.confirm("Is that right? Else give --map HEADER=FIELD or --mapping FILE", abort=True, default=True)
 
 
-def tell_amounts(call: Invocation, amounts: AmountStyle) -> None:
-    """Say what amounts are taken for where nothing in the file proves it."""
-    if words := amounts.words():
+def tell_assumed(call: Invocation, columns: Columns | Table) -> None:
+    """Say what encoding and amounts are taken for where nothing in the file proves it."""
+    if columns.assumed:
+        call.say(
+            f"{columns.assumed[0].upper()}{columns.assumed[1:]}; [file] encoding in a mapping file says otherwise"
+        )
+    if words := columns.amounts.words():
         call.say(words)
 
 
@@ -169,14 +174,14 @@ def import_leads(
         columns = understood(file, mapping)
         call.give(columns.mapping)
         call.table(("column", "taken for"), list(columns.mapping.items()))
-        tell_amounts(call, columns.amounts)
+        tell_assumed(call, columns)
         return 0
     settings = call.settings
     name = campaign_of(settings, campaign)
     with open_store(settings) as database:
         columns = understood(file, mapping)
         asked = mapping_file is None and not (yes or dry_run)
-        confirm_guess(call, columns.mapping, columns.amounts, asked=asked)
+        confirm_guess(call, columns, asked=asked)
     with open_store(settings) as database, progress_bar(call) as tell:
         report = leads_import.import_leads(
             database,

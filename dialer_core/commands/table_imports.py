@@ -52,7 +52,7 @@ def import_payments(call: Invocation, file: Path, *, mapping_file: Path | None, 
     """
     settings, mapping = call.settings, _mapping(mapping_file)
     table = understood(mapping.applied(inspect(file)), payments_import.FIELDS, mapping)
-    confirm_guess(call, table.mapping, table.amounts, asked=False)
+    confirm_guess(call, table, asked=False)
     with open_store(settings) as database, progress_bar(call) as tell:
         report = payments_import.import_payments(
             database,
@@ -92,7 +92,7 @@ def import_contacts(
             f"{zone!r}: write an IANA zone such as America/Tijuana", param_hint="--zone"
         ) from None
     table = understood(mapping.applied(inspect(file)), fields, mapping)
-    confirm_guess(call, table.mapping, table.amounts, asked=False)
+    confirm_guess(call, table, asked=False)
     with open_store(settings) as database, progress_bar(call) as tell:
         report = contacts_import.import_contacts(
             database,

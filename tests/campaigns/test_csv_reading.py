@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from dialer_core.campaigns.csv_reading import MAX_LINE_CHARS, Record, inspect
+from dialer_core.campaigns.mapping_file import MappingFile
 from dialer_core.errors import ImportFileError
 
 pytestmark = pytest.mark.unit
@@ -32,6 +33,9 @@ def cells(path: Path) -> list[list[str]]:
         ("utf-16", "utf-16"),
         ("utf-16-le", "utf-16-le"),
         ("utf-16-be", "utf-16-be"),
+        ("utf-32", "utf-32"),
+        ("mac_roman", "mac_roman"),
+        ("cp850", "cp850"),
     ],
 )
 def test_encodings(tmp_path: Path, encoding: str, found: str) -> None:
@@ -43,10 +47,63 @@ def test_encodings(tmp_path: Path, encoding: str, found: str) -> None:
     assert [row[0].lstrip("\ufeff") for row in rows] == ["nombre", "José Peña", "Ñoño"]
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+NAMES = (
+    "José Peña", "NÚÑEZ MUÑOZ, ÁNGELA", "Iñaki Agüero", "João Conceição", "ANDRÉS GARCÍA", "Lucía", "Peñón de los Baños, 3º B", "María José Ibáñez",
+    "MÉNDEZ", "Raúl Ordóñez", "Ramón Güell", "Ángel Óscar Ávila", "FÉLIX ÑANDÚ", "São João", "Müller",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "mac_roman", "cp850", "utf-8"])
+@pytest.mark.parametrize("name", NAMES)
+def test_one_name_with_accents_is_enough(tmp_path: Path, encoding: str, name: str) -> None:
+    """A thousand rows, accents in one of them: they are read as they were written."""
+    path = tmp_path / "leads.csv"
+    plain = "Ana;5512345678\n" * 1000
+    path.write_bytes(f"nombre;telefono\n{plain}{name};5512345679\n".encode(encoding))
+    assert cells(path)[-1] == [name, "5512345679"]
+
+
+def test_what_is_assumed_is_said(tmp_path: Path) -> None:
+    """A mark or UTF-8 is certain; anything else is told with what it rests on, and what the user says is not called an assumption."""
+    path = tmp_path / "leads.csv"
+    said = {}
+    for encoding in ("utf-8", "utf-16", "utf-16-le", "cp1252", "cp850"):
+        path.write_bytes(TEXT.encode(encoding))
+        said[encoding] = inspect(path).assumed
+    assert said == {
+        "utf-8": "", "utf-16": "", "utf-16-le": "read as UTF-16-LE: every other byte is zero",
+        "cp1252": "read as Windows-1252: 3 lines are not UTF-8, and their accents fit it best",
+        "cp850": "read as DOS, code page 850: 3 lines are not UTF-8, and their accents fit it best",
+    }  # fmt: skip
+    assert MappingFile(encoding="cp850").applied(inspect(path)).assumed == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ('a,b,c\n1,"x\n\ny",2\n3,4,5\n', [["1", "x\n\ny", "2"], ["3", "4", "5"]]),
+        ('a,b,c\r\n1,"x\ny",2\r\n3,4,5\r\n', [["1", "x\ny", "2"], ["3", "4", "5"]]),
+        ('a,b,c\n1,"x\ny" ,2\n3,4,5\n', [["1", "x\ny", "2"], ["3", "4", "5"]]),
+        ('a,b,c\n1,"x\ny",2,,\n3,4,5\n', [["1", "x\ny", "2", "", ""], ["3", "4", "5"]]),
+        ('a,b,c\n1,"x\ny"\n3,4,5\n', [["1", "x\ny"], ["3", "4", "5"]]),
+        (f'a,b,c\n1,"{"x" * 9}{chr(10) * 150}y",2\n3,4,5\n', [["1", "x" * 9 + "\n" * 150 + "y", "2"], ["3", "4", "5"]]),
+    ],
+    ids=["blank line", "other line end", "blank behind the quote", "empty columns", "short row", "150 lines"],
+)  # fmt: skip
+def test_line_breaks_in_a_quoted_cell_are_part_of_it(
+    tmp_path: Path, text: str, rows: list[list[str]]
+) -> None:
+    """One row stays one row, also where it is told for its width, or is untidy behind its quote."""
+    path = tmp_path / "leads.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    assert cells(path)[1:] == rows
+    assert [record.problem for record in read(path)] == ["", "", ""]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "^", "~"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_delimiters_and_line_ends(tmp_path: Path, delimiter: str, end: str) -> None:
-    """Four delimiters and three line ends, with a comma of an amount among them."""
+    """Six delimiters and three line ends, with a comma of an amount among them."""
     path = tmp_path / "leads.csv"
     lines = [["cuenta", "telefono", "saldo"], ["A1", "5512345678", "1.5"], ["A2", "5587654321", "2.25"]]
     path.write_text(end.join(delimiter.join(line) for line in lines) + end, encoding="utf-8", newline="")

@@ -97,7 +97,8 @@ def test_a_mapping_file(database: Database, tmp_path: Path) -> None:
         ("[columns", "is not TOML"),
         ("[colums]", "colums"),
         ('[file]\nencoding = "klingon"', "'klingon' is not known"),
-        ('[file]\ndelimiter = "x"', "use one of"),
+        ('[file]\ndelimiter = "x"', "is not one sign"),
+        ('[file]\ndelimiter = ";;"', "is not one sign"),
     ],
 )
 def test_mapping_files_that_are_wrong(tmp_path: Path, text: str, told: str) -> None:
