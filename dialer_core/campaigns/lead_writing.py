@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from dialer_core.campaigns.lead_columns import LeadRow, PhoneCell
 from dialer_core.campaigns.number_health import NO_USABLE_NUMBER
@@ -28,9 +28,10 @@ from dialer_core.vocabulary import (
     LeadId,
     LeadState,
     PersonId,
+    PhoneId,
     RestrictionKind,
     RestrictionScope,
-    new_id,
+    new_ids,
 )
 
 ZONE = "zone"
@@ -70,12 +71,14 @@ class _Known:
 
 @dataclass(slots=True)
 class _Writes:
-    """Rows to insert, in the order of their keys."""
+    """Rows to insert, in the order of their keys and with the columns of their owner modules."""
 
-    persons: list[dict[str, Any]] = field(default_factory=list)
-    phones: list[dict[str, Any]] = field(default_factory=list)
-    accounts: list[dict[str, Any]] = field(default_factory=list)
-    leads: list[dict[str, Any]] = field(default_factory=list)
+    ids: Iterator[str]
+    """Enough for all of them."""
+    persons: list[tuple[Any, ...]] = field(default_factory=list)
+    phones: list[tuple[Any, ...]] = field(default_factory=list)
+    accounts: list[tuple[Any, ...]] = field(default_factory=list)
+    leads: list[tuple[Any, ...]] = field(default_factory=list)
     account_changes: list[tuple[AccountId, dict[str, Any]]] = field(default_factory=list)
     lead_changes: list[tuple[LeadId, dict[str, Any]]] = field(default_factory=list)
     new_persons: set[str] = field(default_factory=set)
@@ -95,20 +98,28 @@ def write_batch(tx: Tx, rows: Sequence[LeadRow], campaign_id: CampaignId, now: d
     if not rows:
         return result
     import_runs.take_turn(tx, "leads")
-    known, writes = _look_up(tx, rows, campaign_id, now), _Writes()
+    known = _look_up(tx, rows, campaign_id, now)
+    writes = _Writes(iter(new_ids(sum(3 + len(row.phones) for row in rows))))
     for row in rows:
         account = known.accounts.get((row.portfolio, row.external_id))
         person_id, changed = _write_person(tx, row, account, known, writes, now)
         changed |= _write_phones(tx, row, person_id, known, writes)
         if account is None:
-            account_id = AccountId(new_id())
+            account_id = AccountId(next(writes.ids))
             writes.accounts.append(_new_account(row, account_id, person_id, now))
         else:
             account_id = account["id"]
             changed |= _update_account(row, account, person_id, writes)
         lead = known.leads.get(account_id)
         if lead is None:
-            writes.leads.append(_new_lead(row, campaign_id, account_id, person_id, known, result, now))
+            lead_id = next(writes.ids)
+            made = _new_lead(row, account_id, person_id, known, result)
+            writes.leads.append(
+                (
+                    lead_id, campaign_id, account_id, person_id, made.state.value, row.priority or 0.0, made.next_at_utc, made.waiting_for,
+                    made.rule, made.reason, made.finished_reason, 0, now,
+                )
+            )  # fmt: skip
             result.accepted += 1
         elif _update_lead(row, lead, person_id, known, writes, changed=changed) or changed:
             result.updated += 1
@@ -171,7 +182,7 @@ def _write_person(
             person = None  # the account has come to somebody else
     if person is None:
         person = PersonRow(
-            PersonId(new_id()), row.person_id, row.name or "", row.language or "es", row.region
+            PersonId(next(writes.ids)), row.person_id, row.name or "", row.language or "es", row.region
         )
         known.persons[person.id] = person
         known.phones[person.id] = []
@@ -179,14 +190,7 @@ def _write_person(
             known.persons_by_external_id[row.person_id] = person
         writes.new_persons.add(person.id)
         writes.persons.append(
-            {
-                "id": person.id,
-                "external_id": person.external_id,
-                "name": person.name,
-                "language": person.language,
-                "region": person.region,
-                "created_at_utc": now,
-            }
+            (person.id, person.external_id, person.name, person.language, person.region, now)
         )
         return person.id, True
     wanted = {
@@ -211,21 +215,11 @@ def _write_phones(tx: Tx, row: LeadRow, person_id: PersonId, known: _Known, writ
     for cell in row.phones:
         old = had.get(cell.e164)
         if old is None:
-            phone = _new_phone(row, cell, person_id)
+            phone = _new_phone(row, cell, person_id, next(writes.ids))
             known.phones[person_id].append(phone)
             writes.new_phones.add(phone.id)
             writes.phones.append(
-                {
-                    "id": phone.id,
-                    "person_id": person_id,
-                    "e164": phone.e164,
-                    "kind": phone.kind,
-                    "rank": phone.rank,
-                    "zones": " ".join(phone.zones),
-                    "consent": None,
-                    "failures": 0,
-                    "last_outcome": None,
-                }
+                (phone.id, person_id, phone.e164, phone.kind, phone.rank, " ".join(phone.zones), 0)
             )
             changed = True
             continue
@@ -248,9 +242,9 @@ def _zones_of(row: LeadRow, cell: PhoneCell) -> tuple[str, ...]:
     return zones.combine(zones.zones_of_number(cell.e164), stated)
 
 
-def _new_phone(row: LeadRow, cell: PhoneCell, person_id: PersonId) -> PhoneRow:
+def _new_phone(row: LeadRow, cell: PhoneCell, person_id: PersonId, phone_id: str) -> PhoneRow:
     return PhoneRow(
-        id=new_id(),  # type: ignore[arg-type] # a fresh PhoneId
+        id=PhoneId(phone_id),
         person_id=person_id,
         e164=cell.e164,
         kind=cell.kind,
@@ -264,22 +258,12 @@ def _new_phone(row: LeadRow, cell: PhoneCell, person_id: PersonId) -> PhoneRow:
 
 def _new_account(
     row: LeadRow, account_id: AccountId, person_id: PersonId, now: dt.datetime
-) -> dict[str, Any]:
-    empty = dict.fromkeys(("product", "currency", "balance_minor", "days_past_due", "due_date"))
+) -> tuple[Any, ...]:
+    said = row.account.get
     return (
-        empty
-        | {"creditor": ""}
-        | row.account
-        | {
-            "id": account_id,
-            "person_id": person_id,
-            "portfolio": row.portfolio,
-            "external_id": row.external_id,
-            "attributes": row.attributes,
-            "created_at_utc": now,
-            "status": AccountStatus.OPEN.value,
-        }
-    )
+        account_id, person_id, row.portfolio, row.external_id, said("creditor", ""), said("product"), said("currency"), said("balance_minor"),
+        said("days_past_due"), said("due_date"), row.attributes, now, AccountStatus.OPEN.value,
+    )  # fmt: skip
 
 
 def _update_account(row: LeadRow, account: dict[str, Any], person_id: PersonId, writes: _Writes) -> bool:
@@ -290,59 +274,49 @@ def _update_account(row: LeadRow, account: dict[str, Any], person_id: PersonId, 
     return bool(changes)
 
 
+class _NewLead(NamedTuple):
+    """How a new lead begins."""
+
+    state: LeadState = LeadState.DIALABLE
+    next_at_utc: dt.datetime = leads.READY_UTC
+    waiting_for: str | None = None
+    rule: str | None = None
+    reason: str | None = None
+    finished_reason: str | None = None
+
+
+_DIALABLE = _NewLead()
+_RESTRICTED = _NewLead(
+    LeadState.FINISHED,
+    rule=RestrictionKind.DO_NOT_CALL.value,
+    reason="every number of this person is restricted for good",
+    finished_reason=RestrictionKind.DO_NOT_CALL.value,
+)
+_WITHOUT_ZONE = _NewLead(
+    LeadState.WAITING,
+    waiting_for=ZONE,
+    rule="zone_unknown",
+    reason="no number's time zone is known; import the lead again with a column 'zona'",
+)
+
+
 def _new_lead(
-    row: LeadRow,
-    campaign_id: CampaignId,
-    account_id: AccountId,
-    person_id: PersonId,
-    known: _Known,
-    result: BatchResult,
-    now: dt.datetime,
-) -> dict[str, Any]:
-    lead: dict[str, Any] = {
-        "id": new_id(),
-        "campaign_id": campaign_id,
-        "account_id": account_id,
-        "person_id": person_id,
-        "state": LeadState.DIALABLE.value,
-        "priority": row.priority or 0.0,
-        "next_at_utc": leads.READY_UTC,
-        "waiting_for": None,
-        "blocked_rule": None,
-        "blocked_reason": None,
-        "finished_reason": None,
-        "attempts": 0,
-        "created_at_utc": now,
-    }
-    phones = known.phones[person_id]
+    row: LeadRow, account_id: AccountId, person_id: PersonId, known: _Known, result: BatchResult
+) -> _NewLead:
     account = known.accounts.get((row.portfolio, row.external_id))
     if account is not None and account["status"] != AccountStatus.OPEN:
-        lead |= {"state": LeadState.FINISHED.value, "finished_reason": account["status"]}
-    elif all(phone.e164 in known.forbidden for phone in phones):
+        return _NewLead(LeadState.FINISHED, finished_reason=account["status"])
+    if all(phone.e164 in known.forbidden for phone in known.phones[person_id]):
         result.restricted += 1
-        rule = RestrictionKind.DO_NOT_CALL.value
-        reason = "every number of this person is restricted for good"
-        lead |= {
-            "state": LeadState.FINISHED.value,
-            "finished_reason": rule,
-            "blocked_rule": rule,
-            "blocked_reason": reason,
-        }
-    elif account_id in known.promised:
-        lead |= {"state": LeadState.WAITING.value, "waiting_for": PROMISE}
-    elif account_id in known.paused:
-        until = known.paused[account_id]
-        lead |= {"state": LeadState.WAITING.value, "waiting_for": PAYMENT, "next_at_utc": until}
-    elif not _has_zone(person_id, known, row):
+        return _RESTRICTED
+    if account_id in known.promised:
+        return _NewLead(LeadState.WAITING, waiting_for=PROMISE)
+    if account_id in known.paused:
+        return _NewLead(LeadState.WAITING, known.paused[account_id], PAYMENT)
+    if not _has_zone(person_id, known, row):
         result.zone_unknown += 1
-        reason = "no number's time zone is known; import the lead again with a column 'zona'"
-        lead |= {
-            "state": LeadState.WAITING.value,
-            "waiting_for": ZONE,
-            "blocked_rule": "zone_unknown",
-            "blocked_reason": reason,
-        }
-    return lead
+        return _WITHOUT_ZONE
+    return _DIALABLE
 
 
 def _update_lead(

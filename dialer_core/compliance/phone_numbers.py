@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 import phonenumbers
 
 from dialer_core.compliance.zones import has_area_code
 
 MEXICO = "MX"
+
+NORTH_AMERICA = "+1"
+DECIDING = 9
+"""Characters, `+1` among them, that decide about a number of North America: no rule of the library looks at its last three digits."""
 
 _SEPARATORS = re.compile(r"[\s().\-/_\u2010-\u2015'`\u00b4]+")
 _PUNCTUATION = str.maketrans("", "", " ()-")
@@ -118,6 +123,19 @@ def _mexican(digits: str, *, international: bool) -> str:
 
 
 def _foreign(text: str, country: str | None) -> str:
+    if len(text) == 12 and text.startswith(NORTH_AMERICA):
+        _north_american(text[:DECIDING])
+        return text
+    return _asked(text, country)
+
+
+@lru_cache(maxsize=50_000)
+def _north_american(beginning: str) -> None:
+    """Ask the library about a number of North America by its deciding digits; raises as it does. A refusal is not kept."""
+    _asked(f"{beginning}012", None)
+
+
+def _asked(text: str, country: str | None) -> str:
     try:
         number = phonenumbers.parse(text, country)
     except phonenumbers.NumberParseException as error:

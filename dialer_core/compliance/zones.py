@@ -29,6 +29,18 @@ def zones_of_number(e164: str) -> Zones:
     """Return the candidate IANA zones of a number, sorted; empty where unknown."""
     if e164.startswith(MEXICO):
         return _mexican_zones(e164.removeprefix(MEXICO))
+    if len(e164) == 12 and e164.startswith("+1"):
+        return _zones_of_beginning(e164[:9])
+    return _asked(e164)
+
+
+@lru_cache(maxsize=50_000)
+def _zones_of_beginning(beginning: str) -> Zones:
+    """Return the zones of a number of North America, which its last three digits do not change."""
+    return _asked(f"{beginning}012")
+
+
+def _asked(e164: str) -> Zones:
     try:
         number = phonenumbers.parse(e164)
     except phonenumbers.NumberParseException:
@@ -54,6 +66,7 @@ def region_code(region: str) -> str | None:
     return _state_codes().get(_fold(region))
 
 
+@lru_cache(maxsize=4096)
 def combine(*groups: Zones) -> Zones:
     """Return every zone of several sources, sorted: a call must be allowed in all of them."""
     return tuple(sorted({zone for group in groups for zone in group}))

@@ -10,7 +10,7 @@ It does not own who may be dialed (`compliance/gate.py`) nor what follows an out
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -403,9 +403,16 @@ def finish(tx: Tx, lead: Lead, reason: str, **changes: Any) -> None:
     )
 
 
-def insert_leads(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write new leads, all with the same columns."""
-    bulk.insert(tx, _LEAD, rows)
+LEAD_COLUMNS = (
+    "id", "campaign_id", "account_id", "person_id", "state", "priority", "next_at_utc", "waiting_for", "blocked_rule", "blocked_reason",
+    "finished_reason", "attempts", "created_at_utc",
+)  # fmt: skip
+"""What is written of a new lead, in this order."""
+
+
+def insert_leads(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write new leads: their `LEAD_COLUMNS`."""
+    bulk.insert_values(tx, _LEAD, LEAD_COLUMNS, rows)
 
 
 def by_account(tx: Tx, campaign_id: CampaignId, account_ids: Collection[str]) -> dict[str, Lead]:

@@ -54,6 +54,25 @@ _KEEP_ACCOUNTS = Prepared(
 )
 
 
+_PERSONS = Prepared(select(_PERSON).where(_PERSON.c.id.in_(bindparam("keys", expanding=True))))
+_PERSONS_BY_EXTERNAL_ID = Prepared(
+    select(_PERSON).where(_PERSON.c.external_id.in_(bindparam("keys", expanding=True)))
+)
+_ACCOUNTS_BY_EXTERNAL_ID = Prepared(
+    select(_ACCOUNT).where(
+        _ACCOUNT.c.portfolio == bindparam("of_portfolio"),
+        _ACCOUNT.c.external_id.in_(bindparam("keys", expanding=True)),
+    )
+)
+PERSON_COLUMNS = ("id", "external_id", "name", "language", "region", "created_at_utc")
+PHONE_COLUMNS = ("id", "person_id", "e164", "kind", "rank", "zones", "failures")
+ACCOUNT_COLUMNS = (
+    "id", "person_id", "portfolio", "external_id", "creditor", "product", "currency", "balance_minor", "days_past_due", "due_date",
+    "attributes", "created_at_utc", "status",
+)  # fmt: skip
+"""What is written of new people, phones and accounts, in this order."""
+
+
 class PhoneRow(msgspec.Struct, frozen=True):
     """One number of one person."""
 
@@ -142,12 +161,12 @@ def set_phone_health(tx: Tx, phone: PhoneRow) -> None:
 
 def persons(tx: Tx, person_ids: Collection[str]) -> dict[str, PersonRow]:
     """Return people by id."""
-    return _persons(tx, select(_PERSON).where(_PERSON.c.id.in_(list(person_ids))))
+    return _persons(tx, _PERSONS, person_ids)
 
 
 def persons_by_external_id(tx: Tx, external_ids: Collection[str]) -> dict[str, PersonRow]:
     """Return people by their id in the customer's systems."""
-    found = _persons(tx, select(_PERSON).where(_PERSON.c.external_id.in_(list(external_ids))))
+    found = _persons(tx, _PERSONS_BY_EXTERNAL_ID, external_ids)
     return {person.external_id: person for person in found.values() if person.external_id is not None}
 
 
@@ -155,10 +174,8 @@ def accounts_by_external_id(
     tx: Tx, portfolio: str, external_ids: Collection[str]
 ) -> dict[str, dict[str, Any]]:
     """Return a portfolio's accounts, every column of them, by their id in the customer's systems."""
-    query = select(_ACCOUNT).where(
-        _ACCOUNT.c.portfolio == portfolio, _ACCOUNT.c.external_id.in_(list(external_ids))
-    )
-    return {row["external_id"]: dict(row) for row in tx.execute(query).mappings()}
+    asked = {"of_portfolio": portfolio, "keys": list(external_ids)}
+    return {row.external_id: row._asdict() for row in tx.execute(_ACCOUNTS_BY_EXTERNAL_ID, asked)}
 
 
 def accounts(tx: Tx, account_ids: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -203,19 +220,19 @@ def accounts_by_number(tx: Tx, e164: str, limit: int) -> list[dict[str, Any]]:
     return [dict(row) for row in tx.execute(query).mappings()]
 
 
-def insert_persons(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write new people, all with the same columns."""
-    bulk.insert(tx, _PERSON, rows)
+def insert_persons(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write new people: their `PERSON_COLUMNS`."""
+    bulk.insert_values(tx, _PERSON, PERSON_COLUMNS, rows)
 
 
-def insert_phones(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write new phones."""
-    bulk.insert(tx, _PHONE, rows)
+def insert_phones(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write new phones: their `PHONE_COLUMNS`."""
+    bulk.insert_values(tx, _PHONE, PHONE_COLUMNS, rows)
 
 
-def insert_accounts(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write new accounts."""
-    bulk.insert(tx, _ACCOUNT, rows)
+def insert_accounts(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write new accounts: their `ACCOUNT_COLUMNS`."""
+    bulk.insert_values(tx, _ACCOUNT, ACCOUNT_COLUMNS, rows)
 
 
 def update_person(tx: Tx, person_id: PersonId, changes: Mapping[str, Any]) -> None:
@@ -233,6 +250,8 @@ def update_account(tx: Tx, account_id: AccountId, changes: Mapping[str, Any]) ->
     tx.execute(update(_ACCOUNT).where(_ACCOUNT.c.id == account_id).values(**changes))
 
 
-def _persons(tx: Tx, query: Any) -> dict[str, PersonRow]:
-    rows: Iterable[Any] = tx.execute(query)
+def _persons(tx: Tx, query: Prepared, keys: Collection[str]) -> dict[str, PersonRow]:
+    if not keys:
+        return {}
+    rows: Iterable[Any] = tx.execute(query, {"keys": list(keys)})
     return {row.id: PersonRow(row.id, row.external_id, row.name, row.language, row.region) for row in rows}

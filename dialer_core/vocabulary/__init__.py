@@ -46,6 +46,7 @@ from dialer_core.vocabulary.ids import (
     TrunkId,
     WorkerId,
     new_id,
+    new_ids,
 )
 from dialer_core.vocabulary.messages import MessageState, UncertainPolicy
 from dialer_core.vocabulary.portfolio import (
@@ -112,4 +113,5 @@ __all__ = [
     "Verdict",
     "WorkerId",
     "new_id",
+    "new_ids",
 ]

@@ -2,10 +2,13 @@
 
 import re
 
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from phonenumbers import timezone
 
+from dialer_core.compliance import phone_numbers, zones
 from dialer_core.compliance.phone_numbers import NumberError, normalise
 
 pytestmark = pytest.mark.unit
@@ -107,3 +110,67 @@ def test_prefixes_change_nothing(national: str, prefix: str) -> None:
     """A Mexican number is the same number under every prefix that it was ever written with."""
     if len(set(national)) > 1:
         assert normalise(prefix + national) == f"+52{national}"
+
+
+_CODES = range(200, 1000)
+_ISLANDS = [
+    242,
+    246,
+    264,
+    268,
+    284,
+    340,
+    345,
+    441,
+    473,
+    649,
+    658,
+    664,
+    670,
+    671,
+    684,
+    721,
+    758,
+    767,
+    784,
+    787,
+    800,
+    809,
+    849,
+    868,
+    869,
+    876,
+    900,
+    939,
+    983,
+]
+
+
+@given(
+    st.sampled_from(_CODES) | st.sampled_from(_ISLANDS),
+    st.integers(0, 9999),
+    st.sets(st.integers(0, 999), min_size=3, max_size=3),
+)
+def test_a_number_of_north_america_is_decided_by_its_beginning(
+    area: int, middle: int, endings: set[int]
+) -> None:
+    """Whether there is such a number, and its zones, are what the library says of it alone, whichever neighbour was asked about before."""
+    for ending in endings:
+        text = f"+1{area}{middle:04d}{ending:03d}"
+        number = phonenumbers.parse(text)
+        good = (
+            phonenumbers.is_valid_number(number)
+            and phonenumbers.number_type(number) not in phone_numbers._NOT_A_DEBTORS
+            and len(set(text[1:])) > 1
+        )
+        try:
+            found = normalise(text)
+        except NumberError:
+            assert not good
+            continue
+        assert good
+        assert found == text == phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        theirs = tuple(sorted(timezone.time_zones_for_number(number)))
+        assert zones.zones_of_number(text) == (
+            theirs if len(theirs) <= zones.MAX_ZONES and theirs != ("Etc/Unknown",) else ()
+        )
