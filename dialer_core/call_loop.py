@@ -25,6 +25,7 @@ from dialer_core.calls.desk import Desk
 from dialer_core.calls.ending import Ending
 from dialer_core.calls.extensions import Extensions
 from dialer_core.calls.flow_calls import FlowCalls
+from dialer_core.calls.flow_talks import FlowTalks
 from dialer_core.calls.inbound import InboundCalls
 from dialer_core.calls.live_answers import LiveAnswers
 from dialer_core.calls.machine import AttemptMachine
@@ -156,7 +157,10 @@ class CallLoop:
         )
         self.previews = Previews(runtime, self.roster, self.machine, self.trunks, self.dialing)
         records = CallRecords(runtime)
-        self.flow_calls = FlowCalls(runtime, self.machine, campaigns, settings.flows, self.media, records)
+        flow_talks = FlowTalks(runtime, self.media)
+        self.flow_calls = FlowCalls(
+            runtime, self.machine, campaigns, settings.flows, self.media, records, flow_talks
+        )
         self.answers = LiveAnswers(
             runtime, self.machine, campaigns, self.workers, self.media, self.roster, records, self.dialing,
             self.flow_calls,

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from dialer_core.clock import Clock
-from dialer_core.errors import CommandRefusedError, DialerError, NotRunningError
+from dialer_core.errors import CommandRefusedError, NotRunningError
 from dialer_core.event_tail import EventTail
 from dialer_core.events import AttemptCommitted, StoredEvent
 from dialer_core.flows.interpreter import Value, is_sensitive
@@ -149,12 +149,12 @@ class FlowSpeech:
             told = await self.prepare(flow, values, language, debt=debt)
             await self._port.command(
                 "flows.prepared",
-                {"attempt": attempt_id, "language": language, "debt": debt, **told},
+                {"call": attempt_id, "language": language, "debt": debt, **told},
                 actor="host",
             )
         except (NotRunningError, CommandRefusedError) as error:
             log.warning("flow_not_handed_over", attempt_id=attempt_id, error=str(error))
-        except DialerError as error:
+        except Exception as error:  # noqa: BLE001 - one call that cannot be prepared must not keep the log from being followed
             log.error("flow_not_prepared", attempt_id=attempt_id, error=type(error).__name__)  # noqa: TRY400 - the type says it all
 
     async def prepare(

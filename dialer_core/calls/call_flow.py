@@ -18,8 +18,8 @@ from dialer_core.calls.attempt import (
     Cue,
 )
 from dialer_core.calls.ending import Ending, outcome_of
-from dialer_core.calls.flow_calls import PLAY_ID as FLOW_PLAY_ID
 from dialer_core.calls.flow_calls import FlowCalls
+from dialer_core.calls.flow_talks import PLAY_ID as FLOW_PLAY_ID
 from dialer_core.calls.live_answers import LiveAnswers, Observer
 from dialer_core.calls.machine import AttemptMachine, event_of
 from dialer_core.calls.records import CallRecords

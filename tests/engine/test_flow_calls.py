@@ -54,7 +54,7 @@ class Host:
         names = [name for name, step in flow.steps.items() if is_sensitive(flow, step) == debt]
         self.floor.engine.flow_calls.prepared(
             Prepared(
-                attempt=attempt_id, language="es", values={"account.balance": 120050},
+                call=attempt_id, language="es", values={"account.balance": 120050},
                 prompts={name: (f"speech:{name}",) for name in names}, wrong=("speech:wrong",),
                 terms={"promise": PROMISE, "second": PROMISE} if debt else {}, debt=debt,
             )
@@ -287,7 +287,7 @@ def test_a_promise_is_not_offered_any_more_of_an_account_read_again(
         (attempt,) = floor.engine.machine.attempts.values()
         floor.engine.flow_calls.prepared(
             Prepared(
-                attempt=attempt.id,
+                call=attempt.id,
                 language="es",
                 values={},
                 prompts={"sorry": ("speech:sorry",)},
