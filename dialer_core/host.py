@@ -36,6 +36,7 @@ from dialer_core.flow_speech import FlowSpeech
 from dialer_core.http.access import KEY_FILE, Access
 from dialer_core.http.answers import ApiParts
 from dialer_core.http.app import create_app
+from dialer_core.http.oidc import Oidc
 from dialer_core.http.webhooks import create_webhook_app
 from dialer_core.ipc.channel import ENGINE_SOCKET, Link
 from dialer_core.ipc.messages import EngineToHost, EventsCommitted, HostCommand, HostReply, HostToEngine
@@ -53,6 +54,7 @@ from dialer_core.portfolio.strategies import Strategies
 from dialer_core.pushing import Pusher
 from dialer_core.settings import Settings, load_settings
 from dialer_core.store.database import Database, open_database
+from dialer_core.toml_files import read_secret
 
 log = structlog.get_logger(__name__)
 
@@ -286,7 +288,9 @@ async def _serve(
             engine=engine, database=database, plugins=plugins.views, settings=settings, packs=packs,
             scripts=load_scripts(settings.directory / "scripts", settings.segments), choose_step=plugins.choose_next_step,
         )  # fmt: skip
-        app = create_app(parts, access, await plugins.routes(), await plugins.pages())
+        app = create_app(
+            parts, access, await plugins.routes(), await plugins.pages(), _oidc(settings, access)
+        )
         server = _Server(
             uvicorn.Config(
                 app,
@@ -365,6 +369,15 @@ async def _serve(
         attaching.cancel()
         await asyncio.gather(attaching, return_exceptions=True)
         log.info("host_stopped")
+
+
+def _oidc(settings: Settings, access: Access) -> Oidc | None:
+    """Return the OpenID provider of the configuration; ConfigError where our secret there is not where it should be."""
+    if (its := settings.dialer.http.oidc) is None:
+        return None
+    where = f"{settings.directory / 'dialer.toml'}: http.oidc.client_secret"
+    secret = read_secret(where, its.client_secret_env, its.client_secret_file, settings.directory)
+    return Oidc(its, secret, access.key)
 
 
 async def _keep_up(settings: Settings, database: Database, strategies: Strategies) -> None:

@@ -12,16 +12,16 @@ import click
 
 from dialer_core.commands.invocation import Invocation, example, invocation
 from dialer_core.commands.store_access import open_store
-from dialer_core.errors import CommandRefusedError, ConfigError
+from dialer_core.errors import CommandRefusedError
 from dialer_core.http.access import digest_of, new_token
 from dialer_core.store import access as rows
 from dialer_core.store.access import UserView
 from dialer_core.web import passwords
 from dialer_core.web.principals import Role, Scope
 from dialer_core.web.texts import LANGUAGES
+from dialer_core.web.users import check_name, check_user
 
 ACTOR = "cli"
-_NAME = r"letters, digits, '-', '_', '.' and '@', 64 at most"
 
 
 @click.group(epilog=example("dialer users list", "dialer users add maria --role supervisor --generate"))
@@ -69,21 +69,10 @@ def add_user(
     password_stdin: bool,
 ) -> None:
     """Let somebody log in."""
-    _check_name(name)
     settings = call.settings
-    if agent and agent not in settings.agents:
-        raise ConfigError(
-            f"--agent: {agent!r} is not in agents.toml; known are: {', '.join(sorted(settings.agents)) or 'none'}"
-        )
-    if role == Role.AGENT and not agent:
-        raise ConfigError("--agent: an agent's user needs to know which agent of agents.toml they are")
-    if extension and extension not in settings.dialer.extensions:
-        known = ", ".join(sorted(settings.dialer.extensions)) or "none"
-        raise ConfigError(
-            f"--extension: {extension!r} is not in [extensions] of dialer.toml; known are: {known}"
-        )
-    password = _password(name, generate=generate, from_stdin=password_stdin)
     user = UserView(id=name, role=role, agent=agent, extension=extension, language=language or "")
+    check_user(user, settings)
+    password = _password(name, generate=generate, from_stdin=password_stdin)
     kept = passwords.hashed(password)
     with open_store(settings) as database, database.write() as tx:
         if not rows.add_user(tx, user, kept, tx.utc(), actor=ACTOR):
@@ -134,6 +123,28 @@ def enable_user(call: Invocation, name: str) -> None:
     _set_active(call, name, active=True)
 
 
+@users.command(
+    "role",
+    epilog=example(
+        "dialer users role eva supervisor --extension supervisora", "dialer users role ana agent --agent ana"
+    ),
+)
+@click.argument("name")
+@click.argument("role", type=click.Choice([role.value for role in Role]))
+@click.option("--agent", default="", help="The agent of agents.toml they are; an agent needs it.")
+@click.option("--extension", default="", help="The extension of [extensions] at which a supervisor listens.")
+@invocation
+def change_role(call: Invocation, name: str, role: str, agent: str, extension: str) -> None:
+    """Say anew what somebody is here for; they are logged out everywhere."""
+    user = UserView(id=name, role=role, agent=agent, extension=extension)
+    check_user(user, call.settings)
+    with open_store(call.settings) as database, database.write() as tx:
+        if not rows.set_role(tx, user, actor=ACTOR):
+            raise _no_user(name)
+    call.give({"user": name, "role": role})
+    call.say(f"{name}: may log in as {role}")
+
+
 @users.command("password", epilog=example("dialer users password ana --generate"))
 @click.argument("name")
 @_GENERATE
@@ -164,7 +175,7 @@ def tokens() -> None:
 @invocation
 def add_token(call: Invocation, name: str, scopes: tuple[str, ...]) -> None:
     """Make a token and print it, this once: only its digest is kept."""
-    _check_name(name)
+    check_name(name)
     token = new_token()
     with open_store(call.settings) as database, database.write() as tx:
         if not rows.add_token(tx, name, digest_of(token), sorted(set(scopes)), tx.utc(), actor=ACTOR):
@@ -198,11 +209,6 @@ def revoke_token(call: Invocation, name: str) -> None:
             )
     call.give({"name": name, "active": False})
     call.say(f"{name}: revoked")
-
-
-def _check_name(name: str) -> None:
-    if not 0 < len(name) <= 64 or not all(c.isalnum() or c in "-_.@" for c in name):
-        raise CommandRefusedError(f"{name!r} is no name: {_NAME}", "invalid")
 
 
 def _password(name: str, *, generate: bool, from_stdin: bool) -> str:

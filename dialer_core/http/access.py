@@ -65,6 +65,7 @@ class Access:
         self.secure = secure
         self.cookie = "__Host-marcador" if secure else "marcador_session"
         self._node_token = node_token.encode()
+        self.key = key
         self._signer = itsdangerous.Signer(key, salt="marcador session", digest_method=hashlib.sha256)
         self._csrf_key = hashlib.sha256(b"csrf " + key.encode()).digest()
         self._drafts_key = hashlib.sha256(b"drafts " + key.encode()).digest()

@@ -9,7 +9,7 @@ import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from fastapi import Depends, Request
@@ -24,10 +24,12 @@ from dialer_core.plugin_api import EngineHandle, NextStep, StepFacts
 from dialer_core.plugin_host import PluginView
 from dialer_core.settings import Settings
 from dialer_core.store.database import Database
+from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import CampaignId
 from dialer_core.web.needs import principal_of
 from dialer_core.web.problems import MEDIA_TYPE, ProblemDocument
 
+T = TypeVar("T")
 REF = "#/components/schemas/{name}"
 _shapes: dict[str, Any] = {}
 """Schemas of the answers' structs, written by msgspec, for the OpenAPI document; `shape` enters them."""
@@ -64,6 +66,24 @@ class ApiParts:
 
     def __post_init__(self) -> None:
         self.rights = DeskRights(self.engine, self.database)
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        """Ask the store, in a thread."""
+
+        def run() -> T:
+            with self.database.read() as tx:
+                return work(tx)
+
+        return await asyncio.to_thread(run)
+
+    async def write(self, work: Callable[[Tx], T]) -> T:
+        """Write into the store, in one transaction and in a thread."""
+
+        def run() -> T:
+            with self.database.write() as tx:
+                return work(tx)
+
+        return await asyncio.to_thread(run)
 
 
 def _parts(request: Request) -> ApiParts:

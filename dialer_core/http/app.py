@@ -30,11 +30,13 @@ from dialer_core.http import (
     reports,
     supervision,
     system,
+    users,
 )
 from dialer_core.http.access import Access
 from dialer_core.http.answers import ApiParts, components
 from dialer_core.http.guard import PREFIX, Guard
 from dialer_core.http.login import create_router, error_page
+from dialer_core.http.oidc import Oidc
 from dialer_core.plugin_host import Plugin, PluginState
 from dialer_core.web import problems
 from dialer_core.web.needs import needs
@@ -57,6 +59,7 @@ CORE_ROUTERS = (
     reports.router,
     events.router,
     push.router,
+    users.router,
     system.router,
 )
 
@@ -66,6 +69,7 @@ def create_app(
     access: Access,
     plugin_routes: Sequence[tuple[Plugin, Any]] = (),
     plugin_pages: Sequence[tuple[Plugin, Any]] = (),
+    oidc: Oidc | None = None,
 ) -> FastAPI:
     """Return the application.
 
@@ -79,6 +83,8 @@ def create_app(
         Each plugin with the router it returned; one that does not fit disables its plugin.
     plugin_pages
         Each plugin with the pages it returned, as `PageLink`.
+    oidc
+        By which people may log in beside their password.
     """
     app = FastAPI(
         title="Marcador",
@@ -96,7 +102,7 @@ def create_app(
         app.include_router(router, prefix=PREFIX)
     app.state.links = [link for plugin, links in plugin_pages for link in _links(plugin, links)]
     app.include_router(
-        create_router(access, app.state.links)
+        create_router(access, app.state.links, oidc)
     )  # before the plugins: the log-in is nobody else's
     for plugin, router in plugin_routes:
         _mount(app, plugin, router)

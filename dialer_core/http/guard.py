@@ -129,7 +129,7 @@ class Guard:
         state = scope.setdefault("state", {})
         state["principal"], state["still"] = principal, ask_again
         public = scope["path"] == LOGIN or (
-            scope["path"].startswith(PUBLIC_PREFIX) and scope["method"] in SAFE
+            scope["method"] in SAFE and scope["path"].startswith((PUBLIC_PREFIX, f"{LOGIN}/"))
         )
         if principal is None and not public:
             await _unknown(scope, headers)(scope, receive, send)

@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from dialer_core.errors import CommandRefusedError
 from dialer_core.http.access import SESSION_LASTS, Access
+from dialer_core.http.oidc import ASKED_LASTS_S, BACK, COOKIE, START, Oidc, OidcError
 from dialer_core.store import access as rows
 from dialer_core.web import passwords
 from dialer_core.web.login_limits import LoginLimits
@@ -38,7 +39,7 @@ def error_page(request: Request, status: int, kind: str, detail: str) -> Respons
     return _PAGES.page(request, "error.html", status=status, said=said, detail=detail)
 
 
-def create_router(access: Access, links: list[PageLink]) -> APIRouter:
+def create_router(access: Access, links: list[PageLink], oidc: Oidc | None = None) -> APIRouter:
     """Return the routes.
 
     Parameters
@@ -47,9 +48,14 @@ def create_router(access: Access, links: list[PageLink]) -> APIRouter:
         Begins and ends sessions.
     links
         The pages there are; the first that somebody may see is their home.
+    oidc
+        By which people may log in too, where there is one.
     """
     router = APIRouter(include_in_schema=False)
-    routes = _Routes(access, links)
+    routes = _Routes(access, links, oidc)
+    if oidc is not None:
+        router.add_api_route(START, routes.to_provider)
+        router.add_api_route(BACK, routes.from_provider)
     router.add_api_route("/login", routes.login_page)
     router.add_api_route("/login", routes.log_in, methods=["POST"])
     router.add_api_route("/logout", routes.log_out, methods=["POST"])
@@ -63,7 +69,8 @@ def create_router(access: Access, links: list[PageLink]) -> APIRouter:
 class _Routes:
     """The routes, with what they share."""
 
-    def __init__(self, access: Access, links: list[PageLink]) -> None:
+    def __init__(self, access: Access, links: list[PageLink], oidc: Oidc | None) -> None:
+        self._oidc = oidc
         self._access = access
         self._links = links
         self._limits = LoginLimits()
@@ -82,7 +89,7 @@ class _Routes:
         headers = {"Retry-After": str(int(wait_s) + 1)} if wait_s else {}
         return _PAGES.page(
             request, "login.html", status=status, headers=headers, said=said, minutes=int(wait_s / 60) + 1, user=user,
-            after=_local(after or request.query_params.get("next", "")),
+            after=_local(after or request.query_params.get("next", "")), provider=self._oidc.settings.name if self._oidc else "",
         )  # fmt: skip
 
     async def login_page(self, request: Request) -> Response:
@@ -116,6 +123,11 @@ class _Routes:
             log.warning("login_refused")
             return self._form(request, 401, "wrong", user=user, after=after)
         self._limits.right(user)
+        return await self._begun(request, user, after)
+
+    async def _begun(self, request: Request, user: str, after: str) -> Response:
+        """Begin a session in place of the one there may be, and go on."""
+        access = self._access
         if old := request.cookies.get(access.cookie):
             await asyncio.to_thread(access.end, old)
         cookie = await asyncio.to_thread(access.begin, user)
@@ -125,6 +137,48 @@ class _Routes:
             path="/",
         )  # fmt: skip
         return answer
+
+    async def to_provider(self, request: Request) -> Response:
+        """Send a browser to the OpenID provider."""
+        assert self._oidc is not None  # noqa: S101 - its route is there only then
+        if wait_s := self._limits.wait_s("", _address(request), time.monotonic()):
+            return self._form(request, 429, "held", wait_s=wait_s)
+        try:
+            address, kept = await self._oidc.begin(_local(request.query_params.get("next", "")))
+        except OidcError as error:
+            log.warning("oidc_refused", why=str(error))
+            return self._form(request, 503, "provider_away")
+        answer = RedirectResponse(address, 303)
+        answer.set_cookie(
+            COOKIE,
+            kept,
+            max_age=ASKED_LASTS_S,
+            httponly=True,
+            samesite="lax",
+            secure=self._access.secure,
+            path=START,
+        )
+        return answer
+
+    async def from_provider(self, request: Request) -> Response:
+        """Take a browser back from the OpenID provider; whoever it names must be a user here."""
+        assert self._oidc is not None  # noqa: S101 - as above
+        if wait_s := self._limits.wait_s("", _address(request), time.monotonic()):
+            return self._form(request, 429, "held", wait_s=wait_s)
+        try:
+            name, after = await self._oidc.finish(request.cookies.get(COOKIE, ""), dict(request.query_params))
+        except OidcError as error:
+            log.warning("oidc_refused", why=str(error))
+            answer = self._form(request, 401, "provider_refused")
+        else:
+            known = await asyncio.to_thread(_active, self._access, name[:64])
+            answer = await (self._begun(request, name, after) if known else self._stranger(request))
+        answer.delete_cookie(COOKIE, path=START, httponly=True, samesite="lax", secure=self._access.secure)
+        return answer
+
+    async def _stranger(self, request: Request) -> Response:
+        log.warning("oidc_refused", why="no user of this name")
+        return self._form(request, 401, "stranger")
 
     async def log_out(self, request: Request) -> Response:
         """End the session; what the page has kept in the browser goes with it."""
@@ -174,6 +228,12 @@ def _person(request: Request) -> Principal:
     if who.role is None:
         raise Problem(403, "forbidden", "a token has no password; log in")
     return who
+
+
+def _active(access: Access, user: str) -> bool:
+    with access.database.read() as tx:
+        found = rows.find_user(tx, user)
+    return found is not None and found.active
 
 
 def _matches(access: Access, user: str, password: str) -> bool:

@@ -5,10 +5,8 @@ Each is one transaction of the host's, with its audit entry under the name of wh
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
-from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Request
@@ -43,8 +41,6 @@ from dialer_core.web.problems import Problem
 router = APIRouter(tags=["accounts"])
 _WRITES = [needs_account_writer(Scope.CONTROL, Scope.RECORDS)]
 _SUPERVISES = [needs(Scope.CONTROL), needs(Scope.RECORDS)]
-
-T = TypeVar("T")
 
 
 class NewInstalment(BaseModel):
@@ -159,7 +155,7 @@ async def make_promise(account: UUID, request: Request, engine: Engine, parts: P
             promise_id=str(what.key) if what.key else None,
         )
 
-    return answer(await _write(parts, write))
+    return answer(await parts.write(write))
 
 
 @router.post("/promises/{promise}/cancel", dependencies=_SUPERVISES, responses=shape(dict, "Done"))
@@ -173,7 +169,7 @@ async def cancel_promise(promise: UUID, engine: Engine, parts: Parts) -> Respons
             raise CommandRefusedError("there is no such promise", "unknown")
         promises.cancel(tx, found, now, actor=actor)
 
-    return answer(await _write(parts, write))
+    return answer(await parts.write(write))
 
 
 @router.post(
@@ -199,14 +195,14 @@ async def restrict(account: UUID, engine: Engine, parts: Parts, what: Annotated[
         )
         return {"id": made}
 
-    return answer(await _write(parts, write))
+    return answer(await parts.write(write))
 
 
 @router.post("/restrictions/{restriction}/lift", dependencies=_SUPERVISES, responses=shape(dict, "Done"))
 async def lift_restriction(restriction: UUID, engine: Engine, parts: Parts) -> Response:
     """End a restriction now; leads that it had finished may be dialed again."""
     now, actor = engine.now(), engine.actor
-    await _write(parts, lambda tx: restricting.lift(tx, str(restriction), now, actor=actor))
+    await parts.write(lambda tx: restricting.lift(tx, str(restriction), now, actor=actor))
     return answer(None)
 
 
@@ -225,7 +221,7 @@ async def record_consent(account: UUID, engine: Engine, parts: Parts, what: Anno
         )  # fmt: skip
         return {"id": made}
 
-    return answer(await _write(parts, write))
+    return answer(await parts.write(write))
 
 
 @router.post("/accounts/{account}/callbacks", dependencies=_WRITES, responses=shape(dict[str, str], "Its id"))
@@ -247,7 +243,7 @@ async def ask_callback(account: UUID, request: Request, engine: Engine, parts: P
         )
         return {"id": made}
 
-    return answer(await _write(parts, write))
+    return answer(await parts.write(write))
 
 
 @router.post(
@@ -273,7 +269,7 @@ async def write_note(account: UUID, engine: Engine, parts: Parts, what: Annotate
             note_id=str(what.key) if what.key else None,
         )
 
-    return answer(await _write(parts, write))
+    return answer(await parts.write(write))
 
 
 @router.post(
@@ -291,15 +287,7 @@ async def link_document(account: UUID, engine: Engine, parts: Parts, what: Annot
             sha256=what.sha256.lower() if what.sha256 else None, actor=actor, now=now,
         )  # fmt: skip
 
-    return answer(await _write(parts, write))
-
-
-async def _write(parts: ApiParts, work: Callable[[Tx], T]) -> T:
-    def run() -> T:
-        with parts.database.write() as tx:
-            return work(tx)
-
-    return await asyncio.to_thread(run)
+    return answer(await parts.write(write))
 
 
 def _check_policy(

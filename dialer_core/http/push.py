@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 from uuid import UUID
 
@@ -42,12 +41,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
 )
 async def list_targets(parts: Parts) -> Response:
     """Every system that is told what happens, and how far."""
-
-    def ask() -> list[PushView]:
-        with parts.database.read() as tx:
-            return pushes.views(tx)
-
-    return answer(await asyncio.to_thread(ask))
+    return answer(await parts.read(pushes.views))
 
 
 @router.get(
@@ -57,23 +51,13 @@ async def list_targets(parts: Parts) -> Response:
 )
 async def list_dead(target: Name, parts: Parts) -> Response:
     """What a target did not take: stretches of the log, which `/events` shows."""
-
-    def ask() -> list[DeadLetter]:
-        with parts.database.read() as tx:
-            return pushes.letters(tx, target)
-
-    return answer(await asyncio.to_thread(ask))
+    return answer(await parts.read(lambda tx: pushes.letters(tx, target)))
 
 
 @router.post("/{target}/replay", dependencies=[needs(Scope.ADMIN)], responses=shape(Replayed, "How many"))
 async def replay(target: Name, engine: Engine, parts: Parts, which: Annotated[Which, Body()]) -> Response:
     """Send dead letters of a target once more, within a second or so."""
-    actor = engine.actor
-
-    def write() -> int:
-        with parts.database.write() as tx:
-            return pushes.again(tx, target, letter=str(which.letter) if which.letter else None, actor=actor)
-
-    if not (count := await asyncio.to_thread(write)):
+    actor, letter = engine.actor, str(which.letter) if which.letter else None
+    if not (count := await parts.write(lambda tx: pushes.again(tx, target, letter=letter, actor=actor))):
         raise CommandRefusedError("there is no such dead letter", "unknown")
     return answer(Replayed(letters=count))

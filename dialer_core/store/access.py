@@ -84,6 +84,12 @@ def set_password(tx: Tx, user_id: str, kept: str, at_utc: dt.datetime, *, actor:
     return _change_user(tx, user_id, values, "user.password_changed", actor)
 
 
+def set_role(tx: Tx, user: UserView, *, actor: str = "") -> bool:
+    """Say anew what a user is here for, which agent and extension are theirs; it ends their sessions. False where there is no such user."""
+    values = {"role": user.role, "agent_id": user.agent or None, "extension": user.extension or None}
+    return _change_user(tx, user.id, values, "user.role_changed", actor)
+
+
 def set_active(tx: Tx, user_id: str, *, active: bool, actor: str = "") -> bool:
     """Let a user log in, or not any more, which ends their sessions; False where there is no such user."""
     return _change_user(tx, user_id, {"active": active}, "user.enabled" if active else "user.disabled", actor)
