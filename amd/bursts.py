@@ -65,7 +65,7 @@ def update(
 
     Parameters
     ----------
-    records : numpy.ndarray, structured, shape (n,)
+    records : Records
         Rows, changed in place, after `amd.tones.update` of the same tick.
     tick : numpy.ndarray of int32, shape (n,)
         Row-local tick.
@@ -113,7 +113,7 @@ def _run_ends(
     speech_before: NDArray[np.bool_],
 ) -> None:
     (at,) = np.nonzero(records["ended_ticks"] > 1)
-    ended = records.take(at)
+    ended = records.some(at)
     hz, dbfs = ended["ended_hz"], ended["ended_dbfs"]
     # the frame the run ended in may still hold part of the tone
     part = 10.0 ** (np.minimum(level_dbfs[at] - dbfs, 0.0) / 10.0) * (ended["ended_empty"] == 0.0)

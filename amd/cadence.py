@@ -49,7 +49,7 @@ def update(
 
     Parameters
     ----------
-    records : numpy.ndarray, structured, shape (n,)
+    records : Records
         Rows, changed in place.
     tick : numpy.ndarray of int32, shape (n,)
         Row-local tick.

@@ -69,7 +69,7 @@ class DetectorConfig:
     cost_lost_person: float = 500.0
     cost_passed_machine: float = 1.0
     cost_delay_s: float = 0.385
-    cost_told_person: float = 0.14
+    cost_told_person: float = 0.6
     longest_pause_s: float = 0.86
     longest_greeting_s: float = 5.2
     limit_s: float = 6.5
@@ -127,7 +127,7 @@ class DetectorConfig:
             return cls(
                 cost_lost_person=1500.0,
                 cost_passed_machine=2.0,
-                cost_told_person=0.28,
+                cost_told_person=1.2,
                 longest_pause_s=1.2,
                 longest_greeting_s=6.2,
                 limit_s=8.0,

@@ -15,10 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from amd import turns
 from amd.config import HEARD_OUT_S, DetectorConfig
 from amd.frames import TICK_S
 from amd.labels import Label, MarkKind, Reason
-from amd.rows import Field, Records
+from amd.rows import Field, Readable, Records
 
 LISTENING, PROVISIONAL, FINAL = 0, 1, 2
 
@@ -44,6 +45,10 @@ CONTINUED_TICKS, CONTINUED_GAP_TICKS = 150, 35
 """A greeting that was taken for over and went on to 3 s, without a pause of over 0.7 s, is no hello."""
 RESUMED_AFTER_TICKS = (55, 125)
 """Pauses after which a recording resumes: 1.1 to 2.5 s. After shorter ones people go on too, after longer ones they answer an agent."""
+OVER_AFTER_TICKS = 40
+"""The shortest of those pauses where what resumes goes on over our own voice: 0.8 s."""
+TURN_ODDS = np.float32(2.5)
+"""Log odds that talking over our own voice adds, and waiting for its end takes: two people who speak at once stop within half a second."""
 CONTINUED_ODDS = np.float32(2.0)
 """Log odds asked for then: a business's greeting may pause and go on too."""
 HEARD_OUT_TICKS = round(HEARD_OUT_S / TICK_S)
@@ -93,12 +98,12 @@ def thresholds(config: DetectorConfig) -> dict[str, object]:
     }
 
 
-def quiet_ticks(records: Records, tick: NDArray[np.int32]) -> NDArray[np.int32]:
+def quiet_ticks(records: Readable, tick: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return how long it has been quiet.
 
     Parameters
     ----------
-    records : numpy.ndarray, structured, shape (n,)
+    records : Readable
         Rows.
     tick : numpy.ndarray of int32, shape (n,)
         Row-local tick.
@@ -120,7 +125,7 @@ def log_odds(records: Records) -> NDArray[np.float32]:
 
     Parameters
     ----------
-    records : numpy.ndarray, structured, shape (n,)
+    records : Records
         Rows.
 
     Returns
@@ -158,7 +163,7 @@ def update(records: Records, tick: NDArray[np.int32], heard: Heard) -> Outcome:
 
     Parameters
     ----------
-    records : numpy.ndarray, structured, shape (n,)
+    records : Records
         Rows, changed in place, after `amd.cadence.update` of the same tick.
     tick : numpy.ndarray of int32, shape (n,)
         Row-local tick.
@@ -191,17 +196,9 @@ def update(records: Records, tick: NDArray[np.int32], heard: Heard) -> Outcome:
     decide(heard.beep & (spoken | provisional) & ~early, Label.MACHINE, Reason.BEEP)
     # the classifier has the word where it has looked; where it says nothing (NaN), no comparison is true
     odds = records["log_odds"]
-    run = last - records["segment_start"] + 1
     went_on = provisional & (last > since)
     if went_on.any():
-        gap = records["gap_last"]
-        recording = (gap >= RESUMED_AFTER_TICKS[0]) & (gap <= RESUMED_AFTER_TICKS[1])
-        recording &= (odds >= records["revise_odds"]) & (records["greeting_ticks"] >= PHRASE_TICKS)
-        resumed = (records["segment_start"] > since) & (run >= RESUMED_TICKS)
-        continued = (records["gap_longest"] <= CONTINUED_GAP_TICKS) & (length >= CONTINUED_TICKS)
-        revised = resumed & (recording | (odds >= records["machine_odds"]))
-        revised |= continued & (odds >= CONTINUED_ODDS)
-        decide(went_on & revised, Label.MACHINE, Reason.RESUMED_SPEECH)
+        decide(went_on & _a_recording_resumed(records, length), Label.MACHINE, Reason.RESUMED_SPEECH)
     recorded = answered & (length >= MACHINE_TICKS) & (log_odds(records) >= records["machine_odds"])
     decide(recorded, Label.MACHINE, Reason.RECORDED_SPEECH)
     long = answered & (length >= records["longest_ticks"]) & ~(odds < LONG_ODDS)
@@ -236,6 +233,22 @@ def update(records: Records, tick: NDArray[np.int32], heard: Heard) -> Outcome:
         kind[ringing], label[ringing], reason[ringing] = MarkKind.VERDICT, Label.RINGBACK, Reason.TONE_CADENCE
         records["ringback"][ringing] = True
     return Outcome(kind, label, reason, person | ringing)
+
+
+def _a_recording_resumed(records: Records, length: NDArray[np.int32]) -> NDArray[np.bool_]:
+    run = records["last_speech"] - records["segment_start"] + 1
+    gap, odds = records["gap_last"], records["log_odds"]
+    over, waited = turns.heard(records, run)
+    paused = (gap >= RESUMED_AFTER_TICKS[0]) & (gap <= RESUMED_AFTER_TICKS[1])
+    paused |= over & (gap >= OVER_AFTER_TICKS)
+    weighed = odds + np.where(over, TURN_ODDS, np.where(waited, -TURN_ODDS, np.float32(0.0)))
+    recording = paused & (weighed >= records["revise_odds"]) & (records["greeting_ticks"] >= PHRASE_TICKS)
+    resumed = (records["segment_start"] > records["verdict_tick"]) & (run >= RESUMED_TICKS)
+    continued = (records["gap_longest"] <= CONTINUED_GAP_TICKS) & (length >= CONTINUED_TICKS)
+    machine: NDArray[np.bool_] = (resumed & (recording | (odds >= records["machine_odds"]))) | (
+        continued & (odds >= CONTINUED_ODDS)
+    )
+    return machine
 
 
 def _single_word(records: Records, quiet: NDArray[np.int32]) -> NDArray[np.bool_]:

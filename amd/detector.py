@@ -8,14 +8,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from amd import bursts, cadence, decision, features, frames, model, progress, prosody, tones, voice
+from amd import bursts, cadence, decision, features, frames, model, progress, prosody, tones, turns, voice
 from amd.config import DetectorConfig
 from amd.errors import AmdInputError
 from amd.frames import FrontEnd
 from amd.labels import Label, MarkKind, Reason
 from amd.marks import NO_MARKS, Evidence, Marks, join_marks
 from amd.model import Model
-from amd.rows import Field, Records, RowStore
+from amd.rows import Field, Fresh, Records, RowStore
 from amd.tonebank import FRAME
 
 RUN_TICKS, BAND_TICKS = 3, 5
@@ -67,6 +67,7 @@ _FIELDS: list[Field] = [
     *tones.FIELDS,
     *progress.FIELDS,
     *bursts.FIELDS,
+    *turns.FIELDS,
 ]
 
 
@@ -114,6 +115,8 @@ class Detector:
         self._config = config or DetectorConfig()
         self._model = classifier or model.packaged()
         self._rows = RowStore(capacity, _FIELDS)
+        self._config_of: dict[int, DetectorConfig] = {}
+        self._made: dict[tuple[DetectorConfig, bool], Fresh] = {}
         self._front_end = FrontEnd()
 
     @property
@@ -146,9 +149,16 @@ class Detector:
         int
             The call's row, to be named in `step`.
         """
-        row = self._rows.join()
-        self._rows.reset(row, early=early, **decision.thresholds(config or self._config))
+        config = config or self._config
+        row = self._rows.join(self._fresh(config, early=early))
+        self._config_of[row] = config
         return row
+
+    def _fresh(self, config: DetectorConfig, *, early: bool) -> Fresh:
+        made = self._made.get((config, early))
+        if made is None:
+            made = self._made[config, early] = self._rows.fresh(early=early, **decision.thresholds(config))
+        return made
 
     def leave(self, row: int) -> None:
         """Give a row up; its number may be handed out again.
@@ -164,6 +174,7 @@ class Detector:
             The row has not joined, or has left.
         """
         self._rows.leave(row)
+        del self._config_of[row]
 
     def answered(self, row: int) -> None:
         """Begin again at tick 0 with a call that was answered; what was heard before is forgotten.
@@ -178,11 +189,14 @@ class Detector:
         AmdInputError
             The row has not joined, or has left.
         """
-        kept = {name: self._rows.get(row, name) for name in _THRESHOLDS}
-        self._rows.reset(row, early=False, **kept)
+        self._rows.reset(row, self._fresh(self._config_of.get(row, self._config), early=False))
 
     def step(
-        self, pcm: NDArray[np.int16], rows: NDArray[np.intp], valid: NDArray[np.bool_] | None = None
+        self,
+        pcm: NDArray[np.int16],
+        rows: NDArray[np.intp],
+        valid: NDArray[np.bool_] | None = None,
+        near_dbfs: NDArray[np.float32] | None = None,
     ) -> Marks:
         """Advance some rows by one tick.
 
@@ -194,6 +208,9 @@ class Detector:
             Rows that have joined, each at most once, in any order. Others stand still.
         valid : numpy.ndarray of bool, shape (n,), optional
             False where no packet arrived in time: time goes on, nothing is heard. All True when absent.
+        near_dbfs : numpy.ndarray of float32, shape (n,), optional
+            Level of what our own side, an agent or a prompt, said to each row meanwhile; minus infinity for nothing. Nobody speaks to
+            anybody when absent.
 
         Returns
         -------
@@ -213,12 +230,26 @@ class Detector:
             raise AmdInputError("pcm", f"needs int16 of shape ({n}, {FRAME}), one frame per row")
         if valid is not None and (valid.shape != (n,) or valid.dtype != np.bool_):
             raise AmdInputError("valid", f"needs bool of shape ({n},)")
+        if near_dbfs is not None and (near_dbfs.shape != (n,) or near_dbfs.dtype != np.float32):
+            raise AmdInputError("near_dbfs", f"needs float32 of shape ({n},)")
         if n == 0:
             return NO_MARKS
-        records = self._rows.take(rows)
-        marks = self._advance(records, rows, pcm, valid)
-        self._rows.put(rows, records)
-        return marks
+        places = self._rows.places(rows)
+        if n < self._rows.n_taken:
+            records = self._rows.take(places)
+            marks = self._advance(records, rows, pcm, valid, near_dbfs)
+            self._rows.put(places, records)
+            return marks
+        # every row is named: their memory is worked on as it lies, and the sound is put into its order
+        in_order = np.arange(n)
+        if (places == in_order).all():
+            return self._advance(self._rows.all(), rows, pcm, valid, near_dbfs)
+        order = np.empty(n, np.intp)
+        order[places] = in_order
+        valid = None if valid is None else valid[order]
+        near_dbfs = None if near_dbfs is None else near_dbfs[order]
+        marks = self._advance(self._rows.all(), rows[order], pcm.take(order, axis=0), valid, near_dbfs)
+        return marks.ordered_by(rows)
 
     def evidence(self, rows: NDArray[np.intp]) -> Evidence:
         """Return what the detector holds of some rows after their latest tick.
@@ -238,7 +269,7 @@ class Detector:
         AmdInputError
             A row has not joined or is named twice.
         """
-        records = self._rows.take(np.asarray(rows))
+        records = self._rows.take(self._rows.places(np.asarray(rows)))
         floor = np.where(records["heard_ticks"] > 0, records["floor_dbfs"], np.float32(-np.inf))
         voice = records["voiced"] & (records["last_tone"] != records["tick"])
         # what is weighed against the costs: the classifier's odds and what the length adds
@@ -263,7 +294,7 @@ class Detector:
         AmdInputError
             A row has not joined or is named twice.
         """
-        records = self._rows.take(np.asarray(rows))
+        records = self._rows.take(self._rows.places(np.asarray(rows)))
         tick = np.ascontiguousarray(records["tick"])
         values = features.read(records, tick, decision.quiet_ticks(records, tick))
         values[records["onset"] < 0] = np.nan
@@ -275,6 +306,7 @@ class Detector:
         rows: NDArray[np.intp],
         pcm: NDArray[np.int16],
         valid: NDArray[np.bool_] | None,
+        near_dbfs: NDArray[np.float32] | None,
     ) -> Marks:
         records["tick"] += 1
         tick = np.ascontiguousarray(records["tick"])
@@ -297,6 +329,8 @@ class Detector:
             records["last_tone"][toning] = tick[toning]
         beep, calling = bursts.update(records, tick, level, speaking, speech_before)
         cadence.update(records, tick, speaking, heard.change_db)
+        if near_dbfs is not None:
+            turns.update(records, tick, near_dbfs, speaking)
         features.update(records)
         prosody.update(records, tick, level, heard.tones, heard.sound, speaking)
 
@@ -315,7 +349,7 @@ class Detector:
         asked = (tick % model.EVERY_TICKS == model.EVERY_TICKS - 1) & (records["onset"] >= 0)
         (at,) = np.nonzero(asked & (records["state"] < decision.FINAL) & ~records["early"])
         if at.size:
-            some, when = records.take(at), tick[at]
+            some, when = records.some(at), tick[at]
             values = features.read(some, when, decision.quiet_ticks(some, when))
             records["log_odds"][at] = self._model.log_odds(values)
 
@@ -335,7 +369,6 @@ def _forget_talk_behind(records: Records, tick: NDArray[np.int32], speaking: NDA
         records["behind_dbfs"][at], records["louder_ticks"][at] = np.inf, 0
 
 
-_THRESHOLDS = tuple(decision.thresholds(DetectorConfig()))
 _NO_BEEP = np.zeros(max(Label) + 1, np.bool_)
 _NO_BEEP[[Label.FAX, Label.SIT, Label.BUSY, Label.REORDER]] = True
 
@@ -374,7 +407,7 @@ def _marks(
         kind=what.kind,
         label=what.label,
         reason=what.reason,
-        confidence=_confidence(what, records.take(at)),
+        confidence=_confidence(what, records["log_odds"][at]),
         provisional=what.provisional,
         tick=tick,
         greeting_end_tick=records["last_speech"][at],
@@ -382,9 +415,8 @@ def _marks(
     )
 
 
-def _confidence(what: decision.Outcome, records: Records) -> NDArray[np.float32]:
+def _confidence(what: decision.Outcome, odds: NDArray[np.float32]) -> NDArray[np.float32]:
     # the probability of the label that is told; of a verdict at the limit, of its being routed rightly, as a person
-    odds = records["log_odds"]
     odds = np.where(what.label == Label.MACHINE, odds, -odds)
     known = _BY_ODDS[what.reason] & ~np.isnan(odds)
     return np.where(known, 1.0 / (1.0 + np.exp(-odds)), _CONFIDENCE[what.reason]).astype(np.float32)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from amd.frames import TICK_S
 from amd.prosody import COLOUR, COLOUR_MOTION, LEVEL, MOTION, SHARPNESS
-from amd.rows import Field, Records
+from amd.rows import Field, Readable, Records
 
 NAMES = (
     "onset_s",
@@ -57,6 +57,8 @@ FIELDS: list[Field] = [
     ("speech_seen", "i4", -1),  # last tick of speech, one tick ago
 ]
 _LEAST_S = np.float32(0.1)
+LEAST_FLOOR_DBFS = np.float32(-90.0)
+"""A line's noise is not taken to be fainter."""
 
 
 def update(records: Records) -> None:
@@ -64,7 +66,7 @@ def update(records: Records) -> None:
 
     Parameters
     ----------
-    records : numpy.ndarray, structured, shape (n,)
+    records : Records
         Rows, changed in place, after `amd.cadence.update` of the same tick.
     """
     start, seen = records["segment_start"], records["segment_seen"]
@@ -84,12 +86,12 @@ def update(records: Records) -> None:
     records["speech_seen"] = records["last_speech"]
 
 
-def read(records: Records, tick: NDArray[np.int32], quiet_ticks: NDArray[np.int32]) -> NDArray[np.float32]:
+def read(records: Readable, tick: NDArray[np.int32], quiet_ticks: NDArray[np.int32]) -> NDArray[np.float32]:
     """Return the features of some rows that have spoken.
 
     Parameters
     ----------
-    records : numpy.ndarray, structured, shape (n,)
+    records : Readable
         Rows, after `update` and `amd.prosody.update` of the same tick.
     tick : numpy.ndarray of int32, shape (n,)
         Row-local tick.
@@ -102,52 +104,45 @@ def read(records: Records, tick: NDArray[np.int32], quiet_ticks: NDArray[np.int3
         Finite for every row whose onset is known.
     """
     onset, last = records["onset"], records["last_speech"]
-    length = np.maximum(last - onset + 1, 1).astype(np.float32)
-    segment = np.maximum(last - records["segment_start"] + 1, 1).astype(np.float32)
-    first = np.where(records["segments"] <= 1.0, segment, records["segment_first"])
+    length = np.maximum(last - onset + 1, 1)
+    segment = np.maximum(last - records["segment_start"] + 1, 1)
+    segments = records["segments"]
     spoken = np.maximum(records["speech_ticks"], 1).astype(np.float32)
     n = np.maximum(records["prosody_n"], 1.0)
-    mean = records["prosody_sum"] / n[:, None]
-    spread = np.sqrt(np.maximum(records["prosody_square"] / n[:, None] - mean * mean, 0.0))
-    end = records["prosody_recent"] - mean
-    pitches = np.maximum(records["pitch_n"], 1.0)
-    pitch = records["pitch_sum"] / pitches
-    pitch_spread = np.sqrt(np.maximum(records["pitch_square"] / pitches - pitch * pitch, 0.0))
-    pitched = records["pitch_n"] > 0.0
-    columns = (
-        _log_s(onset),
-        _log_s(length),
-        _log_s(spoken),
-        _log_s(quiet_ticks),
-        _log_s(segment),
-        _log_s(first),
-        _log_s(records["segment_before"]),
-        _log_s(records["gap_last"]),
-        _log_s(records["gap_longest"]),
-        np.minimum(records["segments"] - 1.0, 6.0),
-        spoken / length,
-        (quiet_ticks == 0).astype(np.float32),
-        np.log1p(records["syllables"]),
-        10.0 * records["syllables"] / (spoken + 10.0),
-        _log_s(np.minimum(records["syllable_gap"], 60.0)),
-        _log_s(np.minimum(tick - np.maximum(records["syllable_tick"], onset), 250)),
-        records["pitch_n"] / np.maximum(records["pitch_tries"], 1.0),
-        pitch_spread,
-        np.where(pitched, records["pitch_recent"] - pitch, 0.0),
-        np.where(pitched, records["pitch_recent"] - records["pitch_slow"], 0.0),
-        spread[:, LEVEL],
-        end[:, LEVEL],
-        spread[:, COLOUR],
-        end[:, COLOUR],
-        spread[:, SHARPNESS],
-        end[:, SHARPNESS],
-        mean[:, MOTION],
-        mean[:, COLOUR_MOTION],
-        np.clip(records["loudest_dbfs"] - np.maximum(records["floor_dbfs"], -90.0), 0.0, 45.0),
+    mean = records["prosody_sum"].T / n
+    spread = np.sqrt(np.maximum(records["prosody_square"].T / n - mean * mean, 0.0))
+    end = records["prosody_recent"].T - mean
+    pitched = records["pitch_n"]
+    pitches = np.maximum(pitched, 1.0)
+    pitch, recent = records["pitch_sum"] / pitches, records["pitch_recent"]
+    syllables = records["syllables"]
+
+    columns = np.empty((len(NAMES), onset.size), np.float32)
+    columns[0], columns[1], columns[2], columns[3], columns[4] = onset, length, spoken, quiet_ticks, segment
+    columns[5] = np.where(segments <= 1.0, segment, records["segment_first"])
+    columns[6], columns[7], columns[8] = (
+        records["segment_before"],
+        records["gap_last"],
+        records["gap_longest"],
     )
-    return np.stack(columns, axis=1).astype(np.float32)
-
-
-def _log_s(ticks: NDArray[np.generic]) -> NDArray[np.float32]:
-    seconds = np.maximum(np.asarray(ticks, np.float32) * np.float32(TICK_S), 0.0)
-    return np.asarray(np.log(seconds + _LEAST_S))
+    columns[9] = np.minimum(segments - 1.0, 6.0)
+    columns[10] = spoken / length
+    columns[11] = quiet_ticks == 0
+    columns[12] = np.log1p(syllables)
+    columns[13] = 10.0 * syllables / (spoken + 10.0)
+    columns[14] = np.minimum(records["syllable_gap"], 60.0)
+    columns[15] = np.minimum(tick - np.maximum(records["syllable_tick"], onset), 250)
+    columns[16] = pitched / np.maximum(records["pitch_tries"], 1.0)
+    columns[17] = np.sqrt(np.maximum(records["pitch_square"] / pitches - pitch * pitch, 0.0))
+    columns[18] = np.where(pitched > 0.0, recent - pitch, 0.0)
+    columns[19] = np.where(pitched > 0.0, recent - records["pitch_slow"], 0.0)
+    columns[20], columns[21] = spread[LEVEL], end[LEVEL]
+    columns[22], columns[23] = spread[COLOUR], end[COLOUR]
+    columns[24], columns[25] = spread[SHARPNESS], end[SHARPNESS]
+    columns[26], columns[27] = mean[MOTION], mean[COLOUR_MOTION]
+    columns[28] = np.clip(
+        records["loudest_dbfs"] - np.maximum(records["floor_dbfs"], LEAST_FLOOR_DBFS), 0.0, 45.0
+    )
+    for times in (columns[:9], columns[14:16]):
+        np.log(np.maximum(times * np.float32(TICK_S), 0.0) + _LEAST_S, out=times)
+    return columns.T

@@ -83,7 +83,7 @@ class FrontEnd:
 
         Parameters
         ----------
-        records : numpy.ndarray, structured, shape (n,)
+        records : Records
             Rows, changed in place; their ``floor_dbfs`` is that of the tick before.
         pcm : numpy.ndarray of int16, shape (n, 160)
             Samples at 8 kHz.

@@ -86,6 +86,26 @@ class Marks:
         """Return the number of marks."""
         return self.row.size
 
+    def ordered_by(self, rows: NDArray[np.intp]) -> Marks:
+        """Put the marks into the order of a tick's rows, beeps first.
+
+        Parameters
+        ----------
+        rows : numpy.ndarray of intp, shape (n,)
+            Rows of the tick, distinct, among them those of all marks.
+
+        Returns
+        -------
+        Marks
+            The same marks.
+        """
+        if len(self) < 2:  # one is in order
+            return self
+        by_number = np.argsort(rows)
+        position = by_number[np.searchsorted(rows, self.row, sorter=by_number)]
+        order = np.lexsort((position, self.kind != MarkKind.BEEP))
+        return Marks(*(getattr(self, f.name)[order] for f in fields(self)))
+
     def __iter__(self) -> Iterator[Mark]:
         """Yield each mark as Python scalars, in row order of the tick."""
         for i in range(len(self)):

@@ -62,10 +62,15 @@ class Model(NamedTuple):
         numpy.ndarray of float32, shape (n,)
             Natural logarithm of the odds of a machine against a person, both being equally frequent.
         """
-        scaled = np.clip((values - self.mean) * self.scale, -LARGEST_SPREADS, LARGEST_SPREADS)
-        hidden = np.maximum(scaled @ self.first + self.first_bias, 0.0)
-        hidden = np.maximum(hidden @ self.second + self.second_bias, 0.0)
-        output = (hidden @ self.last + self.last_bias)[:, 0]
+        scaled = values - self.mean
+        scaled *= self.scale
+        np.maximum(scaled, -LARGEST_SPREADS, out=scaled)
+        np.minimum(scaled, LARGEST_SPREADS, out=scaled)
+        first = scaled @ self.first
+        first += self.first_bias
+        second = np.maximum(first, 0.0, out=first) @ self.second
+        second += self.second_bias
+        output = (np.maximum(second, 0.0, out=second) @ self.last + self.last_bias)[:, 0]
         odds = self.calibration[0] * output + self.calibration[1]
         return np.asarray(np.clip(odds, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS), np.float32)
 

@@ -105,7 +105,7 @@ def update(
 
     Parameters
     ----------
-    records : numpy.ndarray, structured, shape (n,)
+    records : Records
         Rows, changed in place.
     tones : ToneFrames
         The bank's measures of this tick.

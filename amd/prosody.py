@@ -38,9 +38,26 @@ _RATE_HZ = SAMPLE_HZ / DECIMATION
 _SHORT = FRAME // DECIMATION
 _LAGS = np.arange(int(_RATE_HZ / HIGHEST_PITCH_HZ), int(_RATE_HZ / LOWEST_PITCH_HZ) + 2)
 _FFT = 128
-_WINDOW = np.hanning(2 * _SHORT).astype(np.float32)
-_LAG_WEIGHT = np.fft.irfft(np.abs(np.fft.rfft(_WINDOW, _FFT)) ** 2)[: _LAGS[-1] + 1].astype(np.float32)
-_LAG_WEIGHT = _LAG_WEIGHT / _LAG_WEIGHT[0]
+
+
+def _correlating() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    # two products instead of two transforms: 40 ms without their mean, windowed, into a spectrum, and its power into the lags that
+    # are looked at, each corrected for the window's own autocorrelation (Boersma's equation 9)
+    n, bins = 2 * _SHORT, _FFT // 2 + 1
+    window = np.hanning(n)
+    spectrum = np.fft.rfft((np.eye(n) - 1.0 / n) * window, _FFT)
+    lags = np.arange(_LAGS[-1] + 1)
+    weight = np.fft.irfft(np.abs(np.fft.rfft(window, _FFT)) ** 2)[: lags.size]
+    cosine = np.cos(2.0 * np.pi * np.outer(np.arange(bins), lags) / _FFT) * (2.0 / _FFT)
+    cosine[[0, -1]] /= 2.0
+    both = np.hstack([spectrum.real, spectrum.imag])
+    return both.astype(np.float32), (np.vstack([cosine, cosine]) * (weight[0] / weight)).astype(np.float32)
+
+
+_SPECTRUM, _FROM_POWER = _correlating()
+_DECIMATE = np.repeat(np.eye(_SHORT, dtype=np.float32), DECIMATION, axis=0)
+_LONGER = np.float32(0.002) * np.arange(_LAGS.size, dtype=np.float32)
+"""A long lag must win by a little, or a period is taken for two of them."""
 
 FIELDS: list[Field] = [
     ("prosody_n", "f4", 0.0),  # ticks measured
@@ -75,7 +92,7 @@ def update(
 
     Parameters
     ----------
-    records : numpy.ndarray, structured, shape (n,)
+    records : Records
         Rows, changed in place.
     tick : numpy.ndarray of int32, shape (n,)
         Row-local tick.
@@ -97,42 +114,44 @@ def update(
     P. Boersma (1993), "Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise ratio of a sampled
     sound", Proceedings of the Institute of Phonetic Sciences 17.
     """
+    _measure(records, speaking, level_dbfs, tones)
     (at,) = np.nonzero(speaking)
     if at.size:
-        _measure(records, at, level_dbfs, tones)
         _syllables(records, at, tick, level_dbfs)
         phase = tick[at] % PITCH_EVERY
-        (first,) = np.nonzero(phase == PITCH_EVERY - 2)
-        (second,) = np.nonzero(phase == PITCH_EVERY - 1)
+        first, second = at[phase == PITCH_EVERY - 2], at[phase == PITCH_EVERY - 1]
         if first.size:
-            records["short_sound"][at[first]] = _decimated(sound[at[first]])
+            records["short_sound"][first] = _decimated(sound[first])
         if second.size:
-            rows = at[second]
-            _pitch(
-                records, rows, np.concatenate([records["short_sound"][rows], _decimated(sound[rows])], axis=1)
-            )
+            short = np.concatenate([records["short_sound"][second], _decimated(sound[second])], axis=1)
+            _pitch(records, second, short)
 
 
 def _decimated(sound: NDArray[np.float32]) -> NDArray[np.float32]:
-    return sound[:, ::4] + sound[:, 1::4] + sound[:, 2::4] + sound[:, 3::4]
+    return np.asarray(sound @ _DECIMATE)
 
 
 def _measure(
-    records: Records, at: NDArray[np.intp], level_dbfs: NDArray[np.float32], tones: ToneFrames
+    records: Records, speaking: NDArray[np.bool_], level_dbfs: NDArray[np.float32], tones: ToneFrames
 ) -> None:
-    now = np.empty((at.size, MEASURES), np.float32)
-    last = records["prosody_last"][at]
-    now[:, LEVEL] = level_dbfs[at]
-    now[:, COLOUR : SHARPNESS + 1] = tones.bands_db[at] @ _CONTRASTS
-    begun = records["prosody_n"][at] > 0.0
-    now[:, MOTION] = np.minimum(np.abs(now[:, LEVEL] - last[:, LEVEL]), LARGEST_MOTION_DB) * begun
-    now[:, COLOUR_MOTION] = np.minimum(np.abs(now[:, COLOUR] - last[:, COLOUR]), LARGEST_MOTION_DB) * begun
-    records["prosody_n"][at] += 1.0
-    records["prosody_sum"][at] += now
-    records["prosody_square"][at] += now * now
-    recent = records["prosody_recent"][at]
-    records["prosody_recent"][at] = np.where(begun[:, None], recent + RECENT * (now - recent), now)
-    records["prosody_last"][at] = now
+    # of every row, and kept of those that speak: to pick them out costs more
+    now = np.empty((MEASURES, level_dbfs.size), np.float32)
+    n, last, recent = records["prosody_n"], records["prosody_last"].T, records["prosody_recent"].T
+    now[LEVEL] = level_dbfs
+    np.matmul(_CONTRASTS.T, tones.bands_db.T, out=now[COLOUR : SHARPNESS + 1])
+    moved = now[MOTION:]
+    np.subtract(now[:SHARPNESS], last[:SHARPNESS], out=moved)  # of level and colour
+    np.minimum(np.abs(moved, out=moved), LARGEST_MOTION_DB, out=moved)
+    begun = n > 0.0
+    moved *= begun
+    np.copyto(recent, np.where(begun, recent + RECENT * (now - recent), now), where=speaking)
+    np.copyto(last, now, where=speaking)
+    now *= speaking
+    n += speaking
+    total, square = records["prosody_sum"].T, records["prosody_square"].T
+    total += now
+    now *= now
+    square += now
 
 
 def _syllables(
@@ -158,17 +177,11 @@ def _syllables(
 
 
 def _pitch(records: Records, rows: NDArray[np.intp], sound: NDArray[np.float32]) -> None:
-    spectrum = np.fft.rfft((sound - sound.mean(axis=1, keepdims=True)) * _WINDOW, _FFT)
-    power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
-    lags = np.fft.irfft(power)[:, : _LAGS[-1] + 1].astype(np.float32)
-    energy = np.maximum(lags[:, :1], np.float32(1e-9))
-    # r(lag) / r(0), each corrected for the window's own autocorrelation (Boersma's equation 9)
-    share = lags / energy / _LAG_WEIGHT
-    wanted = share[:, _LAGS[0] :]
-    # a long lag must win by a little, or a period is taken for two of them
-    best = (wanted - np.float32(0.002) * np.arange(wanted.shape[1], dtype=np.float32)).argmax(axis=1) + _LAGS[
-        0
-    ]
+    spectrum = sound @ _SPECTRUM
+    spectrum *= spectrum
+    lags = spectrum @ _FROM_POWER
+    share = lags / np.maximum(lags[:, :1], np.float32(1e-9))
+    best = (share[:, _LAGS[0] :] - _LONGER).argmax(axis=1) + _LAGS[0]
     at = np.arange(rows.size)
     inner = np.clip(best, _LAGS[0], _LAGS[-1] - 1)
     below, centre, above = share[at, inner - 1], share[at, inner], share[at, inner + 1]

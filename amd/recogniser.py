@@ -91,7 +91,11 @@ class Recogniser:
         return self._detector.evidence(rows)
 
     def step(
-        self, pcm: NDArray[np.int16], rows: NDArray[np.intp], valid: NDArray[np.bool_] | None = None
+        self,
+        pcm: NDArray[np.int16],
+        rows: NDArray[np.intp],
+        valid: NDArray[np.bool_] | None = None,
+        near_dbfs: NDArray[np.float32] | None = None,
     ) -> list[Mark]:
         """Advance some rows by one tick; as `Detector.step`.
 
@@ -103,6 +107,8 @@ class Recogniser:
             Rows that have joined, distinct.
         valid : numpy.ndarray of bool, shape (n,), optional
             False where no packet arrived in time.
+        near_dbfs : numpy.ndarray of float32, shape (n,), optional
+            Level of what our own side said to each row.
 
         Returns
         -------
@@ -110,7 +116,7 @@ class Recogniser:
             The detector's marks, and for a row that plays a known recording a final verdict, or a revision, with the recording's label
             and `Reason.FINGERPRINT`; nothing of the row after it but beeps.
         """
-        marks = list(self._detector.step(pcm, rows, valid))
+        marks = list(self._detector.step(pcm, rows, valid, near_dbfs))
         if self._known is None or self._matcher is None:
             return marks
         said = [mark for mark in marks if mark.kind is MarkKind.BEEP or mark.row in self._open]

@@ -69,7 +69,7 @@ def update(
 
     Parameters
     ----------
-    records : numpy.ndarray, structured, shape (n,)
+    records : Records
         Rows, changed in place; ``floor_dbfs`` holds the noise floor afterwards.
     level_dbfs : numpy.ndarray of float32, shape (n,)
         Levels of this tick.

@@ -16,9 +16,8 @@ from amd import DetectorConfig, Label, Mark, MarkKind
 from amd.model import Model
 from amd.training import app_amd, observe
 from amd.training.calls import Call
+from amd.training.observe import LIVE
 
-LIVE = {Label.HUMAN, Label.SILENCE, Label.UNKNOWN}
-"""Labels that are routed as a person."""
 DRAWS = 2000
 """Samples of the bootstrap over speakers."""
 BEEP_WITHIN_S = 0.1
@@ -56,13 +55,18 @@ class Outcome:
 
 
 def outcomes(
-    batches: Iterable[Sequence[Call]], config: DetectorConfig, classifier: Model | None = None
+    batches: Iterable[Sequence[Call]],
+    config: DetectorConfig,
+    classifier: Model | None = None,
+    *,
+    agents_seed: int | None = None,
 ) -> list[Outcome]:
-    """Run calls through the detector and note what became of each."""
+    """Run calls through the detector and note what became of each; with `agents_seed`, agents speak to those who are connected."""
     found = []
-    for calls in batches:
+    for number, calls in enumerate(batches):
         asterisk = app_amd.app_amd(np.stack([call.frames for call in calls]))
-        said = observe.marks(calls, config, classifier)
+        seed = None if agents_seed is None else agents_seed + number
+        said = observe.marks(calls, config, classifier, agents_seed=seed)
         for call, marks, usual in zip(calls, said, asterisk.label, strict=True):
             found.append(_outcome(call, marks, usual))
     return found

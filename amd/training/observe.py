@@ -12,10 +12,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from amd import Detector, DetectorConfig, Mark
+from amd import Detector, DetectorConfig, Label, Mark, MarkKind, g711
 from amd.features import NAMES
 from amd.model import EVERY_TICKS, Model
+from amd.training.agents import Agent
 from amd.training.calls import Call
+
+LIVE = {Label.HUMAN, Label.SILENCE, Label.UNKNOWN}
+"""Labels that are routed as a person."""
 
 UNDECIDED = DetectorConfig(
     cost_lost_person=1e6,
@@ -80,15 +84,43 @@ def snapshots(calls: Sequence[Call], first_call: int = 0) -> Snapshots:
     )
 
 
-def marks(calls: Sequence[Call], config: DetectorConfig, classifier: Model | None = None) -> list[list[Mark]]:
-    """Return what the detector says of each call, as it would in a campaign."""
+def marks(
+    calls: Sequence[Call],
+    config: DetectorConfig,
+    classifier: Model | None = None,
+    *,
+    agents_seed: int | None = None,
+) -> list[list[Mark]]:
+    """Return what the detector says of each call, as it would in a campaign.
+
+    With `agents_seed`, an agent speaks to whoever is taken for a person, and the detector is told; without, it knows nothing of our side.
+    """
     detector = Detector(len(calls), config, classifier=classifier)
     rows = np.array([detector.join() for _ in calls])
     frames, arrived = _stacked(calls)
     said: list[list[Mark]] = [[] for _ in calls]
+    agents: list[Agent] = []
+    if agents_seed is not None:
+        seeds = np.random.SeedSequence(agents_seed).spawn(len(calls))
+        agents = [
+            Agent(call.scene, np.random.default_rng(one)) for call, one in zip(calls, seeds, strict=True)
+        ]
+    talking: dict[int, Agent] = {}
     for tick in range(frames.shape[1]):
-        for mark in detector.step(np.ascontiguousarray(frames[:, tick]), rows, arrived[:, tick]):
+        pcm, near = np.ascontiguousarray(frames[:, tick]), None
+        if agents:
+            near = np.full(len(calls), -np.inf, np.float32)
+            for row, agent in talking.items():
+                near[row] = agent.level(tick)
+                if (echo := agent.echo(tick)) is not None and arrived[row, tick]:
+                    pcm[row] = g711.decode_pcmu(
+                        g711.encode_pcmu(np.clip(pcm[row] + echo, -32768, 32767).astype(np.int16))
+                    )
+        for mark in detector.step(pcm, rows, arrived[:, tick], near):
             said[mark.row].append(mark)
+            if agents and mark.kind is MarkKind.VERDICT and mark.label in LIVE:
+                talking[mark.row] = agents[mark.row]
+                agents[mark.row].connect(tick)
     return said
 
 

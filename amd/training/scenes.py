@@ -56,7 +56,9 @@ class Scene:
     beep_end_s : float
         End of the beep; NaN without one.
     replied_s : float
-        When a person answers what an agent said to them; NaN where nobody spoke to them.
+        When a person answers what an agent said to them; NaN where they do not.
+    asked_s : float
+        When a person asks again because nobody has spoken to them; NaN where they do not.
     sound : numpy.ndarray of float32
         Speech, silence elsewhere.
     beep : numpy.ndarray of float32
@@ -73,6 +75,7 @@ class Scene:
     resumed_s: float = np.nan
     beep_end_s: float = np.nan
     replied_s: float = np.nan
+    asked_s: float = np.nan
     sound: Sound = field(default_factory=_nothing)
     beep: Sound = field(default_factory=_nothing)
 
@@ -157,7 +160,8 @@ def person(cast: Cast, rng: np.random.Generator, kind: str | None = None) -> Sce
     scene.greeting_end_s = end
     if kind == "repeated":
         again = cast.utterance(speaker, "hello", rng)
-        end = scene.put(first if again is None else again, end + rng.uniform(1.1, 2.4))
+        scene.asked_s = end + rng.uniform(1.1, 2.4)
+        end = scene.put(first if again is None else again, scene.asked_s)
     if rng.random() < 0.5:
         # nobody spoke to them yet and they ask, or an agent did and they answer
         asks = rng.random() < 0.2
@@ -165,7 +169,10 @@ def person(cast: Cast, rng: np.random.Generator, kind: str | None = None) -> Sce
         if more is not None:
             at = end + (rng.uniform(0.9, 2.5) if asks else rng.uniform(1.8, 4.5))
             scene.put(more, at)
-            scene.replied_s = np.nan if asks else at
+            if not asks:
+                scene.replied_s = at
+            elif np.isnan(scene.asked_s):
+                scene.asked_s = at
     return scene
 
 

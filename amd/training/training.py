@@ -81,7 +81,7 @@ def measure(
 ) -> dict[str, object]:
     """Return the report on simulated calls made of some parts, with the package's model where none is given."""
     calls = simulate(Cast(found), n_calls, seed, codecs=channel.available_codecs(), hard=hard)
-    return evaluate.report(evaluate.outcomes(calls, config or DetectorConfig(), model))
+    return evaluate.report(evaluate.outcomes(calls, config or DetectorConfig(), model, agents_seed=seed))
 
 
 def _looks(

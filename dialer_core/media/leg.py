@@ -285,6 +285,8 @@ class Leg:
         if payload_type != self.codec:
             payload = payload.translate(_TRANSLATION[payload_type, self.codec])
             second = second & 0x80 | self.codec
+        if self.ear is not None:
+            self.ear.said = payload
         self._send(self.stream.number(second, place[0], place[1], payload))
 
     def relay_event(
@@ -355,6 +357,8 @@ class Leg:
         return True
 
     def _pace(self, payload: bytes, now_ns: int) -> None:
+        if self.ear is not None:
+            self.ear.said = payload
         if self._sending:
             packet = self.stream.paced(self.codec, payload, now_ns)
             if packet is not None:

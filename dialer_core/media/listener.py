@@ -7,11 +7,13 @@ what counts as a person or a machine is `amd`'s.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from amd import AmdInputError, DetectorConfig, FingerprintIndex, Mark, Recogniser
 from amd.g711 import decode_pcma, decode_pcmu
@@ -47,10 +49,22 @@ class Ear:
     Any packet length is taken. The frames' pace is real time: where nothing comes, frames not heard are handed out instead.
     """
 
-    __slots__ = ("_arrived_ns", "_due", "_end", "_frames", "_next", "_next_timestamp", "_parts", "codec")
+    __slots__ = (
+        "_arrived_ns",
+        "_due",
+        "_end",
+        "_frames",
+        "_next",
+        "_next_timestamp",
+        "_parts",
+        "codec",
+        "said",
+    )
 
     def __init__(self) -> None:
         self.codec = -1
+        self.said: bytes | None = None
+        """What our side last said to them, in the leg's codec, until the detector is told."""
         self._frames: list[tuple[bytes, int] | None] = [None] * RING_FRAMES
         """Whole frames and when they arrived, at their number modulo the ring."""
         self._parts: dict[int, tuple[bytearray, int]] = {}
@@ -137,13 +151,25 @@ class Heard(NamedTuple):
 class _Row:
     """One leg in the detector."""
 
-    __slots__ = ("clip", "clip_id", "ear", "early", "frame_ns", "leg", "quiet_ticks", "until_tick")
+    __slots__ = (
+        "clip",
+        "clip_id",
+        "ear",
+        "early",
+        "frame_ns",
+        "leg",
+        "quiet_ticks",
+        "spoken_to",
+        "until_tick",
+    )
 
     def __init__(self, leg: Leg, ear: Ear, *, early: bool, clip_id: str = "") -> None:
         self.leg = leg
         self.clip_id = clip_id
         self.clip = bytearray()
         self.quiet_ticks = 0
+        self.spoken_to = False
+        """Our side has said something since the answer: from then on the detector is told of every tick."""
         self.ear = ear
         self.early = early
         self.frame_ns: list[int] = []
@@ -247,6 +273,8 @@ class Listener:
         frames: list[bytes] = []
         valid: list[bool] = []
         a_law: list[int] = []
+        near: dict[int, float] = {}
+        spoken_to = False
         for number, row in rows.items():
             frame = row.ear.pop(now_ns)
             if frame is None:
@@ -255,6 +283,11 @@ class Listener:
             row.frame_ns.append(at_ns)
             if row.ear.codec == PCMA and octets is not None:
                 a_law.append(len(taken))
+            said_to_them, row.ear.said = row.ear.said, None
+            if said_to_them and not row.early and said_to_them is not SILENCE[row.leg.codec]:
+                near[len(taken)] = level_dbfs(said_to_them, row.leg.codec)
+                row.spoken_to = True
+            spoken_to |= row.spoken_to
             taken[number] = row
             if row.clip_id and len(row.clip) < self._clip_octets:
                 row.clip += octets or SILENCE[PCMA if row.ear.codec == PCMA else PCMU]
@@ -266,7 +299,11 @@ class Listener:
             if a_law:
                 pcm[a_law] = decode_pcma(coded[a_law])
             numbers = np.fromiter(taken, np.intp, len(taken))
-            for mark in self._detector.step(pcm, numbers, np.array(valid, np.bool_)):
+            near_dbfs = None
+            if spoken_to:
+                near_dbfs = np.full(len(taken), -np.inf, np.float32)
+                near_dbfs[list(near)] = list(near.values())
+            for mark in self._detector.step(pcm, numbers, np.array(valid, np.bool_), near_dbfs):
                 self._take(mark, said)
         return taken
 
@@ -293,6 +330,21 @@ class Listener:
             if row.quiet_ticks >= QUIET_TICKS:
                 del self._greeting[number]
                 said.append(Heard(row.leg, None, early=False, greeting_end_ns=0, beep_end_ns=0))
+
+
+def _loudness(value_of: Callable[[NDArray[np.uint8]], NDArray[np.int16]]) -> bytes:
+    # magnitudes of all octets in steps of 16: a mean over a frame is a matter of a microsecond, and exact enough for "somebody speaks"
+    magnitude = np.abs(value_of(np.arange(256, dtype=np.uint8)).astype(np.int32))
+    return bytes(np.minimum(magnitude // 16, 255).astype(np.uint8))
+
+
+_LOUDNESS: Final = {PCMU: _loudness(decode_pcmu), PCMA: _loudness(decode_pcma)}
+
+
+def level_dbfs(payload: bytes, codec: int) -> float:
+    """Return the mean magnitude of coded sound in dB of full scale; minus infinity where there is none."""
+    total = sum(payload.translate(_LOUDNESS[codec]))
+    return 20.0 * math.log10(total * 16.0 / (len(payload) * 32768.0)) if total else -math.inf
 
 
 def _config_of(command: Listen) -> DetectorConfig:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from amd import DetectorConfig, Label, MarkKind, Reason, detect
-from tests.amd.hearing import hear
+from tests.amd.hearing import agent, hear
 from tests.amd.sounds import pcm, silence, speech
 
 pytestmark = pytest.mark.unit
@@ -68,8 +68,8 @@ def test_a_hello_of_two_phrases_stays_a_person(pause_s: float) -> None:
 
 @pytest.mark.parametrize("pause_s", [1.2, 1.5, 1.9])
 def test_a_greeting_that_pauses_is_revised_within_a_second_of_resuming(pause_s: float) -> None:
-    """A phrase of 1.5 s, a pause, and speech that goes on: a person at first, a machine within 1 s of the speech resuming."""
-    for first, revised in hear(calls(0.6, 1.5, pause_s, 5.0)):
+    """A phrase of 1.5 s, a pause, and speech that goes on over the agent: a person at first, a machine within 1 s of its resuming."""
+    for first, revised in hear(calls(0.6, 1.5, pause_s, 5.0), near_dbfs=agent((3.1, 6.0))):
         assert (first.kind, first.label, first.provisional) == (MarkKind.VERDICT, Label.HUMAN, True)
         assert (revised.kind, revised.label) == (MarkKind.REVISED, Label.MACHINE)
         assert revised.reason is Reason.RESUMED_SPEECH

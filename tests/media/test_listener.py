@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amd import MarkKind, detect
-from amd.g711 import decode_pcma, encode_pcma
+from amd.g711 import decode_pcma, encode_pcma, encode_pcmu
 from dialer_core.ipc.messages import Listen
-from dialer_core.media.listener import RING_FRAMES, STARVED_NS, Ear, Listener
+from dialer_core.media.listener import RING_FRAMES, STARVED_NS, Ear, Listener, level_dbfs
+from dialer_core.media.prompts import SILENCE
 from dialer_core.media.rtp import FRAME_NS, NEWEST, PCMA, PCMU, REORDERED, RESTARTED
 from dialer_core.vocabulary import DetectionMode, LegId
 
@@ -175,3 +176,12 @@ def test_a_leg_without_any_sound_still_reaches_its_limit() -> None:
     assert abs(tick - 75) <= 1
     assert heard.greeting_end_ns == 0
     assert len(listener) == 0
+
+
+def test_the_level_of_what_we_say() -> None:
+    """A tone's mean magnitude is told within a decibel from its octets, in both laws; silence has none."""
+    tone = (3000 * np.sin(2 * np.pi * 440 * np.arange(160) / 8000)).astype(np.int16)
+    wanted = 20 * np.log10(np.abs(tone.astype(float)).mean() / 32768)
+    for law, encode in ((PCMU, encode_pcmu), (PCMA, encode_pcma)):
+        assert level_dbfs(encode(tone).tobytes(), law) == pytest.approx(wanted, abs=1.0)
+        assert level_dbfs(SILENCE[law], law) == -np.inf
