@@ -116,6 +116,8 @@ class CampaignSettings(Section):
     """Against other campaigns of the same agents or trunks: while one of a higher priority has somebody to dial, those below it place nothing."""
     start: bool = True
     """Started when `dialer run` starts."""
+    draft: bool = False
+    """New to the store, it is a draft: it takes leads, and is not started before `dialer campaign release`."""
     recycle: dict[Outcome, RecycleRule] = Field(default_factory=dict)
     """Rules per outcome, over the built-in ones."""
     attempts: AttemptLimits = AttemptLimits()

@@ -18,6 +18,7 @@ from dialer_core.agents.state import Agent
 from dialer_core.call_loop import CallLoop
 from dialer_core.calls.flow_work import Prepared
 from dialer_core.campaigns import dispositions
+from dialer_core.campaigns.run import SHELF, CampaignCue
 from dialer_core.command_arguments import ACTOR, Args, Command, InvalidError, UnknownError, agent_of, text_of
 from dialer_core.compliance.detection_quality import Quality
 from dialer_core.errors import CommandRefusedError
@@ -75,6 +76,7 @@ class Control:
             "campaigns.stop": lambda args: engine.dialing.stop(
                 self._campaign(args), text_of(args, "reason", "")
             ),
+            **{f"campaigns.{cue}": partial(self._shelve, cue) for cue in SHELF},
             "agents.login": lambda args: engine.login(agent_of(engine, args)),
             "agents.ready": lambda args: engine.roster.ready(agent_of(engine, args)),
             "agents.pause": lambda args: engine.roster.pause(
@@ -156,6 +158,9 @@ class Control:
         except msgspec.ValidationError as error:
             raise InvalidError(f"this prepares no call: {error}") from None
         return self._engine.flow_calls.prepared(told)
+
+    def _shelve(self, cue: CampaignCue, args: Args) -> None:
+        self._engine.dialing.shelve(self._campaign(args), cue, text_of(args, "reason", ""))
 
     def _next_number(self, args: dict[str, Any]) -> asyncio.Future[dict[str, str]]:
         agent_id = agent_of(self._engine, args)

@@ -18,7 +18,7 @@ from dialer_core.calls.attempt import RINGING_STATES, Attempt
 from dialer_core.calls.trunks import Trunks
 from dialer_core.campaigns import hopper, schedule
 from dialer_core.campaigns.emptiness import EmptyReport, report
-from dialer_core.campaigns.run import CampaignCue, CampaignRun
+from dialer_core.campaigns.run import SHELF, CampaignCue, CampaignRun, possible
 from dialer_core.compliance import abandonment, detection_quality
 from dialer_core.compliance.detection_quality import Quality
 from dialer_core.errors import CommandRefusedError
@@ -139,28 +139,24 @@ class Dialing:
 
     def pause(self, name: CampaignId, reason: str) -> None:
         """Place nothing new; what is alive goes on."""
-        self._command(
-            name,
-            CampaignCue.PAUSE,
-            CampaignPaused(campaign_id=name, reason=reason),
-            reason or "paused by command",
-        )
+        told = CampaignPaused(campaign_id=name, reason=reason)
+        self._command(name, CampaignCue.PAUSE, told, reason or "paused by command")
 
     def stop(self, name: CampaignId, reason: str) -> None:
         """Place nothing new, and end what has not been answered."""
-        self._command(
-            name,
-            CampaignCue.STOP,
-            CampaignStopped(campaign_id=name, reason=reason),
-            reason or "stopped by command",
-        )
+        told = CampaignStopped(campaign_id=name, reason=reason)
+        self._command(name, CampaignCue.STOP, told, reason or "stopped by command")
         for attempt in [a for a in self._live() if a.campaign_id == name and a.state in RINGING_STATES]:
             self.release(attempt, Outcome.CANCELLED)
+
+    def shelve(self, name: CampaignId, cue: CampaignCue, reason: str) -> None:
+        """Release a draft, archive what is over, reopen what was not."""
+        self._command(name, cue, SHELF[cue](campaign_id=name, reason=reason), reason)
 
     def _command(self, name: CampaignId, cue: CampaignCue, event: Event, reason: str) -> None:
         campaign = self[name]
         if not campaign.apply(cue):
-            msg = f"campaign {name} is {campaign.state}: cannot {cue} now"
+            msg = f"campaign {name} is {campaign.state}: cannot {cue} now; it can {possible(campaign.state)}"
             raise CommandRefusedError(msg)
         campaign.reason, campaign.empty_until_ns, campaign.empty_said = reason, 0, ""
         self.store_state(campaign, event)

@@ -32,6 +32,18 @@ class CampaignCommands(CommandGroup):
         """Place nothing new, and cancel what has not been answered."""
         return await self._send("campaigns.stop", campaign=campaign, reason=reason)
 
+    async def release(self, campaign: CampaignId, *, reason: str = "") -> Any:
+        """Let a draft be started from now on."""
+        return await self._send("campaigns.release", campaign=campaign, reason=reason)
+
+    async def archive(self, campaign: CampaignId, *, reason: str = "") -> Any:
+        """Put away a campaign that is stopped, finished or a draft: it takes no leads and cannot be started."""
+        return await self._send("campaigns.archive", campaign=campaign, reason=reason)
+
+    async def reopen(self, campaign: CampaignId, *, reason: str = "") -> Any:
+        """Take an archived campaign out again; it is stopped."""
+        return await self._send("campaigns.reopen", campaign=campaign, reason=reason)
+
     async def steer(self, campaign: CampaignId, **what: str | float) -> Any:
         """Set `pacing`, `ratio` or `ceiling_share` until further notice, over restarts; nothing named: all as the file says."""
         return await self._send("campaigns.steer", campaign=campaign, what=what)

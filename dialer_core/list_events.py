@@ -1,4 +1,4 @@
-"""Events of how a list is worked: leads shown to agents before they are dialed, and the strategies of accounts.
+"""Events of how a list is worked: campaigns released and archived, leads shown to agents before they are dialed, and the strategies of accounts.
 
 It owns these classes; `events.py`, which imports them, says what an event is.
 """
@@ -7,6 +7,27 @@ from __future__ import annotations
 
 from dialer_core.event_base import Event, event_named
 from dialer_core.vocabulary import AgentId
+
+
+@event_named("campaign.released")
+class CampaignReleased(Event, frozen=True, kw_only=True):
+    """A draft may be started from now on."""
+
+    reason: str = ""
+
+
+@event_named("campaign.archived")
+class CampaignArchived(Event, frozen=True, kw_only=True):
+    """It is over: it takes no leads and cannot be started."""
+
+    reason: str = ""
+
+
+@event_named("campaign.reopened")
+class CampaignReopened(Event, frozen=True, kw_only=True):
+    """An archived campaign takes leads again, and may be started."""
+
+    reason: str = ""
 
 
 @event_named("lead.shown")

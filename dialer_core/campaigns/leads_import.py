@@ -21,11 +21,11 @@ from dialer_core.campaigns.lead_writing import BatchResult, write_batch
 from dialer_core.campaigns.mapping_file import MappingFile
 from dialer_core.campaigns.rejects import RejectFile
 from dialer_core.clock import Clock
-from dialer_core.errors import ConfigError
+from dialer_core.errors import CommandRefusedError, ConfigError
 from dialer_core.events import LeadsImported
 from dialer_core.store import attribute_marks, bulk, campaigns, import_runs
 from dialer_core.store.database import Database
-from dialer_core.vocabulary import CampaignId
+from dialer_core.vocabulary import CampaignId, CampaignState
 
 log = structlog.get_logger(__name__)
 
@@ -132,6 +132,8 @@ def import_leads(
         The file as a whole cannot be used; nothing was imported.
     ConfigError
         The store does not know the campaign.
+    CommandRefusedError
+        The campaign is archived.
     StoreError
         The database failed; what was imported before it stays, and importing again goes on from there.
     """
@@ -141,6 +143,10 @@ def import_leads(
         if campaigns.settings_of(tx, campaign_id) is None:
             known = ", ".join(sorted(campaigns.states(tx))) or "none"
             raise ConfigError(f"there is no campaign {campaign_id!r} in the store; known are: {known}")
+        if campaigns.states(tx)[campaign_id] is CampaignState.ARCHIVED:
+            raise CommandRefusedError(
+                f"campaign {campaign_id} is archived and takes no leads; 'dialer campaign reopen {campaign_id}' first"
+            )
     columns = understand(source, mapping)
     report = ImportReport(
         file, source.sha256, source.encoding, source.delimiter, columns.mapping, dry_run=dry_run

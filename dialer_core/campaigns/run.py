@@ -14,6 +14,7 @@ from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns.mix import Mix
 from dialer_core.compliance.detection_quality import Quality
 from dialer_core.compliance.rules import RulePack
+from dialer_core.list_events import CampaignArchived, CampaignReleased, CampaignReopened
 from dialer_core.list_settings import CallerIdPool
 from dialer_core.vocabulary import CampaignId, CampaignState, PacingMode
 
@@ -24,6 +25,12 @@ class CampaignCue(enum.StrEnum):
     START = "start"
     PAUSE = "pause"
     STOP = "stop"
+    RELEASE = "release"
+    """A draft is ready."""
+    ARCHIVE = "archive"
+    """It is over."""
+    REOPEN = "reopen"
+    """It was not."""
     LIST_DONE = "list_done"
     """Every lead is finished and no attempt is alive."""
     LEADS_CAME = "leads_came"
@@ -36,16 +43,34 @@ silence before the first word)."""
 S = CampaignState
 _CUES: Final = tuple(CampaignCue)
 _ROWS: Final[dict[CampaignState, tuple[CampaignState | None, ...]]] = {
-    # state      start      pause     stop       list done   leads came
-    S.STOPPED:  (S.RUNNING, None,     None,      None,       None),
-    S.RUNNING:  (None,      S.PAUSED, S.STOPPED, S.FINISHED, None),
-    S.PAUSED:   (S.RUNNING, None,     S.STOPPED, None,       None),
-    S.FINISHED: (S.RUNNING, None,     S.STOPPED, None,       S.RUNNING),
+    # state      start      pause     stop       release    archive     reopen     list done   leads came
+    S.DRAFT:    (None,      None,     None,      S.STOPPED, S.ARCHIVED, None,      None,       None),
+    S.STOPPED:  (S.RUNNING, None,     None,      None,      S.ARCHIVED, None,      None,       None),
+    S.RUNNING:  (None,      S.PAUSED, S.STOPPED, None,      None,       None,      S.FINISHED, None),
+    S.PAUSED:   (S.RUNNING, None,     S.STOPPED, None,      None,       None,      None,       None),
+    S.FINISHED: (S.RUNNING, None,     S.STOPPED, None,      S.ARCHIVED, None,      None,       S.RUNNING),
+    S.ARCHIVED: (None,      None,     None,      None,      None,       S.STOPPED, None,       None),
 }  # fmt: skip
 TABLE: Final[dict[tuple[CampaignState, CampaignCue], CampaignState | None]] = {
     (state, cue): cell for state, row in _ROWS.items() for cue, cell in zip(_CUES, row, strict=True)
 }
 """None: the cue makes no sense there (a command is refused, an observation ignored). Rendered into the documentation."""
+SHELF: Final[dict[CampaignCue, type[CampaignReleased | CampaignArchived | CampaignReopened]]] = {
+    CampaignCue.RELEASE: CampaignReleased,
+    CampaignCue.ARCHIVE: CampaignArchived,
+    CampaignCue.REOPEN: CampaignReopened,
+}
+"""Commands by which a campaign comes off the shelf and goes back, and the event that tells of each."""
+
+
+def possible(state: CampaignState) -> str:
+    """Return in words what somebody may ask of a campaign in this state."""
+    commands = [
+        cue
+        for cue in _CUES
+        if TABLE[state, cue] and cue not in {CampaignCue.LIST_DONE, CampaignCue.LEADS_CAME}
+    ]
+    return " or ".join(commands)
 
 
 @dataclass(slots=True)

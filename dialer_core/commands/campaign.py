@@ -1,4 +1,4 @@
-"""`dialer campaign`: what campaigns are doing, and start, pause, stop."""
+"""`dialer campaign`: what campaigns are doing, and what becomes of them: release, start, pause, stop, archive, reopen."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from dialer_core.commands.api_client import api
 from dialer_core.commands.invocation import Invocation, example, invocation
 from dialer_core.commands.status_view import campaign_rows
 from dialer_core.commands.store_access import campaign_of
-from dialer_core.vocabulary import PacingMode
+from dialer_core.vocabulary import CampaignState, PacingMode
 
 
 @click.group(epilog=example("dialer campaign list", "dialer campaign pause cobranza --reason 'lunch'"))
 def campaign() -> None:
-    """List, start, pause and stop campaigns."""
+    """List, release, start, pause, stop and archive campaigns."""
 
 
-@campaign.command("list", epilog=example("dialer campaign list"))
+@campaign.command("list", epilog=example("dialer campaign list", "dialer campaign list --all"))
+@click.option("--all", "everything", is_flag=True, help="Archived ones too.")
 @invocation
-def list_campaigns(call: Invocation) -> None:
+def list_campaigns(call: Invocation, *, everything: bool) -> None:
     """List campaigns with what they are doing now."""
     with api(call.settings) as client:
-        found = client.get("/campaigns")
+        found: Any = client.get("/campaigns")
+    if not everything:
+        found = [one for one in found if one["state"] != CampaignState.ARCHIVED]
     call.give(found)
     call.table(*campaign_rows(found))
 
@@ -60,6 +63,33 @@ def pause_campaign(call: Invocation, name: str, reason: str) -> None:
 def stop_campaign(call: Invocation, name: str, reason: str) -> None:
     """Place nothing new, and cancel what has not been answered."""
     _command(call, name, "stop", "stopped", reason)
+
+
+@campaign.command("release", epilog=example("dialer campaign release cobranza"))
+@click.argument("name")
+@click.option("--reason", default="", help="Kept with the event.")
+@invocation
+def release_campaign(call: Invocation, name: str, reason: str) -> None:
+    """Let a draft be started from now on."""
+    _command(call, name, "release", "released; 'dialer campaign start' lets it dial", reason)
+
+
+@campaign.command("archive", epilog=example("dialer campaign archive cobranza --reason 'sold'"))
+@click.argument("name")
+@click.option("--reason", default="", help="Kept with the event, and shown in the status.")
+@invocation
+def archive_campaign(call: Invocation, name: str, reason: str) -> None:
+    """Put away what is stopped, finished or a draft: it takes no leads and is not started; reports keep it."""
+    _command(call, name, "archive", "archived", reason)
+
+
+@campaign.command("reopen", epilog=example("dialer campaign reopen cobranza"))
+@click.argument("name")
+@click.option("--reason", default="", help="Kept with the event.")
+@invocation
+def reopen_campaign(call: Invocation, name: str, reason: str) -> None:
+    """Take an archived campaign out again; it is stopped."""
+    _command(call, name, "reopen", "reopened, and stopped", reason)
 
 
 @campaign.command(

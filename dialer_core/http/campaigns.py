@@ -124,6 +124,24 @@ async def stop_campaign(campaign: Name, engine: Engine, why: WhyBody = NO_REASON
     return answer(await engine.campaigns.stop(CampaignId(campaign), reason=why.reason))
 
 
+@router.post("/{campaign}/release", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Done"))
+async def release_campaign(campaign: Name, engine: Engine, why: WhyBody = NO_REASON) -> Response:
+    """Let a draft be started from now on."""
+    return answer(await engine.campaigns.release(CampaignId(campaign), reason=why.reason))
+
+
+@router.post("/{campaign}/archive", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Done"))
+async def archive_campaign(campaign: Name, engine: Engine, why: WhyBody = NO_REASON) -> Response:
+    """Put away a campaign that is stopped, finished or a draft: it takes no leads and cannot be started."""
+    return answer(await engine.campaigns.archive(CampaignId(campaign), reason=why.reason))
+
+
+@router.post("/{campaign}/reopen", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Done"))
+async def reopen_campaign(campaign: Name, engine: Engine, why: WhyBody = NO_REASON) -> Response:
+    """Take an archived campaign out again; it is stopped."""
+    return answer(await engine.campaigns.reopen(CampaignId(campaign), reason=why.reason))
+
+
 @router.post(
     "/{campaign}/pacing", dependencies=[needs(Scope.CONTROL)], responses=shape(Steered, "How it dials now")
 )

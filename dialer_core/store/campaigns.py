@@ -16,13 +16,15 @@ from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import CampaignId, CampaignState
 
 _TABLE: Table = Campaign.__table__  # type: ignore[assignment]
+_STILL = frozenset({CampaignState.STOPPED, CampaignState.DRAFT, CampaignState.ARCHIVED})
+"""States that nothing has to leave when the file is gone."""
 
 
 def sync(tx: Tx, campaigns: Mapping[CampaignId, Mapping[str, Any]]) -> None:
     """Make the table say what the campaigns' files say.
 
-    New ones are stopped, known ones keep their state, and one whose file is gone is stopped and stays for the
-    history.
+    New ones are stopped, or drafts where their file says so; known ones keep their state, and one whose file is gone is stopped and stays for
+    the history.
 
     Parameters
     ----------
@@ -36,11 +38,12 @@ def sync(tx: Tx, campaigns: Mapping[CampaignId, Mapping[str, Any]]) -> None:
         row = known.get(campaign_id)
         values = {"settings": dict(settings), "changed_at_utc": tx.utc()}
         if row is None:
-            tx.execute(insert(_TABLE), values | {"id": campaign_id, "state": CampaignState.STOPPED.value})
+            state = CampaignState.DRAFT if settings.get("draft") else CampaignState.STOPPED
+            tx.execute(insert(_TABLE), values | {"id": campaign_id, "state": state.value})
         elif row.settings != values["settings"]:
             tx.execute(update(_TABLE).where(_TABLE.c.id == campaign_id).values(values))
     for campaign_id in known.keys() - campaigns.keys():
-        if known[campaign_id].state != CampaignState.STOPPED:
+        if known[campaign_id].state not in _STILL:
             set_state(tx, CampaignId(campaign_id), CampaignState.STOPPED)
 
 

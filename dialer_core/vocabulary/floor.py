@@ -50,6 +50,8 @@ class AgentLeg(enum.StrEnum):
 class CampaignState(enum.StrEnum):
     """The life of a campaign. The table of transitions is in `campaigns/run.py`."""
 
+    DRAFT = "draft"
+    """Being made ready: it takes leads, and cannot be started before it is released."""
     STOPPED = "stopped"
     """Not dialing, and nothing unanswered is left."""
     RUNNING = "running"
@@ -58,6 +60,8 @@ class CampaignState(enum.StrEnum):
     """No new attempts; those alive go on."""
     FINISHED = "finished"
     """Every lead is finished."""
+    ARCHIVED = "archived"
+    """Over: kept for reports, takes no leads, and cannot be started before it is reopened."""
 
 
 class SupervisionMode(enum.StrEnum):

@@ -194,9 +194,9 @@ async def test_actions_that_do_not_fit_are_refused(world: World, actions: object
 
 
 async def test_the_plugin_of_the_documents_does_what_they_say(world: World) -> None:
-    """The code shown in `docs/leads.md`, as it stands there: its step is taken, its strategy begins through a plugin's handle."""
+    """The code shown in `docs/campaigns.md`, as it stands there: its step is taken, its strategy begins through a plugin's handle."""
     [code] = re.findall(
-        r"```python\n(.*?)```", (ROOT / "docs" / "leads.md").read_text(encoding="utf-8"), re.DOTALL
+        r"```python\n(.*?)```", (ROOT / "docs" / "campaigns.md").read_text(encoding="utf-8"), re.DOTALL
     )
     shown: dict[str, Any] = {}
     exec(code, shown)  # noqa: S102 - our own document
