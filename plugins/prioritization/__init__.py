@@ -14,8 +14,7 @@ import sys
 from zoneinfo import ZoneInfo
 
 from dialer_core.plugin_api import CampaignId, DialerError, EngineHandle, NotRunningError, hookimpl
-from plugins.prioritization.commands import settings_of
-from plugins.prioritization.settings import PrioritizationSettings
+from plugins.prioritization.settings import PrioritizationSettings, settings_of
 
 _LOOK_S = 30.0
 _NICE = 19

@@ -27,22 +27,14 @@ from plugins.prioritization.features import CATEGORIES, COLUMNS, build
 from plugins.prioritization.history import CHANNELS, History, local_times
 from plugins.prioritization.learning import ModelError
 from plugins.prioritization.reading import read
-from plugins.prioritization.settings import PrioritizationSettings
+from plugins.prioritization.settings import PLUGIN, PrioritizationSettings, settings_of
 
-PLUGIN = "prioritization"
 _KEPT = "last_run"
 
 
 @click.group(epilog=example("dialer score train cobranza", "dialer score run cobranza"))
 def score() -> None:
     """Who first, by which channel, at what hour: learn it from a campaign's own history."""
-
-
-def settings_of(engine: EngineHandle) -> PrioritizationSettings:
-    """Return the plugin's settings; without a file, the defaults."""
-    if not (engine.config_directory / "plugins" / f"{PLUGIN}.toml").exists():
-        return PrioritizationSettings()
-    return engine.settings(PrioritizationSettings)
 
 
 def _history(call: Invocation, engine: EngineHandle, campaign: str, its: PrioritizationSettings) -> History:
@@ -104,7 +96,8 @@ def run(call: Invocation, campaign: str, seed: int | None, *, dry_run: bool) -> 
     """Put CAMPAIGN's list in order for this hour, by expected value; keep each account's best hour and channel."""
     with open_handle(call, PLUGIN) as engine, threadpool_limits(limits=1):
         its = settings_of(engine)
-        usable = dict.fromkeys(CHANNELS, True)
+        enabled = call.settings.dialer.plugins.enabled
+        usable = {name: name == "voice" or name in enabled for name in CHANNELS}
         history = _history(call, engine, campaign, its)
         found = scoring.models(engine.folder(), campaign)
         drawn = int(history.now_s // 86_400) if seed is None else seed

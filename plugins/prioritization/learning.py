@@ -149,14 +149,14 @@ def fit(
                 "there is nothing to learn: among the earlier or the later rows it happened always, or never"
             )
     trees = HistGradientBoostingClassifier(
-        learning_rate=0.06,
-        max_iter=300,
-        max_leaf_nodes=23,
+        learning_rate=0.1,
+        max_iter=150,
+        max_leaf_nodes=15,
         min_samples_leaf=max(20, cut // 2_000),
         l2_regularization=1.0,
         early_stopping=True,
         validation_fraction=0.15,
-        n_iter_no_change=15,
+        n_iter_no_change=10,
         categorical_features=list(categories) or None,
         random_state=seed,
     )

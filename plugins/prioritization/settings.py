@@ -7,6 +7,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dialer_core.plugin_api import EngineHandle
+
+PLUGIN = "prioritization"
 Share = Annotated[float, Field(ge=0, le=1)]
 Cost = Annotated[float, Field(ge=0, le=1e6)]
 
@@ -47,3 +50,10 @@ class PrioritizationSettings(BaseModel):
     last_hour: Annotated[int, Field(ge=0, le=23)] = 21
     """The last one."""
     costs: Costs = Costs()
+
+
+def settings_of(engine: EngineHandle) -> PrioritizationSettings:
+    """Return the plugin's settings; without a file, the defaults. Raises `ConfigError`."""
+    if not (engine.config_directory / "plugins" / f"{PLUGIN}.toml").exists():
+        return PrioritizationSettings()
+    return engine.settings(PrioritizationSettings)
