@@ -139,7 +139,9 @@ def _dashed(digits: str) -> AccountId:
 @click.argument("campaign")
 @click.argument("account")
 @click.option("--portfolio", default="default", show_default=True, help="The account's.")
-@click.option("--language", type=click.Choice(["es", "en"]), default="es", show_default=True)
+@click.option(
+    "--language", type=click.Choice(["es", "en"]), default="es", show_default=True, help="Of the reasons."
+)
 @invocation
 def explain(call: Invocation, campaign: str, account: str, portfolio: str, language: str) -> None:
     """Say what ACCOUNT (the customer's own number of it) is worth, when and by what to try it, and why."""
@@ -213,7 +215,9 @@ def _of_last_run(folder: Path, campaign: str, account: str) -> dict[str, Any]:
 @click.option("--positive", default=None, help="Which of the target's two values is yes.")
 @click.option("--time", default=None, help="Which column says when: the latest 30 % are held out. Without it, rows drawn.")  # fmt: skip
 @click.option("--ignore", multiple=True, metavar="COLUMN", help="Not to be learned from; repeatable.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Of the order of rows, where there is no time."
+)
 @click.option("--picture", type=PictureFile(), default=None, help="Write lift and calibration as a PNG.")
 @invocation
 def evaluate(
