@@ -63,8 +63,8 @@ LONGEST_PAUSE_S = 1.0
 REPLY_LIMIT_S = 10.0
 MAX_QUEUED_BYTES = 4 << 20
 """Commands that the engine has not read yet; beyond, it counts as away."""
-CONNECTIONS = 1024
-"""At once: an event stream for each of 300 agents and their supervisors, and requests beside them; more are answered 503."""
+CONNECTIONS = 2048
+"""At once: an event stream for each of 300 agents and a thousand screens, and requests beside them; more are answered 503."""
 GRACE_S = 3
 """How long requests under way may take to end when the host stops."""
 

@@ -138,7 +138,7 @@ from dialer_core.web.needs import needs, principal_of
 from dialer_core.web.pages import PageLink, Pages
 from dialer_core.web.principals import Principal, Role, Scope
 from dialer_core.web.problems import Problem
-from dialer_core.web.streams import PING_S, Still, StreamRight
+from dialer_core.web.streams import EventStream, Seats, SharedReading, Still
 from dialer_core.web.texts import Texts
 
 PROJECT = "dialer"
@@ -352,7 +352,6 @@ class EngineHandle:
 
 __all__ = [
     "EVENTS",
-    "PING_S",
     "Accepted",
     "AccountId",
     "AccountRecords",
@@ -393,6 +392,7 @@ __all__ = [
     "EngineHandle",
     "EngineRestarted",
     "Event",
+    "EventStream",
     "FlowEnded",
     "FlowStarted",
     "FlowStepEntered",
@@ -437,6 +437,8 @@ __all__ = [
     "RestrictionRecords",
     "Role",
     "Scope",
+    "Seats",
+    "SharedReading",
     "Snapshot",
     "StatementRequested",
     "Step",
@@ -451,7 +453,6 @@ __all__ = [
     "StrategyStepDone",
     "StrategyStopped",
     "StrategyView",
-    "StreamRight",
     "Texts",
     "TrunkStateChanged",
     "TrunkView",

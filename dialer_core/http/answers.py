@@ -28,8 +28,11 @@ from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import CampaignId
 from dialer_core.web.needs import principal_of
 from dialer_core.web.problems import MEDIA_TYPE, ProblemDocument
+from dialer_core.web.streams import Seats
 
 T = TypeVar("T")
+MOST_STREAMS = 32
+"""Streams of events at once: each reads the store on its own."""
 REF = "#/components/schemas/{name}"
 _shapes: dict[str, Any] = {}
 """Schemas of the answers' structs, written by msgspec, for the OpenAPI document; `shape` enters them."""
@@ -53,7 +56,7 @@ class ApiParts:
     """Rule packs by name."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the host stops: streams end."""
-    streams: int = 0
+    streams: Seats = field(default_factory=lambda: Seats(MOST_STREAMS, MOST_STREAMS // 4))
     """Event streams open now."""
     days: dict[CampaignId, tuple[dt.datetime, asyncio.Future[CampaignDay]]] = field(default_factory=dict)
     """Each campaign's day as last asked for, and when: many screens ask for it."""

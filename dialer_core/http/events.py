@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Header, Query, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from dialer_core.errors import StoreError
 from dialer_core.events import EVENTS, StoredEvent
@@ -18,13 +18,9 @@ from dialer_core.store.events import EventPage, parse_cursor
 from dialer_core.web.needs import needs
 from dialer_core.web.principals import Scope
 from dialer_core.web.problems import Problem
-from dialer_core.web.streams import PING_S, Still, StreamRight
+from dialer_core.web.streams import EVENT_STREAM, PING_S, EventStream, Still, StreamRight
 
 router = APIRouter(tags=["events"])
-
-MAX_STREAMS = 32
-"""Streams at once: each reads the store on its own."""
-STREAM = "text/event-stream"
 
 
 def _checked_cursor(cursor: str) -> str:
@@ -65,15 +61,10 @@ async def list_events(
 ) -> Response:
     """Events past a cursor; with `Accept: text/event-stream` a stream, from now on without a cursor."""
     wanted = _checked_names(names)
-    if STREAM in accept:
+    if EVENT_STREAM in accept:
         start = _checked_cursor(last_event_id or cursor) or await engine.last_cursor()
-        if parts.streams >= MAX_STREAMS:
-            raise Problem(503, "busy", f"{MAX_STREAMS} streams are open, the most there may be; close one")
-        return StreamingResponse(
-            _stream(engine.events(start, wanted), parts, request.state.still),
-            media_type=STREAM,
-            headers={"Cache-Control": "no-store"},
-        )
+        seat = parts.streams.take(engine.actor)
+        return EventStream(_stream(engine.events(start, wanted), parts, request.state.still), seat)
     found, after = await engine.read_events(_checked_cursor(cursor), wanted, limit)
     return answer(EventPage(events=list(found), cursor=after))
 
@@ -84,7 +75,6 @@ async def _stream(
     still: Still,
 ) -> AsyncIterator[bytes]:
     """Yield the wire form: `id` is the cursor, so that a client that comes back misses nothing. It ends with the right to listen."""
-    parts.streams += 1
     right = StreamRight(still)
     stopping = asyncio.ensure_future(parts.stopping.wait())
     coming = asyncio.ensure_future(anext(events))
@@ -104,7 +94,6 @@ async def _stream(
             else:
                 yield b": ping\n\n"
     finally:
-        parts.streams -= 1
         stopping.cancel()
         coming.cancel()
         with contextlib.suppress(asyncio.CancelledError):

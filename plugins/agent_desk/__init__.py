@@ -10,18 +10,20 @@ import asyncio
 from pathlib import Path
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from dialer_core.plugin_api import (
     AgentStateChanged,
     AttemptBridged,
     EngineHandle,
     Event,
+    EventStream,
     NextStep,
     PageLink,
     Pages,
     Problem,
     Scope,
+    Seats,
     StepFacts,
     hookimpl,
     needs,
@@ -57,6 +59,7 @@ def dialer_register_routes(engine: EngineHandle) -> APIRouter:
     floor.engine = engine
     pages = Pages(Path(__file__).parent, ASSETS)
     router = APIRouter(include_in_schema=False)
+    seats = Seats(MOST_DESKS)
 
     async def show(request: Request) -> Response:
         """The desk."""
@@ -66,12 +69,8 @@ def dialer_register_routes(engine: EngineHandle) -> APIRouter:
     async def stream(request: Request) -> Response:
         """What the agent's own screen must know, as server-sent events."""
         agent = _agent(request)
-        if floor.desks >= MOST_DESKS:
-            raise Problem(503, "busy", f"{MOST_DESKS} desks are open, the most there may be; close one")
-        headers = {"X-Accel-Buffering": "no"}
-        return StreamingResponse(
-            floor.follow(agent, request.state.still), media_type="text/event-stream", headers=headers
-        )
+        seat = seats.take(principal_of(request).actor)
+        return EventStream(floor.watch(agent, request.state.still), seat)
 
     scope = [needs(Scope.DESK)]
     router.add_api_route(PATH, show, dependencies=scope)

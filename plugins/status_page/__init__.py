@@ -10,24 +10,26 @@ import asyncio
 from pathlib import Path
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from dialer_core.plugin_api import (
     EngineHandle,
     Event,
+    EventStream,
     PacingDecided,
     PageLink,
     Pages,
-    Problem,
     Scope,
+    Seats,
     hookimpl,
     needs,
+    principal_of,
 )
 from plugins.status_page.board import Board
 
 PATH = "/status"
 ASSETS = f"{PATH}/assets"
-MOST_VIEWERS = 100
+MOST_VIEWERS = 1000
 """Screens at once: each holds a connection open."""
 
 _boards: list[Board] = []
@@ -52,6 +54,7 @@ def dialer_register_routes(engine: EngineHandle) -> APIRouter:
     board.engine = engine
     pages = Pages(Path(__file__).parent, ASSETS)
     router = APIRouter(dependencies=[needs(Scope.READ)], include_in_schema=False)
+    seats = Seats(MOST_VIEWERS)
 
     async def show(request: Request) -> Response:
         """The status page."""
@@ -63,12 +66,7 @@ def dialer_register_routes(engine: EngineHandle) -> APIRouter:
 
     async def stream(request: Request) -> Response:
         """The engine's state as server-sent events: all of it first, then what changes."""
-        if board.viewers >= MOST_VIEWERS:
-            raise Problem(503, "busy", f"{MOST_VIEWERS} screens look on, the most there may be; close one")
-        headers = {"X-Accel-Buffering": "no"}
-        return StreamingResponse(
-            board.follow(request.state.still), media_type="text/event-stream", headers=headers
-        )
+        return EventStream(board.watch(request.state.still), seats.take(principal_of(request).actor))
 
     scope = [needs(Scope.READ)]
     router.add_api_route(PATH, show, dependencies=scope)

@@ -6,26 +6,41 @@ It owns the thresholds and nothing else: no words (`texts.toml`), no history, no
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from dialer_core.plugin_api import AgentState, AgentView, CampaignView, Snapshot
 
-NEAR_CEILING: Final = 0.8
-"""Share of the abandonment ceiling from which on it is near."""
 FEWEST_LIVE: Final = 20
 """Live answers below which a share of them says nothing."""
-LONG_S: Final = {
-    AgentState.PAUSED: 900.0,
-    AgentState.WRAP_UP: 120.0,
-    AgentState.TALKING: 1200.0,
-    AgentState.READY: 300.0,
-}
-"""An agent is too long in a state."""
 LAG_MS: Final = 100.0
 """Lateness of the engine's loop (99th percentile); pacing brakes at 250."""
-LINES_FULL: Final = 0.95
-PEOPLE_LOST: Final = 0.05
-"""Share of people taken for machines that is too high, certainly (lower end of its interval)."""
+Share = Annotated[float, Field(gt=0, le=1)]
+Minutes = Annotated[float, Field(ge=0.5, le=600)]
+
+
+class Thresholds(BaseModel):
+    """From which values on something deserves an eye. Supervisors set them on the page; they are kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    near_ceiling: Share = 0.8
+    """Share of the abandonment ceiling from which on it is near."""
+    lines_full: Share = 0.95
+    """Share of a trunk's lines."""
+    people_lost: Share = 0.05
+    """Share of people taken for machines that is too high, certainly (lower end of its interval)."""
+    behind: Share = 0.2
+    """Share by which a campaign's day lags behind the same hour last week."""
+    paused_min: Minutes = 15
+    wrap_up_min: Minutes = 2
+    talking_min: Minutes = 20
+    ready_min: Minutes = 5
+
+    def long_s(self, state: AgentState) -> float | None:
+        """Return from how many seconds on an agent is too long in a state; None: never."""
+        minutes: float | None = getattr(self, f"{state}_min", None)
+        return None if minutes is None else 60 * minutes
 
 
 class Alert(NamedTuple):
@@ -37,14 +52,14 @@ class Alert(NamedTuple):
     values: dict[str, float | str]
 
 
-def alerts(now: Snapshot) -> list[Alert]:
+def alerts(now: Snapshot, limits: Thresholds) -> list[Alert]:
     """Return what holds now, the gravest first."""
-    found = [*_system(now), *(one for campaign in now.campaigns for one in _campaign(campaign, now))]
-    found += [one for agent in now.agents for one in _agent(agent)]
+    found = [*_system(now, limits), *(one for its in now.campaigns for one in _campaign(its, now, limits))]
+    found += [one for agent in now.agents for one in _agent(agent, limits)]
     return sorted(found, key=lambda one: one.level != "bad")
 
 
-def _system(now: Snapshot) -> Iterator[Alert]:
+def _system(now: Snapshot, limits: Thresholds) -> Iterator[Alert]:
     if not now.store_healthy:
         yield Alert("store_away", "bad", "", {})
     if not now.media_attached:
@@ -52,7 +67,7 @@ def _system(now: Snapshot) -> Iterator[Alert]:
     for trunk in now.trunks:
         if trunk.state != "up":
             yield Alert("trunk_down", "bad", trunk.id, {"reason": trunk.reason})
-        elif trunk.lines and trunk.lines_used >= LINES_FULL * trunk.lines:
+        elif trunk.lines and trunk.lines_used >= limits.lines_full * trunk.lines:
             yield Alert("lines_full", "warn", trunk.id, {"used": trunk.lines_used, "lines": trunk.lines})
     if now.held:
         yield Alert("held", "bad", "", {"reason": now.held})
@@ -62,15 +77,15 @@ def _system(now: Snapshot) -> Iterator[Alert]:
         yield Alert("loop_lag", "warn", "", {"ms": round(now.loop_lag_ms_p99)})
 
 
-def _campaign(campaign: CampaignView, now: Snapshot) -> Iterator[Alert]:
+def _campaign(campaign: CampaignView, now: Snapshot, limits: Thresholds) -> Iterator[Alert]:
     live, ceiling = campaign.ledger_live, campaign.abandonment_ceiling
     share = campaign.ledger_abandoned / live if live else 0.0
     values: dict[str, float | str] = {"share": share, "ceiling": ceiling}
     if live >= FEWEST_LIVE and share > ceiling:
         yield Alert("abandonment_over", "bad", campaign.id, values)
-    elif live >= FEWEST_LIVE and share > NEAR_CEILING * ceiling:
+    elif live >= FEWEST_LIVE and share > limits.near_ceiling * ceiling:
         yield Alert("abandonment_near", "warn", campaign.id, values)
-    if campaign.people_lost is not None and campaign.people_lost_low > PEOPLE_LOST:
+    if campaign.people_lost is not None and campaign.people_lost_low > limits.people_lost:
         yield Alert("people_lost", "warn", campaign.id, {"share": campaign.people_lost})
     if campaign.state != "running":
         return
@@ -80,9 +95,9 @@ def _campaign(campaign: CampaignView, now: Snapshot) -> Iterator[Alert]:
         yield Alert("nothing_dialed", "warn", campaign.id, {"reason": campaign.reason, "ready": ready})
 
 
-def _agent(agent: AgentView) -> Iterator[Alert]:
+def _agent(agent: AgentView, limits: Thresholds) -> Iterator[Alert]:
     try:
-        limit_s = LONG_S.get(AgentState(agent.state))
+        limit_s = limits.long_s(AgentState(agent.state))
     except ValueError:  # a newer engine's state
         return
     if limit_s is not None and agent.seconds_in_state > limit_s:

@@ -1,12 +1,11 @@
 """What every viewer sees, put together once: the engine's status read while somebody looks, and told as changes.
 
-It owns the reading, the differences and the pace of each viewer. One who reads slowly misses steps, never the latest state, and holds no more
-than one message of memory. It owns no route and no alert (`alerts.py`).
+It owns what is told and the differences. One who reads slowly misses steps, never the latest state, and holds no more than one message of memory.
+It owns no route and no alert (`alerts.py`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
@@ -14,19 +13,18 @@ from typing import Any
 import msgspec
 
 from dialer_core.plugin_api import (
-    PING_S,
     AgentView,
     CommandRefusedError,
     EngineHandle,
     NotRunningError,
     PacingDecided,
+    SharedReading,
     Snapshot,
     Still,
-    StreamRight,
 )
-from plugins.status_page.alerts import alerts
+from plugins.status_page.alerts import Thresholds, alerts
 
-EVERY_S = 0.5
+EVERY_S = PACE_S = 0.5
 """How often the engine is asked, while somebody looks: an update is seen within a second."""
 JITTER_S = 0.4
 """A time in state that differs by less is the same one."""
@@ -36,68 +34,50 @@ State = dict[str, Any]
 PARTS = ("campaigns", "agents", "trunks")
 
 
-class Board:
+class Board(SharedReading):
     """The board. `engine` is set before the first viewer comes."""
 
     def __init__(self) -> None:
+        super().__init__(EVERY_S, PACE_S)
         self.engine: EngineHandle | None = None
-        self.viewers = 0
+        self.limits = Thresholds()
         self._state: State = {}
         self._version = 0
         self._patch = b""
         """From the version before to the present one."""
-        self._more = asyncio.Event()
-        self._reading: asyncio.Task[None] | None = None
         self._decisions: dict[str, PacingDecided] = {}
-        self._closed = False
 
     def decided(self, event: PacingDecided) -> None:
         """Keep a pool's last decision."""
         self._decisions[event.pool] = event
 
-    def close(self) -> None:
-        """End the reading; viewers' streams end with it."""
-        self._closed = True
-        if self._reading is not None:
-            self._reading.cancel()
-        self._wake()
+    def begin(self) -> None:
+        """Tell the first viewer everything."""
+        self._state = {}
 
-    async def follow(self, still: Still) -> AsyncIterator[bytes]:
+    def watch(self, still: Still) -> AsyncIterator[bytes]:
         """Yield server-sent events: `state` with everything, then `change` with what differs from the one before."""
-        self.viewers += 1
-        try:
-            if self._reading is None or self._reading.done():
-                self._state, self._reading = {}, asyncio.create_task(self._read(), name="status-board")
-            seen, right = -1, StreamRight(still)
-            yield b": status\n\n"
-            while not self._closed:
-                more = self._more
-                if self._state and seen != self._version:
-                    patch = self._patch if seen == self._version - 1 else b""
-                    seen = self._version
-                    yield patch or _event("state", self._state)
-                    continue
-                try:
-                    await asyncio.wait_for(more.wait(), PING_S)
-                except TimeoutError:
-                    yield b": ping\n\n"
-                if not await right.holds():
-                    return
-        finally:
-            self.viewers -= 1
+        seen = -1
 
-    async def _read(self) -> None:
-        """Ask the engine as long as somebody looks."""
-        while self.viewers:
-            began_s = time.monotonic()
-            try:
-                assert self.engine is not None  # noqa: S101 - set where the routes are made
-                now = await self.engine.status()
-            except (NotRunningError, CommandRefusedError) as away:
-                self._tell({**self._state, "system": {"up": False, "why": str(away)}, "alerts": []})
-            else:
-                self._tell(_state(now, self._state, self._decisions))
-            await asyncio.sleep(max(0.05, EVERY_S - (time.monotonic() - began_s)))
+        def news() -> bytes:
+            nonlocal seen
+            if not self._state or seen == self._version:
+                return b""
+            patch = self._patch if seen == self._version - 1 else b""
+            seen = self._version
+            return patch or _event("state", self._state)
+
+        return self.follow(news, still)
+
+    async def look(self) -> None:
+        """Ask the engine, and tell what has changed."""
+        try:
+            assert self.engine is not None  # noqa: S101 - set where the routes are made
+            now = await self.engine.status()
+        except (NotRunningError, CommandRefusedError) as away:
+            self._tell({**self._state, "system": {"up": False, "why": str(away)}, "alerts": []})
+        else:
+            self._tell(_state(now, self._state, self._decisions, self.limits))
 
     def _tell(self, state: State) -> None:
         change = difference(self._state, state)
@@ -106,11 +86,7 @@ class Board:
         self._patch = _event("change", change) if self._state else b""
         self._state = state
         self._version += 1
-        self._wake()
-
-    def _wake(self) -> None:
-        self._more.set()
-        self._more = asyncio.Event()
+        self.tell()
 
 
 def difference(before: State, after: State) -> State:
@@ -128,14 +104,14 @@ def difference(before: State, after: State) -> State:
     return change
 
 
-def _state(now: Snapshot, before: State, decisions: dict[str, PacingDecided]) -> State:
+def _state(now: Snapshot, before: State, decisions: dict[str, PacingDecided], limits: Thresholds) -> State:
     at_s = time.time()
     return {
         "system": {
             "up": True, "node": now.node, "store": now.store_healthy, "media": now.media_attached, "draining": now.draining,
             "lag_ms": round(now.loop_lag_ms_p99), "held": now.held, "brake": now.brake,
         },
-        "alerts": [alert._asdict() for alert in alerts(now)[:MOST_ALERTS]],
+        "alerts": [alert._asdict() for alert in alerts(now, limits)[:MOST_ALERTS]],
         "campaigns": {
             one.id: msgspec.to_builtins(one) | {"decision": _decision(one.id, decisions)} for one in now.campaigns
         },

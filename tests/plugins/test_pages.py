@@ -11,7 +11,7 @@ import pytest
 
 from dialer_core.snapshot import AgentView, TrunkView
 from dialer_core.web.texts import LANGUAGES, Texts
-from plugins.status_page.alerts import alerts
+from plugins.status_page.alerts import Thresholds, alerts
 from plugins.status_page.board import difference
 from tests.host.scripted_engine import SNAPSHOT
 from tests.skips import ROOT
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.unit
 CORE = ROOT / "dialer_core" / "web"
 PARTS = (CORE, ROOT / "plugins" / "status_page", ROOT / "plugins" / "agent_desk")
 LARGEST_PAGE = 200_000
+LIMITS = Thresholds()
 
 
 @pytest.mark.parametrize("folder", PARTS, ids=lambda path: path.name)
@@ -80,7 +81,7 @@ def test_a_page_is_light(folder: Path) -> None:
 def test_alerts_say_what_holds_and_nothing_else() -> None:
     """A calm floor has none; each trouble has its own, the gravest first."""
     calm = msgspec.structs.replace(SNAPSHOT, agents=())
-    assert alerts(calm) == []
+    assert alerts(calm, LIMITS) == []
     campaign = msgspec.structs.replace(SNAPSHOT.campaigns[0], ledger_live=100, ledger_abandoned=5)
     trunk = TrunkView(
         id="carrier", state="down", reason="timeout", lines=30, lines_used=0, calls_per_second=5.0
@@ -91,13 +92,16 @@ def test_alerts_say_what_holds_and_nothing_else() -> None:
     found = alerts(
         msgspec.structs.replace(
             calm, store_healthy=False, campaigns=(campaign,), trunks=(trunk,), agents=(agent,), brake="lag"
-        )
+        ),
+        LIMITS,
     )
     assert [alert.key for alert in found] == [
         "store_away", "trunk_down", "abandonment_over", "brake", "agent_long", "leg_lost",
     ]  # fmt: skip
     near = msgspec.structs.replace(campaign, ledger_live=1000, ledger_abandoned=25)
-    assert [a.key for a in alerts(msgspec.structs.replace(calm, campaigns=(near,)))] == ["abandonment_near"]
+    assert [a.key for a in alerts(msgspec.structs.replace(calm, campaigns=(near,)), LIMITS)] == [
+        "abandonment_near"
+    ]
 
 
 def test_a_viewer_is_told_what_changed() -> None:
