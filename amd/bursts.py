@@ -23,6 +23,15 @@ FLOOR_BIAS_DB = 2.0
 """The noise is this much above its floor, which is a minimum."""
 LONG_TICKS, LONG_PURITY = 12.0, 0.88
 """Nothing spoken is as steady for 240 ms: a burst that long may be less pure, as one that was clipped or went through a codec is."""
+CLEAR_TICKS, CLEAR_PURITY = 5, 0.988
+"""What rises from quiet and is purer than any vowel may move as echo, codecs and loss make it move."""
+QUIET_TICKS, QUIET_PURITY = 10, 0.965
+"""So may a tone after 200 ms without voice that is nearly as pure: few words begin with one."""
+CHAIN_HZ, CHAIN_DB, CHAIN_GAP_TICKS, CHAIN_TICKS = 6.0, 6.0, 5, 16.0
+"""Runs this near to one another in frequency, level and time are one tone, cut by loss or by a codec; it must be this long in all. An
+echo is lower, and the notes of speech are neither as long nor as near."""
+CHAIN_LONG_TICKS, CHAIN_LONG_PURITY = 20.0, 0.95
+"""A chain so long and pure need not have risen from quiet: its first frames may be lost."""
 LOWEST_HZ, HIGHEST_HZ = 385.0, 2050.0
 """Where beeps are looked for; seen 400 to 1500 Hz."""
 MIN_TICKS, MAX_TICKS = 4.4, 90.0
@@ -31,9 +40,9 @@ WHOLE_TICKS = 4
 """Frames it must fill: of fewer nobody can say whether they move."""
 RISE_DB = 8.0
 """Before a burst the level is lower by this much; or, where a long one follows speech at once and no other tone,"""
-FALL_DB, CLEAR_FALL_DB = 4.0, 10.0
-"""after it by the second of these: a melody's note has another after it. After others it is lower by the first: a room's echo falls by
-no more in 60 ms."""
+FALL_DB, CLEAR_FALL_DB, NOISE_FALL_SHARE = 4.0, 10.0, np.float32(0.75)
+"""after it by the second of these, or by this share of what it is above the noise: a melody's note has another after it. After others
+it is lower by the first: a room's echo falls by no more in 60 ms."""
 AFTER_TICKS, ECHO_TICKS = 3, 4
 """A burst is believed after 60 ms of quiet; the echo of a long one may take 80 ms to fall."""
 BEFORE_TICKS = 15
@@ -50,6 +59,14 @@ FIELDS: list[Field] = [
     ("beep_end", "i4", -1),  # last tick of the latest beep
     ("voice_tick", "i4", -1),  # last tick with voice that was no tone, and the same one tick ago
     ("voice_tick_before", "i4", -1),
+    # the tone that the latest run belongs to: its frequency, length, last tick, purity, and how it began
+    ("chain_hz", "f4", 0.0),
+    ("chain_dbfs", "f4", 0.0),
+    ("chain_ticks", "f4", 0.0),
+    ("chain_end", "i4", -1000),
+    ("chain_purity", "f4", 0.0),
+    ("chain_rose", "?", False),
+    ("chain_quiet", "i4", 0),
     ("run_quiet", "i4", 0),  # ticks without voice before the run under way and the part frame it may begin in
 ]
 
@@ -121,24 +138,58 @@ def _run_ends(
     calling = (np.abs(hz - CNG_HZ) <= CNG_TOLERANCE_HZ) & (ticks >= CNG_MIN_TICKS) & (ticks <= CNG_MAX_TICKS)
     band = (hz >= BAND_HZ[0]) & (hz <= BAND_HZ[1])
     noise = 10.0 ** ((ended["floor_dbfs"] + FLOOR_BIAS_DB - dbfs) / 10.0)
-    long = ticks >= LONG_TICKS
-    least = np.where(long, LONG_PURITY, PURITY)
     rose = ended["ended_before_dbfs"] < dbfs - RISE_DB
     steady = ended["ended_wander"] <= WANDER * ended["ended_ticks"] + NOISE_WANDER * np.sqrt(noise)
-    alone = rose | (steady & (ended["ended_follows"] == 0.0))
+    alone = steady & (ended["ended_follows"] == 0.0)
+    whole = ended["ended_ticks"] >= WHOLE_TICKS
+
+    goes_on = (
+        whole
+        & (np.abs(hz - ended["chain_hz"]) <= CHAIN_HZ)
+        & (np.abs(dbfs - ended["chain_dbfs"]) <= CHAIN_DB)
+        & (tick[at] - ended["ended_ticks"] - ended["chain_end"] <= CHAIN_GAP_TICKS)
+    )
+    before = np.where(goes_on, ended["chain_ticks"], np.float32(0.0))
+    ticks = ticks + before
+    purity = ended["ended_purity"]
+    purity = purity + before / ticks * (ended["chain_purity"] - purity)
+    rose = np.where(goes_on, ended["chain_rose"], rose)
+    quiet = np.where(goes_on, ended["chain_quiet"], ended["run_quiet"])
+    for name, value in (
+        ("hz", hz),
+        ("dbfs", dbfs),
+        ("ticks", ticks),
+        ("end", tick[at] - 1),
+        ("purity", purity),
+        ("rose", rose),
+        ("quiet", quiet),
+    ):
+        records[f"chain_{name}"][at] = value
+
+    long = ticks >= LONG_TICKS
+    least = np.where(long, LONG_PURITY, PURITY)
+    pure = purity + NOISE_WEIGHT * noise
+    clear = (ended["ended_ticks"] >= CLEAR_TICKS) & (pure >= CLEAR_PURITY)
+    clear |= (quiet >= QUIET_TICKS) & (pure >= QUIET_PURITY)
+    alone |= (before > 0.0) & (ticks >= CHAIN_LONG_TICKS) & (pure >= CHAIN_LONG_PURITY)
     burst = (
         (ticks >= MIN_TICKS)
-        & (ended["ended_ticks"] >= WHOLE_TICKS)
+        & whole
+        & ((before == 0.0) | (ticks >= CHAIN_TICKS))
         & (ticks <= MAX_TICKS)
-        & (ended["ended_purity"] >= least - NOISE_WEIGHT * noise)
-        & ((long & alone) | (rose & steady))
+        & (pure >= least)
+        & ((long & (rose | alone)) | (rose & (steady | clear)))
         & (hz >= LOWEST_HZ)
         & (hz <= HIGHEST_HZ)
-        & (speech_before[at] | calling | (~band & (ended["run_quiet"] >= BEFORE_TICKS)))
+        & (speech_before[at] | calling | (~band & (quiet >= BEFORE_TICKS)))
     )
     rows = at[burst]
     records["burst_end"][rows] = tick[rows] - 1 - ended["ended_empty"][burst].astype(np.int32)
-    fall = np.where(rose, np.float32(FALL_DB), np.float32(CLEAR_FALL_DB))
+    # nothing falls by more than it stands above the noise
+    above_db = dbfs - ended["floor_dbfs"] - np.float32(FLOOR_BIAS_DB)
+    fall = np.where(
+        rose, np.float32(FALL_DB), np.minimum(np.float32(CLEAR_FALL_DB), NOISE_FALL_SHARE * above_db)
+    )
     records["burst_dbfs"][rows] = (dbfs - fall)[burst]
     records["burst_echo_ticks"][rows] = np.where(long, ECHO_TICKS, 1)[burst]
     records["burst_calling"][rows] = calling[burst]

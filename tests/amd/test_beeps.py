@@ -71,6 +71,45 @@ def test_a_beep_is_marked_long_after_the_verdict() -> None:
     assert (beep.kind, beep.label) == (MarkKind.BEEP, Label.MACHINE)
 
 
+def worn(seconds: float, swing_db: float, swing_hz: float, hz: float = 1000.0) -> np.ndarray:
+    """Return a tone whose level and frequency swing from frame to frame, as a codec or a room leaves it."""
+    t = np.arange(round(seconds * 8000)) / 8000
+    swing = np.sin(2 * np.pi * 17.0 * t)
+    phase = 2 * np.pi * np.cumsum(hz + swing_hz * swing) / 8000
+    sound = 0.2 * np.sin(phase) * 10 ** (swing_db * swing / 20)
+    sound[:16] *= np.linspace(0, 1, 16)
+    sound[-16:] *= np.linspace(1, 0, 16)
+    return np.asarray(sound)
+
+
+def test_a_short_pure_beep_may_move_as_codecs_make_it() -> None:
+    """160 ms whose level and frequency swing by 2 dB and 3 Hz, after a quarter of a second of quiet, are heard within 100 ms."""
+    greeting = speech(2.0, np.random.default_rng(6))
+    (beep,) = beeps(detect(pcm(greeting, silence(0.25), worn(0.16, 2.0, 3.0), silence(0.5))))
+    assert abs((beep.tick + 1) * 0.02 - 2.41) <= 0.1
+
+
+def test_a_beep_that_is_cut_by_loss_ends_where_its_last_part_does() -> None:
+    """Three parts of 140 ms with 60 ms of nothing between them, none of which is steady: one beep, told after the last of them."""
+    part, gap = worn(0.14, 2.5, 3.5), silence(0.06)
+    greeting = speech(2.0, np.random.default_rng(7))
+    sound = pcm(greeting, silence(0.06), part, gap, part, gap, part, silence(0.5), noise_dbfs=-60.0)
+    last = beeps(detect(sound))[-1]
+    assert abs((last.tick + 1) * 0.02 - 2.6) <= 0.1
+
+
+def test_a_long_beep_hardly_above_the_noise_is_heard() -> None:
+    """Half a second, 7 dB above white noise, right after the greeting: heard, though nothing can fall by 10 dB after it."""
+    heard = 0
+    for seed in range(10):
+        greeting = speech(2.0, np.random.default_rng(seed), dbfs=-20.0)
+        sound = pcm(
+            greeting, silence(0.3), tone(900.0, 0.5, -33.0), silence(0.6), noise_dbfs=-40.0, seed=seed
+        )
+        heard += any(abs((beep.tick + 1) * 0.02 - 2.8) <= 0.1 for beep in beeps(detect(sound)))
+    assert heard >= 9
+
+
 @pytest.mark.parametrize(
     ("what", "sound"),
     [
