@@ -10,6 +10,8 @@ import zoneinfo
 
 from dialer_core.list_settings import DAYS, ScheduleSettings, minutes_of
 
+RULE = "schedule"
+"""What holds a lead while its campaign is closed, in answers for people."""
 _DAY = dt.timedelta(days=1)
 _LOOKED_AHEAD = 8
 """Days in which a weekly schedule comes round, and one for today."""
@@ -32,6 +34,8 @@ def closed(schedule: ScheduleSettings, now: dt.datetime) -> str:
 
 def opens(schedule: ScheduleSettings, now: dt.datetime) -> dt.datetime | None:
     """Return `now` where the campaign is open, else the first instant after it at which it opens; None: never again."""
+    if not (schedule.hours or schedule.from_date or schedule.to_date):
+        return now
     zone = zoneinfo.ZoneInfo(schedule.zone)
     first = now.astimezone(zone).date()
     if schedule.from_date and first < schedule.from_date:

@@ -21,7 +21,7 @@ from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns import hopper, refusals
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import StoreError
-from dialer_core.store import campaigns, import_runs, leads
+from dialer_core.store import callbacks, campaigns, import_runs, leads
 from dialer_core.store.database import Database
 from dialer_core.vocabulary import CampaignId, CampaignState, LeadId
 
@@ -59,7 +59,8 @@ def screen(
     with database.read() as tx:
         for batch in leads.each_ready(tx, campaign_id, _READ_AT_ONCE):
             looked_at += len(batch)
-            suspects = [lead.id for lead, _ in hopper.refused_of(tx, batch, settings, pack, at)]
+            asked = callbacks.asked_now(tx, [lead.id for lead in batch], at)
+            suspects = [lead.id for lead, _ in hopper.refused_of(tx, batch, settings, pack, at, asked)]
             for first in range(0, len(suspects), _WRITTEN_AT_ONCE):
                 some = suspects[first : first + _WRITTEN_AT_ONCE]
                 refused += _refuse(database, campaign_id, some, settings, pack, at)
@@ -76,7 +77,8 @@ def _refuse(
 ) -> int:
     with database.write() as tx:
         batch = leads.take_those_ready(tx, campaign_id, lead_ids)
-        found = hopper.refused_of(tx, batch, settings, pack, now)
+        asked = callbacks.asked_now(tx, [lead.id for lead in batch], now)
+        found = hopper.refused_of(tx, batch, settings, pack, now, asked)
         for lead, block in found:
             refusals.tell(tx, campaign_id, lead, block)
         leads.block(tx, [block for _, block in found])

@@ -1,31 +1,34 @@
 """Why a lead is not dialed now, and from when it can be: the answer in words and by time.
 
-It owns that answer. It asks what a claim asks (`candidates.py`, `gate.decide`), and changes and reserves nothing.
+It owns that answer. It asks what a claim asks (`schedule.py`, `attempt_limits.py`, `candidates.py`, `gate.decide`), and changes and
+reserves nothing.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from dataclasses import dataclass
 
 from dialer_core.campaign_settings import CampaignSettings
-from dialer_core.campaigns import candidates, number_health
+from dialer_core.campaigns import candidates, number_health, schedule
 from dialer_core.campaigns.attempt_limits import Tried
 from dialer_core.compliance import gate, windows
-from dialer_core.compliance.facts import Facts
+from dialer_core.compliance.facts import ContactRequest, Facts
 from dialer_core.compliance.gate import Refused
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import CommandRefusedError
-from dialer_core.store import callbacks, claims, leads, people
+from dialer_core.list_settings import ScheduleSettings
+from dialer_core.store import callbacks, campaigns, claims, leads, people
 from dialer_core.store.callbacks import CallbackRow
 from dialer_core.store.models import Lead
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import LeadId, LeadState, PhoneId
+from dialer_core.vocabulary import CampaignId, CampaignState, LeadId, LeadState, PhoneId
 
 
 @dataclass(frozen=True)
 class NumberAnswer:
-    """What the gate says of one number. `rule` is empty where it may be dialed from the lead's own time on."""
+    """What the gate, and the campaign's schedule, say of one number. `rule` is empty where it may be dialed from the lead's own time on."""
 
     phone_id: PhoneId
     rank: int
@@ -47,6 +50,8 @@ class LeadAnswer:
     dialable_from: dt.datetime | None
     """Earliest instant, in UTC, at which neither the lead's rest nor the gate stands in the way, as far as is known now; None: none is known."""
     numbers: tuple[NumberAnswer, ...]
+    campaign_state: CampaignState = CampaignState.RUNNING
+    """In any other state nothing of its campaign is dialed, whatever may be."""
 
     def words(self) -> str:
         """Say it in one line."""
@@ -58,12 +63,21 @@ class LeadAnswer:
         if blocked:
             soonest = min(self.numbers, key=lambda one: one.allowed_from or _NEVER)
             parts.append(f"blocked now: {_RULE_WORDS.get(soonest.rule, soonest.rule)} ({soonest.reason})")
+        if self.state is LeadState.DIALABLE and self.campaign_state is not CampaignState.RUNNING:
+            parts.append(f"its campaign is {self.campaign_state}")
         return "; ".join(parts)
 
 
 _READY = "ready: its turn comes by priority"
 _NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
-_RULE_WORDS = {"window": "out of hours", "weekday": "closed that day", "zone_unknown": "unknown time zone"}
+_RULE_WORDS = {
+    "window": "out of hours",
+    "weekday": "closed that day",
+    "zone_unknown": "unknown time zone",
+    schedule.RULE: "the campaign is closed",
+}
+_TURNS = 8
+"""How often the gate's "from then on" is held against the schedule's."""
 
 
 def _local(at: dt.datetime, zone: str) -> str:
@@ -117,10 +131,7 @@ def why(
     facts = Facts.read(tx, requests, pack)
     numbers = []
     for phone, request in zip(phones, requests, strict=True):
-        decision = gate.decide(request, pack, facts)
-        said: tuple[str, str, dt.datetime | None] = ("", "may be dialed", rests_until)
-        if isinstance(decision, Refused):
-            said = decision.rule, decision.reason, decision.allowed_from
+        said = _of_number(request, settings.schedule, pack, facts)
         answer = NumberAnswer(phone.id, phone.rank, *said, zone=request.zones[0] if request.zones else "")
         numbers.append(answer)
     times = [one.allowed_from for one in numbers if one.allowed_from is not None]
@@ -135,7 +146,31 @@ def why(
         else _reason(lead, own, now, bool(phones)),
         dialable_from,
         tuple(numbers),
+        campaigns.states(tx)[CampaignId(lead.campaign_id)],
     )
+
+
+def _of_number(
+    request: ContactRequest, its: ScheduleSettings, pack: RulePack, facts: Facts
+) -> tuple[str, str, dt.datetime | None]:
+    """Return what first stands in the way of a call, in a word and in words, and from when on nothing does."""
+    said = ("", "may be dialed")
+    at = request.at
+    for _ in range(_TURNS):
+        opens = schedule.opens(its, at)
+        if opens != at and not said[0]:
+            said = (schedule.RULE, schedule.closed(its, at))
+        if opens is None:
+            return (*said, None)
+        decision = gate.decide(dataclasses.replace(request, at=opens), pack, facts)
+        if not isinstance(decision, Refused):
+            return (*said, opens)
+        if not said[0] or decision.allowed_from is None:
+            said = (decision.rule, decision.reason)
+        if decision.allowed_from is None:
+            return (*said, None)
+        at = decision.allowed_from
+    return (*said, at)
 
 
 def _reason(lead: Lead, callback: CallbackRow | None, now: dt.datetime, has_number: bool) -> str:  # noqa: FBT001 - one fact of three

@@ -162,6 +162,17 @@ def of_leads(tx: Tx, lead_ids: Collection[str]) -> list[CallbackRow]:
     ]
 
 
+def asked_now(tx: Tx, lead_ids: Collection[LeadId], now: dt.datetime) -> dict[LeadId, Asked]:
+    """Return what those of these leads asked for who are to be called back by now."""
+    if not lead_ids:
+        return {}
+    return {
+        row.lead_id: Asked(row.phone_id, row.agent_id, row.open_from_utc)
+        for row in of_leads(tx, lead_ids)
+        if row.due_at_utc <= now
+    }
+
+
 def take_due(
     tx: Tx, campaign_id: CampaignId, now: dt.datetime, limit: int, present: Collection[AgentId] = ()
 ) -> list[tuple[ReadyLead, Asked]]:

@@ -8,9 +8,10 @@ import pytest
 from dialer_core.campaigns import hopper
 from dialer_core.campaigns.why import LeadAnswer, why
 from dialer_core.errors import CommandRefusedError
+from dialer_core.store import campaigns
 from dialer_core.store.database import Database
 from dialer_core.store.leads import READY_UTC
-from dialer_core.vocabulary import LeadId, new_id
+from dialer_core.vocabulary import CampaignId, CampaignState, LeadId, new_id
 from tests.campaigns.lists import (
     CAMPAIGN,
     NOON,
@@ -118,6 +119,34 @@ def test_the_answer_is_what_the_claim_does(database: Database) -> None:
         [lead] = rows(tx, "lead")
     assert lead["next_at_utc"] == answer.dialable_from
     assert lead["blocked_reason"] == answer.numbers[0].reason
+
+
+@pytest.mark.parametrize("state", ["paused", "draft", "archived", "stopped"])
+def test_a_campaign_that_does_not_dial_is_said(database: Database, state: str) -> None:
+    """A lead that is ready is not dialed where its campaign stands still; who is finished is that, whatever the campaign does."""
+    ready, done = (
+        put(database, ["+525512345678"]),
+        put(database, ["+525512345679"], state="finished", finished_reason="paid"),
+    )
+    with database.write() as tx:
+        campaigns.set_state(tx, CampaignId(CAMPAIGN), CampaignState(state))
+    assert ask(database, ready.lead).words().endswith(f"; its campaign is {state}")
+    assert ask(database, done.lead).words() == "finished: paid"
+
+
+def test_a_closed_campaign_opens_when_both_it_and_the_law_do(database: Database) -> None:
+    """On Saturday, open by its own word on Sundays and from 10:00 on Tuesdays: the gate's Sunday and Monday are passed over."""
+    lead = put(database, ["+525512345678"]).lead
+    settings = settings_of(
+        schedule={"zone": "America/Mexico_City", "hours": ["sun 09:00-18:00", "tue 10:00-18:00"]}
+    )
+    with database.read() as tx:
+        said = why(tx, lead, settings=settings, pack=MX, now=SATURDAY)
+    assert said.dialable_from == dt.datetime(2025, 3, 11, 16, 0, tzinfo=dt.UTC)
+    assert said.words() == (
+        "can be dialed from Tuesday 2025-03-11 10:00 America/Mexico_City; blocked now: the campaign is closed"
+        " (its schedule: from Sunday 2025-03-09 09:00 America/Mexico_City)"
+    )
 
 
 def test_no_such_lead(database: Database) -> None:
