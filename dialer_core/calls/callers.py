@@ -98,26 +98,36 @@ class Callers:
             self._runtime.store(lambda tx: callers.rest(tx, person, until), told)
         self._on_known()
 
-    def take_callback(self, call: InboundCall) -> None:
-        """Write that a known caller wants to be called back, in their turn by the rules."""
+    def take_callback(self, call: InboundCall, then: Callable[[bool], None]) -> None:
+        """Write that a known caller wants to be called back, in their turn by the rules; then say whether it is written.
+
+        It is not where their lead waits for something (a promise, say) or is finished: nobody would be called.
+        """
         caller = call.caller
         if caller is None or caller.lead_id is None:
+            then(False)
             return
         after = self._campaigns[call.campaign_id].settings.inbound.callback_after_minutes
         due = self._runtime.clock.utc() + dt.timedelta(minutes=after)
         at_ns = self._runtime.clock.mono_ns()
         lead_id, leg_id, campaign_id = caller.lead_id, call.leg_id, call.campaign_id
 
-        def write(tx: Tx) -> None:
+        def write(tx: Tx) -> bool:
             callback_id = callers.take_callback(tx, caller, campaign_id, due)
+            if callback_id is None:
+                return False
             tx.emit(
                 CallbackTaken(
-                    campaign_id=campaign_id, account_id=caller.account_id, lead_id=lead_id, leg_id=leg_id, callback_id=callback_id or "",
+                    campaign_id=campaign_id, account_id=caller.account_id, lead_id=lead_id, leg_id=leg_id, callback_id=callback_id,
                     due_utc=due.isoformat(), at_mono_ns=at_ns,
                 )
             )  # fmt: skip
+            return True
 
-        self._runtime.store(write)
+        def written(done: asyncio.Future[object]) -> None:
+            then(not done.cancelled() and done.exception() is None and done.result() is True)
+
+        self._runtime.store(write).add_done_callback(written)
 
     def talked(self, call: InboundCall) -> None:
         """An agent has talked with them: a call-back is made with that, and their leads rest, but for the hour they have just asked for."""

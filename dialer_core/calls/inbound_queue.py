@@ -65,6 +65,8 @@ class InboundQueue:
         self._give = give
         self._close = close
         self._waiting: dict[LegId, InboundCall] = {}
+        self._asking: set[LegId] = set()
+        """They have pressed the digit, and their call-back is being written."""
         self.spare: Callable[[Agent], float] = lambda _agent: 1.0
         """Returns how many agents of this one's pool are free beyond those for whom somebody is being dialed."""
         self._blends = {name: Blend(run.settings.inbound.share) for name, run in campaigns.items()}
@@ -195,9 +197,19 @@ class InboundQueue:
         call = self._waiting.get(leg_id)
         if call is None or not call.offered_ns or digit != self._settings(call).callback_digit:
             return
-        self.leave(call)
-        self._callers.take_callback(call)
-        self._close(call, self._settings(call).callback_taken)
+        if leg_id in self._asking:
+            return
+        self._asking.add(leg_id)
+
+        def then(taken: bool) -> None:  # noqa: FBT001 - what has become of it
+            self._asking.discard(leg_id)
+            if (
+                taken and self._waiting.get(leg_id) is call
+            ):  # else they go on waiting: nobody is told what is not so
+                self.leave(call)
+                self._close(call, self._settings(call).callback_taken)
+
+        self._callers.take_callback(call, then)
 
     def bring_in_line(self, leg_id: LegId) -> None:
         """There is a new media plane: music once more."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from dialer_core.agents.blending import PATIENCE_S, Blend
 from dialer_core.campaigns.callbacks_asked import ask
@@ -194,6 +194,28 @@ def test_a_callback_is_taken(make_floor: MakeFloor, at_work: bool) -> None:  # n
     assert (row.id, row.state, row.agent_id) == (event.data["callback_id"], "open", None)
     assert row.due_at_utc == lead.next_at_utc
     assert dt.timedelta(minutes=59) < row.due_at_utc - floor.clock.utc() <= dt.timedelta(hours=1)
+
+
+def test_no_callback_is_told_that_is_not_written(make_floor: MakeFloor) -> None:
+    """A caller whose lead waits for their promise presses the digit: nothing is written, so nothing is told; they wait, and hear the message."""
+    floor = make_floor(leads=1, agents=1, campaign=quiet(callback_offer="offer", callback_taken="taken"))
+    known = number(floor)
+    with floor.database.write() as tx:
+        tx.execute(update(Lead.__table__).values(state="waiting", waiting_for="promise"))
+
+    async def story(engine: Any, carrier: CallerCarrier) -> None:
+        engine.roster.logout(A0)
+        mine = carrier.call_in(known)
+        await floor.until(lambda: bool(carrier.played))
+        await floor.pass_s(1.0)
+        carrier.press(mine, "1")
+        await floor.until(lambda: mine not in carrier.calls)
+        assert [prompts for _, prompts in carrier.played] == [("offer",), ("abandonment-es",)]
+
+    run(floor, story)
+    assert told(floor, "callback.taken") == []
+    with floor.database.read() as tx:
+        assert tx.execute(select(callbacks._TABLE)).all() == []
 
 
 def test_who_presses_nothing_while_nobody_is_at_work_hears_the_message(make_floor: MakeFloor) -> None:
