@@ -8,7 +8,6 @@ tells of the debt only when the person is identified, so that no such sound exis
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import re
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
@@ -24,10 +23,11 @@ from dialer_core.flows.interpreter import Value, is_sensitive
 from dialer_core.flows.language import Clip, Flow, Language, Promise, Text
 from dialer_core.flows.spoken import rendered
 from dialer_core.plugin_api import CommandPort, Voice
+from dialer_core.portfolio import flow_values
 from dialer_core.settings import Settings
 from dialer_core.speech.cache import SpeechCache, name_of
 from dialer_core.speech.loudness import for_the_line
-from dialer_core.store import attempts, people, promises
+from dialer_core.store import attempts, people
 from dialer_core.store.database import Database
 from dialer_core.vocabulary import AccountId, AttemptId, CampaignId, TrunkId
 from dialer_core.voice_events import FlowLookupAsked, IdentityVerified
@@ -171,12 +171,10 @@ class FlowSpeech:
         for name, step in steps:
             known = values
             if isinstance(step, Promise):
-                amount, day = (
-                    int(int(values.get("account.balance") or 0) * step.share),
-                    self._today(values) + dt.timedelta(days=step.in_days),
-                )
-                if amount <= 0:
+                offered = flow_values.terms_of(step, values)
+                if offered is None:
                     continue
+                amount, day = offered
                 terms[name] = {"amount_minor": amount, "due_date": day.isoformat()}
                 known = {**values, "promise.amount": amount, "promise.date": day.isoformat()}
             said = await self._spoken(step.text[language], known, language)
@@ -226,9 +224,6 @@ class FlowSpeech:
     def _voice_of(self, language: str) -> Voice | None:
         return next((voice for voice in self._voices if language in voice.languages), None)
 
-    def _today(self, values: dict[str, Value]) -> dt.date:
-        return dt.date.fromisoformat(str(values["today"]))
-
     def _facts(self, attempt_id: AttemptId) -> tuple[dict[str, Value], str] | None:
         """Return every field's value, as it is now, and the person's language."""
         with self._database.read() as tx:
@@ -237,32 +232,17 @@ class FlowSpeech:
                 return None
             person = people.persons(tx, [tried.person_id]).get(tried.person_id)
             account_id = AccountId(tried.account_id)
-            account = people.account(tx, account_id)
             phone = people.phone(tx, tried.phone_id)
-            open_promise = promises.open_of(tx, [account_id]).get(account_id)
-        if person is None or account is None:
+            if person is None:
+                return None
+            campaign = self._settings.campaigns[CampaignId(tried.campaign_id)]
+            trunk = self._settings.trunks.get(TrunkId(tried.trunk))
+            zone = phone.zones[0] if phone is not None and phone.zones else "UTC"
+            values = flow_values.of_account(
+                tx, account_id, person, creditor=campaign.creditor,
+                caller_id=tried.caller_id or campaign.caller_id or (trunk.caller_id if trunk is not None else None),
+                today=self._clock.utc().astimezone(ZoneInfo(zone)).date(),
+            )  # fmt: skip
+        if values is None:
             return None
-        campaign = self._settings.campaigns[CampaignId(tried.campaign_id)]
-        trunk = self._settings.trunks.get(TrunkId(tried.trunk))
-        zone = phone.zones[0] if phone is not None and phone.zones else "UTC"
-        values: dict[str, Value] = {
-            "person.name": person.name,
-            "caller_id": tried.caller_id
-            or campaign.caller_id
-            or (trunk.caller_id if trunk is not None else None),
-            "today": self._clock.utc().astimezone(ZoneInfo(zone)).date().isoformat(),
-            "creditor": account["creditor"] or campaign.creditor,
-            "account.number": account["external_id"],
-            "account.product": account["product"],
-            "account.balance": account["balance_minor"],
-            "account.currency": account["currency"],
-            "account.due_date": account["due_date"],
-            "account.days_past_due": account["days_past_due"],
-            **{f"x.{name}": str(value) for name, value in account["attributes"].items() if value is not None},
-        }
-        if open_promise is not None and open_promise.instalments:
-            first = next(
-                (one for one in open_promise.instalments if one.open_minor), open_promise.instalments[0]
-            )
-            values |= {"open_promise.amount": first.open_minor, "open_promise.date": first.due_date}
         return values, person.language

@@ -43,6 +43,7 @@ from dialer_core.ipc.messages import EngineToHost, EventsCommitted, HostCommand,
 from dialer_core.liveness import Heart, beat
 from dialer_core.log_setup import configure_logging
 from dialer_core.media.sealing import parse_key
+from dialer_core.messaging.bot_texts import load_bots
 from dialer_core.messaging.messenger import Messenger
 from dialer_core.messaging.scripts import load_scripts
 from dialer_core.messaging.templates import load_templates
@@ -244,9 +245,12 @@ async def _serve(
     dialer = settings.dialer
     tail = EventTail(database)
     link = EngineLink(settings.run_dir / ENGINE_SOCKET, tail.wake)
+    templates = load_templates(settings.directory / "templates")
     messenger = Messenger(
         database,
-        templates=load_templates(settings.directory / "templates"),
+        templates=templates,
+        flows=load_bots(settings.directory / "flows", templates),
+        agents=settings.agents,
         campaigns=settings.campaigns,
         packs=packs,
         clock=SystemClock(),

@@ -1,4 +1,4 @@
-"""What the host itself does for whoever holds an `EngineHandle`: messages and strategies.
+"""What the host itself does for whoever holds an `EngineHandle`: messages, chats and strategies.
 
 It owns the acting name that goes with each command. The rules are `messaging/messenger.py`'s and `portfolio/strategies.py`'s; commands that
 the engine answers are groups of their own (`voice_commands.py`, `plugin_api.py`).
@@ -10,11 +10,13 @@ from collections.abc import Sequence
 
 from dialer_core.errors import CommandRefusedError
 from dialer_core.messaging.composing import MessageRequest
+from dialer_core.messaging.inbox import Inbox
 from dialer_core.messaging.messenger import ChannelView, MessageOption, Messenger
 from dialer_core.portfolio.strategies import Strategies, StrategyRequest
+from dialer_core.store.chats import ChatRow
 from dialer_core.store.messages import MessageRow
 from dialer_core.store.strategy_runs import StrategyView
-from dialer_core.vocabulary import AccountId, CampaignId, MessageId, MessageState, PersonId
+from dialer_core.vocabulary import AccountId, AgentId, CampaignId, ChatState, MessageId, MessageState, PersonId
 
 
 class MessageCommands:
@@ -59,6 +61,40 @@ class MessageCommands:
     async def cancel(self, message: MessageId, *, reason: str = "command") -> None:
         """Take back a message that has not been sent."""
         await self._its.cancel(message, actor=self._actor, reason=reason)
+
+
+class ChatCommands:
+    """The agents' inbox: chats that wait for a person, and what agents do with theirs."""
+
+    def __init__(self, messenger: Messenger | None, actor: str) -> None:
+        self._messenger = messenger
+        self._actor = actor
+
+    @property
+    def _its(self) -> Inbox:
+        if self._messenger is None:
+            raise CommandRefusedError("this process has no inbox")
+        return self._messenger.inbox
+
+    async def in_state(self, state: ChatState, *, agent: AgentId | None = None) -> list[ChatRow]:
+        """Return chats in a state, those that wait longest first; with an agent, theirs, or those waiting that they may take."""
+        return await self._its.chats(state, agent_id=agent)
+
+    async def take(self, chat: str, agent: AgentId) -> ChatRow:
+        """Give a chat to an agent; refused where they lack a skill or have as many as they may."""
+        return await self._its.take(chat, agent, actor=self._actor)
+
+    async def put_back(self, chat: str) -> ChatRow:
+        """Let somebody else take an agent's chat."""
+        return await self._its.move(chat, "put_back", actor=self._actor)
+
+    async def to_bot(self, chat: str) -> ChatRow:
+        """Give a chat to its flow again, from the beginning: nobody is identified there."""
+        return await self._its.move(chat, "to_bot", actor=self._actor)
+
+    async def close(self, chat: str) -> ChatRow:
+        """Close a chat: the next text begins another."""
+        return await self._its.move(chat, "closed", actor=self._actor)
 
 
 class StrategyCommands:

@@ -6,7 +6,7 @@ It owns these classes; `events.py`, which imports them, says what an event is.
 from __future__ import annotations
 
 from dialer_core.event_base import Event, event_named
-from dialer_core.vocabulary import MessageId
+from dialer_core.vocabulary import AgentId, MessageId
 
 
 @event_named("message.queued")
@@ -78,3 +78,32 @@ class OptOutReceived(Event, frozen=True, kw_only=True):
     channel: str
     message_id: MessageId | None = None
     flow: str = ""
+
+
+@event_named("chat.state_changed")
+class ChatStateChanged(Event, frozen=True, kw_only=True):
+    """Somebody else answers what a person writes: `state` as in `ChatState`.
+
+    `reason`: `began`, `wants_agent`, `finished`, `expired`, `opted_out`, `flow_changed`, `account_closed`, `no_flow`, `taken`, `put_back`,
+    `to_bot`, `closed`.
+    """
+
+    chat_id: str
+    state: str
+    reason: str
+    channel: str
+    flow: str = ""
+    step: str = ""
+    agent_id: AgentId | None = None
+
+
+@event_named("chat.said")
+class ChatSaid(Event, frozen=True, kw_only=True):
+    """A flow has written an answer. `sensitive`: it tells of the debt."""
+
+    chat_id: str
+    message_id: MessageId
+    flow: str
+    step: str
+    """The last one in it."""
+    sensitive: bool

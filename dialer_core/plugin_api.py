@@ -72,7 +72,7 @@ from dialer_core.events import (
     TrunkStateChanged,
     WorkerLost,
 )
-from dialer_core.host_commands import MessageCommands, StrategyCommands
+from dialer_core.host_commands import ChatCommands, MessageCommands, StrategyCommands
 from dialer_core.list_events import StrategyStepDone, StrategyStopped
 from dialer_core.message_events import OptOutReceived
 from dialer_core.messaging.channel import (
@@ -109,6 +109,7 @@ from dialer_core.portfolio.strategies import Strategies, StrategyAction, Strateg
 from dialer_core.portfolio.strategy_clock import StepSkippedError
 from dialer_core.snapshot import AgentView, CallView, CampaignView, MediaView, Snapshot, TrunkView, WorkerView
 from dialer_core.store import plugin_tables
+from dialer_core.store.chats import ChatRow
 from dialer_core.store.messages import MessageRow
 from dialer_core.store.strategy_runs import Step, StrategyView
 from dialer_core.toml_files import explain, read_secret, read_toml
@@ -119,6 +120,7 @@ from dialer_core.vocabulary import (
     AttemptId,
     CampaignId,
     Channel,
+    ChatState,
     MessageId,
     MessageState,
     Outcome,
@@ -199,6 +201,7 @@ class EngineHandle:
         self._directory = directory
         self._strategies = strategies
         self.messages = MessageCommands(messenger, actor)
+        self.chats = ChatCommands(messenger, actor)
         self.strategies = StrategyCommands(strategies, actor)
         self._port = port
         self._tail = tail
@@ -385,6 +388,8 @@ __all__ = [
     "CampaignView",
     "Channel",
     "ChannelView",
+    "ChatRow",
+    "ChatState",
     "CommandPort",
     "CommandRefusedError",
     "ConfigError",

@@ -209,6 +209,8 @@ class AgentSettings(Section):
     """Campaigns whose people they take; empty: all."""
     skills: dict[Name, Level] = Field(default_factory=dict)
     """What they can do, and how well from 1 to 10: `{ legal = 5, english = 3 }`. Campaigns ask for it in `[routing]`."""
+    chats: Annotated[int, Field(ge=0, le=50)] = 3
+    """Chats (SMS, WhatsApp, e-mail) that they have at a time, at most."""
     auto_ready: bool = False
     """Logged in when `dialer run` starts, and ready as soon as the softphone answers, without an own `login` and `ready`."""
     wrap_up_s: Annotated[float, Field(ge=0, le=3600)] | None = None

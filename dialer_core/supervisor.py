@@ -24,6 +24,7 @@ from dialer_core.errors import ConfigError, StartError
 from dialer_core.lines import MEDIA_SOCKET
 from dialer_core.liveness import BEGIN_LIMIT_S, HOST_SILENT_LIMIT_S, LOOK_INTERVAL_S, Silence
 from dialer_core.media.sealing import parse_key
+from dialer_core.messaging.bot_texts import load_bots
 from dialer_core.messaging.templates import load_templates
 from dialer_core.open_files import allow_files
 from dialer_core.settings import Settings
@@ -282,7 +283,8 @@ def check_start(settings: Settings) -> None:
     problems = readiness.check(settings, load_packs(settings.directory / "compliance"))
     if problems:
         raise ConfigError("\n".join(problems))
-    load_templates(settings.directory / "templates")  # the host would refuse them, again and again
+    templates = load_templates(settings.directory / "templates")
+    load_bots(settings.directory / "flows", templates)  # the host would refuse them, again and again
     for name in settings.trunks:
         settings.trunk_password(name)
     if recording_place.wanted(settings):

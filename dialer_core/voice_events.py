@@ -160,6 +160,8 @@ class IdentityVerified(Event, frozen=True, kw_only=True):
 
     by: str
     step: str = ""
+    chat_id: str | None = None
+    """Of a conversation by message: its chat."""
 
 
 @event_named("statement.requested")
@@ -167,3 +169,12 @@ class StatementRequested(Event, frozen=True, kw_only=True):
     """They want a statement of the account: for whoever sends documents."""
 
     flow: str = ""
+    chat_id: str | None = None
+
+
+@event_named("evidence.requested")
+class EvidenceRequested(Event, frozen=True, kw_only=True):
+    """They say that they have paid, and were asked for what shows it: for whoever looks for the payment."""
+
+    flow: str = ""
+    chat_id: str | None = None

@@ -21,7 +21,7 @@ from dialer_core.message_events import OptOutReceived
 from dialer_core.portfolio import promises
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AccountId, AttemptId, CampaignId, Channel, Disposition, LegId, PromiseKind
-from dialer_core.voice_events import StatementRequested
+from dialer_core.voice_events import EvidenceRequested, StatementRequested
 
 Unit = tuple[Callable[[Tx], None], list[Event]]
 
@@ -108,6 +108,8 @@ def unit_of(
         return party.dispose(Disposition.DO_NOT_CALL, now_utc, None), [told]
     if work is Work.STATEMENT:
         return _nothing, [party.event(StatementRequested, now_ns, flow=flow)]
+    if work is Work.EVIDENCE:
+        return _nothing, [party.event(EvidenceRequested, now_ns, flow=flow)]
     if work is Work.CALLBACK and isinstance(step, Callback):
         at = now_utc + dt.timedelta(minutes=step.in_minutes)
         return party.dispose(Disposition.CALLBACK, now_utc, at), []

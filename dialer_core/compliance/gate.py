@@ -130,8 +130,12 @@ _Refusal = tuple[str, str, dt.datetime | None]
 
 
 def _refusal(request: ContactRequest, pack: RulePack, facts: Facts, at: dt.datetime) -> _Refusal | None:
-    """Return the first rule that stands in the way at an instant; those that need the person's doing come first."""
-    if standing := facts.standing(request):
+    """Return the first rule that stands in the way at an instant; those that need the person's doing come first.
+
+    What answers a person who has just written is no contact that we begin: restrictions and a No hold for it, hours and counts do not.
+    """
+    answers = request.purpose == contacts.ANSWER
+    if not answers and (standing := facts.standing(request)):
         return standing, _STANDING_WORDS.get(standing, f"the account is {standing}"), None
     for one in facts.restrictions_on(request):
         if one.until_utc is not None and one.until_utc <= at:
@@ -150,6 +154,8 @@ def _refusal(request: ContactRequest, pack: RulePack, facts: Facts, at: dt.datet
     consent = facts.consent(request)
     if consent is False:
         return "consent_refused", f"they do not want to be contacted by {request.channel.value}", None
+    if answers:
+        return None
     holding = pack.for_callee(request.address, request.region)
     for its in holding:
         if found := _without_consent(request, its, consent=consent):

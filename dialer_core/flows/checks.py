@@ -67,6 +67,7 @@ _MUST_SPEAK: Final = (
     "statement",
     "opt_out",
     "callback",
+    "evidence",
 )
 
 

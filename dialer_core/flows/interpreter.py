@@ -24,6 +24,7 @@ from dialer_core.flows.language import (
     Asking,
     Callback,
     End,
+    Evidence,
     Flow,
     Gather,
     Language,
@@ -122,6 +123,7 @@ class Work(enum.StrEnum):
     PROMISE = "promise"
     STATEMENT = "statement"
     CALLBACK = "callback"
+    EVIDENCE = "evidence"
     LOOKUP = "lookup"
 
 
@@ -185,6 +187,21 @@ class Finish(Action, frozen=True, tag=True):
     disposition: Disposition | None
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where a conversation is; of what was said in it, only what a `gather` keeps."""
+
+    phase: Phase
+    step: str
+    turn: int
+    identified: bool
+    steps: int
+    ignored: int
+    tries: int
+    keys: str
+    closing: bool
+    gathered: dict[str, Value]
+
+
 class Conversation:
     """One conversation in a flow.
 
@@ -213,6 +230,36 @@ class Conversation:
         self._tries = 0
         self._keys = ""
         self._closing = False
+
+    def place(self) -> Place:
+        """Return where it is, for a conversation that lasts longer than its process."""
+        kept = {name: self.values[name] for name in self._gathered() if name in self.values}
+        return Place(
+            self.phase, self.step, self.turn, self.identified, self.steps, self.ignored, self._tries, self._keys, self._closing, kept
+        )  # fmt: skip
+
+    def go_on_from(self, place: Place) -> bool:
+        """Go on where it was; False: the flow has no such step any more, and nothing changed."""
+        if place.step not in self.flow.steps:
+            return False
+        self.phase, self.step, self.turn, self.identified = (
+            place.phase,
+            place.step,
+            place.turn,
+            place.identified,
+        )
+        self.steps, self.ignored, self._tries = place.steps, place.ignored, place.tries
+        self._keys, self._closing = place.keys, place.closing
+        self.values.update({name: place.gathered[name] for name in self._gathered() & place.gathered.keys()})
+        return True
+
+    def _gathered(self) -> set[str]:
+        return {step.into for step in self.flow.steps.values() if isinstance(step, Gather)}
+
+    @property
+    def misses(self) -> int:
+        """Answers that meant nothing: at this step, and anywhere."""
+        return self._tries + self.ignored
 
     @property
     def now(self) -> Step:
@@ -277,7 +324,12 @@ class Conversation:
         if isinstance(step, Lookup):
             return self._work(Work.LOOKUP)
         if isinstance(step, AFTER_EFFECT):
-            kinds = {OptOut: Work.OPT_OUT, Statement: Work.STATEMENT, Callback: Work.CALLBACK}
+            kinds = {
+                OptOut: Work.OPT_OUT,
+                Statement: Work.STATEMENT,
+                Callback: Work.CALLBACK,
+                Evidence: Work.EVIDENCE,
+            }
             return self._work(kinds[type(step)])
         if not step.text:  # only the last ones may be without
             return self._last()

@@ -252,6 +252,14 @@ class Callback(_Step):
     on_failed: StepName
 
 
+class Evidence(_Step):
+    """They say that they have paid: ask them to send what shows it, once it is noted that they were asked."""
+
+    do: Literal["evidence"]
+    next: StepName
+    on_failed: StepName
+
+
 class ToAgent(_Step):
     """Say something, and let them wait for an agent as any live answer does."""
 
@@ -281,13 +289,14 @@ Step = Annotated[
     | Statement
     | OptOut
     | Callback
+    | Evidence
     | ToAgent
     | End,
     Field(discriminator="do"),
 ]
 LAST: Final = (ToAgent, End)
 """Steps after which the flow is over."""
-AFTER_EFFECT: Final = (Statement, OptOut, Callback)
+AFTER_EFFECT: Final = (Statement, OptOut, Callback, Evidence)
 """Steps whose text is said when what they do is done."""
 NEEDS_IDENTITY: Final = (Promise, PaymentInfo, Statement, Lookup)
 """Steps that nobody reaches who is not identified."""
@@ -312,6 +321,8 @@ class Flow(_Part):
     """Every text is in all of them; who speaks none of them hears the first."""
     limit_s: Annotated[float, Field(ge=10, le=1800)] = 300.0
     """Longest a conversation with it lasts; then its last words are said."""
+    waits_hours: Annotated[float, Field(ge=0.1, le=168)] = 24.0
+    """In a conversation by message: so long an answer is waited for; then it is over, and nothing more is written."""
     most_steps: Annotated[int, Field(ge=5, le=1000)] = 60
     """As many steps are taken at most."""
     at_limit: StepName

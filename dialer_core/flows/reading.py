@@ -34,6 +34,7 @@ _KINDS: Final = frozenset(
         "statement",
         "opt_out",
         "callback",
+        "evidence",
         "agent",
         "end",
     }

@@ -63,7 +63,7 @@ def receive(tx: Tx, channel: Channel, one: Inbound, now: dt.datetime) -> Message
         return None
     outbox.tell(tx, MessageReceived, message, known=person_id is not None)
     if opt_out.is_opt_out(one.text):
-        _stop(tx, message, now)
+        stop(tx, message, now)
         outbox.tell(tx, OptOutReceived, message)
     return message
 
@@ -83,7 +83,7 @@ def _storable(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
 
 
-def _stop(tx: Tx, message: MessageRow, now: dt.datetime) -> None:
+def stop(tx: Tx, message: MessageRow, now: dt.datetime) -> None:
     """Restrict the address, and the person where they are known; take back what waits to go there."""
     source = f"message {message.id}"
     scopes: list[tuple[RestrictionScope, str]] = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
@@ -17,16 +18,20 @@ from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.clock import Clock
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import CommandRefusedError
+from dialer_core.flows.language import Flow
 from dialer_core.messaging import composing, outbox
+from dialer_core.messaging.bots import Bots
+from dialer_core.messaging.inbox import Inbox
 from dialer_core.messaging.channel import MessageChannel
 from dialer_core.messaging.composing import MessageRequest
 from dialer_core.messaging.sending import Sender
 from dialer_core.messaging.templates import Template
+from dialer_core.settings import AgentSettings
 from dialer_core.store import messages
 from dialer_core.store.database import Database
 from dialer_core.store.messages import MessageRow
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import AccountId, CampaignId, Channel, MessageId, MessageState, PersonId
+from dialer_core.vocabulary import AccountId, AgentId, CampaignId, Channel, MessageId, MessageState, PersonId
 
 T = TypeVar("T")
 
@@ -72,6 +77,10 @@ class Messenger:
         Of every decision.
     on_written
         Called after each commit.
+    flows
+        Those that templates name.
+    agents
+        As configured, by id: who may take which chats.
     """
 
     def __init__(
@@ -83,7 +92,13 @@ class Messenger:
         packs: Mapping[str, RulePack],
         clock: Clock,
         on_written: Callable[[], None] = lambda: None,
+        flows: Mapping[str, Flow] = MappingProxyType({}),
+        agents: Mapping[AgentId, AgentSettings] = MappingProxyType({}),
     ) -> None:
+        self._bots = Bots(flows, templates, campaigns)
+        self.inbox = Inbox(
+            database, self._bots, campaigns=campaigns, agents=agents, clock=clock, on_written=on_written
+        )
         self._database = database
         self._templates = templates
         self._campaigns = campaigns
@@ -116,7 +131,12 @@ class Messenger:
             raise ValueError(f"the channel {channel.channel.value} is the plugin {other}'s")
         self._plugin_of[channel.channel] = plugin
         self._senders[plugin] = Sender(
-            self._database, channel, pack_of=self._pack_of, clock=self._clock, on_written=self._on_written
+            self._database,
+            channel,
+            pack_of=self._pack_of,
+            clock=self._clock,
+            on_written=self._on_written,
+            bots=self._bots,
         )
 
     def sender(self, plugin: str) -> Sender | None:

@@ -155,7 +155,7 @@ def claim(
                 _wait(tx, message, decision, now)
                 continue
             [contact_id] = gate.reserve(tx, [(request, None)])
-            if facts is not None:
+            if facts is not None and request.purpose != contacts.ANSWER:
                 facts.add(request.entry())
             sent = msgspec.structs.replace(
                 message, state=TRANSITIONS[message.state, Cue.CLAIMED], reason=None, node=node, tries=message.tries + 1,

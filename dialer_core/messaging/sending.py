@@ -18,7 +18,8 @@ import structlog
 from dialer_core.clock import Clock
 from dialer_core.errors import StoreError
 from dialer_core.log_setup import place_of
-from dialer_core.messaging import inbound, outbox
+from dialer_core.messaging import chats, inbound, opt_out, outbox
+from dialer_core.messaging.bots import Bots
 from dialer_core.messaging.channel import (
     Accepted,
     Answer,
@@ -66,6 +67,8 @@ class Sender:
         Of the claims and answers.
     on_written
         Called after each commit, so that whoever follows the event log hears at once.
+    bots
+        Flows that answer what people write; None: nobody does here.
     """
 
     def __init__(
@@ -76,13 +79,16 @@ class Sender:
         pack_of: PackOf,
         clock: Clock,
         on_written: Callable[[], None] = lambda: None,
+        bots: Bots | None = None,
     ) -> None:
+        self._bots = bots
         self._database = database
         self._channel = channel
         self._pack_of = pack_of
         self._clock = clock
         self._on_written = on_written
         self._more = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._next_send_s = 0.0
 
     @property
@@ -91,12 +97,17 @@ class Sender:
         hours: float | None = getattr(self._channel, "session_hours", None)
         return hours
 
+    def _loop_wake(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._more.set)
+
     def wake(self) -> None:
         """Look into the outbox now."""
         self._more.set()
 
     async def run(self) -> None:
         """Send, and receive where the channel has a connection of its own, until cancelled."""
+        self._loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._send_forever())
             if hasattr(self._channel, "receive"):
@@ -164,8 +175,12 @@ class Sender:
             now = self._clock.utc()
             outbox.receive(tx, self._channel.channel, receipts, now)
             for one in came:
-                inbound.receive(tx, self._channel.channel, one, now)
+                message = inbound.receive(tx, self._channel.channel, one, now)
+                if message is not None and self._bots is not None:
+                    self._bots.hear(tx, message, now, opted_out=opt_out.is_opt_out(one.text))
         self._on_written()
+        if came:
+            self._loop_wake()
 
     def webhook(self, headers: Mapping[str, str], raw: bytes) -> int:
         """Store what a request of the provider tells; return how many things it told. Blocks on the store.
@@ -280,6 +295,7 @@ class Sender:
     def _recover(self) -> None:
         with self._database.write() as tx:
             lost = outbox.recover(tx, self._database.node, self._clock.utc())
+            chats.expire(tx, self._clock.utc())
         if lost:
             log.warning("messages_uncertain_after_restart", number=lost)
 

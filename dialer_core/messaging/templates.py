@@ -25,6 +25,7 @@ from dialer_core.errors import CommandRefusedError, ConfigError
 from dialer_core.messaging import opt_out
 from dialer_core.messaging.wording import FIELDS, LONGEST, compiled, fields_of
 from dialer_core.setting_types import Section
+from dialer_core.store.contacts import ANSWER
 from dialer_core.toml_files import explain, read_toml
 from dialer_core.vocabulary import Channel, UncertainPolicy
 
@@ -54,6 +55,8 @@ class _File(Section):
     valid_hours: Annotated[float, Field(gt=0, le=720)] = 24.0
     """Not sent later than so long after it was queued."""
     provider: ProviderTemplate | None = None
+    flow: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,64}$")
+    """The flow of `flows/` that handles what they answer; empty: people do."""
 
 
 class Template:
@@ -82,6 +85,7 @@ class Template:
         self.when_uncertain = its.when_uncertain
         self.valid_hours = its.valid_hours
         self.provider = its.provider
+        self.flow = its.flow
         self.languages = tuple(its.text)
         self.given = frozenset(its.given)
         self._texts = {
@@ -196,6 +200,10 @@ def _provider_fields(file: Path, its: _File) -> frozenset[str]:
 
 
 def _check(file: Path, its: _File, fields: frozenset[str]) -> None:
+    if its.purpose == ANSWER:
+        raise ConfigError(
+            f"{file}: purpose: {ANSWER!r} is of answers to what a person wrote; a template has another"
+        )
     if twice := sorted(its.given.keys() & FIELDS.keys()):
         raise ConfigError(
             f"{file}: given.{twice[0]}: is a field of every account already; choose another name"

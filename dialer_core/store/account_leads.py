@@ -16,7 +16,7 @@ from dialer_core.store.leads import READY_UTC
 from dialer_core.store.models import Campaign, Lead
 from dialer_core.store.portfolio_models import Callback
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import AccountId, CallbackState, LeadId, LeadState, PersonId
+from dialer_core.vocabulary import AccountId, CallbackState, CampaignId, LeadId, LeadState, PersonId, PhoneId
 
 _LEAD: Table = Lead.__table__  # type: ignore[assignment]
 _CAMPAIGN: Table = Campaign.__table__  # type: ignore[assignment]
@@ -147,3 +147,21 @@ def finish(tx: Tx, account_id: AccountId, reason: str) -> int:
         leads.finish(tx, lead, reason)
         callbacks.cancel(tx, LeadId(lead.id))
     return len(found)
+
+
+def call_now(
+    tx: Tx,
+    account_id: AccountId,
+    campaign_id: CampaignId,
+    due: dt.datetime,
+    *,
+    phone_id: PhoneId | None = None,
+) -> bool:
+    """Have an account's lead called at a time, now or later, before all that nobody asked for; False: it is not to be dialed at all."""
+    kept = [
+        one for one in leads.of_account(tx, account_id) if one.campaign_id == campaign_id and one.state == LeadState.DIALABLE
+    ]  # fmt: skip
+    for lead in kept:
+        leads.update_lead(tx, LeadId(lead.id), next_at_utc=due, blocked_rule=None, blocked_reason=None)
+        callbacks.add(tx, lead_id=LeadId(lead.id), campaign_id=campaign_id, due_at_utc=due, phone_id=phone_id)
+    return bool(kept)

@@ -25,6 +25,8 @@ from dialer_core.vocabulary import (
     new_id,
 )
 
+ANSWER = "answer"
+"""The purpose of a contact that answers what the person wrote: they began it, and it counts for no cap."""
 _TABLE: Table = Contact.__table__  # type: ignore[assignment]
 _INSERT = Prepared(insert(_TABLE))
 _SETTLE = Prepared(
@@ -79,6 +81,7 @@ def _query(column: str) -> Prepared:
         _TABLE.c[column].in_(bindparam("values", expanding=True)),
         _TABLE.c.at_utc >= bindparam("since"),
         _TABLE.c.settlement != ContactSettlement.VOID.value,
+        _TABLE.c.purpose != ANSWER,
     )
     if column != "person_id":  # nearly every one is of a person asked for anyway: those are not read twice
         query = query.where(_TABLE.c.person_id.not_in(bindparam("persons", expanding=True)))

@@ -93,6 +93,41 @@ class MessagePart(Base):
     delivered: Mapped[bool]
 
 
+class Chat(Base):
+    """Who answers what a person writes at one address: a flow, an agent, or nobody yet. One that is not closed at a time."""
+
+    __tablename__ = "chat"
+    __table_args__ = (
+        Index(
+            "uq_chat_open",
+            "channel",
+            "address",
+            unique=True,
+            sqlite_where=text("state <> 'closed'"),
+            postgresql_where=text("state <> 'closed'"),
+        ),
+        Index("ix_chat_state_waits_since_utc", "state", "waits_since_utc"),
+        Index("ix_chat_person_id", "person_id"),
+    )
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    channel: Mapped[str] = mapped_column(String(16))
+    address: Mapped[str] = mapped_column(String(128))
+    person_id: Mapped[str | None] = mapped_column(ID, ForeignKey("person.id"))
+    account_id: Mapped[str | None] = mapped_column(ID, ForeignKey("account.id"))
+    campaign_id: Mapped[str | None] = mapped_column(String(64))
+    phone_id: Mapped[str | None] = mapped_column(ID, ForeignKey("phone.id"))
+    state: Mapped[str] = mapped_column(String(16))
+    flow: Mapped[str] = mapped_column(String(64))
+    place: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """Where its flow is."""
+    agent_id: Mapped[str | None] = mapped_column(String(64))
+    began_at_utc: Mapped[dt.datetime]
+    waits_since_utc: Mapped[dt.datetime]
+    """When they last wrote, or it last changed hands."""
+    expires_at_utc: Mapped[dt.datetime]
+    """Until then the flow, or the agent, waits for an answer."""
+
+
 class EarlyReceipt(Base):
     """A receipt that came before the answer it is about, kept until that comes; or one of nothing that we sent."""
 

@@ -126,6 +126,9 @@ def _ceil(number: Fraction) -> int:
     return math.ceil(number - Fraction(1, 10**9))
 
 
+_ANSWER = "answer"
+
+
 def evidence(subject: Subject) -> Iterator[Violation]:
     """I11: every attempt says by which rules, where and at which counts it was allowed, and has one contact in the ledger."""
     contacts: dict[str, list[Row]] = defaultdict(list)
@@ -165,6 +168,8 @@ def second_opinion(subject: Subject) -> Iterator[Violation]:
     by_person: dict[str, list[Row]] = defaultdict(list)
     by_address: dict[str, list[Row]] = defaultdict(list)
     for contact in subject.contacts:
+        if contact.purpose == _ANSWER:  # to what the person wrote: no contact that we began
+            continue
         by_person[contact.person_id].append(contact)
         by_address[contact.address].append(contact)
     for own in subject.contacts:

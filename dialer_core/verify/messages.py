@@ -13,6 +13,7 @@ from dialer_core.vocabulary import ContactSettlement, MessageState, RestrictionS
 LONGEST_SUBMISSION = dt.timedelta(minutes=15)
 """By then every host has given up on an answer, or another has noticed that it died."""
 EFFECTIVE_S = 1.0
+_ANSWERS_WITHIN = dt.timedelta(hours=24, minutes=1)
 _EVIDENCE = ("rule_pack", "version", "zones", "windows", "counts")
 _SENT = frozenset({MessageState.SUBMITTING, MessageState.UNCERTAIN, MessageState.HELD, MessageState.ACCEPTED, MessageState.DELIVERED})  # fmt: skip
 _VOID = ContactSettlement.VOID.value
@@ -59,6 +60,30 @@ def submitted(subject: Subject) -> Iterator[Violation]:
             yield _broken(Invariant.I15, message, "is accepted without the provider's id")
 
 
+def answers_answer(subject: Subject) -> Iterator[Violation]:
+    """I11: a message that was let out as an answer, past hours and caps, answers something that was written there within a day before."""
+    wrote: dict[tuple[str, str], list[dt.datetime]] = {}
+    for heard in subject.received:
+        wrote.setdefault((heard.channel, heard.address), []).append(heard.created_at_utc)
+    for message in subject.messages:
+        if message.purpose != "answer" or message.state not in _SENT or message.submitted_at_utc is None:
+            continue
+        times = wrote.get((message.channel, message.address), ())
+        if not any(dt.timedelta() <= message.submitted_at_utc - at <= _ANSWERS_WITHIN for at in times):
+            yield _broken(Invariant.I11, message, "went out as an answer, and nobody had written")
+
+
+def debts_after_identity(subject: Subject) -> Iterator[Violation]:
+    """I19: a flow's message that tells of the debt was written after `identity.verified` of its chat."""
+    verified: set[str] = set()
+    for event in subject.chat_events:
+        if event.name == "identity.verified":
+            verified.add(event.data["chat_id"])
+        elif event.data["sensitive"] and event.data["chat_id"] not in verified:
+            text = f"tells of the debt in chat {event.data['chat_id']} before the person was identified"
+            yield Violation(Invariant.I19, "message", event.data["message_id"], text)
+
+
 def restrictions_obeyed(subject: Subject) -> Iterator[Violation]:
     """I12: no message went to the wire a second after a restriction on its person, account, number or phone."""
     for message in subject.messages:
@@ -98,6 +123,8 @@ def _broken(invariant: Invariant, message: Row, text: str) -> Violation:
 
 CHECKS = (
     Check(Invariant.I11, "every message sent has evidence and a contact in the ledger", whole=allowed),
+    Check(Invariant.I11, "every answer answers something", whole=answers_answer),
+    Check(Invariant.I19, "no flow writes of a debt before identity", whole=debts_after_identity),
     Check(Invariant.I12, "no message is sent under a restriction", whole=restrictions_obeyed),
     Check(Invariant.I15, "no submission is left without its answer", whole=submitted),
 )

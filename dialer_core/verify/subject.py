@@ -151,9 +151,27 @@ class Subject:
         """Return every message that we sent or are to send, by id, without its text."""
         columns = (
             "id", "channel", "state", "person_id", "account_id", "phone_id", "address", "contact_id", "evidence",
-            "provider_id", "submitted_at_utc",
+            "provider_id", "submitted_at_utc", "purpose",
         )  # fmt: skip
         return [row for row in scan.rows(self.tx, "message", *columns) if row.state != "received"]
+
+    @cached_property
+    def received(self) -> list[Row]:
+        """Return every message that came, without its text."""
+        columns = ("channel", "address", "created_at_utc")
+        return list(scan.rows(self.tx, "message", *columns, only=("state", "received")))
+
+    @cached_property
+    def chat_events(self) -> list[Row]:
+        """Return what flows said in chats and who was identified there, in order."""
+        columns = ("name", "node", "seq", "at_utc", "data")
+        found = [
+            row
+            for name in ("identity.verified", "chat.said")
+            for row in scan.rows(self.tx, "event", *columns, only=("name", name))
+            if row.data.get("chat_id")
+        ]
+        return sorted(found, key=lambda row: (row.node, row.at_utc, row.seq))
 
     @cached_property
     def contacts_of(self) -> Mapping[str, list[Row]]:

@@ -48,7 +48,7 @@ from dialer_core.vocabulary.ids import (
     new_id,
     new_ids,
 )
-from dialer_core.vocabulary.messages import MessageState, UncertainPolicy
+from dialer_core.vocabulary.messages import ChatState, MessageState, UncertainPolicy
 from dialer_core.vocabulary.portfolio import (
     AccountStatus,
     CallbackState,
@@ -79,6 +79,7 @@ __all__ = [
     "CampaignId",
     "CampaignState",
     "Channel",
+    "ChatState",
     "ContactSettlement",
     "DetectionMode",
     "Disposition",

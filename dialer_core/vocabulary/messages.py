@@ -38,3 +38,16 @@ class UncertainPolicy(enum.StrEnum):
     """A person decides: nothing is sent twice."""
     RESEND = "resend"
     """It is sent again, perhaps twice: for codes and links that harm nobody."""
+
+
+class ChatState(enum.StrEnum):
+    """Who answers what a person writes."""
+
+    BOT = "bot"
+    """A flow."""
+    WAITING = "waiting"
+    """Nobody yet: an agent with the skills is to take it."""
+    WITH_AGENT = "with_agent"
+    """An agent."""
+    CLOSED = "closed"
+    """Nobody any more; the next text begins another chat."""

@@ -14,12 +14,13 @@ from dialer_core.event_tail import EventTail
 from dialer_core.http.access import Access
 from dialer_core.http.answers import ApiParts
 from dialer_core.http.app import create_app
+from dialer_core.messaging.channel import Inbound
 from dialer_core.messaging.messenger import Messenger
 from dialer_core.messaging.templates import load_template
 from dialer_core.plugin_api import EngineHandle
-from dialer_core.settings import DialerSettings, Settings
+from dialer_core.settings import AgentSettings, DialerSettings, Settings
 from dialer_core.store.database import Database
-from dialer_core.vocabulary import CampaignId
+from dialer_core.vocabulary import AgentId, CampaignId
 from tests.campaigns.lists import CAMPAIGN, NOON, Listed, put_lead, put_list_campaign, rows
 from tests.http.test_webhooks import Provider
 from tests.plugins.plugin_sets import Refusing
@@ -49,6 +50,7 @@ def messenger(database: Database, tmp_path: Path) -> Messenger:
         campaigns=campaigns,
         packs={},
         clock=VirtualClock(NOON),
+        agents={AgentId("ana"): AgentSettings(sip="sip:ana@127.0.0.1")},
     )
     found.add_channel("sms", Provider())
     return found
@@ -136,3 +138,26 @@ async def test_a_message_by_hand_is_accounted_for(
         assert [row["actor"] for row in rows(tx, "audit") if row["action"] == "message.written"] == [
             "api:local"
         ]
+
+
+async def test_the_inbox(client: Any, messenger: Messenger, listed: Listed, database: Database) -> None:
+    """What nobody answers waits; an agent of `agents.toml` takes it, puts it back, closes it; nobody else can."""
+    sender = messenger.sender("sms")
+    assert sender is not None
+    sender.take([Inbound(provider_id="I1", sender="+525512345678", text="hola")])
+    [chat] = (await client.get("/chats")).json()
+    assert (chat["person_id"], chat["state"]) == (listed.person, "waiting")
+    assert (await client.post(f"/chats/{chat['id']}/take", json={"agent": "nobody"})).status_code == 404
+    assert (await client.post(f"/chats/{chat['id']}/to-bot")).status_code == 409
+    taken = await client.post(f"/chats/{chat['id']}/take", json={"agent": "ana"})
+    assert (taken.status_code, taken.json()["agent_id"]) == (200, "ana")
+    assert (await client.get("/chats", params={"state": "with_agent", "agent": "ana"})).json() == [
+        taken.json()
+    ]
+    assert (await client.post(f"/chats/{chat['id']}/put-back")).json()["state"] == "waiting"
+    assert len((await client.get("/chats", params={"agent": "ana"})).json()) == 1
+    assert (await client.post(f"/chats/{chat['id']}/close")).json()["state"] == "closed"
+    assert (await client.post(f"/chats/{chat['id']}/close")).status_code == 409
+    with database.read() as tx:
+        told = [one["action"] for one in rows(tx, "audit_entry")]
+    assert {"chat.taken", "chat.put_back", "chat.closed"} <= set(told)
