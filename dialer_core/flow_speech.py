@@ -19,8 +19,9 @@ from dialer_core.clock import Clock
 from dialer_core.errors import CommandRefusedError, NotRunningError
 from dialer_core.event_tail import EventTail
 from dialer_core.events import AttemptCommitted, StoredEvent
-from dialer_core.flows.interpreter import Value, is_sensitive
+from dialer_core.flows.interpreter import Value
 from dialer_core.flows.language import Clip, Flow, Language, Promise, Text
+from dialer_core.flows.meaning import is_sensitive
 from dialer_core.flows.spoken import rendered
 from dialer_core.plugin_api import CommandPort, Voice
 from dialer_core.portfolio import flow_values

@@ -16,7 +16,15 @@ from dialer_core.portfolio.strategies import Strategies, StrategyRequest
 from dialer_core.store.chats import ChatRow
 from dialer_core.store.messages import MessageRow
 from dialer_core.store.strategy_runs import StrategyView
-from dialer_core.vocabulary import AccountId, AgentId, CampaignId, ChatState, MessageId, MessageState, PersonId
+from dialer_core.vocabulary import (
+    AccountId,
+    AgentId,
+    CampaignId,
+    ChatState,
+    MessageId,
+    MessageState,
+    PersonId,
+)
 
 
 class MessageCommands:

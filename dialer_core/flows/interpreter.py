@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import enum
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
-from dialer_core.flows.fields import field_of
 from dialer_core.flows.language import (
     AFTER_EFFECT,
     LAST,
@@ -35,9 +33,8 @@ from dialer_core.flows.language import (
     Statement,
     Step,
     Verify,
-    clips_in,
-    fields_in,
 )
+from dialer_core.flows.meaning import is_sensitive, meant
 from dialer_core.vocabulary import Disposition
 
 Value = str | int | None
@@ -416,17 +413,17 @@ class Conversation:
     def _answered(self, step: Step, key: str) -> list[Action]:
         match step:
             case Ask():
-                target = step.keys.get(_meant(key, set(step.keys), step.words))
+                target = step.keys.get(meant(key, set(step.keys), step.words))
                 return self._enter(target) if target else self._wrong()
             case Promise():
-                said = _meant(key, {step.confirm, step.decline}, {})
+                said = meant(key, {step.confirm, step.decline}, {})
                 if said == step.confirm:
                     return self._work(Work.PROMISE)
                 return self._enter(step.on_declined) if said == step.decline else self._wrong()
             case Verify(confirm=None):
                 return self._collect(key, step.digits, step.digits, step.key_timeout_s)
             case Verify():
-                said = _meant(key, {step.confirm or "", *step.keys}, step.words)
+                said = meant(key, {step.confirm or "", *step.keys}, step.words)
                 if said == step.confirm:
                     return self._is_them("confirmation")
                 target = step.keys.get(said)
@@ -483,32 +480,6 @@ class Conversation:
     def _next_turn(self) -> int:
         self.turn += 1
         return self.turn
-
-
-def is_sensitive(flow: Flow, step: Step) -> bool:
-    """Return whether a step tells of the debt."""
-    if step.sensitive or isinstance(step, NEEDS_IDENTITY):
-        return True
-    for text in step.text.values():
-        if any((known := field_of(name)) is not None and known.sensitive for name in fields_in(text)):
-            return True
-        if any((mark := flow.clips.get(clip)) is not None and mark.sensitive for clip in clips_in(text)):
-            return True
-    return False
-
-
-def _meant(said: str, keys: set[str], words: Mapping[str, tuple[str, ...]]) -> str:
-    """Return the key that was pressed, or that a written answer means; what was said where it means none."""
-    plain = _plain(said)
-    if plain in keys:
-        return plain
-    words_said = set(re.findall(r"\w+", plain))
-    meant = {key for key, said_for in words.items() if words_said.intersection(map(_plain, said_for))}
-    return meant.pop() if len(meant) == 1 else said
-
-
-def _plain(text: str) -> str:
-    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().casefold().strip(" .!")
 
 
 def render_table() -> str:

@@ -5,8 +5,8 @@ It owns the layout alone.
 
 from __future__ import annotations
 
-from dialer_core.flows.interpreter import is_sensitive
 from dialer_core.flows.language import LAST, Clip, Flow, Text, parts_of
+from dialer_core.flows.meaning import is_sensitive
 
 
 def rows(flow: Flow) -> list[tuple[str, str, str, str]]:

@@ -33,13 +33,14 @@ from dialer_core.flows.interpreter import (
     Speak,
     Value,
     Work,
-    is_sensitive,
 )
 from dialer_core.flows.language import Callback, Flow, Promise
+from dialer_core.flows.meaning import is_sensitive
 from dialer_core.message_events import ChatSaid, MessageQueued, OptOutReceived
 from dialer_core.messaging import chats, inbound, outbox
 from dialer_core.messaging.bot_texts import together, written
-from dialer_core.messaging.templates import LONGEST, Template
+from dialer_core.messaging.templates import Template
+from dialer_core.messaging.wording import LONGEST
 from dialer_core.portfolio import flow_values, promises
 from dialer_core.store import account_leads, messages, people
 from dialer_core.store import chats as rows

@@ -21,9 +21,9 @@ from dialer_core.errors import CommandRefusedError
 from dialer_core.flows.language import Flow
 from dialer_core.messaging import composing, outbox
 from dialer_core.messaging.bots import Bots
-from dialer_core.messaging.inbox import Inbox
 from dialer_core.messaging.channel import MessageChannel
 from dialer_core.messaging.composing import MessageRequest
+from dialer_core.messaging.inbox import Inbox
 from dialer_core.messaging.sending import Sender
 from dialer_core.messaging.templates import Template
 from dialer_core.settings import AgentSettings

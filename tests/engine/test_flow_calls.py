@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from dialer_core.calls.flow_calls import MOST_UNPREPARED
 from dialer_core.calls.flow_work import Prepared, Terms
-from dialer_core.flows.interpreter import is_sensitive
 from dialer_core.flows.language import Flow
+from dialer_core.flows.meaning import is_sensitive
 from dialer_core.flows.reading import load_flow
 from dialer_core.store import models
 from dialer_core.vocabulary import AgentId, AgentState, AttemptState, Outcome, Verdict

@@ -159,5 +159,5 @@ async def test_the_inbox(client: Any, messenger: Messenger, listed: Listed, data
     assert (await client.post(f"/chats/{chat['id']}/close")).json()["state"] == "closed"
     assert (await client.post(f"/chats/{chat['id']}/close")).status_code == 409
     with database.read() as tx:
-        told = [one["action"] for one in rows(tx, "audit_entry")]
+        told = [one["action"] for one in rows(tx, "audit")]
     assert {"chat.taken", "chat.put_back", "chat.closed"} <= set(told)
