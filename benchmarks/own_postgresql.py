@@ -49,14 +49,20 @@ class Server:
         self._process.wait()
 
 
+def binaries() -> Path | None:
+    """Return where PostgreSQL's programs are, those of the newest where there are several; None where there are none."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda one: int(one.parts[-3]))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).resolve().parent if on_path else None
+
+
 @contextlib.contextmanager
 def own_postgresql(folder: Path) -> Iterator[Server | None]:
     """Run a server of our own in a folder; None where there is no PostgreSQL."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda one: int(one.parts[-3]))
-    binaries = found[-1].parent if found else None
-    if binaries is None and (on_path := shutil.which("initdb")):
-        binaries = Path(on_path).resolve().parent
-    if binaries is None:
+    programs = binaries()
+    if programs is None:
         yield None
         return
     home = folder / "pg"
@@ -73,7 +79,7 @@ def own_postgresql(folder: Path) -> Iterator[Server | None]:
             f"--regid={user.pw_gid}",
             "--clear-groups",
         ]
-    server = Server(binaries, home, prefix)
+    server = Server(programs, home, prefix)
     server.start()
     try:
         yield server

@@ -8,7 +8,7 @@ contacts of the weeks before. Half of the list is blocked: a quarter of the peop
 reach the cap of the rule pack.
 
 `import` is both files, while an engine claims two leads ten times a second. `claim_met` claims in batches of twenty from the list as it then is,
-every other lead a forbidden one; `screen` is the pass with which the host takes those out (`campaigns/screening.py`); `claim` claims after it, and
+every other lead a forbidden one; `screen` is the pass with which the host takes those out (`campaigns/screening.py`); after it `claim` claims, and
 `next_lead` one by one. Each claim is a transaction of its own and durable. Attempts are counted for duplicates in the table itself. `report`
 adds up ten attempts an account, of a year, by every kind of filter, each time in a new process with the caches of the database and of the system
 emptied; the slowest counts. `rollup` is the counting up before it, and `report_raw` the same from the attempts, which must give the same.
@@ -31,6 +31,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from multiprocessing.context import ForkServerContext
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -107,8 +108,9 @@ def measure(
     claimers = 8 if database.dialect == "postgresql" else 1
     _measure_claims(url, tell, "claim_met", BATCH, claimers, arguments.seconds / 2)
     _measure_screening(database, tell)
-    _measure_claims(url, tell, "claim", BATCH, claimers, arguments.seconds)
+    # one by one first: a short list may be dialed through by eight
     _measure_claims(url, tell, "next_lead", 1, 1, arguments.seconds / 2)
+    _measure_claims(url, tell, "claim", BATCH, claimers, arguments.seconds)
     attempts = 10 * arguments.accounts if arguments.attempts is None else arguments.attempts
     if attempts:
         database.dispose()
@@ -161,7 +163,7 @@ class _Teller:
 
 
 def _measure_import(url: str, files: dict[CampaignId, Path], tell: _Teller) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = _context()
     stop, waits = context.Event(), context.Queue()
     engine = context.Process(target=_claim_slowly, args=(url, stop, waits))
     engine.start()
@@ -186,8 +188,9 @@ def _import(url: str, files: dict[CampaignId, Path], told: Any) -> None:
         ).accepted
     seconds = time.monotonic() - began
     database.dispose()
-    rss = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    told.put({"per_second": round(accepted / seconds), "rss_mb": rss // 1024, "seconds": round(seconds, 1)})
+    # of a reader that ended the kernel keeps the most it had, and that of the process it was forked from where that was more
+    rss = _peak_rss_mb() + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+    told.put({"per_second": round(accepted / seconds), "rss_mb": rss, "seconds": round(seconds, 1)})
 
 
 def _claim_slowly(url: str, stop: Event, told: Any) -> None:
@@ -208,7 +211,7 @@ def _measure_screening(database: Database, tell: _Teller) -> None:
         found = screening.screen(database, name, _settings(name), packs[RULES[name]], now=NOON)
         looked_at, refused = looked_at + found.looked_at, refused + found.refused
     seconds = time.monotonic() - began
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    rss = _peak_rss_mb()
     tell(
         "screen",
         1,
@@ -225,7 +228,8 @@ def _measure_reports(database: Database, url: str, tell: _Teller, forget: Callab
     hours = rollups.roll_up(database)
     tell("rollup", 1, hours=hours, seconds=round(time.monotonic() - began, 1))
     database.dispose()
-    context, told = multiprocessing.get_context("spawn"), multiprocessing.get_context("spawn").Queue()
+    context = _context()
+    told = context.Queue()
     found: dict[str, tuple[float, int]] = {}
     attempts = 0
     for name in _FILTERS:
@@ -270,7 +274,7 @@ def _report(url: str, name: str, told: Any) -> None:
         found = rollups.totals(tx, **_FILTERS[name])
     seconds = time.monotonic() - began
     database.dispose()
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    rss = _peak_rss_mb()
     told.put((seconds, rss, sum(one.attempts for one in found)))
 
 
@@ -292,7 +296,7 @@ def _forget(folder: Path, server: Server | None = None) -> None:
 
 
 def _measure_claims(url: str, tell: _Teller, what: str, batch: int, claimers: int, seconds: float) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = _context()
     start, told = context.Event(), context.Queue()
     processes = [
         context.Process(target=_claimer, args=(url, batch, seconds, start, told, nth))
@@ -315,7 +319,7 @@ def _measure_claims(url: str, tell: _Teller, what: str, batch: int, claimers: in
         claimers,
         per_second=round(attempts / took),
         p99_ms=_p99(latencies),
-        p50_ms=round(1000 * statistics.median(latencies), 2),
+        p50_ms=round(1000 * statistics.median(latencies), 2) if latencies else None,
         duplicates=_duplicates(url),
         rss_mb=max(one["rss_mb"] for one in found),
         seconds=round(took, 1),
@@ -336,7 +340,7 @@ def _claimer(url: str, batch: int, seconds: float, start: Event, told: Any, nth:
             continue
         attempts += claimed
         latencies.append(took)
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    rss = _peak_rss_mb()
     told.put({"attempts": attempts, "latencies": latencies, "rss_mb": rss})
 
 
@@ -360,6 +364,13 @@ def _claim(database: Database, campaign: CampaignId, count: int) -> tuple[int, f
     return len(claim.attempts), time.monotonic() - began
 
 
+def _context() -> ForkServerContext:
+    """Return how processes are made: new ones, of a server that has read the program's files once and holds nothing else."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.store"])
+    return context
+
+
 def _duplicates(url: str) -> int:
     """Count attempts beyond the first of each lead, live number and live person."""
     database, table = open_database(url), _T["attempt"]
@@ -372,7 +383,15 @@ def _duplicates(url: str) -> int:
     return int(extra)
 
 
-def _p99(values: list[float]) -> float:
+def _peak_rss_mb() -> int:
+    """Return the most memory this program has had; `getrusage` would tell that of the process it was forked from, where that had more."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+
+
+def _p99(values: list[float]) -> float | None:
+    if not values:
+        return None
     return round(1000 * sorted(values)[min(len(values) - 1, int(0.99 * len(values)))], 2)
 
 

@@ -77,19 +77,21 @@ def year_of_attempts(url: str, attempts: int) -> None:
         agent = "'agent' || (n / 10) % 40" if sqlite else "'agent' || ((n / 10) % 40)::text"
         said = "CASE (n / 10) % 5 WHEN 0 THEN 'promise' WHEN 1 THEN 'refuses' WHEN 2 THEN 'third_party' ELSE 'callback' END"
         key = _id("8", "n", sqlite)
-        run(
-            "INSERT INTO attempt (id, node, boot_id, campaign_id, lead_id, account_id, person_id, phone_id, number, trunk, live, state, outcome, "  # noqa: S608
-            "call_id, live_answer, abandoned, agent_id, disposition, reason, evidence, committed_at_utc, ended_at_utc, sent_mono_ns, "
-            "answered_mono_ns, bridged_mono_ns, ended_mono_ns) "
-            f"SELECT {key}, 'bench', 'boot', campaign_id, lead_id, account_id, person_id, phone_id, e164, 'carrier', FALSE, 'ended', {outcome}, "
-            f"{'lower(hex(n))' if sqlite else 'to_hex(n)'}, n % 10 IN (0, 5), n % 400 = 5, CASE WHEN n % 10 = 0 THEN {agent} END, "
-            f"CASE WHEN n % 10 = 0 THEN {said} END, CASE WHEN n % 50 = 10 THEN 'no_work' END, '{{}}', {at}, {at}, 1000000000, "
-            "CASE WHEN n % 10 IN (0, 2, 3, 5) THEN 9000000000 END, CASE WHEN n % 10 = 0 THEN 10000000000 END, 11000000000 + (n % 97) * 1000000000 "
-            f"FROM (SELECT campaign_id, lead.id AS lead_id, account_id, lead.person_id, phone.id AS phone_id, e164, "
-            f"k * {leads} + row_number() OVER (PARTITION BY k ORDER BY lead.id) AS n "
-            f"FROM {_series(rounds, sqlite)} CROSS JOIN lead JOIN phone ON phone.person_id = lead.person_id AND phone.rank = 0) AS made "
-            f"WHERE n <= {attempts}"
-        )
+        for k in range(rounds):  # a million or so at a time: more than that would be sorted in memory
+            run(
+                "INSERT INTO attempt (id, node, boot_id, campaign_id, lead_id, account_id, person_id, phone_id, number, trunk, live, state, outcome, "  # noqa: S608
+                "call_id, live_answer, abandoned, agent_id, disposition, reason, evidence, committed_at_utc, ended_at_utc, sent_mono_ns, "
+                "answered_mono_ns, bridged_mono_ns, ended_mono_ns) "
+                f"SELECT {key}, 'bench', 'boot', campaign_id, lead_id, account_id, person_id, phone_id, e164, 'carrier', FALSE, 'ended', {outcome}, "
+                f"{'lower(hex(n))' if sqlite else 'to_hex(n)'}, n % 10 IN (0, 5), n % 400 = 5, CASE WHEN n % 10 = 0 THEN {agent} END, "
+                f"CASE WHEN n % 10 = 0 THEN {said} END, CASE WHEN n % 50 = 10 THEN 'no_work' END, '{{}}', {at}, {at}, 1000000000, "
+                "CASE WHEN n % 10 IN (0, 2, 3, 5) THEN 9000000000 END, CASE WHEN n % 10 = 0 THEN 10000000000 END, "
+                "11000000000 + (n % 97) * 1000000000 "
+                f"FROM (SELECT campaign_id, lead.id AS lead_id, account_id, lead.person_id, phone.id AS phone_id, e164, "
+                f"{k * leads} + row_number() OVER (ORDER BY lead.id) AS n "
+                f"FROM lead JOIN phone ON phone.person_id = lead.person_id AND phone.rank = 0) AS made "
+                f"WHERE n <= {attempts}"
+            )
 
 
 def _id(family: str, number: str, sqlite: bool) -> str:  # noqa: FBT001 - which of the two

@@ -79,11 +79,37 @@ class _Writes:
     phones: list[tuple[Any, ...]] = field(default_factory=list)
     accounts: list[tuple[Any, ...]] = field(default_factory=list)
     leads: list[tuple[Any, ...]] = field(default_factory=list)
+    person_changes: list[tuple[PersonId, dict[str, Any]]] = field(default_factory=list)
+    phone_changes: list[tuple[PhoneId, dict[str, Any]]] = field(default_factory=list)
     account_changes: list[tuple[AccountId, dict[str, Any]]] = field(default_factory=list)
     lead_changes: list[tuple[LeadId, dict[str, Any]]] = field(default_factory=list)
     new_persons: set[str] = field(default_factory=set)
     new_phones: set[str] = field(default_factory=set)
     """Changes may name people of this batch, so they come after the inserts."""
+
+    @property
+    def nothing(self) -> bool:
+        """There is nothing to write."""
+        return not (
+            self.persons
+            or self.phones
+            or self.accounts
+            or self.leads
+            or self.person_changes
+            or self.phone_changes
+            or self.account_changes
+            or self.lead_changes
+        )
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is to be written of a batch, and what will have become of its rows then."""
+
+    writes: _Writes
+    result: BatchResult
+    of_news: bool
+    """The store knew nobody and nothing of it: where that is no longer so, one of the store's own guards refuses it, and nothing is lost."""
 
 
 def write_batch(tx: Tx, rows: Sequence[LeadRow], campaign_id: CampaignId, now: dt.datetime) -> BatchResult:
@@ -94,16 +120,22 @@ def write_batch(tx: Tx, rows: Sequence[LeadRow], campaign_id: CampaignId, now: d
     StoreError
         The database failed; nothing of the batch is in.
     """
-    result = BatchResult()
-    if not rows:
-        return result
     import_runs.take_turn(tx, "leads")
+    planned = plan(tx, rows, campaign_id, now)
+    write(tx, planned)
+    return planned.result
+
+
+def plan(tx: Tx, rows: Sequence[LeadRow], campaign_id: CampaignId, now: dt.datetime) -> Plan:
+    """Say what would have to be written of rows, each of another account; nothing is."""
+    result = BatchResult()
     known = _look_up(tx, rows, campaign_id, now)
+    of_news = not known.accounts and not known.persons
     writes = _Writes(iter(new_ids(sum(3 + len(row.phones) for row in rows))))
     for row in rows:
         account = known.accounts.get((row.portfolio, row.external_id))
-        person_id, changed = _write_person(tx, row, account, known, writes, now)
-        changed |= _write_phones(tx, row, person_id, known, writes)
+        person_id, changed = _write_person(row, account, known, writes, now)
+        changed |= _write_phones(row, person_id, known, writes)
         if account is None:
             account_id = AccountId(next(writes.ids))
             writes.accounts.append(_new_account(row, account_id, person_id, now))
@@ -125,6 +157,22 @@ def write_batch(tx: Tx, rows: Sequence[LeadRow], campaign_id: CampaignId, now: d
             result.updated += 1
         else:
             result.unchanged += 1
+    return Plan(writes, result, of_news or writes.nothing)
+
+
+def write(tx: Tx, planned: Plan) -> None:
+    """Write what was planned.
+
+    Raises
+    ------
+    StoreError
+        The database failed, or somebody else wrote one of the same people or accounts meanwhile; nothing of it is in.
+    """
+    writes = planned.writes
+    for person_id, changes in writes.person_changes:
+        people.update_person(tx, person_id, changes)
+    for phone_id, changes in writes.phone_changes:
+        people.update_phone(tx, phone_id, changes)
     people.insert_persons(tx, writes.persons)
     people.insert_phones(tx, writes.phones)
     people.insert_accounts(tx, writes.accounts)
@@ -133,7 +181,6 @@ def write_batch(tx: Tx, rows: Sequence[LeadRow], campaign_id: CampaignId, now: d
         people.update_account(tx, account_id, changes)
     for lead_id, changes in writes.lead_changes:
         leads.update_lead(tx, lead_id, **changes)
-    return result
 
 
 def _look_up(tx: Tx, rows: Sequence[LeadRow], campaign_id: CampaignId, now: dt.datetime) -> _Known:
@@ -172,7 +219,7 @@ def _look_up(tx: Tx, rows: Sequence[LeadRow], campaign_id: CampaignId, now: dt.d
 
 
 def _write_person(
-    tx: Tx, row: LeadRow, account: dict[str, Any] | None, known: _Known, writes: _Writes, now: dt.datetime
+    row: LeadRow, account: dict[str, Any] | None, known: _Known, writes: _Writes, now: dt.datetime
 ) -> tuple[PersonId, bool]:
     """Return whose account it is, and whether something about them changed."""
     person = known.persons_by_external_id.get(row.person_id) if row.person_id else None
@@ -203,12 +250,12 @@ def _write_person(
         key: value for key, value in wanted.items() if value is not None and value != getattr(person, key)
     }
     if changes and person.id not in writes.new_persons:
-        people.update_person(tx, person.id, changes)
+        writes.person_changes.append((person.id, changes))
         return person.id, True
     return person.id, False
 
 
-def _write_phones(tx: Tx, row: LeadRow, person_id: PersonId, known: _Known, writes: _Writes) -> bool:
+def _write_phones(row: LeadRow, person_id: PersonId, known: _Known, writes: _Writes) -> bool:
     """Add the row's numbers to the person and say whether something changed. Numbers that the row lacks stay."""
     had = {phone.e164: phone for phone in known.phones[person_id]}
     changed = False
@@ -232,7 +279,7 @@ def _write_phones(tx: Tx, row: LeadRow, person_id: PersonId, known: _Known, writ
         if (row.zone or not old.zones) and found != old.zones:
             changes["zones"] = " ".join(found)
         if changes and old.id not in writes.new_phones:
-            people.update_phone(tx, old.id, changes)
+            writes.phone_changes.append((old.id, changes))
             changed = True
     return changed
 

@@ -7,7 +7,7 @@ reading of rows is `import_reading.py`'s, their writing `lead_writing.py`'s.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import structlog
 from dialer_core.campaigns import import_reading
 from dialer_core.campaigns.csv_reading import inspect
 from dialer_core.campaigns.import_reading import Batch
+from dialer_core.campaigns.import_writing import BatchWriter, Written
 from dialer_core.campaigns.lead_columns import Columns, LeadRow, understand
 from dialer_core.campaigns.lead_writing import BatchResult, write_batch
 from dialer_core.campaigns.mapping_file import MappingFile
@@ -41,12 +42,10 @@ class _Pace:
 
     transaction_s: float
     rows: int = 250
-    last_rows: int = 0
 
     def learn(self, rows: int, took_s: float) -> None:
         """Take note of a transaction."""
-        self.last_rows = rows
-        if rows >= self.rows:
+        if rows >= self.rows and took_s:
             fitting = self.rows * self.transaction_s / max(took_s, 0.001)
             self.rows = int(min(max(0.5 * (self.rows + fitting), _FEWEST_ROWS), _MOST_ROWS))
 
@@ -168,15 +167,24 @@ def import_leads(
             if not dry_run and mapping.public_attributes:
                 attribute_marks.mark(tx, mapping.portfolio, mapping.public_attributes, sensitive=False)
         pace = _Pace(TRANSACTION_S[database.dialect])
-        waiting: list[LeadRow] = []
-        for batch in import_reading.read(source, columns):
-            _take(report, rejects, batch)
-            waiting += batch.rows
-            while len(waiting) >= pace.rows:
-                _write(database, waiting[: pace.rows], campaign_id, clock, report, pace)
-                del waiting[: pace.last_rows]
-            tell(Progress(report.rows, batch.bytes_read, source.size_bytes, False))
-        _write(database, waiting, campaign_id, clock, report, pace)
+
+        def count(result: BatchResult, rows: int, took_s: float) -> None:
+            _count(report, result)
+            pace.learn(rows, took_s)
+
+        with BatchWriter(database, campaign_id, clock, count) as writer:
+            put = (
+                (lambda rows: _rehearse(database, rows, campaign_id, clock, count)) if dry_run else writer.put
+            )
+            waiting: list[LeadRow] = []
+            for batch in import_reading.read(source, columns):
+                _take(report, rejects, batch)
+                waiting += batch.rows
+                while len(waiting) >= (size := pace.rows):
+                    put(waiting[:size])
+                    del waiting[:size]
+                tell(Progress(report.rows, batch.bytes_read, source.size_bytes, False))
+            put(waiting)
         report.reject_file = rejects.path
     if dry_run:
         return report
@@ -235,20 +243,14 @@ def _take(report: ImportReport, rejects: RejectFile, batch: Batch) -> None:
         rejects.add(one.line, one.column, one.reason, one.raw, imported=one.imported)
 
 
-def _write(
-    database: Database,
-    rows: list[LeadRow],
-    campaign_id: CampaignId,
-    clock: Clock,
-    report: ImportReport,
-    pace: _Pace,
+def _rehearse(
+    database: Database, rows: Sequence[LeadRow], campaign_id: CampaignId, clock: Clock, count: Written
 ) -> None:
-    began = time.monotonic()
-    with database.rehearse() if report.dry_run else database.write() as tx:
-        waited = time.monotonic()
-        result = write_batch(tx, rows, campaign_id, clock.utc())
-    _count(report, result)
-    pace.learn(len(rows), time.monotonic() - (waited if database.dialect == "sqlite" else began))
+    if rows:
+        with database.rehearse() as tx:
+            began = time.monotonic()
+            result = write_batch(tx, rows, campaign_id, clock.utc())
+        count(result, len(rows), time.monotonic() - began)
 
 
 def _count(report: ImportReport, result: BatchResult) -> None:
