@@ -14,6 +14,7 @@ from dataclasses import replace
 import structlog
 
 from dialer_core import recording_place
+from dialer_core.agents.presence import Presences
 from dialer_core.agents.roster import Roster
 from dialer_core.agents.softphones import Softphones
 from dialer_core.agents.state import Agent
@@ -21,6 +22,7 @@ from dialer_core.calls import forbidden
 from dialer_core.calls.adoption import Adoption
 from dialer_core.calls.attempt import RINGING_STATES, Attempt
 from dialer_core.calls.call_flow import CallFlow
+from dialer_core.calls.deliveries import Deliveries
 from dialer_core.calls.desk import Desk
 from dialer_core.calls.ending import Ending
 from dialer_core.calls.extensions import Extensions
@@ -31,6 +33,7 @@ from dialer_core.calls.live_answers import LiveAnswers
 from dialer_core.calls.machine import AttemptMachine
 from dialer_core.calls.originate import Originator, signers_of
 from dialer_core.calls.records import CallRecords
+from dialer_core.calls.referrals import Referrals
 from dialer_core.calls.sound import Sound
 from dialer_core.calls.trunk_watch import TrunkWatch
 from dialer_core.calls.trunks import Trunks
@@ -161,9 +164,16 @@ class CallLoop:
         self.flow_calls = FlowCalls(
             runtime, self.machine, campaigns, settings.flows, self.media, records, flow_talks
         )
+        self.extensions = Extensions(
+            runtime, settings.dialer.extensions, self.workers, self.media, sip_host=sip_host
+        )
+        self.presences = Presences(runtime, self.roster)
+        self.deliveries = Deliveries(
+            runtime, self.machine, self.roster, self.presences, self.media, self.extensions
+        )
         self.answers = LiveAnswers(
             runtime, self.machine, campaigns, self.workers, self.media, self.roster, records, self.dialing,
-            self.flow_calls,
+            self.flow_calls, self.deliveries,
         )  # fmt: skip
         self.flow = CallFlow(
             runtime, self.machine, campaigns, self.trunks, self.workers, self.media, originator, ending,
@@ -173,17 +183,19 @@ class CallLoop:
             runtime, campaigns, settings.trunks, self.workers, self.media, self.roster,
             free=lambda: self.media_ready and not self.dialing.draining,
         )  # fmt: skip
-        self.extensions = Extensions(
-            runtime, settings.dialer.extensions, self.workers, self.media, sip_host=sip_host
-        )
+        referrals = Referrals(runtime, self.machine, self.workers)
         self.desk = Desk(
             runtime, self.machine, campaigns, self.workers, self.media, self.roster, self.answers, self.extensions,
-            may_record=recording_place.wanted(settings),
+            referrals, may_record=recording_place.wanted(settings),
         )  # fmt: skip
         self.desk.listen_to(self.flow, self.inbound, self.softphones)
+        self.flow.on_referred, self.flow.on_over = referrals.heard, referrals.over
+        self.deliveries.on_bridged = self.desk.transfers.give_away
+        self.deliveries.on_over = self.desk.transfers.on_taken = self._over
         self.flow.on_idle = self.wake
         self.roster.expected = self._expected
-        self.answers.on_bad_agent_leg = self.inbound.on_bad_agent_leg = self.softphones.restart
+        self.answers.on_bad_agent_leg = self._on_bad_agent_leg
+        self.inbound.on_bad_agent_leg = self.softphones.restart
         self.answers.on_reserved = self.inbound.queue.dialed_took
         self.inbound.queue.spare = self.dialing.spare
         for pool in self.dialing.pools:
@@ -386,13 +398,22 @@ class CallLoop:
         """Log an agent in and call their softphone."""
         agent = self.roster.login(name)
         agent.redial_attempt = 0
-        if agent.per_conversation or (self.media_ready and self.workers.choose(LegKind.AGENT) is not None):
+        if agent.in_pbx:
+            self.roster.arrived(agent)
+        elif agent.per_conversation or (self.media_ready and self.workers.choose(LegKind.AGENT) is not None):
             self.softphones.call(agent)
 
     def _on_agent_lost(self, agent: Agent) -> None:
         self.desk.agent_lost(agent)
         self.answers.agent_lost(agent)
         self.inbound.agent_lost(agent)
+
+    def _on_bad_agent_leg(self, agent: Agent) -> None:
+        (self.deliveries.bad_leg if agent.in_pbx else self.softphones.restart)(agent)
+
+    def _over(self, attempt: Attempt) -> None:
+        """A PBX has ended a conversation, or has the call now."""
+        self.flow.release(attempt, Outcome.CONNECTED)
 
     def _on_logged_out(self, agent: Agent) -> None:
         self.softphones.hang_up(agent)

@@ -110,7 +110,7 @@ class Control:
                 result.add_done_callback(lambda done: reply(self._outcome(command, done)))
             else:
                 reply(HostReply(request_id=command.request_id, result=result))
-        if command.name not in ("status", "calls.list", "flows.prepared"):
+        if command.name not in ("status", "calls.list", "flows.prepared", "agents.told"):
             log.info("command", command=command.name, actor=command.actor)
 
     def _outcome(self, command: HostCommand, done: asyncio.Future[Any]) -> HostReply:

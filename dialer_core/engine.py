@@ -65,7 +65,7 @@ def known_sources(settings: Settings) -> AllowSources:
     hosts = {"127.0.0.1", settings.dialer.sip.bind}
     for trunk in settings.trunks.values():
         hosts |= {trunk.host, *([trunk.proxy.partition(":")[0]] if trunk.proxy else [])}
-    phones = [agent.sip for agent in settings.agents.values()]
+    phones = [agent.sip for agent in settings.agents.values() if agent.sip]
     phones += [extension.sip for extension in settings.dialer.extensions.values()]
     hosts |= {sip.rpartition("@")[2].partition(";")[0].partition(":")[0] for sip in phones}
     addresses, complete = set(), True

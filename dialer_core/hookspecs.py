@@ -21,6 +21,7 @@ from fastapi import APIRouter
 
 from dialer_core.plugin_api import (
     PROJECT,
+    AgentStateSource,
     EngineHandle,
     Event,
     MessageChannel,
@@ -102,6 +103,17 @@ def dialer_choose_next_step(
     Asked when an agent's screen shows the account, and by programs. Plugins are asked in the order of `plugins.enabled`, those
     marked `trylast` after the others, and the first that returns a step decides; None leaves it to the next. `agent_desk` has
     rules for whatever nobody else decides. One that fails, or returns no step that can be shown, is passed over.
+    """
+
+
+@hookspec
+def dialer_register_agent_states(
+    engine: EngineHandle,
+) -> Awaitable[AgentStateSource] | AgentStateSource | None:
+    """Return what knows whether the agents of another system are free: a PBX's queue, a workforce tool. Called once, after the start-up.
+
+    It speaks for the agents whose `state_from` in `agents.toml` names this plugin. The engine keeps the order of its words, and believes it
+    only for as long as each of them says: a source, or a host, that dies leaves nobody dialed for agents who may be gone.
     """
 
 

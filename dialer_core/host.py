@@ -23,7 +23,7 @@ from typing import Any
 import structlog
 import uvicorn
 
-from dialer_core import recording_place
+from dialer_core import agent_sources, recording_place
 from dialer_core.archive import Archive
 from dialer_core.campaigns import screening
 from dialer_core.clock import SystemClock
@@ -318,6 +318,9 @@ async def _serve(
         screening_leads = asyncio.create_task(
             screening.watch(database, settings.campaigns, packs), name="hopper-screening"
         )
+        sourcing = asyncio.create_task(
+            agent_sources.run(plugins, await plugins.agent_states()), name="agent-states"
+        )
         speech = FlowSpeech(
             settings, database, tail, link, await plugins.voices(), SystemClock(), dialer.node.name
         )
@@ -345,6 +348,7 @@ async def _serve(
                     pushing,
                 ),
                 speaking,
+                sourcing,
             },
             return_when=asyncio.FIRST_COMPLETED,
         )
@@ -360,8 +364,20 @@ async def _serve(
         hooks.cancel()
         pushing.cancel()
         speaking.cancel()
+        sourcing.cancel()
         await asyncio.gather(
-            *(tracking, keeping, screening_leads, stopping, archiving, messaging, hooks, pushing, speaking),
+            *(
+                tracking,
+                keeping,
+                screening_leads,
+                stopping,
+                archiving,
+                messaging,
+                hooks,
+                pushing,
+                speaking,
+                sourcing,
+            ),
             return_exceptions=True,
         )
         if not link.attached:  # else people may be listening to it, and another host comes

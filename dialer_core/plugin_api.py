@@ -125,10 +125,18 @@ from dialer_core.vocabulary import (
     MessageState,
     Outcome,
     PersonId,
+    Presence,
     StepAction,
     Verdict,
 )
-from dialer_core.voice_commands import CommandPort, DeskCommands, SupervisionCommands
+from dialer_core.voice_commands import (
+    AgentReport,
+    AgentStates,
+    CommandPort,
+    DeskCommands,
+    ReportsTaken,
+    SupervisionCommands,
+)
 from dialer_core.voice_events import (
     FlowEnded,
     FlowStarted,
@@ -168,6 +176,16 @@ class Voice(Protocol):
 
     async def speak(self, text: str, language: str) -> tuple[NDArray[np.float32], int]:
         """Return a text as sound of shape (n_samples,) in [-1, 1], and its rate in Hz. It must not block the loop."""
+
+
+class AgentStateSource(Protocol):
+    """Something that knows whether agents are free: what `dialer_register_agent_states` returns."""
+
+    async def run(self, tell: AgentStates) -> None:
+        """Tell how agents are, again and again, until cancelled. What it raises is reported, and it is run again after a while.
+
+        Meanwhile, as whenever it is silent for the time that it has promised to speak in, its agents are given nobody.
+        """
 
 
 class EngineHandle:
@@ -213,6 +231,7 @@ class EngineHandle:
         self.supervision = SupervisionCommands(port, actor)
         self.calls = CallCommands(port, actor)
         self.attempts = AttemptCommands(port, actor)
+        self.agent_states = AgentStates(port, actor)
 
     def acting_as(self, actor: str) -> EngineHandle:
         """Return a handle on the same system for somebody else."""
@@ -360,8 +379,11 @@ __all__ = [
     "AccountRecords",
     "AccountView",
     "AgentId",
+    "AgentReport",
     "AgentState",
     "AgentStateChanged",
+    "AgentStateSource",
+    "AgentStates",
     "AgentView",
     "Answer",
     "AttemptAbandoned",
@@ -432,12 +454,14 @@ __all__ = [
     "PersonId",
     "PluginFailed",
     "PluginStore",
+    "Presence",
     "Principal",
     "Problem",
     "PromiseMade",
     "PromiseRecords",
     "Receipt",
     "RefusedRow",
+    "ReportsTaken",
     "RestrictionAdded",
     "RestrictionRecords",
     "Role",

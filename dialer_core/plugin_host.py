@@ -299,6 +299,24 @@ class PluginHost:
             "dialer_register_strategy_actions", "its actions could not be registered"
         )
 
+    async def agent_states(self) -> list[tuple[Plugin, Any]]:
+        """Return the source of agents' states that each plugin has; one whose hook fails is disabled."""
+        return await self._registered(
+            "dialer_register_agent_states", "its agents' states could not be registered"
+        )
+
+    def handle_of(self, plugin: Plugin) -> EngineHandle:
+        """Return what a plugin sees of the system."""
+        return self._handles[plugin.name]
+
+    async def reported(self, plugin: Plugin, hook: str, error: BaseException) -> None:
+        """Log and report a failure of something that a hook has returned."""
+        plugin.failures += 1
+        text = place_of(error)
+        log.warning("plugin_part_failed", plugin=plugin.name, hook=hook, error=text)
+        with contextlib.suppress(Exception):  # a store that is away: logged it is
+            await self._report(PluginFailed(plugin=plugin.name, hook=hook, error=text))
+
     async def _registered(self, hook: str, failed: str) -> list[tuple[Plugin, Any]]:
         found = []
         for outcome in await self.observe(hook):

@@ -300,7 +300,9 @@ class Recovery:
             if agent.state is AgentState.LOGGED_OUT:
                 continue
             in_talk = agent.state in _TALK_STATES
-            if agent.per_conversation and not in_talk:
+            if agent.in_pbx:
+                pass  # no leg of theirs stands between conversations
+            elif agent.per_conversation and not in_talk:
                 self._softphones.hang_up(agent)  # what was left of a conversation that is over
             elif agent.per_conversation and not agent.leg_up and agent.state is AgentState.RESERVED:
                 pass  # it was being called for somebody who waits again: let go below

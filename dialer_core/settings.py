@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from dialer_core.agent_settings import AgentSettings, pbx_problems
 from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.edge_settings import INNER_HOST, EdgeSettings
 from dialer_core.errors import ConfigError
@@ -22,10 +23,9 @@ from dialer_core.flows.language import Flow
 from dialer_core.flows.reading import flow_files, read_flow
 from dialer_core.list_settings import CallerIdPool, SegmentSettings
 from dialer_core.report_settings import ReportSettings
-from dialer_core.routing_settings import Level
 from dialer_core.setting_types import E164, Codec, Name, Port, PortRange, Seconds, Section, check_secret
 from dialer_core.toml_files import explain, read_secret, read_toml, section_table, with_environment
-from dialer_core.vocabulary import AgentId, AgentLeg, CampaignId, SrtpUse, TrunkId
+from dialer_core.vocabulary import AgentId, CampaignId, SrtpUse, TrunkId
 from dialer_core.voice_settings import ExtensionSettings, RecordingSettings, SpeechSettings
 from dialer_core.web_settings import HttpSettings, PushSettings, WebhookSettings
 
@@ -189,38 +189,6 @@ class TrunkSettings(Section):
         if self.registers and not self.user:
             msg = "registers = true needs the user to register: set user, and password_env or password_file"
             raise ValueError(msg)
-        return self
-
-
-class AgentSettings(Section):
-    """`[agents.ID]` of `agents.toml`: an agent is a SIP address."""
-
-    sip: str = Field(pattern=r"^sip:[^@\s]+@[^\s]+$")
-    """The softphone: `sip:ana@192.0.2.10:5060`; one that registers at the edge is `sip:ana@` and the edge's domain."""
-    password_env: str = ""
-    """Environment variable that holds the password by which the softphone registers at the edge."""
-    password_file: Path | None = None
-    """Or a file that holds it."""
-    srtp: SrtpUse = SrtpUse.OFF
-    """Encrypted sound to the softphone: off, optional, required."""
-    name: str = ""
-    """Shown on screens."""
-    campaigns: tuple[str, ...] = ()
-    """Campaigns whose people they take; empty: all."""
-    skills: dict[Name, Level] = Field(default_factory=dict)
-    """What they can do, and how well from 1 to 10: `{ legal = 5, english = 3 }`. Campaigns ask for it in `[routing]`."""
-    chats: Annotated[int, Field(ge=0, le=50)] = 3
-    """Chats (SMS, WhatsApp, e-mail) that they have at a time, at most."""
-    auto_ready: bool = False
-    """Logged in when `dialer run` starts, and ready as soon as the softphone answers, without an own `login` and `ready`."""
-    wrap_up_s: Annotated[float, Field(ge=0, le=3600)] | None = None
-    """After-call work; by default the campaign's."""
-    leg: AgentLeg | None = None
-    """`nailed_up`: the softphone is called at log-in and stays up; `per_conversation`: for each conversation. By default what their campaigns say."""
-
-    @model_validator(mode="after")
-    def _one_secret(self) -> AgentSettings:
-        check_secret(self.password_env, self.password_file)
         return self
 
 
@@ -454,6 +422,7 @@ def load_settings(directory: Path) -> Settings:
     flows = _flows(directory, campaigns, problems)
     if dialer:
         problems += _edge_problems(dialer, dialer_file, trunks, trunks_file)
+        problems += pbx_problems(agents_file, agents, dialer_file, dialer.extensions, dialer.plugins.enabled)
     if problems:
         raise ConfigError("\n".join(problems))
     return Settings(directory, dialer, trunks, agents, campaigns, segments, caller_ids, flows)

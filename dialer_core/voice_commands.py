@@ -5,9 +5,34 @@ It owns their names and arguments; the base, which sends them, is here too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-from dialer_core.vocabulary import AgentId
+import msgspec
+
+from dialer_core.vocabulary import AgentId, AttemptId, Presence
+
+
+class AgentReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a source says of one agent."""
+
+    agent: str
+    """Their id, or what the telephone system calls them (`member` in `agents.toml`)."""
+    state: Presence
+    order: int
+    """Grows with every word of this source on this agent: a sequence, or the time in microseconds. What is not newer is late."""
+    reason: str = ""
+    """Of a pause, in the source's words."""
+
+
+class ReportsTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of reports."""
+
+    changed: int = 0
+    late: int = 0
+    """Not newer than what was known: ignored."""
+    unknown: tuple[str, ...] = ()
+    """Nobody of `agents.toml` who has this source is called that; ten at most."""
 
 
 class CommandPort(Protocol):
@@ -100,3 +125,16 @@ class SupervisionCommands(CommandGroup):
     ) -> Any:
         """Make an agent ready, paused or logged out; with `now` also out of a conversation, whose customer goes to the next agent."""
         return await self._send("agents.force", agent=agent, state=state, reason=reason, now=now)
+
+
+class AgentStates(CommandGroup):
+    """What a source of agents' states says; a plugin speaks for itself alone: for agents whose `state_from` names it."""
+
+    async def tell(self, reports: Sequence[AgentReport], *, stale_after_s: float) -> ReportsTaken:
+        """Say how agents are. It is believed for `stale_after_s`: say something, nothing new too, well before that is over."""
+        args = {"reports": msgspec.to_builtins(list(reports)), "stale_after_s": stale_after_s}
+        return msgspec.convert(await self._send("agents.told", **args), ReportsTaken)
+
+    async def connected(self, attempt: AttemptId, agent: str = "") -> Any:
+        """Say that an agent of the queue has the call that was delivered there; which, by their id or as the source calls them."""
+        return await self._send("calls.connected", attempt=attempt, agent=agent)

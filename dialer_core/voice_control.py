@@ -6,11 +6,13 @@ It owns the mapping from their names to `calls/desk.py` and `calls/supervision.p
 from __future__ import annotations
 
 import enum
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import msgspec
 
 from dialer_core.call_loop import CallLoop
 from dialer_core.command_arguments import ACTOR, Args, Command, InvalidError, agent_of, seconds_of, text_of
-from dialer_core.vocabulary import AgentState, RecordSwitch, SupervisionMode
+from dialer_core.vocabulary import AgentState, AttemptId, RecordSwitch, SupervisionMode
 
 E = TypeVar("E", bound=enum.StrEnum)
 
@@ -29,7 +31,20 @@ def voice_commands(engine: CallLoop) -> dict[str, Command]:
         said = {"state": state.value, "reason": reason, "now": bool(args.get("now"))}
         engine.runtime.store(lambda tx: tx.audit("agent.forced", f"agent {name}", actor=actor, **said))
 
+    def told_states(args: Args) -> dict[str, Any]:
+        """Take what a source of agents' states says."""
+        reports = args.get("reports")
+        if not isinstance(reports, list):
+            raise InvalidError("reports is missing; it must be a list")
+        taken = engine.presences.heard(_source(args), seconds_of(args, "stale_after_s"), reports)
+        found: dict[str, Any] = msgspec.to_builtins(taken)
+        return found
+
     return {
+        "agents.told": told_states,
+        "calls.connected": lambda args: engine.deliveries.told(
+            AttemptId(text_of(args, "attempt")), text_of(args, "agent", ""), _source(args)
+        ),
         "agents.hold": lambda args: desk.hold(agent_of(engine, args)),
         "agents.resume": lambda args: desk.resume(agent_of(engine, args)),
         "agents.mute": lambda args: desk.mute(agent_of(engine, args), muted=True),
@@ -57,6 +72,12 @@ def voice_commands(engine: CallLoop) -> dict[str, Command]:
         "supervisors.stop": lambda args: supervision.stop(text_of(args, "supervisor")),
         "supervisors.take_over": lambda args: desk.take_over(text_of(args, "supervisor"), text_of(args, ACTOR, "")),
     }  # fmt: skip
+
+
+def _source(args: Args) -> str:
+    """Return the plugin that gives a command; a plugin speaks for itself alone."""
+    actor = text_of(args, ACTOR, "")
+    return actor.removeprefix("plugin:") if actor.startswith("plugin:") else ""
 
 
 def _target(args: Args, *, needed: bool) -> dict[str, str]:

@@ -61,6 +61,63 @@ class AttemptTransferFailed(Event, frozen=True, kw_only=True):
     sip_code: int
 
 
+@event_named("attempt.delivery_began")
+class AttemptDeliveryBegan(Event, frozen=True, kw_only=True):
+    """A live answer is being delivered into a queue of a PBX: it is called, and until one of its agents is there the person waits."""
+
+    extension: str
+    leg_id: LegId
+    agent_id: AgentId
+    """For whom of its agents; which of them takes it the PBX decides."""
+
+
+@event_named("attempt.delivered")
+class AttemptDelivered(Event, frozen=True, kw_only=True):
+    """One of the queue's agents is there: the bridge follows."""
+
+    extension: str
+    leg_id: LegId
+    agent_id: AgentId
+    by: str
+    """What said so: `answer`, `told`, `update`."""
+    waited_ms: int
+    """Since the queue was called."""
+
+
+@event_named("attempt.delivery_failed")
+class AttemptDeliveryFailed(Event, frozen=True, kw_only=True):
+    """The queue did not take the call, or let it go before any agent was there: the person waits for another agent, up to the same deadline."""
+
+    extension: str
+    leg_id: LegId
+    agent_id: AgentId
+    sip_code: int
+    reason: str
+    """`refused`, `no_answer`, `not_acknowledged`, `lost`."""
+
+
+@event_named("attempt.referred")
+class AttemptReferred(Event, frozen=True, kw_only=True):
+    """The far end was asked by REFER to take the call over, and said how that went: 2xx, and our legs leave; anything else, and they stay."""
+
+    extension: str
+    replaces: bool
+    """The leg to the extension was to be replaced."""
+    sip_code: int
+    """Of the last NOTIFY, or of the refusal; 408: no word in time."""
+
+
+@event_named("agent_source.changed")
+class AgentSourceChanged(Event, frozen=True, kw_only=True):
+    """A source of agents' states is heard again (`fresh`), or has been silent for too long: its agents take nobody meanwhile."""
+
+    source: str
+    fresh: bool
+    agents: int
+    """Whom it speaks of, in `agents.toml`."""
+    stale_after_s: float
+
+
 @event_named("recording.changed")
 class RecordingChanged(Event, frozen=True, kw_only=True):
     """A conversation's recording began or went on (`on`), was paused, ended (`off`) or was refused (`discard`); it ends with the call by itself."""

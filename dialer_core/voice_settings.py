@@ -31,6 +31,11 @@ class ExtensionSettings(Section):
     """Or in a header of this name, which begins with `X-`; empty: none."""
     ring_limit_s: float = Field(default=30.0, ge=2, le=45)
     """It is rung for so long at most."""
+    acknowledged_by: Literal["answer", "told", "update"] = "answer"
+    """A queue of agents (`queue` in `agents.toml`): what says that one of them is there. `answer`: its 200. `told`: the agents' source, or
+    `POST /calls/ID/connected`. `update`: a re-INVITE or UPDATE with P-Asserted-Identity after the 200 (connected line)."""
+    hand_over: Literal["bridge", "refer"] = "bridge"
+    """`bridge`: sound goes through us for as long as they talk. `refer`: the trunk takes the call by REFER, with Replaces, and our legs leave."""
 
 
 class SpeechSettings(Section):

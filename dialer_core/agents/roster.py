@@ -11,13 +11,13 @@ from typing import Final
 
 import structlog
 
+from dialer_core.agent_settings import AgentSettings
 from dialer_core.agents import routing
 from dialer_core.agents.state import Agent, AgentCell, AgentCue
 from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.errors import CommandRefusedError
 from dialer_core.events import AgentStateChanged
 from dialer_core.runtime import Runtime
-from dialer_core.settings import AgentSettings
 from dialer_core.store import agents as agent_rows
 from dialer_core.store.models import AgentInterval
 from dialer_core.store.tx import Tx
@@ -67,6 +67,7 @@ class Roster:
         """Called when an agent is in no conversation any more, nor reserved for one."""
         self.finished_work: list[tuple[frozenset[CampaignId], EventKind, float]] = []
         """Pacing's food: (the agent's campaigns, event kind, seconds) of talks and wrap-ups that ended since it last looked."""
+        self._told_entered: Callable[[Agent, AgentState], None] = lambda _agent, _before: None
         self.expected: Callable[[], frozenset[AgentId]] = frozenset
         """Returns the agents whose own call-back is being dialed."""
         self.agents = {
@@ -79,7 +80,7 @@ class Roster:
     def _made(self, name: AgentId, settings: AgentSettings, works_for: frozenset[CampaignId]) -> Agent:
         return Agent(
             id=name, settings=settings, campaigns=self._skilled(settings, works_for), works_for=works_for,
-            since_ns=self._runtime.clock.mono_ns(), per_conversation=self._leg_of(settings, works_for) is AgentLeg.PER_CONVERSATION,
+            since_ns=self._runtime.clock.mono_ns(), per_conversation=not settings.queue and self._leg_of(settings, works_for) is AgentLeg.PER_CONVERSATION,
         )  # fmt: skip
 
     def _leg_of(self, settings: AgentSettings, works_for: frozenset[CampaignId]) -> AgentLeg:
@@ -117,6 +118,10 @@ class Roster:
         """Every agent, in the order of the file."""
         return self.agents.values()
 
+    def on_entered(self, told: Callable[[Agent, AgentState], None]) -> None:
+        """Set what is told of every change of state: the agent, already in the new one, and the one before."""
+        self._told_entered = told
+
     def offer(
         self,
         campaign: CampaignId,
@@ -124,6 +129,7 @@ class Roster:
         waited_s: float = 0.0,
         sticky: AgentId | None = None,
         sticky_s: float = 0.0,
+        delivers: bool = True,
     ) -> Agent | None:
         """Return the agent to be given one of a campaign's people now, or None: nobody yet.
 
@@ -135,12 +141,14 @@ class Roster:
             How long they have waited.
         sticky, sticky_s
             The agent they were promised, and how long they may be kept for that one while others are free.
+        delivers
+            Whether an agent of a PBX will do, to whose queue they would be delivered.
         """
         expected = self.expected()
         free = (
             routing.Candidate(agent.id, agent.settings.skills, agent.idle_since_ns, agent.id in expected)
             for agent in self.agents.values()
-            if agent.offered and campaign in agent.works_for
+            if agent.offered and campaign in agent.works_for and (delivers or not agent.in_pbx)
         )
         promised = self.agents.get(sticky) if sticky is not None else None
         its = self._campaigns[campaign].routing
@@ -164,7 +172,7 @@ class Roster:
     def ready(self, name: AgentId) -> None:
         """Make an agent ready: now, when the softphone is up, or after this conversation."""
         agent = self[name]
-        if agent.state is AgentState.PAUSED and not agent.leg_up and not agent.per_conversation:
+        if agent.state is AgentState.PAUSED and not (agent.leg_up or agent.per_conversation or agent.in_pbx):
             agent.wants_ready = True
             self._remember(agent)
             return
@@ -177,6 +185,16 @@ class Roster:
             self._remember(agent)
             return
         self._command(agent, AgentCue.READY, "")
+
+    def arrived(self, agent: Agent) -> None:
+        """Take an agent of a PBX, who has just logged in, as there: no softphone of theirs is called."""
+        self.apply(agent, AgentCue.LEG_UP)
+
+    def take_back(self, agent: Agent) -> None:
+        """Forget a pause or log-out that was to come after this conversation."""
+        agent.after_call, agent.after_reason, agent.wants_ready = None, "", True
+        self._remember(agent)
+        self._on_free()
 
     def pause(self, name: AgentId, reason: str) -> None:
         """Pause an agent: now, or after this conversation."""
@@ -319,6 +337,7 @@ class Roster:
             self.on_talk_over(agent)
         if state is AgentState.LOGGED_OUT:
             self._on_logged_out(agent)
+        self._told_entered(agent, before)
         self._on_free()
 
     def _work_over(self, agent: Agent, after: AgentState, spent_s: float, now_ns: int) -> None:
@@ -369,6 +388,7 @@ class Roster:
         agent.wants_ready = bool(interval.wants_ready)
         agent.after_call = AgentCue(interval.after_call) if interval.after_call else None
         agent.after_reason = interval.after_reason or ""
+        agent.told_free = not agent.settings.state_from
         if agent.state is AgentState.WRAP_UP:
             self._run_wrap_up(agent)
 

@@ -120,8 +120,8 @@ class Softphones:
         return line.worker if line else None
 
     def call(self, agent: Agent) -> None:
-        """Call the softphone, unless it is being called or up already, is called per conversation, or the agent has logged out."""
-        if agent.state is AgentState.LOGGED_OUT or agent.leg_id is not None:
+        """Call the softphone, unless it is being called or up already, is called per conversation, is a PBX's, or the agent has logged out."""
+        if agent.state is AgentState.LOGGED_OUT or agent.leg_id is not None or agent.in_pbx:
             return
         if agent.per_conversation:
             self._roster.apply(agent, AgentCue.LEG_UP)
@@ -408,7 +408,7 @@ class Softphones:
             self._roster.apply(
                 agent, AgentCue.LEG_UP
             )  # there is nothing to call again before the next conversation
-        elif agent.state is not AgentState.LOGGED_OUT:
+        elif agent.state is not AgentState.LOGGED_OUT and not agent.in_pbx:
             agent.redial_attempt += 1
             self._redial_later(agent, min(REDIAL_MAX_S, 0.5 * 2 ** min(agent.redial_attempt, 6)))
 

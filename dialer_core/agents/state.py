@@ -10,7 +10,7 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
-from dialer_core.settings import AgentSettings
+from dialer_core.agent_settings import AgentSettings
 from dialer_core.vocabulary import AgentId, AgentState, AttemptId, CampaignId, LegId
 
 
@@ -107,6 +107,15 @@ class Agent:
     """They are shown a lead, or it is being dialed for them: nobody else is theirs."""
     finishing_ns: int = 0
     """Since when they are seen finishing what they do; 0 while they are not."""
+    told_free: bool = True
+    """Who has a source of states: it says that they are free. Everybody else always is, as far as that goes."""
+    resting: bool = False
+    """An agent of a PBX whose queue has just refused a call: nobody is delivered there for a moment."""
+
+    @property
+    def in_pbx(self) -> bool:
+        """A PBX has them: no leg of theirs stands between conversations."""
+        return bool(self.settings.queue)
 
     def next_state(self, cue: AgentCue) -> AgentState | AgentCell:
         """Look the cell up; changes nothing."""
@@ -120,8 +129,9 @@ class Agent:
     @property
     def reachable(self) -> bool:
         """May be given the person who was meant for them now."""
-        there = self.leg_up or self.per_conversation
-        return self.state is AgentState.READY and there and self.after_call is None
+        if self.state is not AgentState.READY or self.after_call is not None or not self.told_free:
+            return False
+        return not self.resting if self.in_pbx else self.leg_up or self.per_conversation
 
     @property
     def comes_back(self) -> bool:

@@ -111,14 +111,14 @@ class Adoption:
         row, leg, sound = found.row, found.leg, found.sound
         campaign = self._campaigns[CampaignId(row.campaign_id)]
         agent = self._roster.agents.get(AgentId(row.agent_id)) if row.agent_id else None
-        state = S(row.state)
+        state, in_pbx = S(row.state), agent is not None and agent.in_pbx
         attempt = Attempt(
             id=AttemptId(row.id), campaign_id=campaign.id, lead_id=LeadId(row.lead_id), account_id=AccountId(row.account_id),
             person_id=PersonId(row.person_id), phone_id=PhoneId(row.phone_id), number=row.number, trunk=TrunkId(row.trunk),
             pool=pool(campaign.id, agent), leg_id=_leg_id(found), retry_of=AttemptId(row.retry_of) if row.retry_of else None,
             # A reservation is not in the row: the agent's interval and the media plane say whether it came to a bridge. Of an extension's leg
             # nobody knows: it is hung up, and they wait for an agent again.
-            state=S.WAITING if state in (S.BRIDGING, S.TRANSFERRING, S.TRANSFERRED) else state,
+            state=S.WAITING if state in (S.BRIDGING, S.TRANSFERRING, S.TRANSFERRED) or (state is S.BRIDGED and in_pbx) else state,
             worker=found.worker or (WorkerId(row.worker) if row.worker else None), placements=int(bool(leg or found.leg_row)),
             call_id=row.call_id or "", live=row.live_answer, abandoned=row.abandoned, verdict=Verdict(row.verdict) if row.verdict else None,
             ringing_seen=leg is not None and leg.ringing_code == 180, negotiated=leg.negotiated if leg else None, dialog=_dialog(found),
@@ -150,6 +150,11 @@ class Adoption:
             now_ns = self._runtime.clock.mono_ns()
             told = event_of(AttemptTransferFailed, attempt, now_ns, extension="", sip_code=0)
             self._runtime.journal.append(told)
+        former = self._roster.agents.get(AgentId(found.row.agent_id)) if found.row.agent_id else None
+        if S(found.row.state) is S.BRIDGED and former is not None and former.in_pbx:
+            now_ns = self._runtime.clock.mono_ns()
+            attempt.talk_ns += max(0, now_ns - attempt.bridged_ns)
+            self._runtime.journal.append(event_of(AttemptUnbridged, attempt, now_ns, agent_id=former.id))
         if found.leg is None or found.worker is None:
             if found.sound is not None:  # what they heard, they heard
                 self._hearing(attempt, found, found.sound, _NEVER_NS)

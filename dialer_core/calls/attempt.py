@@ -222,6 +222,8 @@ class Attempt:
     waiting_since_ns: int = 0
     wait_until_ns: int = 0
     """When the media plane gives up waiting for an agent. A reservation that comes to nothing does not move it."""
+    bridging_limit_s: float = 0.0
+    """Longest stay in BRIDGING, where that is not `STATE_LIMIT_S`: a queue of a PBX is being called."""
     bridged_ns: int = 0
     abandoned_ns: int = 0
     talk_ns: int = 0

@@ -47,6 +47,7 @@ from dialer_core.ipc.messages import (
     LegOpened,
     LegProvisional,
     LegQuiet,
+    LegReferred,
     LegRtpBack,
     LegRtpLost,
     LegsBridged,
@@ -123,6 +124,10 @@ class CallFlow:
         """Called with every key that a customer presses while no flow speaks to them, once."""
         self.on_transfer_left: Callable[[Attempt], None] = lambda _attempt: None
         """Called when an attempt is no longer with an extension, nor on its way to one."""
+        self.on_referred: Callable[[Attempt, LegReferred], None] = lambda _attempt, _event: None
+        """Called with what the far end says of a REFER of ours."""
+        self.on_over: Callable[[Attempt], None] = lambda _attempt: None
+        """Called with an attempt that has ended."""
         machine.on_change(self._changed)
 
     def _changed(self, attempt: Attempt, before: AttemptState, cue: Cue) -> None:
@@ -222,6 +227,8 @@ class CallFlow:
                     attempt.negotiated is None or attempt.negotiated.dtmf_pt < 0
                 ):  # else it comes by RFC 4733 too
                     self._pressed(attempt, digit)
+            case LegReferred():
+                self.on_referred(attempt, event)
             case LegEnded():
                 attempt.crossed = event.crossed
                 if not self._placed_elsewhere(attempt, event):
@@ -375,6 +382,7 @@ class CallFlow:
             return
         self._machine.remove(attempt)
         self._flows.forget(attempt)
+        self.on_over(attempt)
         self._media.send(CloseLeg(leg_id=attempt.leg_id))
         if attempt.placements:
             self._closing[attempt.leg_id] = attempt

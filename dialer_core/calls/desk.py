@@ -23,6 +23,7 @@ from dialer_core.calls.inbound import InboundCalls
 from dialer_core.calls.live_answers import MUSIC, LiveAnswers
 from dialer_core.calls.machine import AttemptMachine, event_of
 from dialer_core.calls.recordings import CallRecordings
+from dialer_core.calls.referrals import Referrals
 from dialer_core.calls.supervision import Supervision
 from dialer_core.calls.transfers import Transfers
 from dialer_core.campaigns.run import CampaignRun
@@ -64,6 +65,7 @@ class Desk:
         roster: Roster,
         answers: LiveAnswers,
         extensions: Extensions,
+        referrals: Referrals,
         *,
         may_record: bool,
     ) -> None:
@@ -77,7 +79,7 @@ class Desk:
         self._extensions = extensions
         self.talks: dict[AgentId, Talk] = {}
         self.recordings = CallRecordings(runtime, campaigns, media, possible=may_record)
-        self.transfers = Transfers(runtime, machine, media, extensions)
+        self.transfers = Transfers(runtime, machine, media, extensions, referrals)
         self.supervision = Supervision(
             runtime, roster, extensions, on_change=self.apply, on_lost=self.transfers.leg_lost
         )
@@ -474,6 +476,11 @@ class Desk:
 
     def _free_agent(self, name: str, *, but: AgentId) -> Agent:
         other = self._roster[AgentId(name)]
+        if other.in_pbx and other.offered:
+            msg = (
+                f"agent {other.id} is a PBX's: consult or transfer to the extension {other.settings.queue!r}"
+            )
+            raise CommandRefusedError(msg)
         if other.id == but or not other.offered:
             msg = f"agent {other.id} is {other.state}: not free to take a customer"
             raise CommandRefusedError(msg)

@@ -22,6 +22,7 @@ from dialer_core.ipc.messages import (
     Hangup,
     LegAnswered,
     LegClosed,
+    LegConnectedLine,
     LegEnded,
     LegNegotiated,
     LegOpened,
@@ -54,6 +55,7 @@ class _Line:
     settings: ExtensionSettings
     on_up: Callable[[], None]
     on_gone: Callable[[int], None]
+    on_line: Callable[[str], None]
     media_port: int = 0
     worker: WorkerId | None = None
     dialog: Dialog | None = None
@@ -94,7 +96,9 @@ class Extensions:
         *,
         on_up: Callable[[], None],
         on_gone: Callable[[int], None],
+        on_line: Callable[[str], None] = lambda _user: None,
         about: Attempt | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> LegId:
         """Call an extension; return its leg.
 
@@ -106,13 +110,18 @@ class Extensions:
             Called when it has answered.
         on_gone
             Called once, with the final SIP code, when the leg is over by anything but `hang_up`.
+        on_line
+            Called with the user part of whom the PBX has connected it to, when it says so after the answer.
         about
             Whose customer it is called for: its INVITE says so in the ways its settings ask for.
+        headers
+            Of its INVITE, besides.
         """
         leg_id = LegId(new_id())
-        line = self._lines[leg_id] = _Line(name, self.settings[name], on_up, on_gone)
+        line = self._lines[leg_id] = _Line(name, self.settings[name], on_up, on_gone, on_line)
         if about is not None:
             line.headers = told_headers(line.settings, about, self._sip_host)
+        line.headers |= headers or {}
         limit_s = line.settings.ring_limit_s + SETUP_MARGIN_S
         line.setup = self._runtime.later(limit_s, lambda: self._gone(leg_id, 408, hangup=True))
         self._media.send(OpenLeg(leg_id=leg_id, kind=LegKind.EXTENSION))
@@ -147,10 +156,17 @@ class Extensions:
                 self._media.send(connect_command(event))
             case LegAnswered():
                 self._answered(leg_id, line, worker, event.dialog)
+            case LegConnectedLine(user=user):
+                line.on_line(user)
             case LegEnded(code=code):
                 self._gone(leg_id, code, hangup=False)
             case _:
                 pass
+
+    def dialog_of(self, leg_id: LegId) -> Dialog | None:
+        """Return the dialog of a leg that is up."""
+        line = self._lines.get(leg_id)
+        return line.dialog if line is not None and line.up else None
 
     def on_worker_lost(self, worker: WorkerId) -> int:
         """Every leg in this worker is gone; returns how many."""

@@ -130,6 +130,7 @@ class InboundQueue:
             waited_s=waited_s,
             sticky=promised,
             sticky_s=self._settings(call).promised_agent_s,
+            delivers=False,
         )
         if agent is None:
             return None

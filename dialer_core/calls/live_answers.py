@@ -13,6 +13,7 @@ import structlog
 from dialer_core.agents.roster import Roster
 from dialer_core.agents.state import Agent, AgentCue
 from dialer_core.calls.attempt import RINGING_STATES, Attempt, Cue
+from dialer_core.calls.deliveries import Deliveries
 from dialer_core.calls.flow_calls import FlowCalls
 from dialer_core.calls.machine import AttemptMachine, event_of
 from dialer_core.calls.machines import Machines
@@ -92,6 +93,7 @@ class LiveAnswers:
         records: CallRecords,
         observer: Observer,
         flows: FlowCalls,
+        deliveries: Deliveries,
     ) -> None:
         self._runtime = runtime
         self._machine = machine
@@ -102,6 +104,7 @@ class LiveAnswers:
         self._records = records
         self._observer = observer
         self._flows = flows
+        self.deliveries = deliveries
         self.machines = Machines(runtime, machine, campaigns, media, roster, records, self)
         """What becomes of those that are no person's."""
         self.on_bad_agent_leg: Callable[[Agent], None] = lambda _agent: None
@@ -270,16 +273,20 @@ class LiveAnswers:
 
     def _reserve(self, attempt: Attempt, agent: Agent) -> None:
         """Give this person to this agent. Nothing here waits for the store."""
-        if agent.leg_id is None and not agent.per_conversation:
+        if agent.leg_id is None and not agent.per_conversation and not agent.in_pbx:
             return
-        attempt.rings_agent = agent.leg_id is None
+        attempt.rings_agent = agent.leg_id is None and not agent.in_pbx
+        attempt.bridging_limit_s = self.deliveries.limit_s(agent) if agent.in_pbx else 0.0
         if not self._machine.feed(attempt, Cue.AGENT_RESERVED):
             return
         attempt.agent_id = agent.id
         record = self._campaigns[attempt.campaign_id].settings.record
         told = record.announcement if record.policy is RecordPolicy.ALWAYS and not attempt.bridged_ns else ""
         self._roster.apply(agent, AgentCue.RESERVE, attempt=attempt.id, campaign=attempt.campaign_id)
-        self._bridge(attempt, agent, told)
+        if agent.in_pbx:
+            self.deliveries.begin(attempt, agent, told)
+        else:
+            self._bridge(attempt, agent, told)
         self.on_reserved(agent)
 
     def _bridge(self, attempt: Attempt, agent: Agent, announcement: str = "") -> None:
@@ -295,14 +302,18 @@ class LiveAnswers:
 
     def hand_on(self, attempt: Attempt, agent: Agent) -> None:
         """Entered BRIDGING by its former agent's word: give this person to the agent named."""
-        if agent.leg_id is None and not agent.per_conversation:
+        if agent.leg_id is None and not agent.per_conversation and not agent.in_pbx:
             return  # its leg was lost in this very moment: the state's limit ends the call
         attempt.agent_id = agent.id
         if agent.leg_id is None:
             self._media.send(Hear(hears={}, music={attempt.leg_id: MUSIC}))
         if agent.state is AgentState.READY:
             self._roster.apply(agent, AgentCue.RESERVE, attempt=attempt.id, campaign=attempt.campaign_id)
-        self._bridge(attempt, agent)
+        if agent.in_pbx:
+            attempt.bridging_limit_s = self.deliveries.limit_s(agent)
+            self.deliveries.begin(attempt, agent)
+        else:
+            self._bridge(attempt, agent)
 
     def bridged(self, attempt: Attempt, event: LegsBridged) -> None:
         """Customer and agent hear each other."""
@@ -327,6 +338,7 @@ class LiveAnswers:
         columns = {"bridged_mono_ns": event.at_ns} if first else {}
         self._records.change(attempt, told, agent_id=attempt.agent_id, **columns)
         self.on_bridged(self._roster[attempt.agent_id], attempt)
+        self.deliveries.bridged(attempt)
 
     def refused(self, attempt: Attempt, event: BridgeRefused) -> None:
         """The media plane would not bridge."""
@@ -368,6 +380,8 @@ class LiveAnswers:
             if cue is Cue.AGENT_LOST:
                 self._runtime.journal.append(event_of(AttemptUnbridged, attempt, now_ns, agent_id=agent_id))
         self.on_parted(agent)
+        if agent.in_pbx:
+            self.deliveries.parted(attempt, agent)
         if cue is not Cue.AGENT_LOST:  # a lost agent's state is changed by whoever saw the loss
             # Who was consulted and is being given the customer talks already, also before that bridge stands.
             talked = agent.state is AgentState.TALKING

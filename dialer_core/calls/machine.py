@@ -125,6 +125,8 @@ class AttemptMachine:
             limit_s = AGENT_RING_LIMIT_S
         elif attempt.state in RINGING_STATES:
             limit_s = STATE_LIMIT_S.get(attempt.state, campaign.settings.ring_limit_s + RING_MARGIN_S)
+        elif attempt.state is S.BRIDGING and attempt.bridging_limit_s:
+            limit_s = attempt.bridging_limit_s
         else:
             limit_s = STATE_LIMIT_S[attempt.state]
         spent_s = (self._runtime.clock.mono_ns() - attempt.entered_ns) / 1e9

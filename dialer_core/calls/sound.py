@@ -95,6 +95,8 @@ class Sound:
             if agent_leg is not None and (leg is None or leg.bridged_to != agent_leg):
                 tone = "" if state is S.BRIDGED else "connect"
                 self._media.send(Bridge(leg_id=attempt.leg_id, agent_leg_id=agent_leg, connect_tone=tone))
+            elif agent_leg is None and leg is None:  # on their way into a PBX's queue: the deadline runs on
+                self._await(attempt, max(0, attempt.wait_until_ns - self._runtime.clock.mono_ns()))
 
     def _await(self, attempt: Attempt, wait_ns: int) -> None:
         prompt = self._campaigns[attempt.campaign_id].settings.abandonment_prompt

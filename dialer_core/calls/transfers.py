@@ -13,6 +13,7 @@ from dialer_core.calls.attempt import Attempt, Cue
 from dialer_core.calls.extensions import Extensions
 from dialer_core.calls.live_answers import MUSIC
 from dialer_core.calls.machine import AttemptMachine, event_of
+from dialer_core.calls.referrals import Referrals, succeeded
 from dialer_core.ipc.messages import Bridge, Hear, Unbridge
 from dialer_core.lines import MediaPort
 from dialer_core.runtime import Runtime
@@ -28,8 +29,16 @@ class Transfers:
     """Attempts that are TRANSFERRING or TRANSFERRED."""
 
     def __init__(
-        self, runtime: Runtime, machine: AttemptMachine, media: MediaPort, extensions: Extensions
+        self,
+        runtime: Runtime,
+        machine: AttemptMachine,
+        media: MediaPort,
+        extensions: Extensions,
+        referrals: Referrals,
     ) -> None:
+        self._referrals = referrals
+        self.on_taken: Callable[[Attempt], None] = lambda _attempt: None
+        """Called when the far end has taken a call over by REFER: our legs of it leave."""
         self._runtime = runtime
         self._machine = machine
         self._media = media
@@ -43,6 +52,15 @@ class Transfers:
     def call(self, attempt: Attempt, extension: str) -> None:
         """Entered TRANSFERRING: music to the customer, and the extension is called."""
         self._media.send(Hear(hears={}, music={attempt.leg_id: MUSIC}))
+        settings = self._extensions.settings[extension]
+        if settings.hand_over == "refer":
+            self._referrals.refer(
+                attempt,
+                extension,
+                settings.sip,
+                on_done=lambda code: self._referred(attempt, extension, code),
+            )
+            return
         leg_id = self._extensions.call(
             extension,
             on_up=lambda: self._answered(attempt),
@@ -59,6 +77,30 @@ class Transfers:
             AttemptTransferred, attempt, self._runtime.clock.mono_ns(), extension=extension, leg_id=leg_id
         )
         self._runtime.journal.append(told)
+        self.give_away(attempt, extension, leg_id)
+
+    def give_away(self, attempt: Attempt, extension: str, leg_id: LegId) -> None:
+        """Have the far end bring the two legs of a bridge together by itself, where the extension is for that; refused, they stay with us."""
+        settings, dialog = self._extensions.settings[extension], self._extensions.dialog_of(leg_id)
+        if settings.hand_over != "refer" or dialog is None:
+            return
+        self._referrals.refer(
+            attempt, extension, settings.sip, replaces=dialog,
+            on_done=lambda code: self.on_taken(attempt) if succeeded(code) else None,
+        )  # fmt: skip
+
+    def _referred(self, attempt: Attempt, extension: str, code: int) -> None:
+        """The far end has said how a blind REFER went: it has the customer, or they go back to the agents."""
+        if attempt.state is not S.TRANSFERRING:
+            return
+        if succeeded(code):
+            self.on_taken(attempt)
+            return
+        now_ns = self._runtime.clock.mono_ns()
+        self._runtime.journal.append(
+            event_of(AttemptTransferFailed, attempt, now_ns, extension=extension, sip_code=code)
+        )
+        self._machine.feed(attempt, Cue.TRANSFER_FAILED)
 
     def extension_of(self, attempt: Attempt) -> LegId | None:
         """Return the leg of the extension that a customer talks to."""

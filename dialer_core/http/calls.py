@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Request
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from dialer_core.http.agents import AgentDisposition
@@ -46,6 +46,23 @@ async def hang_up(attempt: UUID, request: Request, engine: Engine) -> Response:
         if not any(one.id == who.agent and one.attempt_id == str(attempt) for one in agents):
             raise Problem(403, "forbidden", "an agent ends their own conversation only")
     return answer(await engine.calls.hangup(AttemptId(str(attempt))))
+
+
+class Connected(BaseModel):
+    """That one of a queue's agents has a call."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    agent: Annotated[str, Field(max_length=64)] = ""
+    """Which of `agents.toml`; empty: it is not known."""
+
+
+@router.post(
+    "/calls/{attempt}/connected", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Who has it")
+)
+async def connected(attempt: UUID, engine: Engine, said: Annotated[Connected, Body()]) -> Response:
+    """Say that an agent of the PBX's queue has this call (`X-Marcador-Attempt` of the INVITE); again: nothing changes."""
+    return answer(await engine.agent_states.connected(AttemptId(str(attempt)), said.agent))
 
 
 @router.post(

@@ -112,8 +112,27 @@ class SendInfoDigits(Message, frozen=True, kw_only=True, tag="send_info_digits")
         return f"SendInfoDigits(leg_id={self.leg_id!r})"
 
 
+class Refer(Message, frozen=True, kw_only=True, tag="refer"):
+    """Ask the far end of an answered leg to call somebody in our place (RFC 3515); `LegReferred` tells how that goes."""
+
+    leg_id: LegId
+    to_uri: str
+    replaces: Dialog | None = None
+    """The dialog to be replaced by that call (RFC 3891): a leg of ours, to the same `to_uri`."""
+
+
 WorkerCommand = (
-    Place | Expect | Answer | Attend | Hangup | SendInfoDigits | Probe | AllowSources | Drain | DumpState
+    Place
+    | Refer
+    | Expect
+    | Answer
+    | Attend
+    | Hangup
+    | SendInfoDigits
+    | Probe
+    | AllowSources
+    | Drain
+    | DumpState
 )
 
 
@@ -225,6 +244,22 @@ class LegInfoDigit(SourcedEvent, frozen=True, kw_only=True, tag="leg_info_digit"
         return f"LegInfoDigit(leg_id={self.leg_id!r})"
 
 
+class LegReferred(SourcedEvent, frozen=True, kw_only=True, tag="leg_referred"):
+    """News of a `Refer`: 202 and 1xx on the way, then one `final`: the NOTIFY's code, the refusal's, or 0 where it could not be sent."""
+
+    leg_id: LegId
+    code: int
+    final: bool
+
+
+class LegConnectedLine(SourcedEvent, frozen=True, kw_only=True, tag="leg_connected_line"):
+    """A re-INVITE or UPDATE of the far end says whom the leg is connected to now (P-Asserted-Identity)."""
+
+    leg_id: LegId
+    user: str
+    """The user part: an extension of the PBX."""
+
+
 class LegEnded(SourcedEvent, frozen=True, kw_only=True, tag="leg_ended"):
     """The leg is over; sent exactly once per `Place` and `LegIncoming`.
 
@@ -304,6 +339,8 @@ WorkerEvent = (
     | LegAnswered
     | StrayAnswered
     | LegInfoDigit
+    | LegReferred
+    | LegConnectedLine
     | LegEnded
     | ProbeResult
     | WorkerHealth

@@ -15,16 +15,18 @@ from typing import Any
 
 from dialer_core.ipc.messages import Dialog, Place
 from dialer_core.sip import sdes, sdp
-from dialer_core.sip.headers import SipText, q850_cause, retry_after_s, split_list, tag_of, uri_of
+from dialer_core.sip.headers import SipText, q850_cause, retry_after_s, split_list, tag_of, uri_of, user_of
 from dialer_core.sip.leg import Offer
 from dialer_core.sip.notices import (
     Answered,
     CallNotice,
+    ConnectedLine,
     Digit,
     Disconnected,
     Fault,
     Negotiated,
     Provisional,
+    Referred,
     Sent,
 )
 from dialer_core.sip.orphan import dialog_of
@@ -154,6 +156,8 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
         state = prm.e.body.tsxState
         if state.tsx.role == pj.PJSIP_ROLE_UAC and state.type == pj.PJSIP_EVENT_RX_MSG:
             self._hear_answer(_received(prm.e)[0])
+        if state.tsx.role == pj.PJSIP_ROLE_UAS and state.tsx.state == pj.PJSIP_TSX_STATE_TRYING:
+            self._hear_connected_line(state.tsx.method, _received(prm.e)[0])
         if state.tsx.method != "INVITE" or state.tsx.role != pj.PJSIP_ROLE_UAC:
             return
         self._notice_departure(state.type)
@@ -219,9 +223,21 @@ class CallHandle(pj.Call):  # type: ignore[misc] # pjsua2 has no annotations
         prm.statusCode = pj.PJSIP_SC_DECLINE
 
     @_reported
+    def onCallTransferStatus(self, prm: Any) -> None:  # noqa: N802
+        """Follow a REFER of ours: its acceptance, the NOTIFYs, the last of them."""
+        self.notices.append(Referred(time.monotonic_ns(), int(prm.statusCode), bool(prm.finalNotify)))
+
+    @_reported
     def onCallReplaceRequest(self, prm: Any) -> None:  # noqa: N802
         """Refuse to be replaced."""
         prm.statusCode = pj.PJSIP_SC_DECLINE
+
+    def _hear_connected_line(self, method: str, request: SipText | None) -> None:
+        """Take whom the far end says it has connected us to, in a re-INVITE or UPDATE after the answer."""
+        if method not in ("INVITE", "UPDATE") or request is None or not self._was_answered:
+            return
+        if asserted := request.first("p-asserted-identity"):
+            self.notices.append(ConnectedLine(time.monotonic_ns(), user_of(uri_of(asserted))))
 
     def _notice_departure(self, event_type: int) -> None:
         """A datagram has left when pjsip says so; by TCP only an answer shows that there was a connection to leave by."""

@@ -337,6 +337,15 @@ class SipEndpoint:
                 "info_digits_not_sent", worker=self._config.worker_id, problem=clean_phrase(error.reason)
             )
 
+    def refer(self, call: CallHandle, target: str) -> bool:
+        """Send REFER; return whether it has left."""
+        try:
+            call.xfer(target, pj.CallOpParam())
+        except pj.Error as error:
+            _log.warning("refer_not_sent", worker=self._config.worker_id, problem=clean_phrase(error.reason))
+            return False
+        return True
+
     def release(self, call: CallHandle) -> None:
         """Forget a dead call's claim on its account."""
         call.account.calls -= 1

@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import quote
+
+from dialer_core.ipc.messages import Dialog
 
 _COMPACT = {
     "i": "call-id",
@@ -153,6 +156,22 @@ def tag_of(value: str) -> str:
     after = value[opening:].partition(">")[2] if opening >= 0 else value
     found = _TAG.search(after)
     return found.group(1) if found else ""
+
+
+def refer_target(to_uri: str, replaces: Dialog | None = None) -> str:
+    """Return the value of a Refer-To: an address, and the dialog of ours that the call to it is to replace (RFC 3891).
+
+    The tags are as whoever gets that call sees them: theirs is the to-tag.
+
+    Examples
+    --------
+    >>> refer_target("sip:600@192.0.2.5")
+    '<sip:600@192.0.2.5>'
+    """
+    if replaces is None:
+        return f"<{to_uri}>"
+    dialog = f"{replaces.call_id};to-tag={replaces.remote_tag};from-tag={replaces.local_tag}"
+    return f"<{(replaces.remote_target or to_uri).partition('?')[0]}?Replaces={quote(dialog, safe='')}>"
 
 
 def q850_cause(message: SipText) -> int:

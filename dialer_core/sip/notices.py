@@ -58,6 +58,23 @@ class Digit:
 
 
 @dataclass(frozen=True, slots=True)
+class Referred:
+    """News of a REFER of ours."""
+
+    at_ns: int
+    code: int
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectedLine:
+    """The far end has said whom it has connected us to."""
+
+    at_ns: int
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
 class Disconnected:
     """The call is over for pjsua2."""
 
@@ -101,4 +118,6 @@ class ProbeAnswered:
     code: int
 
 
-CallNotice = Sent | Provisional | Negotiated | Answered | Digit | Disconnected | Fault
+CallNotice = (
+    Sent | Provisional | Negotiated | Answered | Digit | Referred | ConnectedLine | Disconnected | Fault
+)

@@ -17,14 +17,17 @@ from dialer_core.ipc.messages import (
     Dialog,
     Expect,
     LegAnswered,
+    LegConnectedLine,
     LegEnded,
     LegIncoming,
     LegInfoDigit,
     LegNegotiated,
     LegProvisional,
+    LegReferred,
     LegSent,
     LegSnapshot,
     Place,
+    Refer,
     SendInfoDigits,
     SourcedEvent,
     StrayAnswered,
@@ -32,17 +35,19 @@ from dialer_core.ipc.messages import (
 )
 from dialer_core.sip.call_handle import CallHandle
 from dialer_core.sip.endpoint import PlaceRefusedError, SipEndpoint
-from dialer_core.sip.headers import SipText, uri_of, user_of
+from dialer_core.sip.headers import SipText, refer_target, uri_of, user_of
 from dialer_core.sip.leg import Leg, Offer, Phase, Signal
 from dialer_core.sip.notices import (
     Answered,
     CallNotice,
+    ConnectedLine,
     Digit,
     Disconnected,
     Fault,
     FinalSeen,
     Negotiated,
     Provisional,
+    Referred,
     Sent,
 )
 from dialer_core.sip.sdes import read_crypto
@@ -154,6 +159,17 @@ class Switchboard:
         leg, call = self._legs.get(order.leg_id), self._calls.get(order.leg_id)
         if leg is not None and call is not None and leg.phase is Phase.CONFIRMED:
             self._endpoint.send_info_digits(call, order.digits)
+
+    def refer(self, order: Refer) -> None:
+        """Ask the far end to call somebody in our place; a leg that is not up, or a REFER that does not leave, is told as code 0."""
+        leg, call = self._legs.get(order.leg_id), self._calls.get(order.leg_id)
+        up = leg is not None and call is not None and leg.phase is Phase.CONFIRMED
+        if (
+            not up
+            or call is None
+            or not self._endpoint.refer(call, refer_target(order.to_uri, order.replaces))
+        ):
+            self._send(LegReferred(at_ns=time.monotonic_ns(), leg_id=order.leg_id, code=0, final=True))
 
     def hang_up(self, leg_id: LegId, header: str = "", reject_code: int = 480) -> None:
         """CANCEL, BYE or refuse a leg by command; nothing if it is over or never was."""
@@ -305,6 +321,10 @@ class Switchboard:
                     self._send(LegAnswered(at_ns=at_ns, leg_id=leg_id, dialog=notice.dialog))
             case Digit():
                 self._send(LegInfoDigit(at_ns=at_ns, leg_id=leg_id, digit=notice.digit))
+            case Referred():
+                self._send(LegReferred(at_ns=at_ns, leg_id=leg_id, code=notice.code, final=notice.final))
+            case ConnectedLine():
+                self._send(LegConnectedLine(at_ns=at_ns, leg_id=leg_id, user=notice.user))
             case Disconnected():
                 self._take_disconnect(leg, notice)
             case Fault():

@@ -33,6 +33,7 @@ from dialer_core.ipc.messages import (
     Place,
     Probe,
     ProbeResult,
+    Refer,
     SendInfoDigits,
     WorkerCommand,
     WorkerHealth,
@@ -206,6 +207,8 @@ class LineWorker:
                 self._switchboard.hang_up(command.leg_id, command.reason, command.reject_code)
             case SendInfoDigits():
                 self._switchboard.send_digits(command)
+            case Refer():
+                self._switchboard.refer(command)
             case Probe():
                 self._probe(command)
             case AllowSources():

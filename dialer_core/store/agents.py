@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row, Table, bindparam, false, insert, null, or_, select, true, update
 
+from dialer_core.agent_settings import AgentSettings
 from dialer_core.events import AgentStateChanged, StoredEvent
-from dialer_core.settings import AgentSettings
 from dialer_core.store.models import Agent, AgentInterval, Attempt
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AgentId, AgentState, AttemptId, new_id
@@ -54,11 +54,11 @@ def sync(tx: Tx, agents: Mapping[AgentId, AgentSettings]) -> None:
     """Make the table say what `agents.toml` says; an agent no longer named stays, inactive."""
     known = {row.id: row for row in tx.execute(select(_AGENT))}
     for agent_id, settings in agents.items():
-        values = {"name": settings.name, "sip_uri": settings.sip, "active": True}
+        values = {"name": settings.name, "sip_uri": settings.sip or settings.queue, "active": True}
         row = known.get(agent_id)
         if row is None:
             tx.execute(insert(_AGENT), values | {"id": agent_id})
-        elif (row.name, row.sip_uri, row.active) != (settings.name, settings.sip, True):
+        elif (row.name, row.sip_uri, row.active) != (settings.name, settings.sip or settings.queue, True):
             tx.execute(update(_AGENT).where(_AGENT.c.id == agent_id).values(values))
     if gone := known.keys() - agents.keys():
         tx.execute(update(_AGENT).where(_AGENT.c.id.in_(gone)).values(active=false()))

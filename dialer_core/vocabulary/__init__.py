@@ -31,6 +31,7 @@ from dialer_core.vocabulary.floor import (
     Disposition,
     PacingMode,
     PauseReason,
+    Presence,
     SupervisionMode,
 )
 from dialer_core.vocabulary.ids import (
@@ -95,6 +96,7 @@ __all__ = [
     "PauseReason",
     "PersonId",
     "PhoneId",
+    "Presence",
     "PromiseKind",
     "PromiseState",
     "RecordPolicy",

@@ -36,6 +36,12 @@ class PauseReason(enum.StrEnum):
     """The softphone's leg is gone; it is being called again."""
     NO_ANSWER = "no_answer"
     """Called for a conversation, the softphone did not answer: nobody more is given to it before the agent says `ready`."""
+    BUSY = "busy"
+    """Their source says that they are in another call, or at work after one."""
+    OFFLINE = "offline"
+    """Their source says that they are not there."""
+    SOURCE_STALE = "source_stale"
+    """Their source has said nothing for too long: what it said last is not believed any more."""
 
 
 class AgentLeg(enum.StrEnum):
@@ -45,6 +51,19 @@ class AgentLeg(enum.StrEnum):
     """At log-in; the leg stays up from one conversation to the next."""
     PER_CONVERSATION = "per_conversation"
     """For each conversation, when a person is there; how long it rings counts towards the limit after which that person is abandoned."""
+
+
+class Presence(enum.StrEnum):
+    """What a source of agents' states says of one."""
+
+    AVAILABLE = "available"
+    """May be given somebody now."""
+    BUSY = "busy"
+    """In a call, rung, or at work after a call; free again by themselves."""
+    PAUSED = "paused"
+    """Logged in there, and takes nobody."""
+    OFFLINE = "offline"
+    """Not logged in, or their phone cannot be reached."""
 
 
 class CampaignState(enum.StrEnum):
