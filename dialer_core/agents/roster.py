@@ -80,11 +80,13 @@ class Roster:
     def _made(self, name: AgentId, settings: AgentSettings, works_for: frozenset[CampaignId]) -> Agent:
         return Agent(
             id=name, settings=settings, campaigns=self._skilled(settings, works_for), works_for=works_for,
-            since_ns=self._runtime.clock.mono_ns(), per_conversation=not settings.queue and self._leg_of(settings, works_for) is AgentLeg.PER_CONVERSATION,
+            since_ns=self._runtime.clock.mono_ns(), per_conversation=self._leg_of(settings, works_for) is AgentLeg.PER_CONVERSATION,
         )  # fmt: skip
 
     def _leg_of(self, settings: AgentSettings, works_for: frozenset[CampaignId]) -> AgentLeg:
         """Return how an agent's softphone is called: by their own settings, else nailed up unless all their campaigns say otherwise."""
+        if settings.queue:  # there is none
+            return AgentLeg.NAILED_UP
         asked = {self._campaigns[campaign].agent_legs for campaign in works_for}
         return settings.leg or (asked.pop() if len(asked) == 1 else AgentLeg.NAILED_UP)
 

@@ -185,8 +185,6 @@ class Attempt:
     call_id: str = ""
     agent_id: AgentId | None = None
     """The agent reserved or bridged now."""
-    rings_agent: bool = False
-    """Its agent's softphone is called for it."""
     last_agent_id: AgentId | None = None
     verdict: Verdict | None = None
     early_verdict: Verdict | None = None
@@ -223,7 +221,7 @@ class Attempt:
     wait_until_ns: int = 0
     """When the media plane gives up waiting for an agent. A reservation that comes to nothing does not move it."""
     bridging_limit_s: float = 0.0
-    """Longest stay in BRIDGING, where that is not `STATE_LIMIT_S`: a queue of a PBX is being called."""
+    """Longest stay in BRIDGING, where that is not `STATE_LIMIT_S`: an agent's softphone, or a PBX's queue, is being called."""
     bridged_ns: int = 0
     abandoned_ns: int = 0
     talk_ns: int = 0

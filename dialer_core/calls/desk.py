@@ -382,6 +382,7 @@ class Desk:
     def _hand_on(self, talk: Talk, attempt: Attempt, other: Agent, *, attended: bool) -> None:
         self._tell_handed_on(talk, attempt, to=other.id, attended=attended)
         del self.talks[talk.agent.id]
+        attempt.bridging_limit_s = self._answers.bridging_limit_s(other)
         if self._machine.feed(attempt, Cue.HANDED_ON):
             self._answers.hand_on(attempt, other)
 

@@ -12,7 +12,7 @@ import structlog
 
 from dialer_core.agents.roster import Roster
 from dialer_core.agents.state import Agent, AgentCue
-from dialer_core.calls.attempt import RINGING_STATES, Attempt, Cue
+from dialer_core.calls.attempt import AGENT_RING_LIMIT_S, RINGING_STATES, Attempt, Cue
 from dialer_core.calls.deliveries import Deliveries
 from dialer_core.calls.flow_calls import FlowCalls
 from dialer_core.calls.machine import AttemptMachine, event_of
@@ -275,8 +275,7 @@ class LiveAnswers:
         """Give this person to this agent. Nothing here waits for the store."""
         if agent.leg_id is None and not agent.per_conversation and not agent.in_pbx:
             return
-        attempt.rings_agent = agent.leg_id is None and not agent.in_pbx
-        attempt.bridging_limit_s = self.deliveries.limit_s(agent) if agent.in_pbx else 0.0
+        attempt.bridging_limit_s = self.bridging_limit_s(agent)
         if not self._machine.feed(attempt, Cue.AGENT_RESERVED):
             return
         attempt.agent_id = agent.id
@@ -288,6 +287,12 @@ class LiveAnswers:
         else:
             self._bridge(attempt, agent, told)
         self.on_reserved(agent)
+
+    def bridging_limit_s(self, agent: Agent) -> float:
+        """Return how long it may take until they hear each other, where somebody is called for that; 0: the state's own limit."""
+        if agent.in_pbx:
+            return self.deliveries.limit_s(agent)
+        return AGENT_RING_LIMIT_S if agent.leg_id is None else 0.0
 
     def _bridge(self, attempt: Attempt, agent: Agent, announcement: str = "") -> None:
         """Bridge them as soon as the agent's leg is up; the media plane's deadline for the person runs on meanwhile."""
@@ -310,7 +315,6 @@ class LiveAnswers:
         if agent.state is AgentState.READY:
             self._roster.apply(agent, AgentCue.RESERVE, attempt=attempt.id, campaign=attempt.campaign_id)
         if agent.in_pbx:
-            attempt.bridging_limit_s = self.deliveries.limit_s(agent)
             self.deliveries.begin(attempt, agent)
         else:
             self._bridge(attempt, agent)

@@ -12,7 +12,6 @@ from typing import Any
 import structlog
 
 from dialer_core.calls.attempt import (
-    AGENT_RING_LIMIT_S,
     LATE,
     RING_MARGIN_S,
     RINGING_STATES,
@@ -121,8 +120,6 @@ class AttemptMachine:
         campaign = self._campaigns[attempt.campaign_id]
         if attempt.state is S.WAITING:
             limit_s = campaign.agent_wait_s + WAIT_MARGIN_S
-        elif attempt.state is S.BRIDGING and attempt.rings_agent:
-            limit_s = AGENT_RING_LIMIT_S
         elif attempt.state in RINGING_STATES:
             limit_s = STATE_LIMIT_S.get(attempt.state, campaign.settings.ring_limit_s + RING_MARGIN_S)
         elif attempt.state is S.BRIDGING and attempt.bridging_limit_s:

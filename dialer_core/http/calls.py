@@ -58,7 +58,9 @@ class Connected(BaseModel):
 
 
 @router.post(
-    "/calls/{attempt}/connected", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Who has it")
+    "/calls/{attempt}/connected",
+    dependencies=[needs_any(Scope.CONTROL, Scope.PBX)],
+    responses=shape(dict, "Who has it"),
 )
 async def connected(attempt: UUID, engine: Engine, said: Annotated[Connected, Body()]) -> Response:
     """Say that an agent of the PBX's queue has this call (`X-Marcador-Attempt` of the INVITE); again: nothing changes."""

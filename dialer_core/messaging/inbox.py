@@ -9,12 +9,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from dialer_core.agent_settings import AgentSettings
 from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.clock import Clock
 from dialer_core.errors import CommandRefusedError
 from dialer_core.messaging import chats
 from dialer_core.messaging.bots import Bots
-from dialer_core.settings import AgentSettings
 from dialer_core.store import chats as chat_rows
 from dialer_core.store.chats import ChatRow
 from dialer_core.store.database import Database

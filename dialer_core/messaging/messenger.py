@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
+from dialer_core.agent_settings import AgentSettings
 from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.clock import Clock
 from dialer_core.compliance.rules import RulePack
@@ -26,7 +27,6 @@ from dialer_core.messaging.composing import MessageRequest
 from dialer_core.messaging.inbox import Inbox
 from dialer_core.messaging.sending import Sender
 from dialer_core.messaging.templates import Template
-from dialer_core.settings import AgentSettings
 from dialer_core.store import messages
 from dialer_core.store.database import Database
 from dialer_core.store.messages import MessageRow

@@ -19,6 +19,8 @@ class Scope(enum.StrEnum):
     """See people's data: accounts, leads and recordings."""
     DESK = "desk"
     """Be an agent: their own state, their own conversation and whom they talk to. Of no use without an agent's name."""
+    PBX = "pbx"
+    """Speak for another telephone system: how its agents are, and that one of them has a call."""
     ADMIN = "admin"
     """Make, change and disable users and tokens."""
 

@@ -108,6 +108,8 @@ class Floor:
         Trunks by name; by default one, `carrier`.
     skills
         Each agent's.
+    staff
+        Agents of other settings, beside those.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class Floor:
         extensions: dict[str, dict[str, Any]] | None = None,
         skills: list[dict[str, int]] | None = None,
         flows: dict[str, Flow] | None = None,
+        staff: dict[str, dict[str, Any]] | None = None,
     ) -> None:
         self.clock = VirtualClock(START)
         self.loop = VirtualLoop(self.clock)
@@ -145,7 +148,8 @@ class Floor:
                     skills=skills[index] if skills else {},
                 )
                 for index in range(agents)
-            },
+            }
+            | {AgentId(name): AgentSettings(**its) for name, its in (staff or {}).items()},
             {CampaignId("demo"): CampaignSettings(**values)},
             flows=flows,
         )
@@ -170,8 +174,9 @@ class Floor:
         self.media_up, self.workers_up = True, set(self.worker_names)
         await self.start_again()
         if login:
-            for name in self.settings.agents:
-                self.engine.login(name)
+            for name, agent in self.settings.agents.items():
+                if not agent.state_from:
+                    self.engine.login(name)
 
     async def start_again(self) -> None:
         """Make a call loop, attach whatever lives, and wait until it has taken over."""

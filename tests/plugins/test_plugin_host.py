@@ -210,6 +210,7 @@ def test_every_hook_name_has_the_prefix() -> None:
     """The list of hooks is that of `hookspecs`, under the project's prefix."""
     assert hook_names() == [
         "dialer_choose_next_step",
+        "dialer_register_agent_states",
         "dialer_register_channel",
         "dialer_register_pages",
         "dialer_register_routes",
