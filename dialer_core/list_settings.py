@@ -118,7 +118,7 @@ class MixPart(Section):
     share: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Weight against the others; a segment with nobody to dial leaves its share to them."""
     most_per_day: Annotated[int, Field(ge=1)] | None = None
-    """Attempts in this segment on one day (UTC) at most: its quota."""
+    """Attempts in this segment on one day, of the campaign's zone (`schedule.zone`), at most: its quota."""
 
 
 class HopperSettings(Section):

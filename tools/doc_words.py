@@ -20,6 +20,8 @@ from dialer_core.flows import interpreter
 from dialer_core.sim import __main__ as simulator
 from dialer_core.sim import behaviours, event_log
 from dialer_core.sip import leg
+from dialer_core.verify import CHECKS, report
+from dialer_core.verify.report import Invariant
 from dialer_core.vocabulary import access, calls, floor, ids, messages, portfolio
 from tools.doc_source import doc, literals, members, page, paragraphs, prose, table
 
@@ -61,6 +63,30 @@ $ kill %1; wait %1
 $ head -1 sim.jsonl
 …"kind": "sim.started"…
 ```"""
+
+
+def invariants_page() -> str:
+    """Return `invariants.md`."""
+    texts = literals(report)
+    rows = [
+        (
+            f"**{one.value}**",
+            texts[f"Invariant.{one.name}"],
+            "; ".join(check.title.partition(" ")[2] for check in CHECKS if check.invariant is one),
+        )
+        for one in Invariant
+    ]
+    return page(
+        "What must always be true",
+        "`dialer verify` reads a store in one snapshot, beside a running dialer, and names every row that breaks one of these. The checks are"
+        " written against the rows and the design, not against the code that makes the rows: the gate's decisions are made again by a second,"
+        " slow reading of the rule packs. With `--carrier-log` and `--log` it holds the wire and the logs against the store, too. It ends with"
+        " status 1 if anything is broken, and says what it could not check for want of something.",
+        table(("invariant", "what it says", "what is looked at"), rows),
+        "I13 and I14 are heard, by the demo and the end-to-end tests; I16 speaks of what is synced to a CRM.",
+        "What breaks each is planted, one fault after another, into a store in which nothing is wrong (`tests/verify`), and every end-to-end,"
+        " kill and soak test ends with this.",
+    )
 
 
 def vocabulary_page() -> str:

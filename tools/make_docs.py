@@ -13,7 +13,7 @@ from pathlib import Path
 from tools.doc_events import events_page, hooks_page
 from tools.doc_settings import commands_page, settings_page
 from tools.doc_source import page, table
-from tools.doc_words import simulator_page, states_page, vocabulary_page
+from tools.doc_words import invariants_page, simulator_page, states_page, vocabulary_page
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -54,6 +54,10 @@ PAGES: dict[str, tuple[str, Callable[[], str]]] = {
     "hooks.md": ("every plugin hook; how a plugin is written, enabled and limited", hooks_page),
     "vocabulary.md": ("every word of the system", vocabulary_page),
     "states.md": ("the tables of attempts, agents, campaigns and legs, and their races", states_page),
+    "invariants.md": (
+        "what must always be true, and what `dialer verify` looks at for each",
+        invariants_page,
+    ),
     "simulator.md": ("the simulated carrier: what each number does, and how to run it", simulator_page),
     "README.md": ("", index_page),
 }

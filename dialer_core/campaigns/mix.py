@@ -8,6 +8,7 @@ counted here too. It keeps no rows (`store/leads.py`) and allows nobody (`compli
 from __future__ import annotations
 
 import datetime as dt
+import zoneinfo
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 
@@ -32,8 +33,10 @@ Stratum = tuple[str | None, bool | None]
 class Mix:
     """The shares of one campaign on one engine, and what each is owed."""
 
-    def __init__(self, settings: HopperSettings) -> None:
+    def __init__(self, settings: HopperSettings, zone: str = "UTC") -> None:
         self._settings = settings
+        self._zone = zoneinfo.ZoneInfo(zone)
+        """Whose days quotas are counted in: the campaign's."""
         segments: dict[str | None, float] = {part.segment: part.share for part in settings.mix}
         if settings.mix and settings.rest_share > 0:
             segments[REST] = settings.rest_share
@@ -115,13 +118,18 @@ class Mix:
         return quota is not None and (self._dialed if dialed is None else dialed)[segment or REST] >= quota
 
     def _count_quotas(self, tx: Tx, campaign_id: CampaignId, now: dt.datetime) -> None:
-        """Count what was dialed in the day from the attempts: a claim may be undone and made again, and other nodes dial, too."""
+        """Count what was dialed in the day from the attempts: a claim may be undone and made again, and other nodes dial, too.
+
+        From here on to its end no other claim of the campaign counts, or two nodes would both dial the last one.
+        """
         if not self._quotas:
             return
+        leads.count_alone(tx, campaign_id)
         set_back = self._old_until is not None and now < self._old_until
-        if self._old_until is None or self._day != now.date() or set_back:
-            self._day, self._old = now.date(), Counter()
-            self._old_until = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        today = now.astimezone(self._zone).date()
+        if self._old_until is None or self._day != today or set_back:
+            self._day, self._old = today, Counter()
+            self._old_until = dt.datetime.combine(today, dt.time(), tzinfo=self._zone).astimezone(dt.UTC)
         if now - self._old_until > 2 * _OLD:
             self._old.update(leads.dialed(tx, campaign_id, self._old_until, now - _OLD))
             self._old_until = now - _OLD

@@ -114,7 +114,7 @@ class CampaignRun:
     def __post_init__(self) -> None:
         """Keep shares where the campaign has any."""
         if self.settings.hopper.in_shares:
-            self.mix = Mix(self.settings.hopper)
+            self.mix = Mix(self.settings.hopper, self.settings.schedule.zone)
 
     @property
     def dialing(self) -> bool:

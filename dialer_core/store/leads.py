@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, Text, and_, bindparam, case, cast, func, literal, or_, select, update
+from sqlalchemy import Table, Text, and_, bindparam, case, cast, func, literal, or_, select, text, update
 
 from dialer_core.events import LeadFinished
 from dialer_core.store import bulk
@@ -25,6 +25,7 @@ from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AccountId, CampaignId, LeadId, LeadState, PersonId
 
 _LEAD: Table = Lead.__table__  # type: ignore[assignment]
+_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 _ATTEMPT: Table = Attempt.__table__  # type: ignore[assignment]
 _PERSON: Table = Person.__table__  # type: ignore[assignment]
 
@@ -249,6 +250,12 @@ def take_ready_of(
         ]
     found.sort(key=lambda one: (-one[0], one[1].attempts, one[1].id))
     return [lead for _, lead in found[:limit]]
+
+
+def count_alone(tx: Tx, campaign_id: CampaignId) -> None:
+    """Keep other transactions of the campaign that ask for this from going on until this one's end. SQLite has one writer anyway."""
+    if tx.dialect == "postgresql":
+        tx.execute(_ALONE, {"key": f"quota/{campaign_id}"})
 
 
 def dialed(

@@ -24,6 +24,7 @@ from dialer_core.verify import (
     law,
     leads,
     limits,
+    lists,
     log,
     messages,
     people,
@@ -51,6 +52,7 @@ CHECKS: tuple[Check, ...] = (
     *messages.CHECKS,
     *flows.CHECKS,
     *portfolio.CHECKS,
+    *lists.CHECKS,
 )
 
 _NEEDS = {

@@ -58,6 +58,8 @@ class Invariant(enum.StrEnum):
     """Promises and the payments counted for them agree."""
     COUNTED = "counted"
     """What has been counted up for reports is what the attempts themselves come to."""
+    LISTS = "lists"
+    """Quotas hold, a person is called from the number kept for them, and a strategy does nothing after its stop."""
     LOG = "log"
     """The event log is whole: numbers without gaps, an event for each thing the rows say, and no other."""
 

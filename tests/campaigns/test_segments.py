@@ -1,6 +1,7 @@
 """Segments: the language and its mistakes, the SQL against a slow reading of the same rows, shares and quotas of a list, and the upkeep."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import datetime as dt
 import itertools
@@ -372,6 +373,42 @@ def test_a_quota_is_what_was_dialed_by_whom_ever(database: Database) -> None:
         assert len(claim_some(tx, there, 1, NOON + MINUTE).attempts) == 1
         assert len(claim_some(tx, here, 2, NOON + 10 * MINUTE).attempts) == 1
         assert claim_some(tx, there, 1, NOON + 20 * MINUTE).attempts == []
+
+
+@pytest.mark.db
+def test_a_quota_ends_with_the_campaigns_day(database: Database) -> None:
+    """Used up in the afternoon of Mexico City, it is still so after midnight in Greenwich, and free on the next morning."""
+    wanted = HopperSettings.model_validate({"mix": [{"segment": "a", "most_per_day": 1}], "rest_share": 0})
+    with database.write() as tx:
+        put_list_campaign(tx)
+        for number in range(3):
+            put_lead(tx, [f"+5255000000{number:02d}"], segment="a")
+        mix = Mix(wanted, "America/Mexico_City")
+        assert len(claim_some(tx, mix, 3, NOON).attempts) == 1
+        for later in (6.5 * 60 * MINUTE, 9 * 60 * MINUTE):  # 18:30 and 21:00, past midnight UTC
+            for one in (mix, Mix(wanted, "America/Mexico_City")):
+                assert claim_some(tx, one, 3, NOON + later).attempts == []
+        assert len(claim_some(tx, mix, 3, NOON + DAY - 4 * 60 * MINUTE).attempts) == 1  # 08:00
+
+
+@pytest.mark.db
+def test_nodes_at_once_keep_a_quota_together(database: Database) -> None:
+    """Four engines claim one by one at the same time: 11 of a quota of 11 are dialed, not one more."""
+    wanted = HopperSettings.model_validate({"mix": [{"segment": "a", "most_per_day": 11}], "rest_share": 0})
+    with database.write() as tx:
+        put_list_campaign(tx)
+        for number in range(30):
+            put_lead(tx, [f"+5255000000{number:02d}"], segment="a")
+
+    def node(_: int) -> int:
+        mix, found = Mix(wanted), 0
+        for _ in range(6):
+            with database.write() as tx:
+                found += len(claim_some(tx, mix, 1).attempts)
+        return found
+
+    with concurrent.futures.ThreadPoolExecutor(4) as nodes:
+        assert sum(nodes.map(node, range(4))) == 11
 
 
 @pytest.mark.db
