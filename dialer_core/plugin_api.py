@@ -138,6 +138,7 @@ from dialer_core.voice_commands import (
     SupervisionCommands,
 )
 from dialer_core.voice_events import (
+    AgentNoted,
     FlowEnded,
     FlowStarted,
     FlowStepEntered,
@@ -379,6 +380,7 @@ __all__ = [
     "AccountRecords",
     "AccountView",
     "AgentId",
+    "AgentNoted",
     "AgentReport",
     "AgentState",
     "AgentStateChanged",

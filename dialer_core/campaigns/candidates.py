@@ -67,6 +67,7 @@ def request_to(
     campaign_id: CampaignId,
     now: dt.datetime,
     channel: Channel = Channel.VOICE,
+    purpose: str = PURPOSE,
 ) -> ContactRequest:
     """Return what the gate is asked about a contact at one number of a person, who is known to live in `region`.
 
@@ -79,7 +80,7 @@ def request_to(
         address=phone.e164,
         phone_id=phone.id,
         zones=zones.combine(phone.zones, zones.zones_of_region(region) if region else ()),
-        purpose=PURPOSE,
+        purpose=purpose,
         campaign_id=campaign_id,
         at=now,
         region=region,

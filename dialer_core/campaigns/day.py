@@ -18,6 +18,8 @@ from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import CampaignId
 
 WEEK = dt.timedelta(days=7)
+_COUNTED = ("attempts", "contacts", "right_party", "promises", "kept", "payments", "resolved")
+"""Targets that are numbers of things, not of money."""
 PACE = dt.timedelta(hours=1)
 """The pace of the last so long says when the list ends."""
 
@@ -109,6 +111,16 @@ def day(tx: Tx, campaign_id: CampaignId, foreseen: Forecast, now: dt.datetime) -
         held=foreseen.held_now,
         dialable_by_hour={hour.at.isoformat(): hour.dialable for hour in foreseen.hours},
         list_ends_utc=(now + PACE * (left / pace)).isoformat() if pace and left else None,
+    )  # fmt: skip
+
+
+def for_agent(found: CampaignDay, agent: str) -> CampaignDay:
+    """Return what an agent is told of a campaign's day: their own figures, how many promises the team has made, and none of its money."""
+    counts = {name: found.targets[name] for name in _COUNTED if name in found.targets}
+    return msgspec.structs.replace(
+        found, agents=tuple(one for one in found.agents if one.agent == agent), targets=counts,
+        promised=Sum(count=found.promised.count), promised_last_week=Sum(count=found.promised_last_week.count),
+        recovered=Sum(), recovered_last_week=Sum(),
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from dialer_core.campaigns import candidates
 from dialer_core.compliance import gate
-from dialer_core.compliance.facts import ContactRequest, Facts
+from dialer_core.compliance.facts import REMINDER, ContactRequest, Facts
 from dialer_core.compliance.gate import Refused
 from dialer_core.compliance.rules import RulePack
 from dialer_core.messaging import composing
@@ -46,6 +46,8 @@ def openings(
     channels
         Those that there are here; e-mail has no address of its own and is left out.
     """
+    # what is written to somebody who has promised is a reminder of it; everything else would be asking for money that is agreed (I12)
+    reminds = REMINDER if found.promise is not None else candidates.PURPOSE
     asked: dict[Channel, list[ContactRequest]] = {}
     for channel in channels:
         phones = found.phones
@@ -55,7 +57,15 @@ def openings(
             continue
         if phones:
             asked[channel] = [
-                candidates.request_to(one, found.account.id, found.person.region, campaign_id, now, channel)
+                candidates.request_to(
+                    one,
+                    found.account.id,
+                    found.person.region,
+                    campaign_id,
+                    now,
+                    channel,
+                    reminds if channel in composing.BY_PHONE else candidates.PURPOSE,
+                )
                 for one in phones
             ]
     every = [request for requests in asked.values() for request in requests]

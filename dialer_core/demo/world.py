@@ -139,8 +139,10 @@ def write_config(directory: Path, substitutes: Mapping[str, str]) -> None:
         target.write_text(Template(text).substitute(substitutes), encoding="utf-8")
     packs = directory / "compliance"
     packs.mkdir(exist_ok=True)
-    demo_pack = files("dialer_core") / "config_defaults" / "compliance" / "demo.toml"
-    (packs / "demo.toml").write_bytes(demo_pack.read_bytes())
+    defaults = files("dialer_core") / "config_defaults"
+    (packs / "demo.toml").write_bytes((defaults / "compliance" / "demo.toml").read_bytes())
+    (directory / "scripts").mkdir(exist_ok=True)
+    (directory / "scripts" / "general.toml").write_bytes((defaults / "scripts" / "general.toml").read_bytes())
 
 
 @dataclass(slots=True)

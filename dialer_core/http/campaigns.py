@@ -166,9 +166,7 @@ async def get_day(campaign: Name, request: Request, engine: Engine, parts: Parts
         kept = parts.days[name] = now, asyncio.ensure_future(asyncio.to_thread(_day, parts, name, now))
     found, who = await asyncio.shield(kept[1]), principal_of(request)
     if Scope.READ not in who.scopes:
-        found = msgspec.structs.replace(
-            found, agents=tuple(one for one in found.agents if one.agent == who.agent)
-        )
+        found = day.for_agent(found, who.agent)
     return answer(found)
 
 

@@ -7,6 +7,7 @@ person is known, and it opens for them alone and for two minutes. Each opening i
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import datetime as dt
 from typing import Annotated, Final
 from uuid import UUID
@@ -96,7 +97,7 @@ async def read_document(
 
 def _signer(request: Request) -> itsdangerous.URLSafeTimedSerializer:
     return itsdangerous.URLSafeTimedSerializer(
-        request.app.state.signing_key, salt="marcador document", signer_kwargs={"digest_method": "sha256"}
+        request.app.state.signing_key, salt="marcador document", signer_kwargs={"digest_method": hashlib.sha256}
     )
 
 

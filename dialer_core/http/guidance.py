@@ -106,7 +106,7 @@ async def get_script(
             return script_of(
                 tx, parts.scripts.values(), AccountId(str(account)), CampaignId(campaign), now, language=language,
                 agent=speaker.name if speaker and speaker.name else who.agent or who.name,
-                callback_number=settings.caller_id or "", identified=known,
+                callback_number=settings.caller_id or "", creditor=settings.creditor, identified=known,
             )  # fmt: skip
 
     found = await asyncio.to_thread(read)

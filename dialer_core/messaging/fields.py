@@ -27,6 +27,8 @@ _SIGNS: Final = {
 _WITHOUT_CENTS: Final = frozenset({"CLP", "PYG", "JPY"})
 """Currencies that are written without hundredths; like all others they are kept in them."""
 REFERENCE_DIGITS = 4
+USUAL: Final = "MXN"
+"""The currency of amounts that come without one."""
 
 
 def of_account(

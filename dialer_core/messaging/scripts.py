@@ -178,6 +178,7 @@ def script_of(
     language: str,
     agent: str,
     callback_number: str,
+    creditor: str,
     identified: bool,
 ) -> ScriptView | None:
     """Return what is said about an account: by the first script, in the order of their names, one of whose segments it is in, else by one for all.
@@ -203,4 +204,7 @@ def script_of(
     known = fields.of_account(
         tx, account_id, person, campaign_id=campaign_id, callback_number=callback_number, language=language
     )
+    # as on the rest of the screen: who names no creditor has the campaign's, and amounts without a currency are in pesos
+    known["creditor"] = known["creditor"] or creditor or None
+    known["balance"] = known["balance"] or fields.money(account["balance_minor"], fields.USUAL)
     return chosen.render(known | {AGENT: agent}, language, identified=identified)

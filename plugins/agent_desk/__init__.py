@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from dialer_core.plugin_api import (
+    AgentNoted,
     AgentStateChanged,
     AttemptBridged,
     EngineHandle,
@@ -88,7 +89,7 @@ async def dialer_choose_next_step(facts: StepFacts) -> NextStep:
 @hookimpl
 async def dialer_track_event(event: Event) -> None:
     """Tell the desk whose agent something has happened to, at once."""
-    if isinstance(event, AttemptBridged | AgentStateChanged):
+    if isinstance(event, AttemptBridged | AgentStateChanged | AgentNoted):
         for floor in _floors:
             floor.happened(event)
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from dialer_core.plugin_api import (
+    AgentNoted,
     AgentStateChanged,
     AttemptBridged,
     CommandRefusedError,
@@ -39,10 +40,14 @@ class Floor(SharedReading):
         self._agents: dict[str, dict[str, Any]] = {}
         self._accounts: OrderedDict[str, str] = OrderedDict()
         """By attempt."""
+        self._noted: dict[str, str] = {}
+        """The last note to each agent since the host began."""
         self._away = ""
 
-    def happened(self, event: AttemptBridged | AgentStateChanged) -> None:
+    def happened(self, event: AttemptBridged | AgentStateChanged | AgentNoted) -> None:
         """Look at once."""
+        if isinstance(event, AgentNoted):
+            self._noted[event.agent_id] = event.note_id
         if isinstance(event, AttemptBridged) and event.attempt_id and event.account_id:
             self._accounts[event.attempt_id] = event.account_id
             while len(self._accounts) > MOST_KEPT:
@@ -81,13 +86,21 @@ class Floor(SharedReading):
 
     def _view(self, told: dict[str, Any]) -> dict[str, Any]:
         """Return an agent with the time since when, so that nothing changes while they do the same, and with the account they talk about."""
-        since_s = round(time.time() - told.pop("seconds_in_state"), 1)
-        before = self._agents.get(told["id"])
-        if (
-            before is not None
-            and before["state"] == told["state"]
-            and abs(before["since"] - since_s) < JITTER_S
-        ):
-            since_s = before["since"]
+        before = self._agents.get(told["id"], {})
+        same = before.get("state") == told["state"]
+        since_s = _steady(before.get("since") if same else None, time.time() - told.pop("seconds_in_state"))
+        if (shown := told["shown"]) is not None:
+            earlier = before.get("shown") or {}
+            left_s, same = shown.pop("seconds_left"), earlier.get("lead") == shown["lead"]
+            until_s = None if left_s is None else time.time() + left_s
+            shown["until"] = (
+                None if until_s is None else _steady(earlier.get("until") if same else None, until_s)
+            )
         attempt = told["attempt_id"] or told["last_attempt_id"]
-        return told | {"up": True, "since": since_s, "account_id": self._accounts.get(attempt)}
+        told |= {"up": True, "since": since_s, "account_id": self._accounts.get(attempt)}
+        return told | {"noted": self._noted.get(told["id"], "")}
+
+
+def _steady(before_s: float | None, now_s: float) -> float:
+    """Return a moment as it was told before, where it is the same one: readings of it differ by how long they took."""
+    return before_s if before_s is not None and abs(before_s - now_s) < JITTER_S else round(now_s, 1)

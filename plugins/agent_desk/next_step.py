@@ -88,7 +88,7 @@ def _promised(facts: StepFacts, due: dt.date, minor: int, currency: str) -> Next
         None,
     )
     if opening is None:
-        return _step(StepAction.REMIND, "promise_call", words, channel=Channel.VOICE, at_utc=at)
+        return _step(StepAction.LEAVE, "promise_wait", words)
     return _step(StepAction.REMIND, "promise_write", words, channel=opening.channel, at_utc=at)
 
 

@@ -343,6 +343,10 @@ async def test_documents_are_proof(
         {"title": ""},
         {"sha256": "12"},
         {"location": "documents/../store.db"},
+        {"location": "javascript:alert(1)"},
+        {"location": "data:text/html,x"},
+        {"location": "https://user@bank.example/x"},
+        {"location": "https://bank.example/a b"},
     ):
         assert (await client.post(path, json=link | wrong)).status_code == 422
     (tmp_path / "carta.PDF").write_bytes(b"%PDF-1.7 carta")
