@@ -7,8 +7,8 @@ person is known, and it opens for them alone and for two minutes. Each opening i
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import datetime as dt
+import hashlib
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -97,7 +97,9 @@ async def read_document(
 
 def _signer(request: Request) -> itsdangerous.URLSafeTimedSerializer:
     return itsdangerous.URLSafeTimedSerializer(
-        request.app.state.signing_key, salt="marcador document", signer_kwargs={"digest_method": hashlib.sha256}
+        request.app.state.signing_key,
+        salt="marcador document",
+        signer_kwargs={"digest_method": hashlib.sha256},
     )
 
 
