@@ -6,6 +6,7 @@ the engine answers are groups of their own (`voice_commands.py`, `plugin_api.py`
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 
 from dialer_core.errors import CommandRefusedError
@@ -15,7 +16,7 @@ from dialer_core.messaging.messenger import ChannelView, MessageOption, Messenge
 from dialer_core.portfolio.strategies import Strategies, StrategyRequest
 from dialer_core.store.chats import ChatRow
 from dialer_core.store.messages import MessageRow
-from dialer_core.store.strategy_runs import StrategyView
+from dialer_core.store.strategy_runs import Begun, StrategyView
 from dialer_core.vocabulary import (
     AccountId,
     AgentId,
@@ -134,6 +135,10 @@ class StrategyCommands:
     async def stop(self, account: AccountId, *, strategy: str = "", reason: str = "") -> int:
         """Stop what runs for an account, or only the strategy of this name; return how many stopped."""
         return await self._its.stop(account, strategy=strategy, actor=self._actor, reason=reason)
+
+    async def begun(self, since: dt.datetime) -> list[Begun]:
+        """Return, of every account, the strategies that run and those that were begun since then."""
+        return await self._its.begun(since)
 
     async def of(self, account: AccountId) -> list[StrategyView]:
         """Return an account's strategies, those that run first."""

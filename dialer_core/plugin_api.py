@@ -95,6 +95,7 @@ from dialer_core.node_events import NodeLost
 from dialer_core.plugin_records import (
     AccountRecords,
     LeadRecords,
+    Matching,
     PaymentRow,
     PluginStore,
     PromiseRecords,
@@ -111,7 +112,8 @@ from dialer_core.snapshot import AgentView, CallView, CampaignView, MediaView, S
 from dialer_core.store import plugin_tables
 from dialer_core.store.chats import ChatRow
 from dialer_core.store.messages import MessageRow
-from dialer_core.store.strategy_runs import Step, StrategyView
+from dialer_core.store.promises import DueInstalment
+from dialer_core.store.strategy_runs import Begun, Step, StrategyView
 from dialer_core.toml_files import explain, read_secret, read_toml
 from dialer_core.vocabulary import (
     AccountId,
@@ -403,6 +405,7 @@ __all__ = [
     "AttemptUnbridged",
     "AttemptVerdictGiven",
     "AttemptVerdictRevised",
+    "Begun",
     "CallView",
     "CampaignEmpty",
     "CampaignId",
@@ -418,6 +421,7 @@ __all__ = [
     "CommandRefusedError",
     "ConfigError",
     "DialerError",
+    "DueInstalment",
     "EngineHandle",
     "EngineRestarted",
     "Event",
@@ -433,6 +437,7 @@ __all__ = [
     "LeadFinished",
     "LeadRecords",
     "LeadsImported",
+    "Matching",
     "MediaLost",
     "MediaView",
     "MessageChannel",

@@ -21,6 +21,7 @@ from dialer_core.errors import NotRunningError
 from dialer_core.event_tail import EventTail
 from dialer_core.plugin_api import EngineHandle
 from dialer_core.plugin_records import Records
+from dialer_core.portfolio.strategies import Strategies
 
 
 class _NoEngine:
@@ -55,6 +56,7 @@ def open_handle(call: Invocation, plugin: str) -> Iterator[EngineHandle]:
             directory=call.settings.directory,
             records=Records(database, clock=clock, actor=actor),
             state_dir=call.settings.state_dir,
+            strategies=Strategies(database, clock=clock, node=call.settings.dialer.node.name),
         )
 
 

@@ -26,14 +26,18 @@ from dialer_core.events import LeadsImported
 from dialer_core.portfolio import account_view, payments, promises
 from dialer_core.portfolio.account_view import AccountView
 from dialer_core.portfolio.payments import NewPayment
-from dialer_core.store import campaigns, lead_ranks, people, plugin_tables, plugin_values
+from dialer_core.segment_language import Node, SegmentError, parse
+from dialer_core.store import campaigns, lead_ranks, people, plugin_tables, plugin_values, segments
+from dialer_core.store import promises as promise_rows
 from dialer_core.store.database import Database
+from dialer_core.store.promises import DueInstalment
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     AccountId,
     AgentId,
     CampaignId,
     Channel,
+    LeadId,
     PromiseKind,
     RestrictionKind,
     RestrictionScope,
@@ -63,6 +67,15 @@ class Upserted(msgspec.Struct, frozen=True, kw_only=True):
     updated: int = 0
     unchanged: int = 0
     refused: tuple[RefusedRow, ...] = ()
+
+
+class Matching(msgspec.Struct, frozen=True):
+    """A lead that an expression names."""
+
+    lead_id: LeadId
+    account_id: AccountId
+    zone: str
+    """IANA zone of the person's first number that has one; empty: none is known."""
 
 
 class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,6 +211,36 @@ class LeadRecords(_Group):
             changed += await self._its.write(lambda tx, b=batch: lead_ranks.rank(tx, campaign, dict(b)))  # type: ignore[misc]
         return changed
 
+    async def matching(
+        self, campaign: CampaignId, where: str, *, after: str = "", limit: int = 5_000
+    ) -> list[Matching]:
+        """Return the next unfinished leads of a campaign that an expression in the language of segments names, behind the lead `after`.
+
+        Raises
+        ------
+        CommandRefusedError
+            The expression is none; says where and why.
+        """
+        node, now = _parsed(where), self._its.clock.utc()
+
+        def ask(tx: Tx) -> list[Matching]:
+            found = segments.accounts(tx, campaign, node, now, after, limit)
+            phones = people.phones_of(tx, {person for _, _, person in found}) if found else {}
+            return [
+                Matching(lead, account, next((phone.zones[0] for phone in phones[person] if phone.zones), ""))
+                for lead, account, person in found
+            ]
+
+        return await self._its.read(ask)
+
+    async def holds(self, campaign: CampaignId, account: AccountId, where: str) -> bool:
+        """Say whether an expression names an account on a campaign's list now. Raises `CommandRefusedError` where it is none."""
+        node, now = _parsed(where), self._its.clock.utc()
+        held = await self._its.read(
+            lambda tx: segments.holding(tx, account, campaign, [(where[:60] or "it", node)], now)
+        )
+        return held is not None
+
 
 class PromiseRecords(_Group):
     """Promises to pay."""
@@ -228,6 +271,10 @@ class PromiseRecords(_Group):
             return made.id
 
         return await self._its.write(write)
+
+    async def due(self, first: dt.date, last: dt.date) -> list[DueInstalment]:
+        """Return what is still to come of open promises between two days, both included."""
+        return await self._its.read(lambda tx: promise_rows.due_between(tx, first, last))
 
 
 class RestrictionRecords(_Group):
@@ -376,6 +423,13 @@ def _meaning(name: str) -> str:
     """Return the field that a row's key names: `phone_2` is a phone."""
     stem = name.rstrip("0123456789").rstrip("_")
     return stem if stem == "phone" or (stem == name and stem in HEADERS) else name
+
+
+def _parsed(where: str) -> Node:
+    try:
+        return parse(where)
+    except SegmentError as error:
+        raise CommandRefusedError(f"{where!r}: {error}", "invalid") from None
 
 
 def _batches(rows: Iterable[T], at_once: int) -> Iterable[list[T]]:

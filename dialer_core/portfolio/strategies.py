@@ -7,6 +7,7 @@ It owns which action is whose, and the way of a command into the store with its 
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -19,7 +20,7 @@ from dialer_core.portfolio import strategy_clock
 from dialer_core.portfolio.strategy_clock import Action
 from dialer_core.store import people, strategy_runs
 from dialer_core.store.database import Database
-from dialer_core.store.strategy_runs import Run, Step, StrategyView
+from dialer_core.store.strategy_runs import Begun, Run, Step, StrategyView
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AccountId, CampaignId, PersonId
 
@@ -186,6 +187,15 @@ class Strategies:
         def read() -> list[StrategyView]:
             with self._database.read() as tx:
                 return strategy_runs.of_account(tx, account_id, MOST_SHOWN)
+
+        return await asyncio.to_thread(read)
+
+    async def begun(self, since: dt.datetime) -> list[Begun]:
+        """Return, of every account, the strategies that run and those that were begun since then."""
+
+        def read() -> list[Begun]:
+            with self._database.read() as tx:
+                return strategy_runs.begun_since(tx, since)
 
         return await asyncio.to_thread(read)
 

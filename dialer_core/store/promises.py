@@ -174,6 +174,43 @@ def payments_of(tx: Tx, account_ids: Collection[str]) -> list[PaymentRow]:
     return [PaymentRow(**row) for row in tx.execute(query).mappings()]
 
 
+class DueInstalment(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment that was promised and has not come."""
+
+    promise_id: str
+    position: int
+    account_id: AccountId
+    person_id: PersonId
+    campaign_id: CampaignId | None
+    due_date: str
+    open_minor: int
+
+
+def due_between(tx: Tx, first: dt.date, last: dt.date) -> list[DueInstalment]:
+    """Return what is still to come of open promises between two days, both included."""
+    query = (
+        select(
+            _PROMISE.c.id, _INSTALMENT.c.position, _PROMISE.c.account_id, _PROMISE.c.person_id, _PROMISE.c.campaign_id, _INSTALMENT.c.due_date,
+            (_INSTALMENT.c.amount_minor - _INSTALMENT.c.paid_minor).label("open_minor"),
+        )
+        .join(_PROMISE, _PROMISE.c.id == _INSTALMENT.c.promise_id)
+        .where(
+            _INSTALMENT.c.due_date >= first.isoformat(),
+            _INSTALMENT.c.due_date <= last.isoformat(),
+            _INSTALMENT.c.paid_minor < _INSTALMENT.c.amount_minor,
+            _PROMISE.c.state == PromiseState.OPEN.value,
+        )
+        .order_by(_INSTALMENT.c.due_date, _PROMISE.c.id, _INSTALMENT.c.position)
+    )  # fmt: skip
+    return [
+        DueInstalment(
+            promise_id=row.id, position=row.position, account_id=row.account_id, person_id=row.person_id, campaign_id=row.campaign_id,
+            due_date=row.due_date, open_minor=row.open_minor,
+        )
+        for row in tx.execute(query)
+    ]  # fmt: skip
+
+
 def overdue(tx: Tx, today: dt.date, limit: int) -> list[PromiseRow]:
     """Return open promises of which an instalment was not paid by its day and grace, at most so many; those in their grace are not read."""
     ended = case(

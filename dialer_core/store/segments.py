@@ -22,7 +22,15 @@ from dialer_core.store.models import Account, Contact, Lead, Person
 from dialer_core.store.portfolio_models import Payment, Promise
 from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import AccountId, CampaignId, ContactSettlement, LeadId, LeadState, PromiseState
+from dialer_core.vocabulary import (
+    AccountId,
+    CampaignId,
+    ContactSettlement,
+    LeadId,
+    LeadState,
+    PersonId,
+    PromiseState,
+)
 
 _LEAD: Table = Lead.__table__  # type: ignore[assignment]
 _PERSON: Table = Person.__table__  # type: ignore[assignment]
@@ -144,6 +152,26 @@ def holding(
     ).select_from(_joined())
     found = tx.scalar(query.where(_LEAD.c.account_id == account_id, _LEAD.c.campaign_id == campaign_id))
     return found or None
+
+
+def accounts(
+    tx: Tx, campaign_id: CampaignId, node: Node, now: dt.datetime, after: str, limit: int
+) -> list[tuple[LeadId, AccountId, PersonId]]:
+    """Return the next unfinished leads that an expression names behind the lead `after` (empty: from the first), by id, each with whose it is."""
+    query = (
+        select(_LEAD.c.id, _LEAD.c.account_id, _LEAD.c.person_id)
+        .select_from(_joined())
+        .where(
+            _LEAD.c.campaign_id == campaign_id,
+            _LEAD.c.state != LeadState.FINISHED.value,
+            condition(node, now),
+        )
+        .order_by(_LEAD.c.id)
+        .limit(limit)
+    )
+    if after:
+        query = query.where(_LEAD.c.id > after)
+    return [(LeadId(row.id), AccountId(row.account_id), PersonId(row.person_id)) for row in tx.execute(query)]
 
 
 def put(tx: Tx, changes: Sequence[Change]) -> None:

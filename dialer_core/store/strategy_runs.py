@@ -103,6 +103,29 @@ def insert_run(tx: Tx, run: Run) -> None:
     )  # fmt: skip
 
 
+class Begun(msgspec.Struct, frozen=True, kw_only=True):
+    """A strategy that was begun for an account, in short."""
+
+    account_id: AccountId
+    strategy: str
+    state: StrategyState
+    started_at_utc: dt.datetime
+    stopped_because: str | None
+
+
+def begun_since(tx: Tx, since: dt.datetime) -> list[Begun]:
+    """Return the strategies that run, and those that were begun since then."""
+    columns = (_TABLE.c.account_id, _TABLE.c.strategy, _TABLE.c.state, _TABLE.c.started_at_utc, _TABLE.c.stopped_because)  # fmt: skip
+    query = select(*columns).where(or_(_RUNNING, _TABLE.c.started_at_utc >= since))
+    return [
+        Begun(
+            account_id=row.account_id, strategy=row.strategy, state=StrategyState(row.state), started_at_utc=row.started_at_utc,
+            stopped_because=row.stopped_because,
+        )
+        for row in tx.execute(query)
+    ]  # fmt: skip
+
+
 def take_due(tx: Tx, now: dt.datetime, owner: str, lease: dt.timedelta, limit: int) -> list[Run]:
     """Take due steps that nobody has, the longest due first, for the length of a lease; each is one try more."""
     free = or_(_TABLE.c.leased_until_utc.is_(None), _TABLE.c.leased_until_utc <= now)
