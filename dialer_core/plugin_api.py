@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import msgspec
-import numpy as np
 import pluggy
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
@@ -109,6 +108,7 @@ from dialer_core.portfolio.next_step import NextStep, Opening, StepFacts
 from dialer_core.portfolio.strategies import Strategies, StrategyAction, StrategyRequest, StrategyStep
 from dialer_core.portfolio.strategy_clock import StepSkippedError
 from dialer_core.snapshot import AgentView, CallView, CampaignView, MediaView, Snapshot, TrunkView, WorkerView
+from dialer_core.speech.voice import Voice, VoiceError
 from dialer_core.store import plugin_tables
 from dialer_core.store.chats import ChatRow
 from dialer_core.store.messages import MessageRow
@@ -160,25 +160,6 @@ ENTRY_POINT_GROUP = "dialer.plugins"
 
 hookimpl = pluggy.HookimplMarker(PROJECT)
 M = TypeVar("M", bound=BaseModel)
-
-
-class VoiceError(DialerError):
-    """A voice cannot say something; the message says why, and never what."""
-
-
-class Voice(Protocol):
-    """Something that speaks: what `dialer_register_voices` returns."""
-
-    @property
-    def name(self) -> str:
-        """Of the voice, for `speech.voice`; another name means another sound."""
-
-    @property
-    def languages(self) -> tuple[str, ...]:
-        """What it speaks: `es`, `en`."""
-
-    async def speak(self, text: str, language: str) -> tuple[NDArray[np.float32], int]:
-        """Return a text as sound of shape (n_samples,) in [-1, 1], and its rate in Hz. It must not block the loop."""
 
 
 class AgentStateSource(Protocol):
