@@ -180,7 +180,7 @@ class CallLoop:
             self.answers, records, self.dialing, self.flow_calls,
         )  # fmt: skip
         self.inbound = InboundCalls(
-            runtime, campaigns, settings.trunks, self.workers, self.media, self.roster,
+            runtime, campaigns, settings.trunks, self.workers, self.media, self.roster, settings.flows, flow_talks,
             free=lambda: self.media_ready and not self.dialing.draining,
         )  # fmt: skip
         referrals = Referrals(runtime, self.machine, self.workers)

@@ -181,10 +181,11 @@ class Control:
         agent = self._engine.roster[agent_id]
         disposition = text_of(args, "disposition")
         attempt_id = AttemptId(args["attempt"]) if args.get("attempt") else agent.last_attempt_id
+        call = self._engine.inbound.last_of.get(agent_id) if attempt_id is None else None
         campaigns = self._engine.settings.campaigns
         if not any(disposition in dispositions.words_of(its) for its in (None, *campaigns.values())):
             raise InvalidError(f"{disposition!r} is no disposition of any campaign")
-        if attempt_id is None:
+        if attempt_id is None and call is None:
             raise CommandRefusedError(f"agent {agent_id} has had no conversation since the engine started")
         now_utc = self._engine.runtime.clock.utc()
         reason = str(args["reason"]) if args.get("reason") else None
@@ -192,6 +193,19 @@ class Control:
             its = campaigns.get(agent.campaign_id) if agent.campaign_id else None
             dispositions.check(its, disposition, reason)
         callback_at = _callback_time(args, now_utc)
+        if attempt_id is None and call is not None:
+            dispositions.check(campaigns.get(call.campaign_id), disposition, reason)
+            leg_id, campaign_id, caller = call.leg_id, call.campaign_id, call.caller
+
+            def write_of_call(tx: Tx) -> dict[str, str]:
+                lead = dispositions.apply_to_call(
+                    tx, leg_id=leg_id, campaign_id=campaign_id, caller=caller, disposition=disposition, agent_id=agent_id,
+                    now=now_utc, callback_at=callback_at, reason=reason, campaigns=campaigns,
+                )  # fmt: skip
+                return {"call": leg_id, "disposition": disposition, "lead": lead or ""}
+
+            return write_of_call
+        assert attempt_id is not None  # noqa: S101 - looked at above
 
         def write(tx: Tx) -> dict[str, str]:
             lead_state = dispositions.apply(

@@ -206,6 +206,18 @@ class CallbackTaken(Event, frozen=True, kw_only=True):
     due_utc: str
 
 
+@_event("call.dispositioned")
+class CallDispositioned(Event, frozen=True, kw_only=True):
+    """What an agent, or (none) a flow, says a call that came in was; a later word replaces the former one."""
+
+    leg_id: str
+    disposition: str
+    agent_id: AgentId | None = None
+    lead_id: str | None = None
+    """The lead it was about, where the caller's number is one's."""
+    reason: str | None = None
+
+
 @_event("call.bridged")
 class CallBridged(Event, frozen=True, kw_only=True):
     """A caller and an agent hear each other."""

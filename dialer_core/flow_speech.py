@@ -15,10 +15,11 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.clock import Clock
 from dialer_core.errors import CommandRefusedError, NotRunningError
 from dialer_core.event_tail import EventTail
-from dialer_core.events import AttemptCommitted, StoredEvent
+from dialer_core.events import AttemptCommitted, CallIdentified, StoredEvent
 from dialer_core.flows.interpreter import Value
 from dialer_core.flows.language import Clip, Flow, Language, Promise, Text
 from dialer_core.flows.meaning import is_sensitive
@@ -30,7 +31,8 @@ from dialer_core.speech.cache import SpeechCache, name_of
 from dialer_core.speech.loudness import for_the_line
 from dialer_core.store import attempts, people
 from dialer_core.store.database import Database
-from dialer_core.vocabulary import AccountId, AttemptId, CampaignId, TrunkId
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import AccountId, AttemptId, CampaignId, PersonId, TrunkId
 from dialer_core.voice_events import FlowLookupAsked, IdentityVerified
 
 log = structlog.get_logger(__name__)
@@ -39,7 +41,8 @@ AT_ONCE: Final = 2
 """Pieces rendered at a time: a voice takes a core while it speaks, and calls come first."""
 RENDER_LIMIT_S: Final = 10.0
 PREFIX: Final = "speech:"
-_NAMES: Final = frozenset({AttemptCommitted.name, IdentityVerified.name, FlowLookupAsked.name})
+_BEGINS: Final = frozenset({AttemptCommitted.name, CallIdentified.name})
+_NAMES: Final = _BEGINS | {IdentityVerified.name, FlowLookupAsked.name}
 _SENTENCES: Final = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -99,9 +102,12 @@ class FlowSpeech:
         self._start(self._render_what_is_fixed())
         async for event, _ in self._tail.follow(cursor, names=_NAMES):
             campaign = self._settings.campaigns.get(CampaignId(event.campaign_id or ""))
-            flow = self._settings.flows.get(campaign.flow) if campaign is not None else None
-            if event.node == self._node and flow is not None and campaign is not None and event.attempt_id:
-                self._start(self._answer(event, flow))
+            if event.node != self._node or campaign is None:
+                continue
+            call = event.attempt_id or event.data.get("leg_id")
+            flow = self._settings.flows.get(campaign.flow if event.attempt_id else campaign.inbound.flow)
+            if call and flow is not None:
+                self._start(self._answer(event, str(call), flow))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="flow-speech")
@@ -136,27 +142,29 @@ class FlowSpeech:
         self._ready = True
         await self._say_ready()
 
-    async def _answer(self, event: StoredEvent, flow: Flow) -> None:
-        attempt_id = AttemptId(event.attempt_id or "")
+    async def _answer(self, event: StoredEvent, call: str, flow: Flow) -> None:
         try:
-            facts = await asyncio.to_thread(self._facts, attempt_id)
+            if event.attempt_id:
+                facts = await asyncio.to_thread(self._facts, AttemptId(event.attempt_id))
+            else:
+                facts = await asyncio.to_thread(self._facts_of_caller, event)
             if facts is None:
                 return
             values, language_wanted = facts
-            debt = event.name != AttemptCommitted.name
+            debt = event.name not in _BEGINS
             language: Language = next(
                 (one for one in flow.languages if one == language_wanted), flow.languages[0]
             )
             told = await self.prepare(flow, values, language, debt=debt)
             await self._port.command(
                 "flows.prepared",
-                {"call": attempt_id, "language": language, "debt": debt, **told},
+                {"call": call, "language": language, "debt": debt, **told},
                 actor="host",
             )
         except (NotRunningError, CommandRefusedError) as error:
-            log.warning("flow_not_handed_over", attempt_id=attempt_id, error=str(error))
+            log.warning("flow_not_handed_over", call=call, error=str(error))
         except Exception as error:  # noqa: BLE001 - one call that cannot be prepared must not keep the log from being followed
-            log.error("flow_not_prepared", attempt_id=attempt_id, error=type(error).__name__)  # noqa: TRY400 - the type says it all
+            log.error("flow_not_prepared", call=call, error=type(error).__name__)  # noqa: TRY400 - the type says it all
 
     async def prepare(
         self, flow: Flow, values: dict[str, Value], language: Language, *, debt: bool
@@ -226,24 +234,51 @@ class FlowSpeech:
         return next((voice for voice in self._voices if language in voice.languages), None)
 
     def _facts(self, attempt_id: AttemptId) -> tuple[dict[str, Value], str] | None:
-        """Return every field's value, as it is now, and the person's language."""
+        """Return every field's value for an attempt, as it is now, and the person's language."""
         with self._database.read() as tx:
             tried = attempts.get(tx, attempt_id)
             if tried is None or not tried.live:
                 return None
-            person = people.persons(tx, [tried.person_id]).get(tried.person_id)
-            account_id = AccountId(tried.account_id)
             phone = people.phone(tx, tried.phone_id)
-            if person is None:
-                return None
-            campaign = self._settings.campaigns[CampaignId(tried.campaign_id)]
             trunk = self._settings.trunks.get(TrunkId(tried.trunk))
-            zone = phone.zones[0] if phone is not None and phone.zones else "UTC"
-            values = flow_values.of_account(
-                tx, account_id, person, creditor=campaign.creditor,
-                caller_id=tried.caller_id or campaign.caller_id or (trunk.caller_id if trunk is not None else None),
-                today=self._clock.utc().astimezone(ZoneInfo(zone)).date(),
-            )  # fmt: skip
+            campaign = self._settings.campaigns[CampaignId(tried.campaign_id)]
+            shown = tried.caller_id or campaign.caller_id or (trunk.caller_id if trunk is not None else None)
+            return self._values(
+                tx, AccountId(tried.account_id), campaign, shown, phone.zones if phone else ()
+            )
+
+    def _facts_of_caller(self, event: StoredEvent) -> tuple[dict[str, Value], str] | None:
+        """Return the same for somebody who has called."""
+        if event.account_id is None:
+            return None
+        account_id = AccountId(event.account_id)
+        campaign = self._settings.campaigns[CampaignId(event.campaign_id or "")]
+        with self._database.read() as tx:
+            account = people.account(tx, account_id)
+            person_id = PersonId(account["person_id"]) if account is not None else PersonId("")
+            phones = people.phones_of(tx, [person_id])[person_id] if account is not None else []
+            zones = next((phone.zones for phone in phones if phone.zones), ())
+            return self._values(tx, account_id, campaign, campaign.caller_id, zones)
+
+    def _values(
+        self,
+        tx: Tx,
+        account_id: AccountId,
+        campaign: CampaignSettings,
+        shown: str | None,
+        zones: Sequence[str],
+    ) -> tuple[dict[str, Value], str] | None:
+        account = people.account(tx, account_id)
+        if account is None:
+            return None
+        person_id = PersonId(account["person_id"])
+        person = people.persons(tx, [person_id]).get(person_id)
+        if person is None:
+            return None
+        today = self._clock.utc().astimezone(ZoneInfo(zones[0] if zones else "UTC")).date()
+        values = flow_values.of_account(
+            tx, account_id, person, creditor=campaign.creditor, caller_id=shown, today=today
+        )
         if values is None:
             return None
         return values, person.language

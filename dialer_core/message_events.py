@@ -78,6 +78,8 @@ class OptOutReceived(Event, frozen=True, kw_only=True):
     channel: str
     message_id: MessageId | None = None
     flow: str = ""
+    leg_id: str | None = None
+    """Of a call that came in."""
 
 
 @event_named("chat.state_changed")

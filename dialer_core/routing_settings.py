@@ -50,6 +50,12 @@ class InboundSettings(Section):
     """Somebody who was promised an agent, or spoke with one last, is kept for that one for so long, while others are free."""
     share: Annotated[float, Field(gt=0, lt=1)] = 0.7
     """Of the agents who become free while somebody waits who has called, this share goes to callers, and the rest to the people that are dialed."""
+    flow: str = ""
+    """Flow of `flows/` that speaks to callers whose account is known, before it hands them to an agent or ends; empty: none."""
+    flow_first: bool = False
+    """It speaks to them before anybody is looked for; else only where no agent is free, after `flow_after_s`, or at once while nobody is at work."""
+    flow_after_s: Annotated[float, Field(ge=0, le=3600)] = 20.0
+    """They wait so long for an agent before."""
     callback_offer: str = ""
     """Prompt that says which digit asks to be called back; played once, to those who wait and while nobody is at work. Empty: not offered."""
     callback_digit: Annotated[str, Field(pattern=r"^[0-9*#]$")] = "1"

@@ -323,8 +323,13 @@ def _flows(
     """Return the flows that campaigns name; what is wrong with them is added to the problems."""
     files = flow_files(directory / "flows")
     found: dict[str, Flow] = {}
-    for campaign_name, campaign in campaigns.items():
-        name = campaign.flow if campaign else ""
+    named = [
+        (campaign_name, name)
+        for campaign_name, campaign in campaigns.items()
+        if campaign is not None
+        for name in (campaign.flow, campaign.inbound.flow)
+    ]
+    for campaign_name, name in named:
         if name and name not in files:
             known = ", ".join(files) or "none"
             problems.append(

@@ -170,10 +170,12 @@ class AgentSupervisionChanged(Event, frozen=True, kw_only=True):
 
 @event_named("flow.started")
 class FlowStarted(Event, frozen=True, kw_only=True):
-    """A live answer hears the first of a flow."""
+    """A live answer, or somebody who has called, hears the first of a flow."""
 
     flow: str
     language: str
+    leg_id: str | None = None
+    """Of a call that came in."""
 
 
 @event_named("flow.step_entered")
@@ -183,6 +185,8 @@ class FlowStepEntered(Event, frozen=True, kw_only=True):
     flow: str
     step: str
     sensitive: bool
+    leg_id: str | None = None
+    """Of a call that came in."""
 
 
 @event_named("flow.lookup_asked")
@@ -191,6 +195,8 @@ class FlowLookupAsked(Event, frozen=True, kw_only=True):
 
     flow: str
     step: str
+    leg_id: str | None = None
+    """Of a call that came in."""
 
 
 @event_named("flow.ended")
@@ -206,6 +212,8 @@ class FlowEnded(Event, frozen=True, kw_only=True):
     identified: bool
     keys_ignored: int = 0
     """Pressed where they meant nothing."""
+    leg_id: str | None = None
+    """Of a call that came in."""
 
 
 @event_named("identity.verified")
@@ -219,6 +227,8 @@ class IdentityVerified(Event, frozen=True, kw_only=True):
     step: str = ""
     chat_id: str | None = None
     """Of a conversation by message: its chat."""
+    leg_id: str | None = None
+    """Of a call that came in."""
 
 
 @event_named("statement.requested")
@@ -226,6 +236,8 @@ class StatementRequested(Event, frozen=True, kw_only=True):
     """They want a statement of the account: for whoever sends documents."""
 
     flow: str = ""
+    leg_id: str | None = None
+    """Of a call that came in."""
     chat_id: str | None = None
 
 

@@ -19,10 +19,11 @@ from dialer_core.campaigns.run import CampaignRun
 from dialer_core.compliance.phone_numbers import NumberError, normalise
 from dialer_core.events import CallbackTaken, CallIdentified
 from dialer_core.runtime import Runtime
+from dialer_core.settings import TrunkSettings
 from dialer_core.store import callbacks, callers
 from dialer_core.store.callers import Caller
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import CampaignId
+from dialer_core.vocabulary import CampaignId, TrunkId
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +31,31 @@ REST_WHILE: Final = dt.timedelta(hours=1)
 """Nobody dials a person who is on the line with us."""
 REST_AFTER_TALK: Final = dt.timedelta(days=1)
 """Nor, once an agent has talked with them, before the next day."""
+
+
+def digits_of(number: str | None) -> str:
+    """Return a number without what trunks write differently: `+`, spaces, hyphens."""
+    return "".join(char for char in number or "" if char.isdigit())
+
+
+def campaigns_by_number(
+    campaigns: Mapping[CampaignId, CampaignRun], trunks: Mapping[TrunkId, TrunkSettings]
+) -> dict[str, CampaignId]:
+    """Return whose each number is that can be called back, as digits. A campaign's own number goes before that of its trunk."""
+    found = {
+        digits_of(number): name
+        for name, run in reversed(list(campaigns.items()))
+        for number in {
+            run.settings.caller_id,
+            *(run.caller_ids.numbers if run.caller_ids else ()),
+            *(trunks[TrunkId(t)].caller_id for t in run.settings.trunks),
+        }
+        if number is not None
+    }
+    own = {
+        digits_of(run.settings.caller_id): name for name, run in campaigns.items() if run.settings.caller_id
+    }
+    return found | own
 
 
 def numbers_of(caller: str, called: str) -> set[str]:
@@ -60,11 +86,15 @@ class Callers:
     Parameters
     ----------
     on_known
-        Called when a caller's number has been looked up, found or not.
+        Called with a call whose caller's number has been looked up, found or not.
     """
 
     def __init__(
-        self, runtime: Runtime, campaigns: Mapping[CampaignId, CampaignRun], *, on_known: Callable[[], None]
+        self,
+        runtime: Runtime,
+        campaigns: Mapping[CampaignId, CampaignRun],
+        *,
+        on_known: Callable[[InboundCall], None],
     ) -> None:
         self._runtime = runtime
         self._campaigns = campaigns
@@ -96,7 +126,7 @@ class Callers:
                 promised_agent=caller.agent_id, at_mono_ns=self._runtime.clock.mono_ns(),
             )  # fmt: skip
             self._runtime.store(lambda tx: callers.rest(tx, person, until), told)
-        self._on_known()
+        self._on_known(call)
 
     def take_callback(self, call: InboundCall, then: Callable[[bool], None]) -> None:
         """Write that a known caller wants to be called back, in their turn by the rules; then say whether it is written.

@@ -2,12 +2,13 @@
 
 It owns those calls, from the worker's word that one has come to their end, and their events; also over the death of the media plane, which gets
 their legs anew, and of the engine: the next one adopts them. They are nobody's attempt: no gate, no pacing. Who waits for whom is
-`inbound_queue.py`'s, who they are `callers.py`'s, one call's states are `inbound_call.py`'s.
+`inbound_queue.py`'s, who they are `callers.py`'s, what a flow says to them `inbound_flows.py`'s, one call's states are `inbound_call.py`'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -16,11 +17,16 @@ import structlog
 from dialer_core.agents.roster import Roster
 from dialer_core.agents.softphones import connect_command
 from dialer_core.agents.state import Agent, AgentCue
-from dialer_core.calls.callers import Callers
+from dialer_core.calls.callers import Callers, campaigns_by_number, digits_of
+from dialer_core.calls.flow_talks import PLAY_ID as FLOW_PLAY_ID
+from dialer_core.calls.flow_talks import FlowTalks
 from dialer_core.calls.inbound_call import CallCue, CallState, InboundCall
+from dialer_core.calls.inbound_flows import InboundFlows
+from dialer_core.calls.inbound_legs import ReadyLegs
 from dialer_core.calls.inbound_queue import OFFER_PLAY_ID, InboundQueue
 from dialer_core.campaigns.run import CampaignRun
 from dialer_core.events import CallArrived, CallBridged, CallEnded
+from dialer_core.flows.language import Flow
 from dialer_core.ipc.messages import (
     Answer,
     Attend,
@@ -28,8 +34,6 @@ from dialer_core.ipc.messages import (
     BridgeRefused,
     CloseLeg,
     Dialog,
-    Expect,
-    ExpectedLeg,
     Hangup,
     Hear,
     LegAnswered,
@@ -50,13 +54,14 @@ from dialer_core.ipc.messages import (
     Unbridge,
     WorkerEvent,
 )
-from dialer_core.lines import INBOUND_WORKER_PREFIX, MediaPort, WorkerPool
+from dialer_core.lines import MediaPort, WorkerPool
 from dialer_core.runtime import Runtime
 from dialer_core.settings import TrunkSettings
 from dialer_core.store import legs as leg_rows
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     INBOUND_CALL,
+    AgentId,
     AgentState,
     CampaignId,
     LegId,
@@ -64,7 +69,6 @@ from dialer_core.vocabulary import (
     SrtpUse,
     TrunkId,
     WorkerId,
-    new_id,
 )
 
 log = structlog.get_logger(__name__)
@@ -90,6 +94,8 @@ class InboundCalls:
         workers: WorkerPool,
         media: MediaPort,
         roster: Roster,
+        flows: Mapping[str, Flow],
+        talks: FlowTalks,
         free: Callable[[], bool],
     ) -> None:
         self._runtime = runtime
@@ -97,31 +103,34 @@ class InboundCalls:
         self._workers = workers
         self._media = media
         self._roster = roster
-        self._free = free
         self._must_encrypt = {name for name, trunk in trunks.items() if trunk.srtp is SrtpUse.REQUIRED}
         off = all(trunk.srtp is SrtpUse.OFF for trunk in trunks.values())
-        self._srtp = SrtpUse.OFF if off else SrtpUse.OPTIONAL
-        """Of every leg kept ready: by which trunk a call comes is known only when it is there."""
+        self._ready = ReadyLegs(workers, media, srtp=SrtpUse.OFF if off else SrtpUse.OPTIONAL, free=free)
+        self.prepare = self._ready.prepare
         self._calls: dict[LegId, InboundCall] = {}
-        self._callers = Callers(runtime, campaigns, on_known=lambda: self.queue.serve())  # noqa: PLW0108 - made below
-        self.queue = InboundQueue(
-            runtime, campaigns, media, roster, self._callers, give=self._give, close=self._tell_message
+        self._callers = Callers(runtime, campaigns, on_known=self._known)
+        self.flows = InboundFlows(
+            runtime,
+            campaigns,
+            flows,
+            media,
+            talks,
+            to_agent=self._wait_again,
+            over=partial(self._end, by_us=True),
         )
-        self._expected: dict[LegId, tuple[WorkerId, ExpectedLeg | None]] = {}
-        """Legs kept ready for the next calls, and the worker they are meant for; None while the media plane makes room."""
-        self._campaign_of = {
-            _digits(number): name
-            for name, run in reversed(list(campaigns.items()))
-            for number in {
-                run.settings.caller_id,
-                *(run.caller_ids.numbers if run.caller_ids else ()),
-                *(trunks[TrunkId(t)].caller_id for t in run.settings.trunks),
-            }
-            if number is not None
-        } | {
-            _digits(run.settings.caller_id): name for name, run in campaigns.items() if run.settings.caller_id
-        }
-        """By number: who is called back is who called. A campaign's own number goes before that of its trunk."""
+        self.queue = InboundQueue(
+            runtime,
+            campaigns,
+            media,
+            roster,
+            self._callers,
+            self.flows,
+            give=self._give,
+            close=self._tell_message,
+        )
+        self.last_of: dict[AgentId, InboundCall] = {}
+        """The last caller each agent talked to: whom their disposition is about."""
+        self._campaign_of = campaigns_by_number(campaigns, trunks)
         self.on_bridged: Callable[[Agent, LegId, CampaignId], None] = lambda _agent, _leg_id, _campaign: None
         """Called when an agent and a caller hear each other."""
         self.on_parted: Callable[[Agent], None] = lambda _agent: None
@@ -138,56 +147,18 @@ class InboundCalls:
 
     def owns(self, leg_id: LegId) -> bool:
         """Whether this leg is a call that came in, or kept ready for one."""
-        return leg_id in self._calls or leg_id in self._expected
+        return leg_id in self._calls or leg_id in self._ready
 
     def hang_up(self, leg_id: LegId) -> None:
         """End a call by command."""
         self._end(self._calls[leg_id], by_us=True)
 
-    # --- legs kept ready -------------------------------------------------------------------------------------------------------
-
-    def prepare(self) -> None:
-        """Keep a leg ready for each free slot of the workers that take calls; none while calls are not taken."""
-        if not self._free():
-            self._forget_expected(set(self._expected))
-            return
-        for worker in self._workers.workers.values():
-            if not worker.id.startswith(INBOUND_WORKER_PREFIX) or not worker.ready:
-                continue
-            ready = sum(name == worker.id for name, _ in self._expected.values())
-            for _ in range(worker.free - ready):
-                leg_id = LegId(new_id())
-                self._expected[leg_id] = (worker.id, None)
-                self._media.send(OpenLeg(leg_id=leg_id, kind=LegKind.CUSTOMER))
-
-    def _opened(self, opened: LegOpened) -> None:
-        worker, _ = self._expected.get(opened.leg_id, (None, None))
-        if worker is None or not opened.port:
-            self._expected.pop(opened.leg_id, None)
-            return
-        leg = ExpectedLeg(
-            leg_id=opened.leg_id, media_host=opened.host, media_port=opened.port, srtp=self._srtp
-        )
-        self._expected[leg.leg_id] = (worker, leg)
-        self._tell_expected(worker)
-
-    def _tell_expected(self, worker: WorkerId) -> None:
-        legs = tuple(leg for name, leg in self._expected.values() if name == worker and leg is not None)
-        self._workers.send(worker, Expect(legs=legs))
-
-    def _forget_expected(self, legs: set[LegId]) -> None:
-        workers = {self._expected.pop(leg_id)[0] for leg_id in legs}
-        for leg_id in legs:
-            self._media.send(CloseLeg(leg_id=leg_id))
-        for worker in workers:
-            self._tell_expected(worker)
-
     # --- what happens ----------------------------------------------------------------------------------------------------------
 
     def arrived(self, worker: WorkerId, event: LegIncoming) -> None:
         """A worker offers a call: take it or refuse it."""
-        _, expected = self._expected.pop(event.leg_id, (None, None))
-        campaign_id = self._campaign_of.get(_digits(event.number))
+        expected = self._ready.take(event.leg_id)
+        campaign_id = self._campaign_of.get(digits_of(event.number))
         clear = event.trunk in self._must_encrypt and not event.encrypted
         if campaign_id is None or expected is None or clear:
             code = NOT_FOUND if campaign_id is None else NOT_ACCEPTABLE if clear else UNAVAILABLE
@@ -204,6 +175,12 @@ class InboundCalls:
         self._store_arrival(call, event)
         self._callers.identify(call, event.caller, event.number)
         self._workers.send(worker, Answer(leg_id=call.leg_id))
+
+    def _known(self, call: InboundCall) -> None:
+        """Their number has been looked up."""
+        if call.leg_id in self._calls:
+            self.flows.expect(call)
+        self.queue.serve()
 
     def _store_arrival(self, call: InboundCall, event: LegIncoming) -> None:
         row = leg_rows.NewLeg(
@@ -235,7 +212,7 @@ class InboundCalls:
                 if call.apply(CallCue.ANSWERED):
                     self.queue.join(call)
             case LegInfoDigit(leg_id=leg_id, digit=digit):
-                self.queue.pressed(leg_id, digit)
+                self._pressed(leg_id, digit)
             case LegEnded() if event.leg_id in self._calls:
                 self._end(self._calls[event.leg_id], by_us=False, code=event.code)
             case _:
@@ -254,7 +231,7 @@ class InboundCalls:
                     log.error("leg_not_reopened", leg_id=event.leg_id, error=event.error)
                     self._end(self._calls[event.leg_id], by_us=True)
             case LegOpened():
-                self._opened(event)
+                self._ready.opened(event)
             case LegsBridged():
                 self._bridged(self._calls[event.leg_id], event)
             case BridgeRefused():
@@ -266,7 +243,9 @@ class InboundCalls:
                     self.on_bad_agent_leg(agent)
                 self._wait_again(call)
             case LegDigit(leg_id=leg_id, digit=digit):
-                self.queue.pressed(leg_id, digit)
+                self._pressed(leg_id, digit)
+            case PromptFinished(play_id=play_id) if play_id.startswith(FLOW_PLAY_ID):
+                self.flows.prompt_finished(event)
             case PromptFinished(play_id=play_id, leg_id=leg_id) if play_id == OFFER_PLAY_ID:
                 self.queue.offer_over(leg_id)
             case LegClosed():  # by no word of ours: there is no sound for it any more
@@ -274,11 +253,18 @@ class InboundCalls:
                 if (silenced := self._calls.get(event.leg_id)) is not None:
                     self._end(silenced, by_us=True)
                 else:
-                    self._forget_expected({event.leg_id})
+                    self._ready.forget({event.leg_id})
             case PromptFinished(play_id=play_id, leg_id=leg_id) if play_id == MESSAGE_PLAY_ID:
                 self._end(self._calls[leg_id], by_us=True)
             case _:
                 pass
+
+    def _pressed(self, leg_id: LegId, digit: str) -> None:
+        call = self._calls.get(leg_id)
+        if call is not None and call.state is CallState.IN_FLOW:
+            self.flows.pressed(leg_id, digit)
+        else:
+            self.queue.pressed(leg_id, digit)
 
     def agent_lost(self, agent: Agent) -> None:
         """An agent's leg is gone: their caller waits for the next one, before all who came later."""
@@ -291,7 +277,7 @@ class InboundCalls:
 
     def on_worker_lost(self, worker: WorkerId) -> int:
         """Every call in this worker is gone; returns how many."""
-        self._forget_expected({leg_id for leg_id, (name, _) in self._expected.items() if name == worker})
+        self._ready.worker_lost(worker)
         lost = [call for call in self._calls.values() if call.worker == worker]
         for call in lost:
             if call.dialog is not None:
@@ -301,11 +287,11 @@ class InboundCalls:
 
     def on_media_lost(self) -> None:
         """Nobody hears anything: calls wait for the next media plane, and no further one is taken."""
-        self._forget_expected(set(self._expected))
+        self._ready.forget()
 
     def end_all(self) -> int:
         """End every call: there has been no media plane for too long, or the node has drained; returns how many."""
-        self._forget_expected(set(self._expected))
+        self._ready.forget()
         calls = list(self._calls.values())
         for call in calls:
             self._end(call, by_us=True)
@@ -336,7 +322,7 @@ class InboundCalls:
             Whether the leg has its row.
         """
         arrival = leg.arrival
-        campaign_id = self._campaign_of.get(_digits(arrival.number)) if arrival is not None else None
+        campaign_id = self._campaign_of.get(digits_of(arrival.number)) if arrival is not None else None
         if arrival is None or campaign_id is None or not (stored or leg.ended is None):
             return
         call = InboundCall(
@@ -354,6 +340,8 @@ class InboundCalls:
             self._adopt_talk(call, agent, sound)
         elif sound is not None and sound.play_id == MESSAGE_PLAY_ID:
             call.apply(CallCue.NOBODY)
+        elif sound is not None and sound.play_id.startswith(FLOW_PLAY_ID):
+            self.flows.tell_cut_off(call)  # nobody knows what they were told: they wait for an agent
         if leg.ended is not None:
             self._end(call, by_us=False, code=leg.ended.code)
 
@@ -369,6 +357,7 @@ class InboundCalls:
             self._bridged(call, told)
             return
         agent.campaign_id = call.campaign_id
+        self.last_of[agent.id] = call
         call.apply(CallCue.BRIDGED)
         call.bridged_ns = sound.bridged_ns
 
@@ -413,6 +402,9 @@ class InboundCalls:
         elif call.state is CallState.QUEUED:
             if leg is None:
                 self.queue.bring_in_line(call.leg_id)
+        elif call.state is CallState.IN_FLOW:
+            if leg is None:
+                self.flows.say_again(call)
         elif call.apply(CallCue.ANSWERED):
             self.queue.join(call)
 
@@ -430,7 +422,7 @@ class InboundCalls:
         self.when_up(agent, bridge)
 
     def _wait_again(self, call: InboundCall) -> None:
-        if call.apply(CallCue.LOST):
+        if call.apply(CallCue.WANTS_AGENT if call.state is CallState.IN_FLOW else CallCue.LOST):
             self.queue.join(call)
 
     def _tell_message(self, call: InboundCall, prompt: str) -> None:
@@ -450,6 +442,7 @@ class InboundCalls:
         if agent is None or agent.leg_id != event.agent_leg_id or not call.apply(CallCue.BRIDGED):
             return
         call.bridged_ns = call.bridged_ns or event.at_ns
+        self.last_of[agent.id] = call
         self._workers.send(call.worker, Attend(leg_id=call.leg_id))
         self._roster.apply(agent, AgentCue.BRIDGED, INBOUND_CALL)
         told = CallBridged(
@@ -477,7 +470,8 @@ class InboundCalls:
             return
         self._part(call)
         self.queue.leave(call)
-        if call.bridged_ns:
+        self.flows.forget(call, "finished" if by_us else "hung_up")
+        if call.bridged_ns or call.identified:
             self._callers.talked(call)
         call.apply(CallCue.ENDED)
         if by_us:
@@ -490,8 +484,3 @@ class InboundCalls:
         )  # fmt: skip
         self._runtime.store(lambda tx: leg_rows.end(tx, leg_id, at_utc=now_utc, sip_code=code), told)
         log.info("inbound_ended", leg_id=leg_id, by_us=by_us, talked=bool(call.bridged_ns))
-
-
-def _digits(number: str | None) -> str:
-    """Return a number without what trunks write differently: `+`, spaces, hyphens."""
-    return "".join(char for char in number or "" if char.isdigit())

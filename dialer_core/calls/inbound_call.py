@@ -22,6 +22,8 @@ class CallState(enum.StrEnum):
     """200 is on its way, and its ACK back."""
     QUEUED = "queued"
     """They wait for an agent, with music."""
+    IN_FLOW = "in_flow"
+    """The campaign's flow speaks to them."""
     BRIDGING = "bridging"
     """An agent is reserved."""
     TALKING = "talking"
@@ -39,6 +41,9 @@ class CallCue(enum.StrEnum):
     BRIDGED = "bridged"
     LOST = "lost"
     """Their agent is gone, or could not be bridged."""
+    TO_FLOW = "to_flow"
+    WANTS_AGENT = "wants_agent"
+    """They, or their flow, ask for an agent."""
     NOBODY = "nobody"
     """There will be no agent."""
     ENDED = "ended"
@@ -49,13 +54,14 @@ LATE = None
 _S, _C = CallState, CallCue
 _CUES: Final = tuple(CallCue)
 _ROWS: Final[dict[CallState, tuple[CallState | None, ...]]] = {
-    # state       answered   reserved     bridged      lost       nobody       ended
-    _S.ANSWERING: (_S.QUEUED, _S.BRIDGING, LATE,       LATE,      _S.MESSAGE,  _S.ENDED),
-    _S.QUEUED:    (LATE,      _S.BRIDGING, LATE,       LATE,      _S.MESSAGE,  _S.ENDED),
-    _S.BRIDGING:  (LATE,      LATE,        _S.TALKING, _S.QUEUED, LATE,        _S.ENDED),
-    _S.TALKING:   (LATE,      LATE,        LATE,       _S.QUEUED, LATE,        _S.ENDED),
-    _S.MESSAGE:   (LATE,      LATE,        LATE,       LATE,      LATE,        _S.ENDED),
-    _S.ENDED:     (LATE,      LATE,        LATE,       LATE,      LATE,        LATE),
+    # state       answered   reserved     bridged      lost       to flow      wants agent  nobody       ended
+    _S.ANSWERING: (_S.QUEUED, _S.BRIDGING, LATE,       LATE,      LATE,        LATE,        _S.MESSAGE,  _S.ENDED),
+    _S.QUEUED:    (LATE,      _S.BRIDGING, LATE,       LATE,      _S.IN_FLOW,  LATE,        _S.MESSAGE,  _S.ENDED),
+    _S.IN_FLOW:   (LATE,      LATE,        LATE,       LATE,      LATE,        _S.QUEUED,   LATE,        _S.ENDED),
+    _S.BRIDGING:  (LATE,      LATE,        _S.TALKING, _S.QUEUED, LATE,        LATE,        LATE,        _S.ENDED),
+    _S.TALKING:   (LATE,      LATE,        LATE,       _S.QUEUED, LATE,        LATE,        LATE,        _S.ENDED),
+    _S.MESSAGE:   (LATE,      LATE,        LATE,       LATE,      LATE,        LATE,        LATE,        _S.ENDED),
+    _S.ENDED:     (LATE,      LATE,        LATE,       LATE,      LATE,        LATE,        LATE,        LATE),
 }  # fmt: skip
 TABLE: Final[dict[tuple[CallState, CallCue], CallState | None]] = {
     (state, cue): cell for state, row in _ROWS.items() for cue, cell in zip(_CUES, row, strict=True)
@@ -82,6 +88,12 @@ class InboundCall:
     """Their number has been looked up."""
     caller: Caller | None = None
     """Who they are, where somebody has that number."""
+    flowed: bool = False
+    """A flow has spoken to them: it does not begin again."""
+    identified: bool = False
+    """In that flow they said, or showed, who they are."""
+    served: bool = False
+    """It has said or done what it is for."""
     queued_ns: int = 0
     """Since when they wait: a lost agent does not send them to the end."""
     music: bool = False

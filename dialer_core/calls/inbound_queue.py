@@ -16,6 +16,7 @@ from dialer_core.agents.roster import Roster
 from dialer_core.agents.state import Agent
 from dialer_core.calls.callers import Callers
 from dialer_core.calls.inbound_call import InboundCall
+from dialer_core.calls.inbound_flows import InboundFlows
 from dialer_core.campaigns.run import CampaignRun
 from dialer_core.events import CallQueued
 from dialer_core.ipc.messages import Hear, Play
@@ -53,6 +54,7 @@ class InboundQueue:
         media: MediaPort,
         roster: Roster,
         callers: Callers,
+        flows: InboundFlows,
         *,
         give: Callable[[InboundCall, Agent], None],
         close: Callable[[InboundCall, str], None],
@@ -62,6 +64,7 @@ class InboundQueue:
         self._media = media
         self._roster = roster
         self._callers = callers
+        self._flows = flows
         self._give = give
         self._close = close
         self._waiting: dict[LegId, InboundCall] = {}
@@ -115,13 +118,24 @@ class InboundQueue:
             waited_s = (self._runtime.clock.mono_ns() - call.queued_ns) / 1e9
             if not call.known and waited_s < IDENTIFY_LIMIT_S:
                 continue
-            agent = self._agent_for(call, waited_s)
+            first = self._settings(call).flow_first
+            if first and self._flows.is_coming(call, waited_s) and not self._flows.may_take(call):
+                continue
+            agent = self._agent_for(call, waited_s) if not (first and self._flows.may_take(call)) else None
             if agent is not None:
                 self._blends[call.campaign_id].caller_took()
                 self.leave(call)
                 self._give(call, agent)
+            elif self._flows.may_take(call) and self._flow_is_next(call, waited_s):
+                self.leave(call)
+                self._flows.take(call)
             else:
                 self._keep(call, self._settings(call), waited_s)
+
+    def _flow_is_next(self, call: InboundCall, waited_s: float) -> bool:
+        its = self._settings(call)
+        waits_on = waited_s < its.flow_after_s and self._at_work(call.campaign_id)
+        return its.flow_first or not (waits_on or call.speaking)
 
     def _agent_for(self, call: InboundCall, waited_s: float) -> Agent | None:
         promised = call.caller.agent_id if call.caller is not None else None
@@ -145,6 +159,9 @@ class InboundQueue:
             return
         if waited_s >= its.max_wait_s and self._at_work(call.campaign_id):
             self._give_up(call)
+        elif self._flows.may_take(call) or self._flows.is_coming(call, waited_s):
+            if not call.music and waited_s >= MUSIC_AFTER_S:  # the call-back is offered after the flow
+                self._play_music(call, its)
         elif self._may_offer(call, its) and (
             waited_s >= MUSIC_AFTER_S or not self._at_work(call.campaign_id)
         ):

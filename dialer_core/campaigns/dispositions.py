@@ -10,19 +10,21 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Protocol
 
 from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns import number_health
 from dialer_core.disposition_settings import BUILT_IN, REASONS, DispositionSettings
 from dialer_core.errors import CommandRefusedError
-from dialer_core.events import AttemptDispositioned
+from dialer_core.events import AttemptDispositioned, CallDispositioned
 from dialer_core.portfolio.payments import WAITS as PAYMENT
 from dialer_core.portfolio.promises import WAITS as PROMISE
 from dialer_core.store import attempts, callbacks, claims, leads, people, promises, restrictions
-from dialer_core.store.claims import Tried
+from dialer_core.store.callers import Caller
 from dialer_core.store.models import Lead
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
+    AccountId,
     AccountStatus,
     AgentId,
     AttemptId,
@@ -31,6 +33,9 @@ from dialer_core.vocabulary import (
     Disposition,
     LeadId,
     LeadState,
+    LegId,
+    PersonId,
+    PhoneId,
     RestrictionKind,
     RestrictionScope,
 )
@@ -73,6 +78,32 @@ EFFECTS: dict[str, Effect] = {
 
 _CLOSED = frozenset({AccountStatus.PAID.value, AccountStatus.WITHDRAWN.value})
 """Reasons for which a lead is finished that no disposition takes back."""
+
+
+class _About(Protocol):
+    """Whom a conversation was with, and at which number."""
+
+    @property
+    def person_id(self) -> PersonId: ...
+
+    @property
+    def account_id(self) -> AccountId: ...
+
+    @property
+    def phone_id(self) -> PhoneId: ...
+
+    @property
+    def number(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class _CalledIn:
+    """Somebody who has called."""
+
+    person_id: PersonId
+    account_id: AccountId
+    phone_id: PhoneId
+    number: str
 
 
 @dataclass(frozen=True)
@@ -254,7 +285,7 @@ def apply(
     # as it is now: a payment may have been writing where it goes. After the attempt, in the order of `recycle.settle`
     lead = leads.get(tx, attempt.lead_id, keep=True) or lead
     if effect.restriction is not None:
-        _restrict(tx, attempt, effect.restriction, effect, now)
+        _restrict(tx, attempt, f"attempt {attempt.id}", effect, now)
     tx.emit(
         AttemptDispositioned(
             campaign_id=attempt.campaign_id,
@@ -265,28 +296,114 @@ def apply(
             reason=reason,
         )
     )
+    return _after(
+        tx,
+        attempt,
+        lead,
+        word,
+        disposition,
+        now,
+        callback_at,
+        agent_id,
+        attempt_id=attempt_id,
+        live=attempt.live,
+    )
+
+
+def apply_to_call(
+    tx: Tx,
+    *,
+    leg_id: LegId,
+    campaign_id: CampaignId,
+    caller: Caller | None,
+    disposition: str,
+    agent_id: AgentId | None,
+    now: dt.datetime,
+    callback_at: dt.datetime | None = None,
+    reason: str | None = None,
+    campaigns: Mapping[CampaignId, CampaignSettings] = MappingProxyType({}),
+) -> LeadState | None:
+    """Store what an agent (or, None, a flow) says of a call that came in, and do what follows to the lead of its caller, as after an attempt.
+
+    Parameters
+    ----------
+    tx, disposition, agent_id, now, callback_at, reason, campaigns
+        As in `apply`.
+    leg_id, campaign_id, caller
+        The call, the campaign whose number was called, and who they are; None: nobody knows, and the word is only told.
+
+    Returns
+    -------
+    LeadState | None
+        The lead's state from now on; None where no lead is known.
+
+    Raises
+    ------
+    CommandRefusedError
+        The campaign has no such word or reason.
+    """
+    word = check(campaigns.get(campaign_id), disposition, reason)
+    if callback_at is not None and word.root is not Disposition.CALLBACK:
+        raise CommandRefusedError(
+            f"a time goes with the disposition callback, not with {disposition}", "invalid"
+        )
+    lead_id = caller.lead_id if caller is not None else None
+    account_id = caller.account_id if caller is not None else None
+    told = CallDispositioned(
+        campaign_id=campaign_id, account_id=account_id, leg_id=leg_id, agent_id=agent_id, lead_id=lead_id,
+        disposition=disposition, reason=reason,
+    )  # fmt: skip
+    tx.emit(told)
+    if caller is None or account_id is None:
+        return None
+    number = people.phone(tx, caller.phone_id)
+    who = _CalledIn(caller.person_id, account_id, caller.phone_id, number.e164 if number else "")
+    if word.effect.restriction is not None:
+        _restrict(tx, who, f"call {leg_id}", word.effect, now)
+    lead = leads.get(tx, lead_id, keep=True) if lead_id is not None else None
+    if lead is None:
+        return None
+    return _after(tx, who, lead, word, disposition, now, callback_at, agent_id)
+
+
+def _after(
+    tx: Tx,
+    who: _About,
+    lead: Lead,
+    word: Word,
+    disposition: str,
+    now: dt.datetime,
+    callback_at: dt.datetime | None,
+    agent_id: AgentId | None,
+    *,
+    attempt_id: AttemptId | None = None,
+    live: bool = False,
+) -> LeadState:
+    """Make or take away the call-back that a word speaks of, and put the lead where it sends it; one of a live attempt stays there."""
     closed = lead.state == LeadState.FINISHED and lead.finished_reason in _CLOSED
     if word.root is Disposition.CALLBACK and callback_at is not None and not closed:
         callbacks.add(
-            tx, lead_id=LeadId(lead.id), campaign_id=attempt.campaign_id, due_at_utc=callback_at, agent_id=agent_id,
-            open_from_utc=callback_at + PERSONAL_FOR if agent_id else None, phone_id=attempt.phone_id, attempt_id=attempt_id,
+            tx, lead_id=LeadId(lead.id), campaign_id=CampaignId(lead.campaign_id), due_at_utc=callback_at, agent_id=agent_id,
+            open_from_utc=callback_at + PERSONAL_FOR if agent_id else None, phone_id=who.phone_id, attempt_id=attempt_id,
         )  # fmt: skip
     else:  # a later word takes the former one's call-back away
         callbacks.cancel(tx, LeadId(lead.id))
-    if attempt.live:
+    if live:
         return LeadState(lead.state)
     if lead.state == LeadState.IN_ATTEMPT:  # a later attempt is under way: this word speaks of an older one
         return LeadState.IN_ATTEMPT
     paid_since = lead.state == LeadState.WAITING and lead.waiting_for == PAYMENT and callback_at is None
-    if closed or (paid_since and effect.again_after is not None):  # nobody's word brings back what was paid
+    if closed or (
+        paid_since and word.effect.again_after is not None
+    ):  # nobody's word brings back what was paid
         return LeadState(lead.state)
     rests_until = callback_at + PERSONAL_FOR if callback_at is not None else None
-    return place(tx, attempt, lead, effect, disposition, now, rests_until)
+    return place(tx, who, lead, word.effect, disposition, now, rests_until)
 
 
 def place(
     tx: Tx,
-    attempt: Tried,
+    attempt: _About,
     lead: Lead,
     effect: Effect,
     disposition: str,
@@ -329,19 +446,21 @@ def place(
     return LeadState.DIALABLE
 
 
-def _restrict(tx: Tx, attempt: Tried, kind: RestrictionKind, effect: Effect, now: dt.datetime) -> None:
+def _restrict(tx: Tx, who: _About, source: str, effect: Effect, now: dt.datetime) -> None:
+    if effect.restriction is None:
+        return
     values = {
-        RestrictionScope.PERSON: attempt.person_id,
-        RestrictionScope.ACCOUNT: attempt.account_id,
-        RestrictionScope.NUMBER: attempt.number,
-        RestrictionScope.PHONE: attempt.phone_id,
+        RestrictionScope.PERSON: who.person_id,
+        RestrictionScope.ACCOUNT: who.account_id,
+        RestrictionScope.NUMBER: who.number,
+        RestrictionScope.PHONE: who.phone_id,
     }
     restrictions.add(
         tx,
-        kind,
+        effect.restriction,
         effect.scope,
         values[effect.scope],
-        source=f"attempt {attempt.id}",
+        source=source,
         from_utc=now,
         channel=effect.channel,
     )

@@ -159,8 +159,11 @@ class CampaignRun:
     def prompts(self) -> tuple[str, ...]:
         """Every prompt that may be played to its customers."""
         settings = self.settings
-        announcement = settings.record.announcement
-        return (settings.abandonment_prompt, settings.machines.screening_answer, self.message, announcement)
+        announcement, inbound = settings.record.announcement, settings.inbound
+        return (
+            settings.abandonment_prompt, settings.machines.screening_answer, self.message, announcement,
+            settings.inbound_prompt, inbound.callback_offer, inbound.callback_taken,
+        )  # fmt: skip
 
     def apply(self, cue: CampaignCue) -> bool:
         """Feed a cue; returns whether the state changed."""

@@ -94,16 +94,6 @@ def add_event(kind: str, at_s: float, of: str | None = None, **data: Any) -> Pla
     return lambda _tx, world: world.event(kind, at_s, attempt=world.attempts[of] if of else None, **data)
 
 
-def next_number(name: str, after: str) -> Plant:
-    """Return a planting that says an agent asked for this attempt after another."""
-
-    def plant(tx: Tx, world: World) -> None:
-        told = {"lead_id": world.leads["Eloy"], "agent_id": "ana", "after": world.attempts[after]}
-        add_event("lead.next_number_dialed", 70, name, **told)(tx, world)
-
-    return plant
-
-
 def call(name: str, who: str, at_s: float, **story: Any) -> Plant:
     """Return a planting that writes one more attempt."""
     return lambda _tx, world: world.call(name, who, at_s, **story)
@@ -258,10 +248,6 @@ def both(*plants: Plant) -> Plant:
 
 # what is planted, the invariant that must be named, words of the violation, and the row it must name (an attempt's name, or None)
 PLANTINGS: dict[str, tuple[Plant, str, str, str | None]] = {
-    "a next number that is the same": (
-        next_number("late", "busy"), "I3", "was dialed as the next number, and is the same", "late"),
-    "a next number of somebody else": (
-        next_number("late", "talk"), "I3", "was dialed as the next number of another person", "late"),
     "a debt told to somebody unknown": (
         both(add_event("flow.started", 4, "talk", flow="f", language="es"),
              add_event("flow.step_entered", 5, "talk", flow="f", step="balance", sensitive=True)),

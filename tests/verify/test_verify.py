@@ -12,9 +12,12 @@ from dialer_core.store.database import Database
 from dialer_core.verify import CHECKS, Violation, verify_store
 from tests.verify.conftest import verify
 from tests.verify.plantings import PLANTINGS, attempt, both, contact, evidence, restriction
+from tests.verify.voice_plantings import VOICE_PLANTINGS
 from tests.verify.world import NOW_S, World, mono, utc
 
 pytestmark = pytest.mark.db
+
+ALL = PLANTINGS | VOICE_PLANTINGS
 
 
 def test_clean_store(database: Database, world: World, wire: Path, tmp_path: Path) -> None:
@@ -29,10 +32,10 @@ def test_clean_store(database: Database, world: World, wire: Path, tmp_path: Pat
     assert report.ok
 
 
-@pytest.mark.parametrize("name", PLANTINGS)
+@pytest.mark.parametrize("name", ALL)
 def test_planted(database: Database, world: World, wire: Path, name: str) -> None:
     """The fault is named: its invariant, its words, and its row where it has one."""
-    plant, invariant, words, row = PLANTINGS[name]
+    plant, invariant, words, row = ALL[name]
     with database.write() as tx:
         plant(tx, World.again(world, tx))
     found = verify(database, wire).violations
@@ -56,7 +59,7 @@ def assert_tells_nobody(violation: Violation, world: World) -> None:
 
 def test_every_check_has_a_planting() -> None:
     """No check is without a fault that it finds: every check of every module is named by a planting or its own test."""
-    planted = {invariant for _, invariant, _, _ in PLANTINGS.values()} | {"I10", "I15", "lists"}
+    planted = {invariant for _, invariant, _, _ in ALL.values()} | {"I10", "I15", "lists"}
     assert {check.invariant.value for check in CHECKS} == planted
 
 
