@@ -11,8 +11,9 @@ import datetime as dt
 import msgspec
 
 from dialer_core.campaigns.forecast import Forecast
-from dialer_core.compliance import windows
-from dialer_core.store import day_figures, rollups, targets
+from dialer_core.compliance import abandonment, windows
+from dialer_core.compliance.rules import Abandonment
+from dialer_core.store import attempts, day_figures, rollups, targets
 from dialer_core.store.day_figures import Sum
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import CampaignId
@@ -43,6 +44,17 @@ class AgentFigures(msgspec.Struct, frozen=True, kw_only=True):
     promises: int
 
 
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """Abandonment over one stretch of time."""
+
+    name: str
+    """`hour` (the last 60 minutes), `day` (the campaign's), or a window of the rule pack's profile."""
+    live: int
+    abandoned: int
+    ceiling: float | None
+    """None: no ceiling is set for this stretch."""
+
+
 class CampaignDay(msgspec.Struct, frozen=True, kw_only=True):
     """A campaign's day so far. Days and hours are those of its zone."""
 
@@ -61,6 +73,8 @@ class CampaignDay(msgspec.Struct, frozen=True, kw_only=True):
     """Until the same time a week ago."""
     recovered: Sum
     recovered_last_week: Sum
+    abandonment: tuple[Window, ...]
+    """The last hour, the day, and every window by which the profile counts, as it counts them."""
     targets: dict[str, float]
     leads: dict[str, int]
     """By state."""
@@ -74,8 +88,29 @@ class CampaignDay(msgspec.Struct, frozen=True, kw_only=True):
     """At the pace of the last hour; None: nothing was finished in it, or nothing is left."""
 
 
-def day(tx: Tx, campaign_id: CampaignId, foreseen: Forecast, now: dt.datetime) -> CampaignDay:
-    """Return a campaign's day until now."""
+def abandonment_by_window(
+    tx: Tx, campaign_id: CampaignId, zone: str, profile: Abandonment | None, now: dt.datetime
+) -> tuple[Window, ...]:
+    """Count the abandoned over the last hour, the campaign's day, and the profile's windows."""
+    today = windows.start_of_local_day(zone, now.astimezone(windows.zone_info(zone)).date())
+    begun = [now - PACE, today.astimezone(dt.UTC)]
+    counted = attempts.abandonment_counts(tx, campaign_id, begun)
+    found = [
+        Window(name=name, live=live, abandoned=lost, ceiling=None)
+        for name, (live, lost) in zip(("hour", "day"), counted, strict=True)
+    ]
+    if profile is not None:
+        found += [
+            Window(name=one.name, live=one.live, abandoned=one.abandoned, ceiling=profile.ceiling)
+            for one in abandonment.totals(tx, campaign_id, profile, now)
+        ]
+    return tuple(found)
+
+
+def day(
+    tx: Tx, campaign_id: CampaignId, foreseen: Forecast, counted: tuple[Window, ...], now: dt.datetime
+) -> CampaignDay:
+    """Return a campaign's day until now, with what was foreseen and counted of it lately."""
     zone = foreseen.zone
     today = now.astimezone(windows.zone_info(zone)).date()
     begin = windows.start_of_local_day(zone, today).astimezone(dt.UTC)
@@ -105,6 +140,7 @@ def day(tx: Tx, campaign_id: CampaignId, foreseen: Forecast, now: dt.datetime) -
         promised_last_week=day_figures.promised(tx, campaign_id, week_ago, now - WEEK),
         recovered=day_figures.recovered(tx, campaign_id, begin, now),
         recovered_last_week=day_figures.recovered(tx, campaign_id, week_ago, now - WEEK),
+        abandonment=counted,
         targets={one.metric: one.goal for one in targets.of(tx, [campaign_id], today, today)},
         leads=day_figures.leads_by_state(tx, campaign_id),
         dialable=left,

@@ -15,13 +15,14 @@ import msgspec
 from fastapi import Depends, Request
 from starlette.responses import Response
 
-from dialer_core.campaigns.day import CampaignDay
+from dialer_core.campaigns.day import CampaignDay, Window
 from dialer_core.campaigns.forecast import Forecast
 from dialer_core.compliance.rules import RulePack
 from dialer_core.http.desk_rights import DeskRights
 from dialer_core.messaging.scripts import Script
 from dialer_core.plugin_api import EngineHandle, NextStep, StepFacts
 from dialer_core.plugin_host import PluginView
+from dialer_core.reports.floor import AgentDay
 from dialer_core.settings import Settings
 from dialer_core.store.database import Database
 from dialer_core.store.tx import Tx
@@ -60,7 +61,12 @@ class ApiParts:
     """Event streams open now."""
     days: dict[CampaignId, tuple[dt.datetime, asyncio.Future[CampaignDay]]] = field(default_factory=dict)
     """Each campaign's day as last asked for, and when: many screens ask for it."""
-    forecasts: dict[CampaignId, tuple[dt.datetime, Forecast]] = field(default_factory=dict)
+    forecasts: dict[CampaignId, tuple[dt.datetime, Forecast, tuple[Window, ...]]] = field(
+        default_factory=dict
+    )
+    """What each campaign can still dial and how many it has abandoned, as last counted, and when."""
+    floor: tuple[dt.datetime, tuple[AgentDay, ...]] | None = None
+    """Every agent's day as last asked for, and when."""
     scripts: Mapping[str, Script] = field(default_factory=dict)
     """What agents say, by name."""
     choose_step: Callable[[StepFacts], Awaitable[tuple[str, NextStep] | None]] = _nobody

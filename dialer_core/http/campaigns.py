@@ -66,8 +66,8 @@ class Steered(msgspec.Struct, frozen=True, kw_only=True):
     ceiling_share: float
 
 
-FORESEEN = dt.timedelta(seconds=60)
-"""How long what can still be dialed is believed: the gate is asked a thousand times for it."""
+FORESEEN = dt.timedelta(seconds=30)
+"""How long what can still be dialed, and the abandoned of a month, are believed: the gate is asked a thousand times, and a long table read."""
 FRESH = dt.timedelta(seconds=2)
 """How long a day's figures are: every screen asks for them."""
 NO_REASON = Why()
@@ -201,5 +201,6 @@ def _day(parts: ApiParts, name: CampaignId, now: dt.datetime) -> CampaignDay:
                 if pack
                 else Forecast("UTC", 0, 0, (), {})
             )
-            kept = parts.forecasts[name] = now, found
-        return day.day(tx, name, kept[1], now)
+            counted = day.abandonment_by_window(tx, name, found.zone, pack.abandonment if pack else None, now)
+            kept = parts.forecasts[name] = now, found, counted
+        return day.day(tx, name, kept[1], kept[2], now)

@@ -17,6 +17,7 @@ from dialer_core.plugin_api import CampaignId
 from dialer_core.reports import targets
 from dialer_core.reports.asked import Asked, By
 from dialer_core.reports.breakdown import best_hours, breakdown
+from dialer_core.reports.floor import AgentDay, floor
 from dialer_core.reports.phones import phones
 from dialer_core.reports.sheet import Sheet
 from dialer_core.reports.summary import summary
@@ -26,6 +27,8 @@ from dialer_core.web.principals import Scope
 
 router = APIRouter(tags=["reports"])
 
+FRESH = dt.timedelta(seconds=10)
+"""How long the agents' day is: every screen asks for it."""
 _Build = Callable[[Tx, Asked, dt.datetime], Sheet]
 _REPORTS: dict[str, _Build] = {
     "summary": summary,
@@ -93,6 +96,17 @@ async def get_report(
             return _REPORTS[report](tx, asked, now)
 
     return answer(await asyncio.to_thread(ask))
+
+
+@router.get(
+    "/floor", dependencies=[needs(Scope.READ)], responses=shape(tuple[AgentDay, ...], "By agent's name")
+)
+async def get_floor(engine: Engine, parts: Parts) -> Response:
+    """Every agent's day until now, over all campaigns: time in each state, occupancy, conversations, contacts, promises."""
+    now, zone = engine.now(), parts.settings.dialer.reports.zone
+    if parts.floor is None or now - parts.floor[0] > FRESH:
+        parts.floor = now, await parts.read(lambda tx: floor(tx, zone, now))
+    return answer(parts.floor[1])
 
 
 @router.post("/targets", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Set"))

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, Table, bindparam, false, insert, null, or_, select, true, update
+from sqlalchemy import Row, Table, bindparam, false, func, insert, null, or_, select, true, update
 
 from dialer_core.agent_settings import AgentSettings
 from dialer_core.events import AgentStateChanged, StoredEvent
@@ -194,6 +194,27 @@ def spent(
         over = last if row.to_utc is None else min(row.to_utc, last)
         if begun < over:
             yield AgentId(row.agent_id), begun, over
+
+
+def spent_in_states(tx: Tx, since_utc: dt.datetime, now: dt.datetime) -> dict[AgentId, dict[str, float]]:
+    """Return how many seconds each agent has been in each state in intervals that began since then; what goes on counts until now."""
+    length = func.sum(_TABLE.c.to_mono_ns - _TABLE.c.from_mono_ns).label("length_ns")
+    began = _TABLE.c.from_utc >= since_utc
+    over = (
+        select(_TABLE.c.agent_id, _TABLE.c.state, length)
+        .where(began, _TABLE.c.to_mono_ns.is_not(None))
+        .group_by(_TABLE.c.agent_id, _TABLE.c.state)
+    )
+    found: dict[AgentId, dict[str, float]] = {}
+    for row in tx.execute(over):
+        found.setdefault(AgentId(row.agent_id), {})[row.state] = float(row.length_ns) / 1e9
+    going_on = select(_TABLE.c.agent_id, _TABLE.c.state, _TABLE.c.from_utc).where(
+        began, _TABLE.c.to_utc.is_(null())
+    )
+    for row in tx.execute(going_on):
+        states = found.setdefault(AgentId(row.agent_id), {})
+        states[row.state] = states.get(row.state, 0.0) + max(0.0, (now - row.from_utc).total_seconds())
+    return found
 
 
 def _close_open(

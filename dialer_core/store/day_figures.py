@@ -41,15 +41,15 @@ def promised(tx: Tx, campaign_id: CampaignId, since: dt.datetime, until: dt.date
     return _sum(tx, select(*_sums(_PROMISE, _PROMISE.c.total_minor)).where(*where))
 
 
-def promised_by_agent(tx: Tx, campaign_id: CampaignId, since: dt.datetime) -> dict[str, int]:
-    """Return how many promises each agent took in a campaign since then."""
+def promised_by_agent(tx: Tx, campaign_id: CampaignId | None, since: dt.datetime) -> dict[str, int]:
+    """Return how many promises each agent took in a campaign since then; None: in all."""
     query = (
         select(_PROMISE.c.agent_id, func.count().label("many"))
-        .where(
-            _PROMISE.c.campaign_id == campaign_id, _PROMISE.c.made_at_utc >= since, _PROMISE.c.agent_id.is_not(None)
-        )
+        .where(_PROMISE.c.made_at_utc >= since, _PROMISE.c.agent_id.is_not(None))
         .group_by(_PROMISE.c.agent_id)
-    )  # fmt: skip
+    )
+    if campaign_id is not None:
+        query = query.where(_PROMISE.c.campaign_id == campaign_id)
     return {row.agent_id: row.many for row in tx.execute(query)}
 
 

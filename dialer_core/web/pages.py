@@ -71,7 +71,9 @@ class Pages:
         **context: Any,
     ) -> HTMLResponse:
         """Return a template as a page, or a part of one; every value is escaped."""
-        html = self._environment.get_template(template).render(**self._around(request), **context)
+        html = self._environment.get_template(template).render(
+            **self._around(request), status=status, **context
+        )
         return HTMLResponse(html, status_code=status, headers=dict(headers or {}))
 
     def _around(self, request: Request) -> dict[str, Any]:

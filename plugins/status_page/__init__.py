@@ -1,4 +1,4 @@
-"""The supervisor's status page at `/status`, and `/status/wall` for a television.
+"""The supervisor's status page at `/status`, `/status/wall` for a television, `/status/report` for a day on paper.
 
 It owns the hooks and the routes. What is shown of the engine is put together once for all viewers (`board.py`), what deserves a supervisor's
 eye is decided in `alerts.py`; everything else the page asks of the API and commands through it, as its user.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
 from dialer_core.plugin_api import (
@@ -25,6 +26,7 @@ from dialer_core.plugin_api import (
     needs,
     principal_of,
 )
+from plugins.status_page.alerts import Thresholds
 from plugins.status_page.board import Board
 
 PATH = "/status"
@@ -66,9 +68,21 @@ def dialer_register_routes(engine: EngineHandle) -> APIRouter:
 
     async def stream(request: Request) -> Response:
         """The engine's state as server-sent events: all of it first, then what changes."""
+        await board.recall()
         return EventStream(board.watch(request.state.still), seats.take(principal_of(request).actor))
 
+    async def report(request: Request) -> Response:
+        """A day on paper."""
+        return pages.page(request, "report.html")
+
+    async def set_limits(limits: Annotated[Thresholds, Body()]) -> Response:
+        """Say from when on something deserves an eye."""
+        await board.set_limits(limits)
+        return Response(status_code=204)
+
     scope = [needs(Scope.READ)]
+    router.add_api_route(f"{PATH}/report", report, dependencies=scope)
+    router.add_api_route(f"{PATH}/limits", set_limits, methods=["POST"], dependencies=[needs(Scope.CONTROL)])
     router.add_api_route(PATH, show, dependencies=scope)
     router.add_api_route(f"{PATH}/wall", wall, dependencies=scope)
     router.add_api_route(f"{PATH}/stream", stream, dependencies=scope)

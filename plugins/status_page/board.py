@@ -29,8 +29,10 @@ EVERY_S = PACE_S = 0.5
 JITTER_S = 0.4
 """A time in state that differs by less is the same one."""
 
+KEPT = "thresholds"
+"""Where in the plugin's own values they are."""
 State = dict[str, Any]
-"""What a viewer knows: `system`, and by id `campaigns`, `agents`, `trunks`."""
+"""What a viewer knows: `system`, `alerts`, `limits`, and by id `campaigns`, `agents`, `trunks`."""
 PARTS = ("campaigns", "agents", "trunks")
 
 
@@ -41,6 +43,7 @@ class Board(SharedReading):
         super().__init__(EVERY_S, PACE_S)
         self.engine: EngineHandle | None = None
         self.limits = Thresholds()
+        self._recalled = False
         self._state: State = {}
         self._version = 0
         self._patch = b""
@@ -50,6 +53,24 @@ class Board(SharedReading):
     def decided(self, event: PacingDecided) -> None:
         """Keep a pool's last decision."""
         self._decisions[event.pool] = event
+
+    async def recall(self) -> None:
+        """Take the thresholds that supervisors have set, once; those of an older version that fit no more are left."""
+        if self._recalled or self.engine is None:
+            return
+        self._recalled = True
+        if (kept := await self.engine.store.get(KEPT)) is not None:
+            try:
+                self.limits = Thresholds.model_validate(kept)
+            except ValueError:
+                self.limits = Thresholds()
+
+    async def set_limits(self, limits: Thresholds) -> None:
+        """Keep other thresholds, and judge by them at once."""
+        assert self.engine is not None  # noqa: S101 - set where the routes are made
+        await self.engine.store.put(KEPT, limits.model_dump())
+        self.limits, self._recalled = limits, True
+        self.hurry()
 
     def begin(self) -> None:
         """Tell the first viewer everything."""
@@ -92,7 +113,7 @@ class Board(SharedReading):
 def difference(before: State, after: State) -> State:
     """Return what a viewer who knows `before` must be told to know `after`: things changed by id, and ids that are gone."""
     change: State = {
-        name: after[name] for name in ("system", "alerts") if before.get(name) != after.get(name)
+        name: after[name] for name in ("system", "alerts", "limits") if before.get(name) != after.get(name)
     }
     for name in PARTS:
         known, now = before.get(name, {}), after.get(name, {})
@@ -112,6 +133,7 @@ def _state(now: Snapshot, before: State, decisions: dict[str, PacingDecided], li
             "lag_ms": round(now.loop_lag_ms_p99), "held": now.held, "brake": now.brake,
         },
         "alerts": [alert._asdict() for alert in alerts(now, limits)[:MOST_ALERTS]],
+        "limits": limits.model_dump(),
         "campaigns": {
             one.id: msgspec.to_builtins(one) | {"decision": _decision(one.id, decisions)} for one in now.campaigns
         },

@@ -214,6 +214,22 @@ async def test_every_answer_is_hardened(host: RunningHost) -> None:
             assert ("no-store" in answer.headers["cache-control"]) == ("assets" not in path)
 
 
+async def test_an_error_is_a_page_for_people(host: RunningHost) -> None:
+    """An address that is none, and a page that is not theirs: told in words on a page, with its status and the way back."""
+    async with _browser(host) as browser:
+        await browser.log_in("ana")
+        for path, status, words in (
+            ("/nothing", 404, "Esta página no existe"),
+            ("/api/v1/users", 403, "no puede ver esta página"),
+        ):
+            answer = await browser.get(path)
+            assert (answer.status_code, words in answer.text, 'href="/"' in answer.text) == (
+                status,
+                True,
+                True,
+            )
+
+
 async def test_changes_are_accounted_for(host: RunningHost) -> None:
     """Each change, by a browser or by a program, is in the audit with who made it; what was refused is not called done."""
     async with _browser(host) as browser:

@@ -88,6 +88,20 @@
     return element;
   }
 
+  // Asks before something that is not taken back by a click. Resolves to whether they said yes; Escape is no.
+  function ask(question, { yes = said.yes, danger = false } = {}) {
+    const box = make("dialog", { class: "ask", "aria-label": question },
+      make("div", { class: "body" }, make("p", {}, question)),
+      make("footer", {}, make("button", { class: "btn", type: "button", value: "" }, said.cancel), make("button", { class: `btn ${danger ? "danger" : "primary"}`, type: "button", value: "yes" }, yes)));
+    document.body.append(box);
+    return new Promise((done) => {
+      for (const button of box.querySelectorAll("button")) button.addEventListener("click", () => box.close(button.value));
+      box.addEventListener("close", () => { done(box.returnValue === "yes"); box.remove(); });
+      box.showModal();
+      box.querySelector("footer .btn:last-child").focus();
+    });
+  }
+
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-do]");
     if (!button) return;
@@ -117,5 +131,5 @@
     else { wrong.textContent = answer ? (await answer.json().catch(() => ({}))).detail || said.failed : said.away; wrong.hidden = false; }
   });
 
-  window.Marcador = { send, stream, toast, clock, whole, share, money, set, make, lang };
+  window.Marcador = { send, stream, toast, ask, clock, whole, share, money, set, make, lang };
 })();

@@ -1,23 +1,17 @@
 // The status page: campaigns with what they do and what to do about them, agents with what they do and since when.
 "use strict";
 (() => {
-  const { send, toast, clock, whole, share, money, set, make, lang } = window.Marcador;
-  const { now, said, t, state, reason, follow, totals, figures, alerts, system, counts, meter, KIND, TONE } = window.Board;
+  const { send, ask, clock, whole, share, money, set, make, lang } = window.Marcador;
+  const { dial, works, behind, wire, mode, told: command } = window.Steer;
+  const { now, said, t, state, reason, follow, totals, figures, alerts, system, states, meter, KIND, TONE } = window.Board;
   const id = (name) => document.getElementById(name);
   const page = id("main");
   const control = page.dataset.control === "yes";
   const cards = new Map(), rows = new Map(), days = new Map();
+  let floor = new Map();
 
   const time = (iso) => new Date(iso).toLocaleTimeString(lang, { hour: "2-digit", minute: "2-digit" });
   const button = (label, act, kind = "") => make("button", { class: `btn small ${kind}`, type: "button", on: { click: act } }, label);
-
-  async function command(target, what, body) {
-    target.classList.add("busy");
-    const answer = await send("POST", what, body ?? {});
-    target.classList.remove("busy");
-    if (answer.ok) toast(t("done"));
-    return answer.ok;
-  }
 
   // --- campaigns -----------------------------------------------------------------------------------------------------------
   function card(one) {
@@ -25,7 +19,8 @@
       badge: make("span", { class: "badge" }), why: make("span", { class: "muted truncate grow" }), actions: make("span", { class: "push" }),
       figures: make("dl", { class: "figures" }), meter: make("div", { class: "meter", role: "img" }, make("i"), make("b")),
       abandoned: make("span", { class: "strong" }), ceiling: make("span", { class: "muted small" }),
-      lost: make("span", { class: "strong" }), interval: make("span", { class: "muted small" }),
+      windows: make("ul", { class: "windows small" }), mode: make("span", { class: "strong" }), bold: make("span", { class: "muted small" }),
+      lost: make("span", { class: "strong" }), interval: make("span", { class: "muted small" }), passed: make("span", { class: "strong" }), among: make("span", { class: "muted small" }),
       words: make("p", { class: "words" }), money: make("dl", { class: "figures money" }),
       chart: make("div", { class: "chart" }, make("span", { class: "loading" })), reasons: make("ul", { class: "reasons" }), left: make("p", { class: "muted small" }),
     };
@@ -35,8 +30,8 @@
       make("div", { class: "body" },
         parts.figures,
         make("div", { class: "pair" },
-          make("div", { class: "stack" }, under(t("abandonment"), parts.abandoned, parts.ceiling), parts.meter, under(t("lost"), parts.lost, parts.interval)),
-          make("div", { class: "stack" }, make("h3", {}, t("pacing")), parts.words)),
+          make("div", { class: "stack" }, under(t("abandonment"), parts.abandoned, parts.ceiling), parts.meter, parts.windows),
+          make("div", { class: "stack" }, under(t("pacing"), parts.mode, parts.bold), parts.words, under(t("lost"), parts.lost, parts.interval), under(t("passed"), parts.passed, parts.among))),
         parts.money,
         parts.more = make("div", { class: "pair", hidden: cards.size >= 2 },
           make("div", { class: "stack" }, make("div", { class: "split" }, make("h3", {}, t("total")), make("span", { class: "swatches small muted" }, make("span", {}, t("attempts")), make("span", { class: "second" }, t("live_answers")), make("span", { class: "third" }, t("week_ago")))), parts.chart),
@@ -51,8 +46,9 @@
       const act = (verb) => (event) => command(event.currentTarget, `/api/v1/campaigns/${encodeURIComponent(one.id)}/${verb}`);
       parts.start = button(t("start"), act("start"), "primary");
       parts.pause = button(t("pause"), act("pause"));
-      parts.stop = button(t("stop"), (event) => { if (confirm(t("stop_sure", one.id))) act("stop")(event); }, "danger");
-      parts.actions.append(parts.start, parts.pause, parts.stop);
+      parts.stop = button(t("stop"), async (event) => { const pressed = { currentTarget: event.currentTarget }; if (await ask(t("stop_sure", one.id), { yes: t("stop"), danger: true })) act("stop")(pressed); }, "danger");
+      parts.dial = button(t("dial"), () => dial(one.id));
+      parts.actions.append(parts.dial, parts.start, parts.pause, parts.stop);
     }
     cards.set(one.id, parts);
     id("campaigns").append(parts.box);
@@ -84,19 +80,24 @@
     set(parts.ceiling, t("of_ceiling", share(one.abandonment_ceiling, 1), whole(one.ledger_abandoned), whole(one.ledger_live)));
     parts.meter.setAttribute("aria-label", `${t("abandonment")} ${parts.abandoned.textContent}, ${parts.ceiling.textContent}`);
     set(parts.lost, one.people_lost == null ? "–" : share(one.people_lost));
-    set(parts.interval, one.people_lost == null ? t("unknown_yet") : t("interval", share(one.people_lost_low), share(one.people_lost_high)) + (one.machines_passed == null ? "" : ` · ${t("passed", share(one.machines_passed))}`));
+    set(parts.interval, one.people_lost == null ? t("unknown_yet") : t("interval", share(one.people_lost_low), share(one.people_lost_high)));
+    set(parts.passed, one.machines_passed == null ? "–" : share(one.machines_passed));
+    set(parts.among, one.machines_passed == null ? t("unknown_yet") : t("interval", share(one.machines_passed_low), share(one.machines_passed_high)));
+    set(parts.mode, mode(one.pacing) + (one.pacing === "ratio" ? ` ${one.ratio}` : ""));
+    set(parts.bold, [one.ceiling_share < 1 && t("of_the_ceiling", share(one.ceiling_share, 0)), one.steered && t("steered")].filter(Boolean).join(" · "));
     set(parts.words, paceWords(one));
     if (control) {
       parts.start.hidden = one.state === "running" || one.state === "finished";
       parts.pause.hidden = one.state !== "running";
       parts.stop.hidden = one.state === "stopped" || one.state === "finished";
+      parts.dial.hidden = one.pacing === "agentless";
     }
   }
 
   // --- the day: asked for now and then, not streamed -----------------------------------------------------------------------
   async function fetchDay(name) {
     const answer = await send("GET", `/api/v1/campaigns/${encodeURIComponent(name)}/day`, undefined, { quiet: true });
-    if (answer.ok && cards.has(name)) { days.set(name, answer.data); drawDay(name, answer.data); }
+    if (answer.ok && cards.has(name)) { days.set(name, answer.data); drawDay(name, answer.data); now.late = behind(days); alerts(id("alerts"), 4); }
   }
 
   function drawDay(name, day) {
@@ -109,6 +110,10 @@
       ["recovered", t("recovered"), cents(day.recovered), against(day.targets.recovered == null ? null : money(day.targets.recovered, day.recovered.currency), t("last_week", cents(day.recovered_last_week)))],
       ["ends", t("list_ends"), day.list_ends_utc ? time(day.list_ends_utc) : "–", day.list_ends_utc ? new Date(day.list_ends_utc).toLocaleDateString(lang, { weekday: "short", day: "numeric", month: "short" }) : t("list_ends_unknown")],
     ]);
+    parts.windows.replaceChildren(...day.abandonment.map((window) => {
+      const ratio = window.live ? window.abandoned / window.live : null, over = window.ceiling != null && ratio > window.ceiling;
+      return make("li", {}, make("span", { class: "muted" }, said[`window.${window.name}`] ?? window.name), make("span", { class: `strong ${over ? "bad" : ""}` }, share(ratio, 2)), make("span", { class: "muted num" }, `${whole(window.abandoned)} / ${whole(window.live)}`));
+    }));
     const held = Object.entries(day.held).sort((a, b) => b[1] - a[1]);
     const blocked = held.reduce((total, [, count]) => total + count, 0);
     set(parts.left, `${whole(day.dialable)} · ${t("left_now", whole(Math.max(0, day.dialable - blocked)))}`);
@@ -155,8 +160,8 @@
 
   function agentRow(one) {
     const who = make("button", { class: "who", type: "button" });
-    const parts = { who, state: make("span", { class: "badge" }), since: make("td", { class: "num" }), talks: make("td", { class: "num" }), promises: make("td", { class: "num" }) };
-    parts.row = make("tr", { on: { click: () => openAgent(one.id) } }, make("td", {}, who), make("td", {}, parts.state), parts.since, parts.talks, parts.promises);
+    const parts = { who, state: make("span", { class: "badge" }), since: make("td", { class: "num" }), busy: make("td", { class: "num" }), contacts: make("td", { class: "num" }), promises: make("td", { class: "num" }) };
+    parts.row = make("tr", { on: { click: () => openAgent(one.id) } }, make("td", {}, who), make("td", {}, parts.state), parts.since, parts.busy, parts.contacts, parts.promises);
     rows.set(one.id, parts);
     return parts;
   }
@@ -166,15 +171,15 @@
     for (const [name, parts] of rows) if (!now.agents[name]) { parts.row.remove(); rows.delete(name); }
     const shown = Object.values(now.agents).filter((one) => (!wanted || KIND[one.state] === wanted) && (!text || one.name.toLowerCase().includes(text) || one.id.toLowerCase().includes(text)));
     shown.sort((a, b) => (order[a.state] ?? 5) - (order[b.state] ?? 5) || a.since - b.since || a.id.localeCompare(b.id));
-    const promises = new Map();
-    for (const day of days.values()) for (const one of day.agents) promises.set(one.agent, (promises.get(one.agent) ?? 0) + one.promises);
     for (const one of shown) {
       const parts = rows.get(one.id) ?? agentRow(one);
       set(parts.who, one.name || one.id);
       parts.state.className = `badge ${TONE[one.state] ?? ""}`;
       set(parts.state, state(one.state) + (one.state === "paused" && one.reason ? ` · ${reason(one.reason)}` : "") + (one.talk === "held" ? " ⏸" : "") + (one.supervised ? " 👁" : ""));
-      set(parts.talks, whole(one.conversations));
-      set(parts.promises, promises.has(one.id) ? whole(promises.get(one.id)) : "–");
+      const figures_ = floor.get(one.id);
+      set(parts.busy, figures_?.occupancy == null ? "–" : share(figures_.occupancy, 0));
+      set(parts.contacts, whole(figures_?.contacts ?? 0));
+      set(parts.promises, whole(figures_?.promises ?? 0));
     }
     const body = id("agents"), wantedRows = shown.map((one) => rows.get(one.id).row);
     if (wantedRows.length !== body.children.length || wantedRows.some((row, index) => body.children[index] !== row)) {
@@ -183,20 +188,9 @@
       if (focused && body.contains(focused)) focused.focus();
     }
     id("no-agents").hidden = shown.length > 0;
-    const by = counts(), all = Object.keys(now.agents).length;
-    set(id("agent-count"), whole(all));
-    const kinds = [["talking", "talking"], ["ready", "ready"], ["wrap", "wrap_up"], ["paused", "paused"], ["away", "logged_out"]];
-    const bar = id("states");
-    if (!bar.children.length) {
-      bar.append(...kinds.map(([kind]) => make("i", { class: `s-${kind}` })));
-      id("legend").append(...kinds.map(([kind, name]) => make("li", {}, make("i", { class: `s-${kind}` }), make("span"))));
-      id("filter").append(...kinds.map(([kind, name]) => make("option", { value: kind }, state(name))));
-    }
-    kinds.forEach(([kind, name], index) => {
-      bar.children[index].style.width = `${all ? 100 * by[kind] / all : 0}%`;
-      set(id("legend").children[index].lastElementChild, `${state(name)} ${whole(by[kind])}`);
-    });
-    bar.setAttribute("aria-label", kinds.map(([kind, name]) => `${state(name)} ${by[kind]}`).join(", "));
+    set(id("agent-count"), whole(Object.keys(now.agents).length));
+    if (id("filter").children.length < 2) id("filter").append(...window.Board.KINDS.map(([kind, name]) => make("option", { value: kind }, state(name))));
+    states(id("states"), id("legend"));
     tick();
   }
 
@@ -212,13 +206,14 @@
   function drawAgent() {
     const one = now.agents[open];
     set(id("agent-name"), one.name || one.id);
-    let talks = 0, talk = 0, promises = 0;
-    for (const day of days.values()) for (const figure of day.agents) if (figure.agent === one.id) { talks += figure.talks; talk += figure.talk_s; promises += figure.promises; }
+    const its = floor.get(one.id);
     let box = id("agent-body").querySelector(".figures");
-    if (!box) { box = make("dl", { class: "figures" }); id("agent-body").append(box, make("p", { class: "muted", id: "agent-now" })); }
-    figures(box, [["state", state(one.state), clock(Date.now() / 1000 - one.since)], ["talks", t("agent_talks"), whole(talks)], ["time", t("agent_talk_time"), clock(talk)], ["promises", t("promises_today"), whole(promises)]]);
+    if (!box) { box = make("dl", { class: "figures" }); id("agent-body").append(box, make("p", { class: "muted", id: "agent-now" }), make("div", { id: "agent-works" })); }
+    figures(box, [["state", state(one.state), clock(Date.now() / 1000 - one.since)], ["busy", t("occupancy"), its?.occupancy == null ? "–" : share(its.occupancy, 0)], ["time", t("agent_talk_time"), clock(its?.talk_s ?? 0), t("agent_talks", whole(its?.talks ?? 0))], ["contacts", t("contacts_today"), whole(its?.contacts ?? 0)], ["promises", t("promises_today"), whole(its?.promises ?? 0)]]);
     set(id("agent-now"), [one.campaign, reason(one.reason), one.muted && t("muted"), one.recording && t("recording"), one.supervised && `${t("supervised")}: ${t(one.supervised)}`].filter(Boolean).join(" · ") || " ");
-    const key = `${one.state} ${one.supervised}`;
+    const worked = `${one.id} ${one.campaigns.join()}`;
+    if (control && id("agent-works").dataset.key !== worked) { id("agent-works").dataset.key = worked; id("agent-works").replaceChildren(works(one)); }
+    const key = `${one.id} ${one.state} ${one.supervised}`;
     if (!control || id("agent-actions").dataset.key === key) return;
     id("agent-actions").dataset.key = key;
     const url = `/api/v1/agents/${encodeURIComponent(one.id)}`, mine = page.dataset.extension;
@@ -226,7 +221,7 @@
     const force = (label, to) => button(label, (event) => command(event.currentTarget, `${url}/state`, { state: to, reason: "supervisor" }));
     const voice = mine ? [with_("listen"), with_("whisper"), with_("barge"), one.supervised ? button(t("listen_end"), (event) => command(event.currentTarget, `/api/v1/supervisors/${encodeURIComponent(mine)}/stop`)) : null]
       : [make("span", { class: "muted small grow" }, t("no_extension"))];
-    id("agent-actions").replaceChildren(...[...voice, one.state === "ready" ? null : force(t("force_ready"), "ready"), one.state === "paused" ? null : force(t("force_pause"), "paused"), force(t("force_out"), "logged_out")].filter(Boolean));
+    id("agent-actions").replaceChildren(...[...voice, one.state === "ready" ? null : force(t("force_ready"), "ready"), one.state === "paused" ? null : force(t("force_pause"), "paused"), button(t("force_out"), async (event) => { const pressed = event.currentTarget; if (await ask(t("out_sure", one.name || one.id), { danger: true })) command(pressed, `${url}/state`, { state: "logged_out", reason: "supervisor" }); }, "danger")].filter(Boolean));
   }
 
   // --- all of it -----------------------------------------------------------------------------------------------------------
@@ -243,7 +238,13 @@
   id("filter").addEventListener("change", () => drawAgents());
   id("search").addEventListener("input", () => drawAgents());
   setInterval(tick, 1000);
-  setInterval(() => { for (const name of cards.keys()) fetchDay(name); }, 15000);
+  async function fetchFloor() {
+    const answer = await send("GET", "/api/v1/floor", undefined, { quiet: true });
+    if (answer.ok) { floor = new Map(answer.data.map((one) => [one.agent, one])); drawAgents(); }
+  }
+  wire();
+  fetchFloor();
+  setInterval(() => { for (const name of cards.keys()) fetchDay(name); fetchFloor(); }, 15000);
   const again = () => { for (const [name, day] of days) if (cards.has(name)) drawChart(cards.get(name), day); };
   addEventListener("marcador:theme", again);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);

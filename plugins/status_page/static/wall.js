@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const { make, set, share, whole } = window.Marcador;
-  const { now, t, follow, totals, figures, alerts, system, meter, said } = window.Board;
+  const { now, t, follow, totals, figures, alerts, system, states, meter, said } = window.Board;
   const id = (name) => document.getElementById(name);
   const rows = new Map();
 
@@ -19,6 +19,7 @@
     system(id("system"));
     alerts(id("alerts"), 3);
     figures(id("totals"), totals());
+    states(id("states"), id("legend"));
     for (const [name, parts] of rows) if (!now.campaigns[name]) { parts.box.remove(); rows.delete(name); }
     for (const one of Object.values(now.campaigns)) {
       const parts = rows.get(one.id) ?? row(one);

@@ -10,11 +10,11 @@ window.Board = (() => {
   const KIND = { talking: "talking", reserved: "talking", ready: "ready", wrap_up: "wrap", paused: "paused", logged_out: "away" };
   const TONE = { talking: "info", reserved: "info", ready: "ok", wrap_up: "warn", paused: "accent", logged_out: "" };
 
-  const now = { system: {}, alerts: [], campaigns: {}, agents: {}, trunks: {} };
+  const now = { system: {}, alerts: [], late: [], limits: null, campaigns: {}, agents: {}, trunks: {} };
   const history = []; // [time, attempts] of the last minute, for the pace
 
   function take(told) {
-    for (const name of ["system", "alerts"]) if (name in told) now[name] = told[name];
+    for (const name of ["system", "alerts", "limits"]) if (name in told) now[name] = told[name];
     for (const name of ["campaigns", "agents", "trunks"]) {
       if (told[name]) Object.assign(now[name], told[name]);
       for (const id of told.gone?.[name] ?? []) delete now[name][id];
@@ -41,6 +41,20 @@ window.Board = (() => {
     const found = { talking: 0, ready: 0, wrap: 0, paused: 0, away: 0 };
     for (const one of Object.values(now.agents)) found[KIND[one.state] ?? "away"] += 1;
     return found;
+  }
+
+  const KINDS = [["talking", "talking"], ["ready", "ready"], ["wrap", "wrap_up"], ["paused", "paused"], ["away", "logged_out"]];
+  function states(bar, legend) {
+    const by = counts(), all = Object.keys(now.agents).length;
+    if (!bar.children.length) {
+      bar.append(...KINDS.map(([kind]) => make("i", { class: `s-${kind}` })));
+      legend.append(...KINDS.map(([kind]) => make("li", {}, make("i", { class: `s-${kind}` }), make("span"))));
+    }
+    KINDS.forEach(([kind, name], index) => {
+      bar.children[index].style.width = `${all ? 100 * by[kind] / all : 0}%`;
+      set(legend.children[index].lastElementChild, `${state(name)} ${whole(by[kind])}`);
+    });
+    bar.setAttribute("aria-label", KINDS.map(([kind, name]) => `${state(name)} ${by[kind]}`).join(", "));
   }
 
   const sum = (name) => Object.values(now.campaigns).reduce((total, one) => total + one[name], 0);
@@ -84,7 +98,7 @@ window.Board = (() => {
   }
 
   function alerts(box, most) {
-    const shown = now.system.up === false ? [{ level: "bad", subject: "", key: "", text: `${t("engine_away")}: ${now.system.why}` }] : now.alerts;
+    const shown = now.system.up === false ? [{ level: "bad", subject: "", key: "", text: `${t("engine_away")}: ${now.system.why}` }] : [...now.alerts, ...now.late];
     const wanted = shown.slice(0, most).map((one) => [one.level, one.subject, one.text ?? words(one)]);
     const key = JSON.stringify([wanted, shown.length]);
     if (box.dataset.key === key) return;
@@ -109,5 +123,5 @@ window.Board = (() => {
     return ratio;
   }
 
-  return { now, said, t, fill, state, reason, follow, totals, figures, alerts, system, counts, meter, KIND, TONE };
+  return { now, said, t, fill, state, reason, follow, totals, figures, alerts, system, states, meter, KIND, KINDS, TONE };
 })();

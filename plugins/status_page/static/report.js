@@ -1,0 +1,46 @@
+// A day on paper: the sheets of the reports, as the API gives them, for one day and one campaign or all.
+"use strict";
+(() => {
+  const { send, whole, share, money, clock, set, make, lang } = window.Marcador;
+  const said = JSON.parse(document.getElementById("report-texts").textContent);
+  const id = (name) => document.getElementById(name);
+  const SHEETS = {
+    by_campaign: ["summary", { by: "campaign" }, ["campaign", "attempts", "live_answers", "contact_rate", "abandonment_rate", "right_party", "promises", "promised", "kept", "broken", "recovered", "talk_s"]],
+    targets: ["targets", {}, null],
+    by_agent: ["summary", { by: "agent" }, ["agent", "contacts", "right_party", "promises", "promised", "talk_s", "agent_s"]],
+    by_hour: ["hours", {}, null],
+    outcomes: ["outcomes", {}, null],
+    reasons: ["reasons", {}, null],
+  };
+
+  const shown = (unit, value) => value == null ? "–" :
+    unit === "rate" ? share(value) : unit === "money" ? money(value, "MXN") : unit === "seconds" ? clock(value) : unit === "count" ? whole(value) : unit === "days" ? value.toFixed(1) : words_(value);
+  const words_ = (value) => value === "" ? said.nobody : said[`value.${value}`] ?? String(value);
+  const name = (column) => said[`column.${column}`] ?? column.replaceAll("_", " ");
+
+  function draw(section, sheet, wanted) {
+    const body = section.querySelector(".body");
+    const at = (wanted ?? sheet.columns.map((one) => one.name)).map((column) => sheet.columns.findIndex((one) => one.name === column)).filter((index) => index >= 0);
+    const words = (unit) => ["key", "text", "time"].includes(unit);
+    if (!sheet.rows.length) { body.replaceChildren(section.querySelector("template").content.cloneNode(true)); return; }
+    body.replaceChildren(make("table", {}, make("thead", {}, make("tr", {}, ...at.map((index) => make("th", { class: words(sheet.columns[index].unit) ? "" : "num", title: sheet.columns[index].words }, name(sheet.columns[index].name))))),
+      make("tbody", {}, ...sheet.rows.map((row) => make("tr", {}, ...at.map((index) => make("td", { class: words(sheet.columns[index].unit) ? "" : "num" }, shown(sheet.columns[index].unit, row[index]))))))));
+  }
+
+  async function load() {
+    const day = id("day").value, campaign = id("campaign").value;
+    await Promise.all(Object.entries(SHEETS).map(async ([place, [report, more, wanted]]) => {
+      const query = new URLSearchParams({ since: day, until: day, ...more, ...(campaign ? { campaign } : {}) });
+      const answer = await send("GET", `/api/v1/reports/${report}?${query}`);
+      if (answer.ok) draw(id(place), answer.data, wanted);
+    }));
+    set(document.querySelector("h1"), `${said.title} · ${new Date(`${day}T12:00`).toLocaleDateString(lang, { weekday: "long", day: "numeric", month: "long", year: "numeric" })}${campaign ? ` · ${campaign}` : ""}`);
+  }
+
+  const two = (number) => String(number).padStart(2, "0"), today = new Date();
+  id("day").value = new URLSearchParams(location.search).get("day") || `${today.getFullYear()}-${two(today.getMonth() + 1)}-${two(today.getDate())}`;
+  for (const input of ["day", "campaign"]) id(input).addEventListener("change", load);
+  id("print").addEventListener("click", () => print());
+  send("GET", "/api/v1/campaigns", undefined, { quiet: true }).then((answer) => { if (answer.ok) id("campaign").append(...answer.data.map((one) => make("option", {}, one.id))); });
+  load();
+})();
