@@ -16,7 +16,7 @@ import structlog
 
 from dialer_core.calls.inbound_call import InboundCall
 from dialer_core.campaigns.run import CampaignRun
-from dialer_core.compliance.phone_numbers import NumberError, normalise
+from dialer_core.compliance.phone_numbers import NumberError, normalise, same_line
 from dialer_core.events import CallbackTaken, CallIdentified
 from dialer_core.runtime import Runtime
 from dialer_core.settings import TrunkSettings
@@ -74,7 +74,7 @@ def numbers_of(caller: str, called: str) -> set[str]:
         country = None
     for text in {digits, f"+{digits.lstrip('+')}"}:
         try:
-            found.add(normalise(text, country or "MX"))
+            found.update(same_line(normalise(text, country or "MX")))
         except NumberError:
             continue
     return found

@@ -20,6 +20,7 @@ from dialer_core.commands.invocation import Invocation, example, invocation
 from dialer_core.commands.store_access import open_store
 from dialer_core.compliance.phone_numbers import NumberError, normalise
 from dialer_core.errors import CommandRefusedError
+from dialer_core.money import written
 from dialer_core.portfolio import account_view, promises, proof
 from dialer_core.portfolio.account_view import AccountView, Moment
 from dialer_core.store import account_notes, consents, people
@@ -208,8 +209,9 @@ def make_promise(
             grace_days=grace_days, settles_minor=settles_minor, actor=ACTOR,
         )  # fmt: skip
     call.give(row)
+    total = f"{written(row.total_minor, row.currency)} {row.currency}"
     call.say(
-        f"{named[1]}: {row.kind} of {row.total_minor / 100:,.2f} {row.currency} in {len(row.instalments)}, until {row.instalments[-1].due_date}"
+        f"{named[1]}: {row.kind} of {total} in {len(row.instalments)}, until {row.instalments[-1].due_date}"
     )
     call.say(f"promise {row.id}")
 
@@ -342,7 +344,9 @@ def _amount(text: str, option: str) -> int:
 def _show(call: Invocation, seen: AccountView) -> None:
     its, person = seen.account, seen.person
     balance = (
-        "-" if its.balance_minor is None else f"{its.balance_minor / 100:,.2f} {its.currency or ''}".strip()
+        "-"
+        if its.balance_minor is None
+        else f"{written(its.balance_minor, its.currency)} {its.currency or ''}".strip()
     )
     to = f" to {its.creditor}" if its.creditor else ""
     call.say(f"{its.external_id} ({its.portfolio}): {person.name or '-'}, owes {balance}{to}, {its.status}")
@@ -369,12 +373,12 @@ def _show(call: Invocation, seen: AccountView) -> None:
         )
     call.table(
         ("when (UTC)", "what", "result", "by", "amount", ""),
-        [_moment(one) for one in seen.timeline[:MOST_MOMENTS]],
+        [_moment(one, its.currency) for one in seen.timeline[:MOST_MOMENTS]],
     )
 
 
-def _moment(one: Moment) -> tuple[str, ...]:
-    amount = "" if one.amount_minor is None else f"{one.amount_minor / 100:,.2f}"
+def _moment(one: Moment, currency: str | None) -> tuple[str, ...]:
+    amount = "" if one.amount_minor is None else written(one.amount_minor, currency)
     what = one.what if one.channel in {None, Channel.VOICE} else f"{one.what} ({one.channel})"
     said = one.text or (f"{one.seconds:.0f} s" if one.seconds else "")
     return (f"{one.at_utc:%Y-%m-%d %H:%M}", what, one.result or "", one.by or "", amount, said[:60])

@@ -20,6 +20,7 @@ from dialer_core.clock import SystemClock
 from dialer_core.commands.invocation import Invocation, example, invocation
 from dialer_core.commands.store_access import campaign_of, open_store
 from dialer_core.errors import CommandRefusedError
+from dialer_core.money import written
 from dialer_core.reports import breakdown as broken_down
 from dialer_core.reports import cdr as call_details
 from dialer_core.reports import files
@@ -290,7 +291,9 @@ def _table(call: Invocation, sheet: Sheet) -> None:
         or (not upright and column.name in _IN_ROWS)
     ]
     columns = [sheet.columns[index] for index in shown]
-    rows = [[_cell(sheet.columns[index], row[index]) for index in shown] for row in sheet.rows]
+    rows = [
+        [_cell(sheet.columns[index], row[index], sheet.currency) for index in shown] for row in sheet.rows
+    ]
     if upright:
         call.table(
             ("figure", "value"), [(column.name, cell) for column, cell in zip(columns, rows[0], strict=True)]
@@ -303,12 +306,12 @@ def _table(call: Invocation, sheet: Sheet) -> None:
         call.say(note)
 
 
-def _cell(column: Column, value: Any) -> Any:
+def _cell(column: Column, value: Any, currency: str) -> Any:
     if value is None:
         return "-"
     match column.unit:
         case "money":
-            return f"{value / 100:,.2f}"
+            return written(value, currency)
         case "rate":
             return f"{100 * value:.1f} %"
         case "seconds":

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dialer_core.compliance import caps
+from dialer_core.compliance.phone_numbers import same_line
 from dialer_core.compliance.rules import CapScope, RulePack
 from dialer_core.store import account_standing, consents, contacts, restrictions
 from dialer_core.store.contacts import Entry
@@ -154,7 +155,7 @@ def _scoped_values(request: ContactRequest) -> list[tuple[RestrictionScope, str]
     values = [
         (RestrictionScope.PERSON, request.person_id),
         (RestrictionScope.ACCOUNT, request.account_id),
-        (RestrictionScope.NUMBER, request.address),
+        *((RestrictionScope.NUMBER, form) for form in same_line(request.address)),
     ]
     if request.phone_id is not None:
         values.append((RestrictionScope.PHONE, request.phone_id))

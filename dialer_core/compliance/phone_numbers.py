@@ -47,6 +47,11 @@ _MEXICAN_PREFIXES = (
 )
 
 
+ARGENTINA = "54"
+_ARGENTINE_MOBILE = re.compile(r"54(9?)0?(\d{2,4}?)15(\d{6,8})").fullmatch
+"""A mobile of Argentina with the `15` that is dialed within the country: the `9` in front says the same."""
+
+
 class NumberError(ValueError):
     """A text is not a number that can be dialed; the message says why and does not quote it."""
 
@@ -85,9 +90,29 @@ def normalise(text: str, country: str = MEXICO) -> str:
         raise NumberError(f"too short: {len(digits)} digits")
     if len(digits) > 15:
         raise NumberError(f"too long: {len(digits)} digits")
+    if international and digits.startswith(ARGENTINA) and len(digits) > 13:
+        digits = _argentine(digits)
     if (international and digits.startswith("52")) or (not international and country == MEXICO):
         return _mexican(digits, international=international)
     return _foreign(f"+{digits}" if international else digits, None if international else country)
+
+
+def same_line(e164: str) -> tuple[str, ...]:
+    """Return every E.164 form by which a line is known, the number's own first.
+
+    A mobile of Argentina is written with a 9 behind the country's code, and by many without; messengers name it with.
+    """
+    if not e164.startswith("+54"):
+        return (e164,)
+    other = f"+54{e164[4:]}" if e164.startswith("+549") else f"+549{e164[3:]}"
+    return (e164, other) if len(e164.removeprefix("+549").removeprefix("+54")) == 10 else (e164,)
+
+
+def _argentine(digits: str) -> str:
+    found = _ARGENTINE_MOBILE(digits)
+    if found is None or len(found[2]) + len(found[3]) != 10:
+        return digits
+    return f"549{found[2]}{found[3]}"
 
 
 def _clean(text: str) -> str:

@@ -9,6 +9,7 @@ import datetime as dt
 from typing import Any, Final
 
 from dialer_core.flows.spoken import MONTHS
+from dialer_core.money import written
 from dialer_core.store import people, promises
 from dialer_core.store.people import PersonRow
 from dialer_core.store.tx import Tx
@@ -24,8 +25,6 @@ _SIGNS: Final = {
     "GBP": "\u00a3",
     "BRL": "R$",
 }
-_WITHOUT_CENTS: Final = frozenset({"CLP", "PYG", "JPY"})
-"""Currencies that are written without hundredths; like all others they are kept in them."""
 REFERENCE_DIGITS = 4
 USUAL: Final = "MXN"
 """The currency of amounts that come without one."""
@@ -74,8 +73,7 @@ def money(minor: Any, currency: str | None) -> str | None:
     """Return an amount as people read it: `$1,234.50 MXN`."""
     if minor is None or currency is None:
         return None
-    decimals = 0 if currency in _WITHOUT_CENTS else 2
-    return f"{_SIGNS.get(currency, '')}{minor / 100:,.{decimals}f} {currency}"
+    return f"{_SIGNS.get(currency, '')}{written(minor, currency)} {currency}"
 
 
 def day(iso: Any, language: str) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from dialer_core.compliance.phone_numbers import NumberError, normalise
+from dialer_core.compliance.phone_numbers import NumberError, normalise, same_line
 from dialer_core.message_events import MessageReceived, OptOutReceived
 from dialer_core.messaging import opt_out, outbox
 from dialer_core.messaging.channel import Inbound
@@ -15,6 +15,7 @@ from dialer_core.messaging.composing import BY_PHONE
 from dialer_core.messaging.wording import LONGEST
 from dialer_core.store import consents, messages, people, restrictions
 from dialer_core.store.messages import MessageRow
+from dialer_core.store.people import PhoneRow
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     Channel,
@@ -43,9 +44,7 @@ def receive(tx: Tx, channel: Channel, one: Inbound, now: dt.datetime) -> Message
         text=_storable(one.text),
         subject=_storable(one.subject),
     )
-    sender = _address(channel, one.sender)
-    before = messages.last_to(tx, channel, sender)
-    owners = people.phones_with_number(tx, sender) if before is None else []
+    sender, before, owners = _whose(tx, channel, _address(channel, one.sender))
     person_id: PersonId | None = None
     phone_id: PhoneId | None = None
     if before is not None:
@@ -68,14 +67,28 @@ def receive(tx: Tx, channel: Channel, one: Inbound, now: dt.datetime) -> Message
     return message
 
 
+def _whose(tx: Tx, channel: Channel, sender: str) -> tuple[str, MessageRow | None, list[PhoneRow]]:
+    """Return the address as ours are kept, our last message to it, and else the phones that have it."""
+    forms = same_line(sender) if channel in BY_PHONE else (sender,)
+    for form in forms:
+        if (before := messages.last_to(tx, channel, form)) is not None:
+            return form, before, []
+    for form in forms:
+        if owners := people.phones_with_number(tx, form):
+            return form, None, owners
+    return sender, None, []
+
+
 def _address(channel: Channel, sender: str) -> str:
     """Return an address as ours are kept: WhatsApp names a Mexican by the old `521`, and who opts out by that name is the person we write to."""
     if channel not in BY_PHONE:
         return sender
-    try:
-        return normalise(sender)
-    except NumberError:  # a short code, a name
-        return sender
+    for text in (sender, f"+{sender.lstrip('+')}"):  # messengers leave out the plus
+        try:
+            return normalise(text)
+        except NumberError:
+            continue
+    return sender  # a short code, a name
 
 
 def _storable(text: str) -> str:

@@ -28,6 +28,8 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
 
     columns: tuple[Column, ...]
     rows: Sequence[tuple[Any, ...]]
+    currency: str = ""
+    """Of its amounts."""
     notes: tuple[str, ...] = ()
     """What a reader must know of it."""
 

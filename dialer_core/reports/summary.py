@@ -45,7 +45,7 @@ def summary(tx: Tx, asked: Asked, now: dt.datetime) -> Sheet:
     made = [(key, _finished(row, asked, with_rate=with_rate)) for key, row in sorted(rows.items())]
     columns = (*(Column(name, "key") for name in asked.by), *FIGURES)
     shown = [(*key, *(_value(column, row[column.name]) for column in FIGURES)) for key, row in made]
-    return Sheet(columns=columns, rows=shown, notes=_notes(asked, currency))
+    return Sheet(columns=columns, rows=shown, currency=currency, notes=_notes(asked, currency))
 
 
 def _attempts(tx: Tx, asked: Asked, rows: _Rows) -> None:

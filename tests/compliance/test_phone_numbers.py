@@ -41,6 +41,11 @@ pytestmark = pytest.mark.unit
         ("001 212 555 1234", "+12125551234"),
         ("+57 300 123 4567", "+573001234567"),
         ("+34 612 34 56 78", "+34612345678"),
+        ("+54 9 11 2345 6789", "+5491123456789"),
+        ("+54 11 15 2345 6789", "+5491123456789"),
+        ("+54 9 11 15 2345-6789", "+5491123456789"),
+        ("+54 9 351 15 612 3456", "+5493516123456"),
+        ("+54 11 2345 6789", "+541123456789"),
     ],
 )
 def test_numbers_become_e164(text: str, expected: str) -> None:
@@ -174,3 +179,17 @@ def test_a_number_of_north_america_is_decided_by_its_beginning(
         assert zones.zones_of_number(text) == (
             theirs if len(theirs) <= zones.MAX_ZONES and theirs != ("Etc/Unknown",) else ()
         )
+
+
+@pytest.mark.parametrize(
+    ("e164", "forms"),
+    [
+        ("+5491123456789", ("+5491123456789", "+541123456789")),
+        ("+541123456789", ("+541123456789", "+5491123456789")),
+        ("+525512345678", ("+525512345678",)),
+        ("+54800123456", ("+54800123456",)),
+    ],
+)
+def test_a_line_of_argentina_has_two_names(e164: str, forms: tuple[str, ...]) -> None:
+    """With and without the 9 of mobiles it is one line; nobody else's number has another form."""
+    assert phone_numbers.same_line(e164) == forms

@@ -19,7 +19,7 @@ from dialer_core.store.database import Database
 from dialer_core.store.messages import MessageRow
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import Channel, MessageId, MessageState, UncertainPolicy
-from tests.campaigns.lists import CAMPAIGN, NOON, Listed, put_lead, put_restriction, rows
+from tests.campaigns.lists import CAMPAIGN, NOON, Listed, put_lead, put_list_campaign, put_restriction, rows
 from tests.messaging.conftest import NUMBER
 
 pytestmark = pytest.mark.db
@@ -401,6 +401,26 @@ def test_an_opt_out_from_a_mexican_by_the_old_prefix_is_theirs(
         later = queue(tx, debtor, plain)
         assert claim(tx, mexico) == []
         assert state(tx, later) == (MessageState.CANCELLED, "refused_channel")
+
+
+@pytest.mark.parametrize("kept", ["+541123456789", "+5491123456789"])
+def test_a_line_of_argentina_is_one_by_either_name(
+    database: Database, plain: Template, mexico: RulePack, kept: str
+) -> None:
+    """WhatsApp writes the 9 of mobiles, a bank's file often does not: who answers is known, and a list that has the other form holds."""
+    with database.write() as tx:
+        put_list_campaign(tx)
+        there = put_lead(tx, [kept], zones="America/Argentina/Buenos_Aires")
+        answer = inbound.receive(
+            tx, Channel.SMS, Inbound(provider_id="I1", sender="5491123456789", text="hola"), NOON
+        )
+        assert answer is not None
+        assert (answer.person_id, answer.address) == (there.person, kept)
+        other = next(form for form in ("+541123456789", "+5491123456789") if form != kept)
+        put_restriction(tx, "do_not_call", "number", other)
+        later = queue(tx, there, plain)
+        assert claim(tx, mexico) == []
+        assert state(tx, later)[1] == "do_not_call"
 
 
 def test_every_cue_in_every_state(database: Database) -> None:
