@@ -13,7 +13,16 @@ import os
 import sys
 from zoneinfo import ZoneInfo
 
-from dialer_core.plugin_api import CampaignId, DialerError, EngineHandle, NotRunningError, hookimpl
+from dialer_core.plugin_api import (
+    CampaignId,
+    DialerError,
+    EngineHandle,
+    NextStep,
+    NotRunningError,
+    StepFacts,
+    hookimpl,
+)
+from plugins.prioritization.next_step import Runs
 from plugins.prioritization.settings import PrioritizationSettings, settings_of
 
 _LOOK_S = 30.0
@@ -22,13 +31,23 @@ _TRAINED = "trained"
 _ORDERED = "ordered"
 
 _running: list[asyncio.Task[None]] = []
+_runs: list[Runs] = []
 
 
 @hookimpl
 async def dialer_startup(engine: EngineHandle) -> None:
     """Begin to look at the clock."""
     its = settings_of(engine)
+    _runs[:] = [Runs(engine.folder())]
     _running[:] = [asyncio.create_task(_watch(engine, its), name="prioritization")]
+
+
+@hookimpl
+async def dialer_choose_next_step(facts: StepFacts) -> NextStep | None:
+    """Name the best hour and channel of an account that the last run has scored."""
+    for runs in _runs:
+        return await runs.step(facts)
+    return None
 
 
 @hookimpl
@@ -38,6 +57,7 @@ async def dialer_shutdown() -> None:
         task.cancel()
     await asyncio.gather(*_running, return_exceptions=True)
     _running.clear()
+    _runs.clear()
 
 
 def due(

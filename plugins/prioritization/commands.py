@@ -25,8 +25,8 @@ from plugins.prioritization import evaluation, pictures, reasons, scoring
 from plugins.prioritization.evaluation import Quality
 from plugins.prioritization.features import CATEGORIES, COLUMNS, build
 from plugins.prioritization.history import CHANNELS, History, local_times
-from plugins.prioritization.learning import ModelError
 from plugins.prioritization.reading import read
+from plugins.prioritization.runs import RunError, Scores, scores_file
 from plugins.prioritization.settings import PLUGIN, PrioritizationSettings, settings_of
 
 _KEPT = "last_run"
@@ -121,8 +121,8 @@ def run(call: Invocation, campaign: str, seed: int | None, *, dry_run: bool) -> 
     call.say(f"best channel: {shown}" if shown else "no account may be tried")
 
 
-async def _write(engine: EngineHandle, campaign: str, scores: scoring.Scores, order: Any) -> int:
-    scores.save(scoring.scores_file(engine.folder(), campaign))
+async def _write(engine: EngineHandle, campaign: str, scores: Scores, order: Any) -> int:
+    scores.save(scores_file(engine.folder(), campaign))
     ids = [_dashed(one.decode()) for one in scores.ids]
     changed = await engine.leads.rank_many(
         CampaignId(campaign), dict(zip(ids, map(float, order), strict=True))
@@ -183,8 +183,8 @@ def explain(call: Invocation, campaign: str, account: str, portfolio: str, langu
 
 def _of_last_run(folder: Path, campaign: str, account: str) -> dict[str, Any]:
     try:
-        scores = scoring.Scores.load(scoring.scores_file(folder, campaign))
-    except ModelError:
+        scores = Scores.load(scores_file(folder, campaign))
+    except RunError:
         return {}
     place = scores.place(account)
     if place is None:

@@ -20,6 +20,7 @@ from plugins.prioritization.features import COLUMNS, GROUPS, build
 from plugins.prioritization.history import Happened, History, keys, local_times
 from plugins.prioritization.learning import Model, ModelError
 from plugins.prioritization.reading import read
+from plugins.prioritization.runs import RunError, Scores, scores_file
 from plugins.prioritization.settings import PrioritizationSettings
 from tests.plugins.prioritization.portfolio import NOW, write
 
@@ -172,13 +173,13 @@ def test_without_enough_the_rule_score_stands_in(history: History) -> None:
 def test_a_run_is_found_again(history: History, models: dict[str, Model], tmp_path: Path) -> None:
     """A run's file gives every account its own row, and strangers none."""
     scores = scoring.score(history, models, ITS, usable={"voice": True})
-    scores.save(scoring.scores_file(tmp_path, "cobranza"))
-    again = scoring.Scores.load(scoring.scores_file(tmp_path, "cobranza"))
+    scores.save(scores_file(tmp_path, "cobranza"))
+    again = Scores.load(scores_file(tmp_path, "cobranza"))
     for row in (0, 17, LIST - 1):
         assert again.place(scores.ids[row].decode()) == row
     assert again.place("0198c9a4-7c1e-7000-8000-000000000001") is None
-    with pytest.raises(ModelError, match="no list has been scored"):
-        scoring.Scores.load(tmp_path / "none.npz")
+    with pytest.raises(RunError, match="no list has been scored"):
+        Scores.load(tmp_path / "none.npz")
 
 
 def test_reasons_are_the_accounts_own(history: History, models: dict[str, Model]) -> None:
