@@ -425,9 +425,8 @@ class Dialing:
         )  # fmt: skip
         campaign.attempts += 1
         self._begin(attempt)
-        if (
-            not campaign.dialing or self.draining or not self.media_ready
-        ):  # paused, stopped or drained meanwhile
+        # paused, stopped or drained meanwhile; or the claim came back from a database that was away so long that this node's leases lapsed
+        if not campaign.dialing or self.draining or not self.media_ready or self._held():
             self.release(attempt, Outcome.CANCELLED)
 
     def empty(self, campaign: CampaignRun, why: EmptyReport) -> None:

@@ -185,8 +185,10 @@ def end_lost(
     )
     for row in lost:
         run = campaigns.get(CampaignId(row.campaign_id))
-        if run is None:  # its file is gone: nothing says how its lead goes on
+        if run is None:
             log.warning("campaign_file_gone", attempt_id=row.id, campaign=row.campaign_id)
+            talked = row.bridged_mono_ns is not None
+            recycle.settle_without_rules(tx, AttemptId(row.id), Outcome.INTERRUPTED, talked=talked)
             continue
         recycle.settle(
             tx, attempt_id=AttemptId(row.id), outcome=Outcome.INTERRUPTED, live_answer=row.live_answer, abandoned=row.abandoned,

@@ -181,6 +181,28 @@ def settle(
     return _recycle(tx, attempt, lead, outcome, phones, settings, max(filter(None, (now, locked_until))), now)
 
 
+def settle_without_rules(tx: Tx, attempt_id: AttemptId, outcome: Outcome, *, talked: bool) -> None:
+    """Settle an attempt whose campaign's file is gone, so that nobody knows its rules: the contact counts, and its lead waits for nothing.
+
+    Nobody dials it while there is no campaign; when there is one again, the gate is asked first.
+    """
+    attempt = claims.tried(tx, attempt_id)
+    counted = ContactSettlement.COUNTED
+    if attempt is None or not contacts.settle(
+        tx, attempt_id, counted, outcome=outcome.value, conversation=talked
+    ):
+        return
+    lead = leads.get(tx, attempt.lead_id, keep=True)
+    if lead is not None and lead.state == LeadState.IN_ATTEMPT:
+        leads.update_lead(
+            tx,
+            LeadId(lead.id),
+            state=LeadState.DIALABLE.value,
+            next_at_utc=leads.READY_UTC,
+            last_outcome=outcome.value,
+        )
+
+
 def _recycle(
     tx: Tx,
     attempt: Tried,

@@ -1,8 +1,8 @@
 """The lease table: what each of several nodes may use of what they share, and which nodes are gone.
 
-It owns the rows and how a trunk is shared. A node asks again every few seconds; what it does not ask for again lapses. All nodes ask one after
-the other, so that what is given never exceeds what there is: a node that has just come gets what the others do not use, and they go down to their
-share as their calls end. It does not own what a node does without a lease (`nodes.py`).
+It owns the rows and how a trunk is shared. A node asks again every few seconds; what it does not ask for again lapses, and is
+free once the node is buried. All nodes ask one after the other, so that what is given never exceeds what there is: a node that has just come
+gets what the others do not use, and they go down to their share as their calls end. It does not own what a node does without a lease (`nodes.py`).
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ def renew(
     gone = sorted(
         {row.node for row in rows if row.kind == "node" and row.node != node and row.until_utc <= now}
     )
-    others = [row for row in rows if row.node != node and row.until_utc > now]
+    # A node that lapsed keeps what it has until it is buried: its calls may be up, and where the clock was set forward it is alive.
+    others = [row for row in rows if row.node != node]
     alive = sorted({row.node for row in others if row.kind == "node"} | {node})
     held = {
         name: _share(

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Table, bindparam, select, update
 
-from dialer_core.store import bulk
+from dialer_core.store import bulk, rollups
 from dialer_core.store.models import Account, Person, Phone
 from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
@@ -246,7 +246,9 @@ def update_phone(tx: Tx, phone_id: PhoneId, changes: Mapping[str, Any]) -> None:
 
 
 def update_account(tx: Tx, account_id: AccountId, changes: Mapping[str, Any]) -> None:
-    """Change some columns of an account."""
+    """Change some columns of an account. Its product is one of what reports add up by: hours counted up with the one before are counted again."""
+    if "product" in changes:
+        rollups.account_changed(tx, account_id)
     tx.execute(update(_ACCOUNT).where(_ACCOUNT.c.id == account_id).values(**changes))
 
 

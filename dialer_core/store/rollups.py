@@ -40,12 +40,13 @@ from sqlalchemy.sql.functions import GenericFunction
 from dialer_core.errors import StoreError
 from dialer_core.store import bulk
 from dialer_core.store.database import Database
-from dialer_core.store.models import Account, Attempt, Campaign
+from dialer_core.store.models import Account, Attempt, Campaign, Lead
 from dialer_core.store.prepared import Prepared
 from dialer_core.store.rollup_models import AttemptRollup, RollupChange, RollupMark
 from dialer_core.store.tx import Tx
 
 _ATTEMPT: Table = Attempt.__table__  # type: ignore[assignment]
+_LEAD: Table = Lead.__table__  # type: ignore[assignment]
 _ACCOUNT: Table = Account.__table__  # type: ignore[assignment]
 _CAMPAIGN: Table = Campaign.__table__  # type: ignore[assignment]
 _ROLLUP: Table = AttemptRollup.__table__  # type: ignore[assignment]
@@ -69,6 +70,8 @@ SETTLED: Final = dt.timedelta(hours=2)
 WATCHED: Final = dt.timedelta(hours=1)
 """Changes to attempts committed so long ago are written down. Shorter than `SETTLED` by far more than a transaction or two nodes' clocks differ."""
 _CHANGES_AT_ONCE: Final = 500
+_PARTS_AT_ONCE: Final = 100
+"""Stretches of hours added up in one statement: SQLite takes 500."""
 _HOURS_AT_ONCE: Final = 6
 """Counted in one transaction where a stretch has not been counted yet."""
 _MARK_NAME: Final = "attempt"
@@ -154,22 +157,31 @@ def totals(
         parts = [
             _from_rollups(by, only, first, mark if last is None else min(mark, last), again),
             _from_attempts(by, only, mark if first is None else max(mark, first), last),
-            *(_from_attempts(by, only, hour, hour + 1) for hour in again),
+            *(_from_attempts(by, only, begin, end) for begin, end in _stretches(again)),
         ]
-    together = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery()
-    keys = [together.c[name] for name in by]
-    sums = [cast(func.sum(together.c[name]), BigInteger).label(name) for name in MEASURES]
-    found = [
-        Totals(**row)
-        for row in tx.execute(select(*keys, *sums).group_by(*keys)).mappings()
-        if row["attempts"]
-    ]
-    return sorted(found, key=lambda one: [getattr(one, name) for name in by])
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    for at in range(0, len(parts), _PARTS_AT_ONCE):
+        some = parts[at : at + _PARTS_AT_ONCE]
+        together = (union_all(*some) if len(some) > 1 else some[0]).subquery()
+        keys = [together.c[name] for name in by]
+        measures = [cast(func.sum(together.c[name]), BigInteger).label(name) for name in MEASURES]
+        for row in tx.execute(select(*keys, *measures).group_by(*keys)):
+            if row.attempts:
+                key, added = tuple(row[: len(by)]), row[len(by) :]
+                sums[key] = (
+                    [a + b for a, b in zip(sums[key], added, strict=True)] if key in sums else list(added)
+                )
+    return [Totals(**dict(zip((*by, *MEASURES), (*key, *sums[key]), strict=True))) for key in sorted(sums)]
 
 
 def changed(tx: Tx, attempt_id: str) -> None:
     """Say that an attempt has changed in what is counted; nothing is written where its hour cannot have been counted up yet."""
     tx.execute(_CHANGED, {"key": attempt_id, "before": tx.utc() - WATCHED})
+
+
+def account_changed(tx: Tx, account_id: str) -> None:
+    """Say that an account has changed in what is counted: its product. The hours of all its attempts are counted again."""
+    tx.execute(_ACCOUNT_CHANGED, {"of_account": account_id, "before": tx.utc() - WATCHED})
 
 
 def roll_up(database: Database) -> int:
@@ -233,6 +245,17 @@ class _OvertakenError(StoreError):
 def _one_by_one(done: CursorResult[Any], rows: int) -> None:
     if done.rowcount != rows:
         raise _OvertakenError
+
+
+def _stretches(hours: Sequence[int]) -> list[tuple[int, int]]:
+    """Return hours, each once, as stretches from one and before another."""
+    found: list[tuple[int, int]] = []
+    for hour in sorted(hours):
+        if found and found[-1][1] == hour:
+            found[-1] = (found[-1][0], hour + 1)
+        else:
+            found.append((hour, hour + 1))
+    return found
 
 
 def _oldest_hour(tx: Tx, at_most: int) -> int:
@@ -361,5 +384,16 @@ _CHANGED: Final = Prepared(
         select(HourOf(_ATTEMPT.c.committed_at_utc)).where(
             _ATTEMPT.c.id == bindparam("key"), _ATTEMPT.c.committed_at_utc < bindparam("before")
         ),
+    )
+)
+_ACCOUNT_CHANGED: Final = Prepared(
+    insert(_CHANGE).from_select(
+        ["hour"],
+        select(HourOf(_ATTEMPT.c.committed_at_utc))
+        .where(
+            _ATTEMPT.c.lead_id.in_(select(_LEAD.c.id).where(_LEAD.c.account_id == bindparam("of_account"))),
+            _ATTEMPT.c.committed_at_utc < bindparam("before"),
+        )
+        .distinct(),
     )
 )

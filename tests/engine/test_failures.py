@@ -341,6 +341,37 @@ def test_claims_that_waited_for_the_database_leave_no_faster_than_the_trunk_take
     assert all(later - first >= 1_000_000_000 for first, later in zip(sent, sent[2:], strict=False))
 
 
+def test_a_claim_that_comes_back_after_the_leases_lapsed_is_not_dialed(
+    make_floor: MakeFloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was being claimed when the database went away for longer than leases last sends no INVITE: others may have taken this node's place."""
+    floor = make_floor(leads=4, agents=3)
+
+    async def whole() -> None:
+        await floor.start(login=False)
+        floor.engine.dialing.pause(DEMO, "")
+        for name in floor.settings.agents:
+            floor.engine.login(name)
+        await floor.until(
+            lambda: all(agent.state is AgentState.READY for agent in floor.engine.roster.all()), 5
+        )
+        stall = Stall(floor, noticed=False)
+        floor.engine.dialing.start(DEMO)
+        await floor.pass_s(3)
+        assert sum(run.claiming for run in floor.engine.dialing.campaigns.values()) > 0
+        monkeypatch.setattr(floor.engine.nodes, "held", lambda: "the leases have lapsed")
+        stall.over()
+        await floor.until(
+            lambda: len(attempts(floor)) > 0 and not any(one.live for one in attempts(floor)), 10
+        )
+        assert customers(floor) == 0
+        await floor.stop()
+
+    floor.loop.run_until_complete(whole())
+    verified(floor)
+    assert {one.outcome for one in attempts(floor)} == {Outcome.CANCELLED}
+
+
 def test_the_gate_is_asked_about_the_time_of_the_commit(make_floor: MakeFloor) -> None:
     """A claim that waited an hour for the database is judged by the hour in which it is dialed, not by the one it was asked in."""
     floor = make_floor(leads=["01"], agents=1)

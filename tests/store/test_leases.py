@@ -14,7 +14,7 @@ import pytest
 from dialer_core.calls.trunks import Trunks
 from dialer_core.campaigns import hopper
 from dialer_core.clock import SystemClock, VirtualClock
-from dialer_core.nodes import Nodes, end_lost_node
+from dialer_core.nodes import Nodes, end_lost, end_lost_node
 from dialer_core.runtime import Runtime
 from dialer_core.store import attempts, events, leases
 from dialer_core.store.database import Database, open_database
@@ -78,6 +78,23 @@ def test_never_more_than_there_is(database: Database) -> None:
         assert sum(share.calls_per_second for share in holding) <= WHOLE.calls_per_second + 1e-9
 
 
+def test_a_node_keeps_its_share_until_it_is_buried(database: Database) -> None:
+    """Where every lease seems to have lapsed at once (the clock was set forward), whoever asks first has no more than their share; of a node
+    that is gone the others have all, once it is buried.
+    """  # noqa: D205 - one claim
+    later = NOON + dt.timedelta(hours=1)
+    with database.write() as tx:
+        renew(tx, "a", NOON, pools=("spring",), known=False)
+        renew(tx, "b", NOON, known=False)
+        renew(tx, "a", NOON)
+        assert renew(tx, "b", NOON, used=5).trunks[TRUNK] == Share(5, 2.5)
+        told = renew(tx, "a", later, pools=("spring",))
+        assert (told.trunks[TRUNK], told.gone) == (Share(5, 2.5), ("b",))
+        assert renew(tx, "b", later, used=5, pools=("spring",)).pools == frozenset()
+        assert leases.bury(tx, "b", later + 2 * leases.TTL)
+        assert renew(tx, "a", later + 2 * leases.TTL).trunks[TRUNK] == WHOLE
+
+
 def test_one_pacer_per_pool(database: Database) -> None:
     """A pool is the first one's who asks, until it does not ask for it again or lapses; the others are told whose it is."""
     with database.write() as tx:
@@ -86,10 +103,11 @@ def test_one_pacer_per_pool(database: Database) -> None:
         assert (other.pools, other.paced_by) == (frozenset(), {"spring": "a"})
         renew(tx, "a", NOON + SECOND, pools=("autumn",))
         assert renew(tx, "b", NOON + SECOND, pools=("spring",)).pools == {"spring"}
-        assert renew(tx, "c", NOON + SECOND + leases.TTL, pools=("spring", "autumn"), known=False).pools == {
-            "spring",
-            "autumn",
-        }
+        late = NOON + SECOND + leases.TTL
+        assert renew(tx, "c", late, pools=("spring", "autumn"), known=False).pools == frozenset()
+        for gone in ("a", "b"):
+            assert leases.bury(tx, gone, late)
+        assert renew(tx, "c", late, pools=("spring", "autumn")).pools == {"spring", "autumn"}
 
 
 def test_gone_and_expelled(database: Database) -> None:
@@ -150,6 +168,25 @@ def test_calls_of_a_lost_node_end_once(database: Database, migrated_url: str) ->
         assert told.data == {"lost_node": "lost", "attempts": 3, "agents": 0}
         assert len(events.tail(tx, {}, ["attempt.ended"])) == 3
     lost.dispose()
+
+
+def test_a_campaign_whose_file_is_gone_leaves_no_lead_behind(database: Database) -> None:
+    """An attempt that nobody goes on with, of a campaign that nobody knows any more, ends, counts as a contact, and its lead is dialable again."""
+    with database.write() as tx:
+        put_list_campaign(tx)
+        put_lead(tx, ["+525511110000"])
+    assert len(claim(database, 1)) == 1
+    with database.write("engine") as tx:
+        end_lost(tx, runtime_of(database), {}, attempts.live(tx), NOON)
+    with database.read() as tx:
+        assert attempts.live(tx) == []
+        [lead] = rows(tx, "lead")
+        assert (lead["state"], lead["last_outcome"], lead["attempts"]) == (
+            LeadState.DIALABLE,
+            "interrupted",
+            1,
+        )
+        assert [one["settlement"] for one in rows(tx, "contact")] == ["counted"]
 
 
 def test_a_clock_that_is_set_makes_nobody_gone(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ import datetime as dt
 import random
 
 import pytest
+from sqlalchemy import insert
 
 from dialer_core.clock import VirtualClock
-from dialer_core.store import attempts, rollups
+from dialer_core.store import attempts, people, rollups
 from dialer_core.store.database import Database, open_database
-from dialer_core.vocabulary import CampaignId, Outcome
+from dialer_core.store.rollup_models import RollupChange
+from dialer_core.vocabulary import AccountId, CampaignId, Outcome
 from tests.store.rows import CAMPAIGN, NOON, new_attempt, put_campaign, put_debtor
 
 pytestmark = pytest.mark.db
@@ -149,6 +151,46 @@ def test_count_overtaken_is_thrown_away(
     same(database)
     rollups.roll_up(database)
     same(database)
+    database.dispose()
+
+
+def test_an_account_of_another_product_is_counted_anew(database: Database, clock: VirtualClock) -> None:
+    """Reports by product are those of the accounts as they are: hours counted up before an account changed are counted again."""
+    with database.write() as tx:
+        put_campaign(tx)
+        put_campaign(tx, "autumn")
+    ended = dial(database, random.Random(3), 30)
+    clock.set_elapsed_s(32 * 3600)
+    rollups.roll_up(database)
+    before = same(database)
+    with database.write() as tx:
+        changed = attempts.get(tx, ended[0])
+        assert changed is not None
+        people.update_account(tx, AccountId(changed.account_id), {"product": "mortgage"})
+    after = same(database)
+    assert sum(one.attempts for one in after if one.product == "mortgage") == 1
+    assert after != before
+    assert rollups.roll_up(database) == 1
+    assert same(database) == after
+    database.dispose()
+
+
+def test_any_number_of_hours_may_wait_to_be_counted_again(database: Database, clock: VirtualClock) -> None:
+    """Totals are right while more scattered hours have changed than a database adds up in one statement."""
+    with database.write() as tx:
+        put_campaign(tx)
+        put_campaign(tx, "autumn")
+    dial(database, random.Random(4), 30)
+    clock.set_elapsed_s(2000 * 3600)
+    rollups.roll_up(database)
+    with database.write() as tx:
+        first = rollups.hour_of(NOON)
+        hours = range(first, first + 1020, 2)
+        tx.execute(insert(RollupChange.__table__), [{"hour": hour} for hour in hours])
+    with database.read() as tx:
+        by_outcome = rollups.totals(tx, ("outcome",))
+        assert by_outcome == rollups.totals(tx, ("outcome",), raw=True)
+    assert sum(one.attempts for one in totals_of(database)) == 30
     database.dispose()
 
 
