@@ -125,6 +125,8 @@ class RecordingChanged(Event, frozen=True, kw_only=True):
     recording_id: str
     agent_id: AgentId
     switch: str
+    basis: str | None = None
+    """Why it could begin: `announced`, `consent` (their key), `agent` (their word to the agent); empty: the law asks for nothing."""
 
 
 @event_named("recording.stored")

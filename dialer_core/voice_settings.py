@@ -69,5 +69,8 @@ class RecordSettings(Section):
     """never, on_demand (the agent, a supervisor or the API says so) or always; needs a key in `[recordings]` of `dialer.toml`."""
     refuse_key: Annotated[str, Field(pattern=r"^[0-9*#]?$")] = ""
     """Key by which the customer refuses to be recorded, as the announcement tells them; the recording is deleted, the call goes on. Empty: none."""
+    agree_key: Annotated[str, Field(pattern=r"^[0-9*#]$")] = "1"
+    """Key by which they agree, where the rule pack wants that before anything is recorded; the agent may also be told so, and switch it on."""
     announcement: str = ""
-    """Prompt that tells the customer so at the bridge, before they hear the agent; empty: none. Where the law asks for it, set it."""
+    """Prompt that tells the customer so at the bridge, before they hear the agent; empty: where the rule pack asks for one, a packaged one in their
+    language (`recording-es`, `recording-consent-es`, with the keys 9 and 1), else none."""

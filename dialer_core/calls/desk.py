@@ -99,7 +99,8 @@ class Desk:
         flow.on_transfer_left = self.transfers.left
         self._answers.on_transfer_refused = self.transfers.refused
         flow.on_digit = self.customer_pressed
-        flow.on_key = self.key_pressed
+        flow.on_key = lambda attempt, key: self.key_pressed(attempt.agent_id, key)
+        inbound.on_key = lambda agent, key: self.key_pressed(agent.id, key)
         softphones.on_digit = self.pressed
         softphones.on_hung_up = self.hung_up
         self._answers.when_up = inbound.when_up = softphones.when_up
@@ -335,9 +336,9 @@ class Desk:
         """Pause the recording while the agent's cursor is in a field for a card's number."""
         self.recordings.card_field(self._talk(agent_id), actor, focused=focused)
 
-    def key_pressed(self, attempt: Attempt, key: str) -> None:
-        """The customer has pressed a key, by whatever way it came."""
-        talk = self.talks.get(attempt.agent_id) if attempt.agent_id else None
+    def key_pressed(self, agent_id: AgentId | None, key: str) -> None:
+        """The customer of an agent has pressed a key, by whatever way it came."""
+        talk = self.talks.get(agent_id) if agent_id else None
         if talk is not None:
             self.recordings.pressed(talk, key)
 

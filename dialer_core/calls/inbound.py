@@ -139,6 +139,8 @@ class InboundCalls:
         """Does something with a reserved agent's leg, now or when their softphone has answered."""
         self.on_bad_agent_leg: Callable[[Agent], None] = lambda _agent: None
         """Called when the media plane will not bridge to an agent's leg: it is to be called anew."""
+        self.on_key: Callable[[Agent, str], None] = lambda _agent, _key: None
+        """Called with a key that a caller presses while they talk to an agent."""
         self.on_orphan: Callable[[Dialog], None] = lambda _dialog: None
         """Called with the dialog of a leg whose worker is gone."""
 
@@ -263,6 +265,8 @@ class InboundCalls:
         call = self._calls.get(leg_id)
         if call is not None and call.state is CallState.IN_FLOW:
             self.flows.pressed(leg_id, digit)
+        elif call is not None and call.state is CallState.TALKING and call.agent is not None:
+            self.on_key(call.agent, digit)
         else:
             self.queue.pressed(leg_id, digit)
 
@@ -414,9 +418,12 @@ class InboundCalls:
             return
         call.agent = agent
 
+        run = self._campaigns[call.campaign_id]
+        told = run.announcement("", "es") if not call.bridged_ns else ""
+
         def bridge(leg_id: LegId) -> None:
             if call.state is CallState.BRIDGING and call.agent is agent:
-                self._media.send(Bridge(leg_id=call.leg_id, agent_leg_id=leg_id))
+                self._media.send(Bridge(leg_id=call.leg_id, agent_leg_id=leg_id, announcement=told))
 
         self._roster.apply(agent, AgentCue.RESERVE, INBOUND_CALL, campaign=call.campaign_id)
         self.when_up(agent, bridge)

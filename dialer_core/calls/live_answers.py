@@ -50,7 +50,6 @@ from dialer_core.vocabulary import (
     DetectionMode,
     LegId,
     Outcome,
-    RecordPolicy,
     Verdict,
 )
 
@@ -279,8 +278,8 @@ class LiveAnswers:
         if not self._machine.feed(attempt, Cue.AGENT_RESERVED):
             return
         attempt.agent_id = agent.id
-        record = self._campaigns[attempt.campaign_id].settings.record
-        told = record.announcement if record.policy is RecordPolicy.ALWAYS and not attempt.bridged_ns else ""
+        run = self._campaigns[attempt.campaign_id]
+        told = run.announcement(attempt.number, attempt.language) if not attempt.bridged_ns else ""
         self._roster.apply(agent, AgentCue.RESERVE, attempt=attempt.id, campaign=attempt.campaign_id)
         if agent.in_pbx:
             self.deliveries.begin(attempt, agent, told)

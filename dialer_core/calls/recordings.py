@@ -14,6 +14,7 @@ import structlog
 
 from dialer_core.calls.conversation import Talk
 from dialer_core.campaigns.run import CampaignRun
+from dialer_core.compliance.rules import RecordingRule
 from dialer_core.errors import CommandRefusedError
 from dialer_core.ipc.messages import Record, RecordingEnded
 from dialer_core.lines import MediaPort
@@ -58,8 +59,12 @@ class CallRecordings:
 
     def begun(self, talk: Talk) -> None:
         """Agent and customer have been bridged: record them where the campaign always does."""
-        if self._policy(talk) is RecordPolicy.ALWAYS and talk.customer not in {*self._of, *self._refused}:
-            self._start(talk)
+        if self._policy(talk) is not RecordPolicy.ALWAYS or talk.customer in {*self._of, *self._refused}:
+            return
+        rule = self._rule(talk)
+        if rule is not RecordingRule.CONSENT:  # else they, or their agent, say so first
+            announced = rule is RecordingRule.ANNOUNCE or self._run(talk).settings.record.announcement
+            self._start(talk, "announced" if announced else "")
 
     def take_over(self, talk: Talk, recording_id: str, *, paused: bool) -> None:
         """A former engine had begun it: it goes on as it is, or stays paused."""
@@ -87,7 +92,8 @@ class CallRecordings:
                 raise CommandRefusedError(
                     "there is no key for recordings: set recordings.key_env in dialer.toml"
                 )
-            self._start(talk)
+            self._start(talk, "agent")
+            self._audit_consent(talk, actor)
             return
         if held is None:
             if to is not RecordSwitch.DISCARD:
@@ -123,10 +129,36 @@ class CallRecordings:
                 self.switch(talk, RecordSwitch.ON, actor)
 
     def pressed(self, talk: Talk, key: str) -> None:
-        """The customer has pressed a key: the one that refuses the recording deletes it."""
-        if key == self._campaigns[talk.campaign_id].settings.record.refuse_key and self.of(talk):
+        """The customer has pressed a key: the one that refuses the recording deletes it, the one that agrees begins it."""
+        run = self._run(talk)
+        if key == run.refuse_key(_number(talk)) and self.of(talk):
             log.info("recording_refused", leg_id=talk.customer)
             self.switch(talk, RecordSwitch.DISCARD, "customer")
+        elif (
+            key == run.settings.record.agree_key
+            and self._policy(talk) is RecordPolicy.ALWAYS
+            and self._rule(talk) is RecordingRule.CONSENT
+            and talk.customer not in {*self._of, *self._refused}
+        ):
+            log.info("recording_agreed", leg_id=talk.customer)
+            self._start(talk, "consent")
+            self._audit_consent(talk, "customer")
+
+    def _audit_consent(self, talk: Talk, actor: str) -> None:
+        """Write down who said that this person may be recorded, where that is asked for."""
+        held = self._of.get(talk.customer)
+        if held is None or self._rule(talk) is not RecordingRule.CONSENT:
+            return
+        recording_id = held[0]
+        self._runtime.store(
+            lambda tx: tx.audit("recording.consented", f"recording {recording_id}", actor=actor)
+        )
+
+    def _run(self, talk: Talk) -> CampaignRun:
+        return self._campaigns[talk.campaign_id]
+
+    def _rule(self, talk: Talk) -> RecordingRule:
+        return self._run(talk).recording_rule(_number(talk))
 
     def _remember(self, leg_id: LegId, recording_id: str) -> None:
         self._former.setdefault(leg_id, []).append(recording_id)
@@ -186,7 +218,7 @@ class CallRecordings:
     def _policy(self, talk: Talk) -> RecordPolicy:
         return self._campaigns[talk.campaign_id].settings.record.policy
 
-    def _start(self, talk: Talk) -> None:
+    def _start(self, talk: Talk, basis: str) -> None:
         if not self._possible:
             return  # said when the configuration was read
         recording_id = new_id()
@@ -200,10 +232,17 @@ class CallRecordings:
                 node=self._runtime.node, at_utc=at_utc,
             )  # fmt: skip
 
-        self._runtime.store(write, self._told(talk, recording_id, RecordSwitch.ON))
+        self._runtime.store(write, self._told(talk, recording_id, RecordSwitch.ON, basis))
 
-    def _told(self, talk: Talk, recording_id: str, switch: RecordSwitch) -> RecordingChanged:
+    def _told(
+        self, talk: Talk, recording_id: str, switch: RecordSwitch, basis: str | None = None
+    ) -> RecordingChanged:
         return RecordingChanged(
-            recording_id=recording_id, switch=switch, agent_id=talk.agent.id, campaign_id=talk.campaign_id,
+            recording_id=recording_id, switch=switch, basis=basis, agent_id=talk.agent.id, campaign_id=talk.campaign_id,
             attempt_id=talk.attempt.id if talk.attempt else None, at_mono_ns=self._runtime.clock.mono_ns(),
         )  # fmt: skip
+
+
+def _number(talk: Talk) -> str:
+    """Return the customer's number; empty of who called: the pack's own word holds."""
+    return talk.attempt.number if talk.attempt is not None else ""

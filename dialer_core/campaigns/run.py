@@ -13,10 +13,10 @@ from typing import Final
 from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns.mix import Mix
 from dialer_core.compliance.detection_quality import Quality
-from dialer_core.compliance.rules import RulePack
+from dialer_core.compliance.rules import RecordingRule, RulePack
 from dialer_core.list_events import CampaignArchived, CampaignReleased, CampaignReopened
 from dialer_core.list_settings import CallerIdPool
-from dialer_core.vocabulary import CampaignId, CampaignState, PacingMode
+from dialer_core.vocabulary import CampaignId, CampaignState, PacingMode, RecordPolicy
 
 
 class CampaignCue(enum.StrEnum):
@@ -37,6 +37,8 @@ class CampaignCue(enum.StrEnum):
     """A finished list has dialable leads again."""
 
 
+PACKAGED_REFUSE_KEY: Final = "9"
+"""What the packaged announcement of a recording says."""
 MESSAGE_LEAD_S: Final = 0.2
 """From the deadline to the first audible sound of the abandonment message: 0.15 s were seen on the wire (a tick, the way there, and the
 silence before the first word)."""
@@ -154,6 +156,27 @@ class CampaignRun:
         """Prompt to leave with a machine; empty where the campaign has none or the rule pack does not allow it."""
         voicemail = self.pack.voicemail
         return self.settings.machines.message if voicemail is not None and voicemail.message else ""
+
+    def recording_rule(self, number: str) -> RecordingRule:
+        """Return what must come before somebody is recorded who has this number; of an unknown one the pack's own word."""
+        return self.pack.recording_for(number, None)
+
+    def announcement(self, number: str, language: str) -> str:
+        """Return the prompt that comes before a conversation which is recorded by itself; empty: none."""
+        record = self.settings.record
+        if record.policy is not RecordPolicy.ALWAYS:
+            return ""
+        rule = self.recording_rule(number)
+        if record.announcement or rule is RecordingRule.NONE:
+            return record.announcement
+        stem = "recording-consent" if rule is RecordingRule.CONSENT else "recording"
+        return f"{stem}-{'en' if language == 'en' else 'es'}"
+
+    def refuse_key(self, number: str) -> str:
+        """Return the key that refuses to be recorded: the campaign's, or that of the packaged announcement."""
+        record = self.settings.record
+        packaged = bool(self.announcement(number, "es")) and not record.announcement
+        return record.refuse_key or (PACKAGED_REFUSE_KEY if packaged else "")
 
     @property
     def prompts(self) -> tuple[str, ...]:

@@ -59,8 +59,8 @@ def check_recordings(settings: Settings) -> Iterator[Finding]:
         if record.policy is RecordPolicy.ALWAYS and not record.announcement:
             yield warn(
                 "recordings",
-                f"campaign {name} records everybody and tells nobody",
-                "set record.announcement where the law asks for it",
+                f"campaign {name} records everybody, with no announcement of its own",
+                "a packaged one is played where its rule pack asks for it; set record.announcement to say who records",
             )
         elif record.refuse_key and not record.announcement:
             yield warn(

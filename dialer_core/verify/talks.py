@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dialer_core.calls.conversation import TABLE
+from dialer_core.compliance.rules import RecordingRule
 from dialer_core.verify.report import Check, Invariant, Violation
 from dialer_core.verify.subject import Row, Subject, Trail
 from dialer_core.vocabulary import TalkState
@@ -63,7 +64,29 @@ def next_numbers(subject: Subject, attempt: Row, trail: Trail) -> Iterator[Viola
             yield Violation(Invariant.I3, "attempt", attempt.id, text)
 
 
+def recorded(subject: Subject, attempt: Row, trail: Trail) -> Iterator[Violation]:
+    """I11: who is recorded was told, or has agreed, where the rules of their number ask for that first."""
+    pack = subject.pack_of(attempt)
+    begun = [
+        event.data["basis"]
+        for event in trail.all("recording.changed")
+        if event.data["switch"] == "on" and event.data.get("basis") is not None
+    ]
+    if pack is None or not begun:
+        return
+    rule = pack.recording_for(attempt.number, None)
+    enough = {
+        RecordingRule.NONE: {"", "announced", "consent", "agent"},
+        RecordingRule.ANNOUNCE: {"announced", "consent", "agent"},
+        RecordingRule.CONSENT: {"consent", "agent"},
+    }[rule]
+    if not enough.issuperset(begun):
+        text = f"was recorded without what {pack.name} asks for first: {rule}"
+        yield Violation(Invariant.I11, "attempt", attempt.id, text)
+
+
 CHECKS = (
+    Check(Invariant.I11, "who is recorded was told, or has agreed", needs=("packs",), each=recorded),
     Check(Invariant.I3, "the next number is another one of the same person", each=next_numbers),
     Check(Invariant.I6, "conversations go by their table", each=steps),
     Check(Invariant.I4, "whoever is handed on is not left alone", each=handed_on),

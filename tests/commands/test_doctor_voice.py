@@ -37,7 +37,7 @@ def test_recordings_need_a_key_and_are_announced(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("KEY", base64.b64encode(bytes(32)).decode())
     found = list(check_recordings(settings_of(tmp_path, record=record)))
     assert found[0].grade == "ok"
-    assert any("tells nobody" in one.found for one in found)
+    assert any("no announcement of its own" in one.found for one in found)
     assert not list(check_recordings(settings_of(tmp_path, record=RecordSettings())))
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dialer_core.ipc.messages import LegDigit
+from dialer_core.compliance.rules import Recording, RecordingRule
+from dialer_core.ipc.messages import Bridge, LegDigit
+from dialer_core.store import scan
+from dialer_core.vocabulary import CampaignId
 from tests.engine.conftest import MakeFloor
 from tests.engine.test_desk import Story, run
 from tests.engine.virtual import Behaviour, Floor
@@ -59,6 +62,70 @@ def test_a_cards_field_pauses_the_recording_and_a_hand_is_stronger(
         s.do("agents.card_field", agent="a0", focused=True)
         s.do("agents.card_field", agent="a0", focused=False)
         assert paused[customer][1]
+        s.do("calls.hangup", attempt=s.customer.id)
+        await s.idle()
+
+    run(floor, story)
+
+
+@pytest.mark.parametrize("how", ["key", "agent", "never"])
+def test_where_the_law_wants_consent_nothing_is_recorded_before_it(
+    make_floor: MakeFloor, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """They are asked before they hear the agent; their key, or their agent's word, begins it, and the audit log says whose word it was."""
+    monkeypatch.setattr("dialer_core.recording_place.wanted", lambda _settings: True)
+    floor = make_floor(agents=1, campaign={"record": {"policy": "always"}})
+    rule = Recording(cite=("demo",), rule=RecordingRule.CONSENT)
+    floor.packs["demo"] = floor.packs["demo"].model_copy(update={"recording": rule})
+    floor.carrier.default = Behaviour(talk_s=60.0)
+    sent: list[object] = []
+    send = floor.carrier.send
+    monkeypatch.setattr(floor.carrier, "send", lambda command: (sent.append(command), send(command))[1])
+
+    async def story(s: Story) -> None:
+        await s.talking()
+        customer, recorded = s.customer.leg_id, floor.carrier.hearing.recorded
+        (bridge,) = (one for one in sent if isinstance(one, Bridge))
+        assert bridge.announcement == "recording-consent-es"
+        assert customer not in recorded
+        if how == "key":
+            floor.carrier.tell_media(LegDigit(at_ns=floor.clock.mono_ns(), leg_id=customer, digit="1"))
+        elif how == "agent":
+            s.do("agents.record", agent="a0", switch="on")
+        await floor.pass_s(0.1)
+        assert (customer in recorded) is (how != "never")
+        s.do("calls.hangup", attempt=s.customer.id)
+        await s.idle()
+
+    run(floor, story)
+    with floor.database.read() as tx:
+        found = [
+            row.actor
+            for row in scan.rows(tx, "audit", order_by=("seq",))
+            if row.action == "recording.consented"
+        ]
+    assert found == {"key": ["customer"], "agent": ["test"], "never": []}[how]
+
+
+def test_where_the_law_wants_it_said_a_packaged_prompt_says_it(
+    make_floor: MakeFloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A campaign that names no prompt of its own: the packaged one, in their language, with its key to refuse."""
+    monkeypatch.setattr("dialer_core.recording_place.wanted", lambda _settings: True)
+    floor = make_floor(agents=1, campaign={"record": {"policy": "always"}})
+    rule = Recording(cite=("demo",), rule=RecordingRule.ANNOUNCE)
+    floor.packs["demo"] = floor.packs["demo"].model_copy(update={"recording": rule})
+    floor.carrier.default = Behaviour(talk_s=60.0)
+
+    async def story(s: Story) -> None:
+        await s.talking()
+        campaign = s.engine.dialing.campaigns[CampaignId("demo")]
+        assert campaign.announcement("+525512345678", "en") == "recording-en"
+        customer, recorded = s.customer.leg_id, floor.carrier.hearing.recorded
+        assert customer in recorded
+        floor.carrier.tell_media(LegDigit(at_ns=floor.clock.mono_ns(), leg_id=customer, digit="9"))
+        await floor.pass_s(0.1)
+        assert customer not in recorded
         s.do("calls.hangup", attempt=s.customer.id)
         await s.idle()
 

@@ -47,6 +47,9 @@ VOICE_PLANTINGS: dict[str, tuple[Plant, str, str, str | None]] = {
         next_number("late", "busy"), "I3", "was dialed as the next number, and is the same", "late"),
     "a next number of somebody else": (
         next_number("late", "talk"), "I3", "was dialed as the next number of another person", "late"),
+    "recorded without a word": (
+        add_event("recording.changed", 5, "talk", recording_id="r", agent_id="ana", switch="on", basis=""),
+        "I11", "was recorded without what mx asks for first", "talk"),
     "a caller's flow without an end": (of_caller(_BEGUN), "I4", "heard 1 flows begin and 0 end", None),
     "a debt told to an unknown caller": (
         of_caller(_BEGUN, ("flow.step_entered", 45.0, {"flow": "f", "step": "balance", "sensitive": True}), _ENDED),
