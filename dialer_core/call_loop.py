@@ -288,7 +288,8 @@ class CallLoop:
     def log_in_unasked(self) -> None:
         """Log in whoever is `auto_ready`: at the start, and after a restart without anybody asking."""
         for agent in self.roster.all():
-            if agent.settings.auto_ready and agent.state is AgentState.LOGGED_OUT:
+            its = agent.settings  # whose source tells when they are there is logged in by it
+            if its.auto_ready and not its.state_from and agent.state is AgentState.LOGGED_OUT:
                 self.login(agent.id)
 
     async def run(self) -> None:

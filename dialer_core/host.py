@@ -23,7 +23,7 @@ from typing import Any
 import structlog
 import uvicorn
 
-from dialer_core import agent_sources, recording_place
+from dialer_core import agent_sources, caller_id_watch, recording_place
 from dialer_core.archive import Archive
 from dialer_core.campaigns import screening
 from dialer_core.clock import SystemClock
@@ -401,11 +401,12 @@ def _oidc(settings: Settings, access: Access) -> Oidc | None:
 
 
 async def _keep_up(settings: Settings, database: Database, strategies: Strategies) -> None:
-    """Do what time alone does to the portfolio."""
+    """Do what time alone does to the portfolio, and to how our numbers are received."""
     await asyncio.gather(
         upkeep.watch(database),
         segmenting.watch(database, settings.campaigns, settings.segments),
         strategies.run(),
+        caller_id_watch.watch(database, settings.caller_ids, {}),
     )
 
 

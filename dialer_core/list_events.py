@@ -77,3 +77,19 @@ class StrategyStopped(Event, frozen=True, kw_only=True):
     run_id: str
     strategy: str
     reason: str
+
+
+@event_named("caller_id.health_changed")
+class CallerIdHealthChanged(Event, frozen=True, kw_only=True):
+    """Something speaks against a number that we call from, or no longer does: `dialer caller-ids` shows it. It is called from as before."""
+
+    pool: str
+    position: int
+    """Which number of the pool, counted from 1."""
+    signs: tuple[str, ...]
+    """`blocked`, `answered_less`, `short_calls`; none: nothing any more."""
+    attempts: int
+    """In the last seven days."""
+    answered: int
+    short: int
+    blocked: int

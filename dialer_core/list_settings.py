@@ -89,6 +89,16 @@ class CallerIdPool(Section):
     by_area: bool = True
     """Choose a number of the callee's area where there is one: the one that shares the most leading digits, four at least."""
 
+    resting: tuple[E164, ...] = ()
+    """Those of them that nobody is called from for now, as carriers block or label them; whoever has such a number waits, and gets no other."""
+
+    @model_validator(mode="after")
+    def _rests_here(self) -> CallerIdPool:
+        if strangers := set(self.resting) - set(self.numbers):
+            msg = f"resting: {min(strangers)} is not among numbers"
+            raise ValueError(msg)
+        return self
+
     @model_validator(mode="after")
     def _named_once(self) -> CallerIdPool:
         if twice := {number for number in self.numbers if self.numbers.count(number) > 1}:

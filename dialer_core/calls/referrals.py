@@ -26,7 +26,6 @@ log = structlog.get_logger(__name__)
 LIMIT_S: Final = 20.0
 """From the REFER to the last NOTIFY (I6): shorter than a customer stays with music, longer than most phones ring."""
 NO_WORD: Final = 408
-ACCEPTED: Final = 202
 
 
 @dataclass(slots=True)
@@ -83,7 +82,7 @@ class Referrals:
             self._machine.late += 1
         elif event.final:
             self._done(attempt, event.code)
-        elif event.code == ACCEPTED:
+        else:
             its.accepted = True
 
     def over(self, attempt: Attempt) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from dialer_core.list_settings import CallerIdPool
 from dialer_core.store import kept_caller_ids
@@ -42,9 +42,22 @@ def choose(
     return found
 
 
+def waiting(tx: Tx, name: str, pool: CallerIdPool, people: Collection[PersonId]) -> frozenset[PersonId]:
+    """Return those people who wait for their number: it rests, or the whole pool does. They are called from no other meanwhile."""
+    if not pool.resting:
+        return frozenset()
+    kept = kept_caller_ids.of(tx, name, people)
+    all_rest = set(pool.numbers) <= set(pool.resting)
+    return frozenset(
+        person
+        for person in people
+        if kept.get(person) in pool.resting or (all_rest and kept.get(person) not in pool.numbers)
+    )
+
+
 def best(pool: CallerIdPool, person_id: PersonId, callee: str) -> str:
     """Return the number of a pool that a person is called from for the first time: of their area, and spread evenly among several."""
-    numbers = list(pool.numbers)
+    numbers = [number for number in pool.numbers if number not in pool.resting] or list(pool.numbers)
     if pool.by_area:
         shared = {number: _shared(number, callee) for number in numbers}
         longest = max(shared.values())

@@ -18,6 +18,7 @@ from types import MappingProxyType
 import structlog
 
 from dialer_core.campaign_settings import CampaignSettings
+from dialer_core.campaigns import caller_ids as caller_id_choice
 from dialer_core.campaigns import candidates, refusals
 from dialer_core.campaigns.attempt_limits import Tried
 from dialer_core.campaigns.claim_writing import ClaimedAttempt, Permit, Place, commit
@@ -40,6 +41,7 @@ from dialer_core.vocabulary import (
     CampaignId,
     LeadId,
     LeadState,
+    PersonId,
     TrunkId,
     new_id,
 )
@@ -293,11 +295,21 @@ def _judge(
     live_persons = claims.live_persons(tx, phones)
     live_numbers = claims.live_numbers(tx, {request.address for request in requests.values()})
     tried = Tried.read(tx, place.settings.attempts, batch, place.now)
+    number_rests = (
+        caller_id_choice.waiting(
+            tx, place.settings.caller_ids, place.caller_ids, {lead.person_id for lead in batch}
+        )
+        if place.caller_ids is not None
+        else frozenset[PersonId]()
+    )
     permits: list[Permit] = []
     blocks: list[tuple[ReadyLead, Block]] = []
     for lead in batch:
         if len(permits) == wanted:
             break
+        if lead.person_id in number_rests:
+            blocks.append((lead, refusals.number_rests(lead, place.now)))
+            continue
         rest = None if lead.id in asked else tried.block(lead, phones[lead.person_id], place.now)
         if rest is not None:
             blocks.append((lead, rest))

@@ -20,6 +20,9 @@ from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import CampaignId
 
 LIVE_ELSEWHERE = "live_attempt"
+NUMBER_RESTS = "caller_id_rests"
+REST_LOOK = dt.timedelta(minutes=15)
+"""A person whose caller ID rests is looked at again after this."""
 LIVE_PAUSE = dt.timedelta(seconds=30)
 """A person or number with a live attempt is looked at again after this."""
 
@@ -29,6 +32,12 @@ def live_elsewhere(lead: ReadyLead, now: dt.datetime) -> Block:
     return Block(
         lead.id, LIVE_ELSEWHERE, "the person or the number is being called now", next_at_utc=now + LIVE_PAUSE
     )
+
+
+def number_rests(lead: ReadyLead, now: dt.datetime) -> Block:
+    """Say that a lead waits for the number it is called from, which rests."""
+    reason = "the number this person is called from rests (caller_ids.toml), and they get no other"
+    return Block(lead.id, NUMBER_RESTS, reason, next_at_utc=now + REST_LOOK)
 
 
 def of_lead(lead: ReadyLead, refused: Sequence[Refused], pack: RulePack) -> Block:

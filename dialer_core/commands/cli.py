@@ -33,6 +33,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "segments:segments",
         "Name parts of a list by what is known of them, count and look at them.",
     ),
+    "caller-ids": ("caller_ids:caller_ids", "How the numbers that we call from are received."),
     "account": (
         "accounts:account",
         "Show an account with everything that hangs on it; add notes and documents.",

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from dialer_core.commands.doctor_checks import CHECKS, Finding, Grade
 from dialer_core.commands.doctor_edge import check_edge
+from dialer_core.commands.doctor_identity import check_caller_ids, check_signing
 from dialer_core.commands.doctor_voice import check_flows, check_recordings, check_templates
 from dialer_core.commands.invocation import Invocation, example, invocation
 from dialer_core.errors import DialerError
@@ -41,7 +42,15 @@ def doctor(call: Invocation, *, load: bool, seconds: float) -> int:
         return _load(call, seconds)
     settings = call.settings
     findings: list[Finding] = []
-    for check in (*CHECKS, check_edge, check_recordings, check_flows, check_templates):
+    for check in (
+        *CHECKS,
+        check_edge,
+        check_signing,
+        check_caller_ids,
+        check_recordings,
+        check_flows,
+        check_templates,
+    ):
         try:
             found = list(check(settings))
         except DialerError as error:

@@ -245,7 +245,10 @@ class LegInfoDigit(SourcedEvent, frozen=True, kw_only=True, tag="leg_info_digit"
 
 
 class LegReferred(SourcedEvent, frozen=True, kw_only=True, tag="leg_referred"):
-    """News of a `Refer`: 202 and 1xx on the way, then one `final`: the NOTIFY's code, the refusal's, or 0 where it could not be sent."""
+    """News of a `Refer`: 100 when it is accepted and for each NOTIFY on the way, then one `final`: the last NOTIFY's code, or the refusal's.
+
+    0: it could not be sent.
+    """
 
     leg_id: LegId
     code: int

@@ -69,7 +69,8 @@ class Floor:
         phones = {
             phone.name: {"sip": f"sip:{phone.name}@127.0.0.1:{phone.port}"} for phone in self.softphones
         }
-        staff = {name: {**its, **(agents or {}).get(name, {})} for name, its in phones.items()}
+        others = {name: its for name, its in (agents or {}).items() if name not in phones}
+        staff = {name: {**its, **(agents or {}).get(name, {})} for name, its in phones.items()} | others
         dialer = Dialer(self.folder, self.ports, trunks=whole, agents=staff, **rest)
         self._dialers.append(dialer)
         return dialer

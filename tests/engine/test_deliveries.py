@@ -239,7 +239,7 @@ def test_a_blind_transfer_by_refer_leaves_the_call_to_the_trunk(make_floor: Make
                 (customer.leg_id, caja["sip"], None)
             ]
             floor.carrier.tell_worker(
-                customer.worker, LegReferred(at_ns=1, leg_id=customer.leg_id, code=202, final=False)
+                customer.worker, LegReferred(at_ns=1, leg_id=customer.leg_id, code=100, final=False)
             )
             await floor.pass_s(1)
             assert customer.state is AttemptState.TRANSFERRING
