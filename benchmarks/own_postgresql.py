@@ -16,7 +16,9 @@ class Server:
     """A PostgreSQL server in a folder."""
 
     def __init__(self, binaries: Path, home: Path, prefix: Sequence[str]) -> None:
-        self._binaries, self._home, self._prefix = binaries, home, prefix
+        self.home = home
+        """Of its data and its socket."""
+        self._binaries, self._prefix = binaries, prefix
         self._quietly: dict[str, Any] = {
             "cwd": home,
             "stdout": subprocess.DEVNULL,
@@ -32,14 +34,14 @@ class Server:
         """Start it, and wait until it answers."""
         options = {
             "listen_addresses": "",
-            "unix_socket_directories": str(self._home),
+            "unix_socket_directories": str(self.home),
             "shared_buffers": "256MB",
             "max_wal_size": "2GB",
         }
         flags = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
-        command = [*self._prefix, self._binaries / "postgres", "-D", self._home / "data", *flags]
+        command = [*self._prefix, self._binaries / "postgres", "-D", self.home / "data", *flags]
         self._process = subprocess.Popen(command, **self._quietly)
-        ready = [self._binaries / "pg_isready", "-h", self._home]
+        ready = [self._binaries / "pg_isready", "-h", self.home]
         while subprocess.run(ready, check=False, **self._quietly).returncode:
             time.sleep(0.1)
 

@@ -2,16 +2,20 @@
 
 import shutil
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dialer_core.campaigns import import_reading
+from dialer_core.campaigns import import_reading, lead_writing
+from dialer_core.campaigns.lead_columns import LeadRow
 from dialer_core.campaigns.leads_import import ImportReport
 from dialer_core.campaigns.mapping_file import load_mapping
 from dialer_core.errors import ImportFileError, StoreError
 from dialer_core.store import attribute_marks
 from dialer_core.store.database import Database, open_database
+from dialer_core.store.tx import Tx
 from tests.campaigns.lists import put_list_campaign, rows
 from tests.campaigns.test_leads_import import BAD, GOOD, HEADER, load, rejects, write
 
@@ -126,6 +130,39 @@ def test_two_imports_at_once(database: Database, tmp_path: Path) -> None:
     assert sum(report.unchanged for report in reports) == 600
     with database.read() as tx:
         assert len(rows(tx, "account")) == len(rows(tx, "person")) == len(rows(tx, "lead")) == 600
+
+
+def test_a_batch_that_another_import_wrote_meanwhile(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows planned while another import brings in the same accounts are planned anew: unchanged, each once, and none is lost."""
+    path = write(tmp_path, ["cuenta,id_cliente,telefono", *(f"A{n},P{n},55100{n:05d}" for n in range(300))])
+    plan, overtaken = lead_writing.plan, []
+
+    def other_first(tx: Tx, batch: Sequence[LeadRow], *rest: Any) -> lead_writing.Plan:
+        planned = plan(tx, batch, *rest)
+        if not overtaken:
+            overtaken.append(len(batch))
+            with database.write() as other:
+                lead_writing.write(other, plan(other, batch[:100], *rest))
+        return planned
+
+    monkeypatch.setattr(lead_writing, "plan", other_first)
+    report = load(database, path)
+    assert overtaken
+    assert (report.accepted, report.unchanged, report.rejected) == (200, 100, 0)
+    with database.read() as tx:
+        assert len(rows(tx, "account")) == len(rows(tx, "person")) == len(rows(tx, "phone")) == 300
+
+
+def test_accounts_of_one_person_in_different_batches(database: Database, tmp_path: Path) -> None:
+    """A person whose accounts lie anywhere in a file is one person, also where the next batch is planned while the last is written."""
+    lines = [f"A{n},P{n % 7},5510000{n % 7:03d}" for n in range(900)]
+    report = load(database, write(tmp_path, ["cuenta,id_cliente,telefono", *lines]))
+    assert report.accepted == 900
+    with database.read() as tx:
+        assert len(rows(tx, "person")) == len(rows(tx, "phone")) == 7
+        assert len(rows(tx, "lead")) == 900
 
 
 def test_a_file_cut_in_half_and_then_whole(database: Database, tmp_path: Path) -> None:
