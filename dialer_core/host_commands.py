@@ -15,6 +15,7 @@ from dialer_core.messaging.inbox import Inbox
 from dialer_core.messaging.messenger import ChannelView, MessageOption, Messenger
 from dialer_core.portfolio.strategies import Strategies, StrategyRequest
 from dialer_core.store.chats import ChatRow
+from dialer_core.store.email_addresses import EmailRow
 from dialer_core.store.messages import MessageRow
 from dialer_core.store.strategy_runs import Begun, StrategyView
 from dialer_core.vocabulary import (
@@ -54,6 +55,10 @@ class MessageCommands:
     async def conversation(self, person: PersonId) -> list[MessageRow]:
         """Return what was written to and by a person, over all channels, the oldest first."""
         return await self._its.conversation(person)
+
+    async def add_email(self, person: PersonId, address: str) -> list[EmailRow]:
+        """Give a person an e-mail address; return all of theirs. Refused where it is none, or there is no such person."""
+        return await self._its.add_email(person, address, actor=self._actor)
 
     async def in_state(self, state: MessageState) -> list[MessageRow]:
         """Return messages in a state, the newest first."""

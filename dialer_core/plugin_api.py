@@ -77,6 +77,7 @@ from dialer_core.message_events import OptOutReceived
 from dialer_core.messaging.channel import (
     Accepted,
     Answer,
+    Attachment,
     ForgedError,
     Inbound,
     MessageChannel,
@@ -111,6 +112,7 @@ from dialer_core.snapshot import AgentView, CallView, CampaignView, MediaView, S
 from dialer_core.speech.voice import Voice, VoiceError
 from dialer_core.store import plugin_tables
 from dialer_core.store.chats import ChatRow
+from dialer_core.store.email_addresses import EmailRow
 from dialer_core.store.messages import MessageRow
 from dialer_core.store.promises import DueInstalment
 from dialer_core.store.strategy_runs import Begun, Step, StrategyView
@@ -371,6 +373,7 @@ __all__ = [
     "AgentStates",
     "AgentView",
     "Answer",
+    "Attachment",
     "AttemptAbandoned",
     "AttemptAnswered",
     "AttemptBridged",
@@ -403,6 +406,7 @@ __all__ = [
     "ConfigError",
     "DialerError",
     "DueInstalment",
+    "EmailRow",
     "EngineHandle",
     "EngineRestarted",
     "Event",

@@ -19,6 +19,7 @@ PACKAGES = {
     "baresip": "baresip-core",
     "bearerbox": "kannel",
     "chromium": "chromium",
+    "dovecot": "dovecot-imapd",
     "espeak-ng": "espeak-ng",
     "kamailio": "kamailio",
     "openssl": "openssl",

@@ -18,6 +18,7 @@ from dialer_core.plugin_api import (
     CampaignId,
     Channel,
     ChannelView,
+    EmailRow,
     MessageId,
     MessageRequest,
     MessageRow,
@@ -101,6 +102,19 @@ async def list_channels(engine: Engine) -> Response:
 async def conversation(person: UUID, engine: Engine) -> Response:
     """Return what was written to and by a person, over all channels."""
     return answer(await engine.messages.conversation(PersonId(str(person))))
+
+
+class NewEmail(BaseModel):
+    """An e-mail address of a person."""
+
+    model_config = ConfigDict(extra="forbid")
+    address: Annotated[str, Field(max_length=128)]
+
+
+@router.put("/people/{person}/emails", responses=shape(list[EmailRow], "All of theirs, in order"), dependencies=WRITES)  # fmt: skip
+async def add_email(person: UUID, engine: Engine, new: Annotated[NewEmail, Body()]) -> Response:
+    """Give a person an e-mail address, behind those they have; one that they have changes nothing."""
+    return answer(await engine.messages.add_email(PersonId(str(person)), new.address))
 
 
 @router.post("/messages/{message}/release", responses=shape(dict, "Done"), dependencies=WRITES)

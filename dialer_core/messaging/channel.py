@@ -13,6 +13,15 @@ import msgspec
 from dialer_core.vocabulary import Channel
 
 
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that goes with a message."""
+
+    name: str
+    """`convenio.pdf`."""
+    media_type: str
+    content: bytes
+
+
 class OutboundMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A message to be sent now. The gate has allowed it, and it is committed as `submitting`."""
 
@@ -23,6 +32,7 @@ class OutboundMessage(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     subject: str = ""
     language: str = ""
+    attachments: tuple[Attachment, ...] = ()
     template: Mapping[str, Any] | None = None
     """`name`, `language` and `parameters` of a template that the provider approved."""
 
@@ -76,6 +86,8 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     sender: str
     text: str
     subject: str = ""
+    in_reply_to: tuple[str, ...] = ()
+    """Ids of ours that it says it answers, where the channel knows."""
 
 
 class ForgedError(Exception):

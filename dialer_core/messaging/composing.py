@@ -16,7 +16,8 @@ from dialer_core.message_events import MessageQueued
 from dialer_core.messaging import fields, outbox
 from dialer_core.messaging.templates import Template
 from dialer_core.messaging.wording import LONGEST
-from dialer_core.store import consents, kept_caller_ids, messages, people
+from dialer_core.store import consents, email_addresses, kept_caller_ids, messages, people
+from dialer_core.store.contacts import ANSWER
 from dialer_core.store.messages import MessageRow
 from dialer_core.store.people import PhoneRow
 from dialer_core.store.tx import Tx
@@ -39,6 +40,8 @@ _NO_TEXTS = frozenset({"fixed", "landline", "fixed_line"})
 _FAILURES = 3
 """A number that failed so often in a row is not written to."""
 LATEST = dt.timedelta(days=90)
+ANSWERS_WITHIN = dt.timedelta(hours=24)
+"""What an agent writes by hand within this of what a person wrote there is an answer to it: past hours and caps."""
 
 
 class MessageRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,14 +157,16 @@ def compose(
             language=language,
         )
         rendered = template.render(known_fields | dict(request.given), language)
-        language, subject, body, provider = (
+        language, subject, body, provider, letters = (
             rendered.language,
             rendered.subject,
             rendered.text,
             rendered.provider,
+            rendered.letters or None,
         )
     else:
-        subject, body, provider = "", request.body, None
+        subject, body, provider, letters = "", request.body, None, None
+    purpose = template.purpose if template else outbox.COLLECTION
     begins = max(now, request.not_before or now)
     if begins - now > LATEST:
         raise CommandRefusedError(f"not_before is more than {LATEST.days} days ahead", "invalid")
@@ -169,10 +174,13 @@ def compose(
     latest = begins + dt.timedelta(hours=valid)
     if session_hours is not None and provider is None:
         latest = min(latest, _window_end(tx, person.id, channel, begins, session_hours))
+    heard = messages.last_heard(tx, channel, address) if template is None else None
+    if heard is not None and begins < heard + ANSWERS_WITHIN:
+        purpose, latest = ANSWER, min(latest, heard + ANSWERS_WITHIN)
     return MessageRow(
         id=MessageId(new_id()), channel=channel, state=MessageState.QUEUED, person_id=person.id, account_id=request.account_id,
         campaign_id=request.campaign_id, phone_id=phone.id if phone else None, address=address,
-        purpose=template.purpose if template else outbox.COLLECTION, template=template.name if template else None,
+        purpose=purpose, letters=letters, template=template.name if template else None,
         language=language, subject=subject, body=body, provider_template=provider,
         when_uncertain=template.when_uncertain if template else UncertainPolicy.HOLD,
         request_key=request.request_key, source=source[:64], next_at_utc=begins,
@@ -186,10 +194,18 @@ def takes_messages(phone: PhoneRow) -> bool:
 
 
 def _address(tx: Tx, person_id: PersonId, channel: Channel, wanted: str) -> tuple[PhoneRow | None, str]:
+    if channel is Channel.EMAIL:
+        theirs = [
+            one.address
+            for one in email_addresses.of_people(tx, [person_id])[person_id]
+            if one.failures < _FAILURES and (not wanted or one.address == email_addresses.normalised(wanted))
+        ]
+        if not theirs:
+            which = "that address" if wanted else "an e-mail address that works"
+            raise CommandRefusedError(f"the account's person does not have {which}", "invalid")
+        return None, theirs[0]
     if channel not in BY_PHONE:
-        if channel is not Channel.EMAIL or "@" not in wanted:
-            raise CommandRefusedError(f"a message by {channel.value} needs an address to go to", "invalid")
-        return None, wanted
+        raise CommandRefusedError(f"no text goes by {channel.value}", "invalid")
     usable = [
         one
         for one in people.phones_of(tx, [person_id])[person_id]

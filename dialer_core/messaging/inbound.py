@@ -13,7 +13,7 @@ from dialer_core.messaging import opt_out, outbox
 from dialer_core.messaging.channel import Inbound
 from dialer_core.messaging.composing import BY_PHONE
 from dialer_core.messaging.wording import LONGEST
-from dialer_core.store import consents, messages, people, restrictions
+from dialer_core.store import consents, email_addresses, messages, people, restrictions
 from dialer_core.store.messages import MessageRow
 from dialer_core.store.people import PhoneRow
 from dialer_core.store.tx import Tx
@@ -43,14 +43,21 @@ def receive(tx: Tx, channel: Channel, one: Inbound, now: dt.datetime) -> Message
         sender=_storable(one.sender),
         text=_storable(one.text),
         subject=_storable(one.subject),
+        in_reply_to=one.in_reply_to,
     )
     sender, before, owners = _whose(tx, channel, _address(channel, one.sender))
+    before = _answered(tx, channel, one) or before
     person_id: PersonId | None = None
     phone_id: PhoneId | None = None
     if before is not None:
         person_id, phone_id = before.person_id, before.phone_id
     elif len(owners) == 1:
         person_id, phone_id = owners[0].person_id, owners[0].id
+    elif channel is Channel.EMAIL:
+        theirs = {found.person_id for found in email_addresses.with_address(tx, sender)}
+        person_id = theirs.pop() if len(theirs) == 1 else None
+    if channel is Channel.EMAIL:
+        email_addresses.arrived(tx, sender)
     message = MessageRow(
         id=MessageId(new_id()), channel=channel, state=MessageState.RECEIVED, person_id=person_id,
         account_id=before.account_id if before else None, campaign_id=before.campaign_id if before else None,
@@ -61,7 +68,7 @@ def receive(tx: Tx, channel: Channel, one: Inbound, now: dt.datetime) -> Message
     if not messages.add_received(tx, message):
         return None
     outbox.tell(tx, MessageReceived, message, known=person_id is not None)
-    if opt_out.is_opt_out(one.text):
+    if opt_out.asked_in(one.subject, one.text):
         stop(tx, message, now)
         outbox.tell(tx, OptOutReceived, message)
     return message
@@ -79,8 +86,16 @@ def _whose(tx: Tx, channel: Channel, sender: str) -> tuple[str, MessageRow | Non
     return sender, None, []
 
 
+def _answered(tx: Tx, channel: Channel, one: Inbound) -> MessageRow | None:
+    """Return the message of ours that it says it answers, where that is known."""
+    known = messages.of_provider(tx, channel, one.in_reply_to) if one.in_reply_to else {}
+    return next((known[name] for name in one.in_reply_to if name in known), None)
+
+
 def _address(channel: Channel, sender: str) -> str:
     """Return an address as ours are kept: WhatsApp names a Mexican by the old `521`, and who opts out by that name is the person we write to."""
+    if channel is Channel.EMAIL:
+        return email_addresses.normalised(sender) or sender
     if channel not in BY_PHONE:
         return sender
     for text in (sender, f"+{sender.lstrip('+')}"):  # messengers leave out the plus

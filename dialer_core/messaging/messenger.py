@@ -27,8 +27,9 @@ from dialer_core.messaging.composing import MessageRequest
 from dialer_core.messaging.inbox import Inbox
 from dialer_core.messaging.sending import Sender
 from dialer_core.messaging.templates import Template
-from dialer_core.store import messages
+from dialer_core.store import email_addresses, messages, people
 from dialer_core.store.database import Database
+from dialer_core.store.email_addresses import EmailRow
 from dialer_core.store.messages import MessageRow
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AccountId, AgentId, CampaignId, Channel, MessageId, MessageState, PersonId
@@ -241,6 +242,26 @@ class Messenger:
     async def conversation(self, person_id: PersonId) -> list[MessageRow]:
         """Return what was written to and by a person, over all channels."""
         return await self._read(lambda tx: messages.conversation(tx, person_id))
+
+    async def add_email(self, person_id: PersonId, address: str, *, actor: str) -> list[EmailRow]:
+        """Give a person an e-mail address, behind those they have; return all of theirs.
+
+        Raises
+        ------
+        CommandRefusedError
+            There is no such person, or it is no address.
+        """
+
+        def write(tx: Tx) -> list[EmailRow]:
+            if not people.persons(tx, [person_id]):
+                raise CommandRefusedError(f"there is no person {person_id}", "unknown")
+            if email_addresses.normalised(address) is None:
+                raise CommandRefusedError("that is no e-mail address", "invalid")
+            if email_addresses.add(tx, person_id, address, source=actor, at_utc=self._clock.utc()):
+                tx.audit("email.added", f"person {person_id}", actor=actor)
+            return email_addresses.of_people(tx, [person_id])[person_id]
+
+        return await self._write(write)
 
     async def in_state(self, state: MessageState) -> list[MessageRow]:
         """Return messages in a state, the newest first."""

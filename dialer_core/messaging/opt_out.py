@@ -57,6 +57,11 @@ def is_opt_out(text: str) -> bool:
     return any(f" {phrase} " in f" {plain} " for phrase in PHRASES)
 
 
+def asked_in(subject: str, text: str) -> bool:
+    """Say whether a text asks for no more, or the subject of an e-mail does."""
+    return is_opt_out(text) or is_opt_out(subject)
+
+
 def offers(text: str) -> bool:
     """Say whether a message tells how to opt out: it holds one of the words (`BAJA`, `STOP`) in capitals, as something to be answered."""
     return any(word.casefold() in WORDS for word in re.findall(r"\b[A-Z]{3,}\b", text))

@@ -30,7 +30,7 @@ from dialer_core.message_events import (
     MessageHeld,
 )
 from dialer_core.messaging.channel import Accepted, Answer, NotAccepted, Receipt, Unknown
-from dialer_core.store import contacts, message_parts, messages, people
+from dialer_core.store import contacts, email_addresses, message_parts, messages, people
 from dialer_core.store.messages import Early, MessageRow
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
@@ -221,6 +221,8 @@ def receive(tx: Tx, channel: Channel, receipts: Iterable[Receipt], now: dt.datet
             tell(tx, MessageDelivered, moved)
         else:
             _settle_contact(tx, moved, ContactSettlement.VOID, "undelivered")
+            if channel is Channel.EMAIL:
+                email_addresses.came_back(tx, moved.address)
             _tell_failed(tx, moved)
 
 

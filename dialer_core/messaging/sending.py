@@ -18,11 +18,12 @@ import structlog
 from dialer_core.clock import Clock
 from dialer_core.errors import StoreError
 from dialer_core.log_setup import place_of
-from dialer_core.messaging import chats, inbound, opt_out, outbox
+from dialer_core.messaging import chats, inbound, letters, opt_out, outbox
 from dialer_core.messaging.bots import Bots
 from dialer_core.messaging.channel import (
     Accepted,
     Answer,
+    Attachment,
     ForgedError,
     Inbound,
     MessageChannel,
@@ -177,7 +178,7 @@ class Sender:
             for one in came:
                 message = inbound.receive(tx, self._channel.channel, one, now)
                 if message is not None and self._bots is not None:
-                    self._bots.hear(tx, message, now, opted_out=opt_out.is_opt_out(one.text))
+                    self._bots.hear(tx, message, now, opted_out=opt_out.asked_in(one.subject, one.text))
         self._on_written()
         if came:
             self._loop_wake()
@@ -216,7 +217,9 @@ class Sender:
         async with under_way:
             await self._turn()
             try:
-                answer: object = await asyncio.wait_for(self._channel.send(outbound(message)), SEND_LIMIT_S)
+                answer: object = await asyncio.wait_for(
+                    self._channel.send(await self._outbound(message)), SEND_LIMIT_S
+                )
             except TimeoutError:
                 return Unknown(code="timeout")
             except Exception as error:  # noqa: BLE001 - foreign code: it may have sent the message before it failed
@@ -228,6 +231,11 @@ class Sender:
         except (KeyError, TypeError, msgspec.ValidationError):
             log.warning("message_answer_unknown", message_id=message.id, channel=message.channel.value)
             return Unknown(code="no_answer")
+
+    @staticmethod
+    async def _outbound(message: MessageRow) -> OutboundMessage:
+        """Return a message for its channel; letters are set apart from the loop."""
+        return await asyncio.to_thread(outbound, message) if message.letters else outbound(message)
 
     async def _turn(self) -> None:
         """Wait until the provider takes another one."""
@@ -301,7 +309,7 @@ class Sender:
 
 
 def outbound(message: MessageRow) -> OutboundMessage:
-    """Return a claimed message as its channel is given it."""
+    """Return a claimed message as its channel is given it, its letters as PDF."""
     return OutboundMessage(
         idempotency_key=message.id,
         to=message.address,
@@ -309,4 +317,12 @@ def outbound(message: MessageRow) -> OutboundMessage:
         subject=message.subject,
         language=message.language,
         template=message.provider_template,
+        attachments=tuple(
+            Attachment(
+                name=f"{one['name']}.pdf",
+                media_type=letters.PDF,
+                content=letters.pdf(one["title"], one["text"]),
+            )
+            for one in message.letters or ()
+        ),
     )

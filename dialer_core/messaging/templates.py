@@ -42,6 +42,16 @@ class ProviderTemplate(Section):
     """Fields in the order of its numbered places."""
 
 
+class Letter(Section):
+    """`[[letters]]`: a letter that goes with an e-mail, or as a document of WhatsApp, as PDF."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,48}$")
+    """Of the file, without `.pdf`."""
+    title: Annotated[dict[str, str], Field(min_length=1)]
+    text: Annotated[dict[str, str], Field(min_length=1)]
+    """Paragraphs, an empty line between them."""
+
+
 class _File(Section):
     channel: Sends
     purpose: str = "collection"
@@ -55,6 +65,7 @@ class _File(Section):
     valid_hours: Annotated[float, Field(gt=0, le=720)] = 24.0
     """Not sent later than so long after it was queued."""
     provider: ProviderTemplate | None = None
+    letters: tuple[Letter, ...] = ()
     flow: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,64}$")
     """The flow of `flows/` that handles what they answer; empty: people do."""
 
@@ -94,11 +105,28 @@ class Template:
         self._subjects = {
             language: compiled(file, f"subject.{language}", text) for language, text in its.subject.items()
         }
+        self._letters = [
+            (
+                one.name,
+                {
+                    at: compiled(file, f"letters.{one.name}.title.{at}", text)
+                    for at, text in one.title.items()
+                },
+                {at: compiled(file, f"letters.{one.name}.text.{at}", text) for at, text in one.text.items()},
+            )
+            for one in its.letters
+        ]
         self.fields = frozenset(
             field
             for key, source in [
                 *((f"text.{language}", text) for language, text in its.text.items()),
                 *((f"subject.{language}", text) for language, text in its.subject.items()),
+                *(
+                    (f"letters.{one.name}.{language}", text)
+                    for one in its.letters
+                    for said in (one.title, one.text)
+                    for language, text in said.items()
+                ),
             ]
             for field in fields_of(file, key, source, its.given)
         ) | _provider_fields(file, its)
@@ -144,17 +172,34 @@ class Template:
             if self.provider
             else None
         )
-        return Rendered(language=spoken, text=text, subject=" ".join(subject.split()), provider=parameters)
+        letters = [
+            {"name": name, "title": titles[spoken].render(said).strip(), "text": texts[spoken].render(said).strip()}
+            for name, titles, texts in self._letters
+        ]  # fmt: skip
+        return Rendered(
+            language=spoken,
+            text=text,
+            subject=" ".join(subject.split()),
+            provider=parameters,
+            letters=letters,
+        )
 
 
 class Rendered:
     """What a template came to for one account."""
 
-    __slots__ = ("language", "provider", "subject", "text")
+    __slots__ = ("language", "letters", "provider", "subject", "text")
 
     def __init__(
-        self, *, language: str, text: str, subject: str = "", provider: dict[str, object] | None = None
+        self,
+        *,
+        language: str,
+        text: str,
+        subject: str = "",
+        provider: dict[str, object] | None = None,
+        letters: list[dict[str, str]] | None = None,
     ) -> None:
+        self.letters = letters or []
         self.language = language
         self.text = text
         self.subject = subject
@@ -214,6 +259,11 @@ def _check(file: Path, its: _File, fields: frozenset[str]) -> None:
                 f"{file}: {name!r} reveals a debt, or something as private: set to_confirmed = true, so that it goes only to an address whose"
                 " person agreed to this channel, or leave the field out"
             )
+    for one in its.letters:
+        if its.channel is Channel.SMS:
+            raise ConfigError(f"{file}: letters: no letter goes by SMS")
+        if its.text.keys() != one.title.keys() or its.text.keys() != one.text.keys():
+            raise ConfigError(f"{file}: letters.{one.name}: speaks other languages than [text]")
     if its.subject.keys() - its.text.keys():
         raise ConfigError(f"{file}: subject: speaks a language that [text] does not")
     if its.channel is Channel.EMAIL and its.text.keys() - its.subject.keys():

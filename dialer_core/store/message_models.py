@@ -58,6 +58,8 @@ class Message(Base):
     subject: Mapped[str]
     body: Mapped[str]
     provider_template: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    letters: Mapped[list[dict[str, str]] | None] = mapped_column(JSON(none_as_null=True))
+    """What goes with it: `name`, `title` and `text` of each."""
     when_uncertain: Mapped[str] = mapped_column(String(8))
     request_key: Mapped[str | None] = mapped_column(String(128))
     """The asker's own name of the request: asked for twice, it is queued once."""
@@ -126,6 +128,24 @@ class Chat(Base):
     """When they last wrote, or it last changed hands."""
     expires_at_utc: Mapped[dt.datetime]
     """Until then the flow, or the agent, waits for an answer."""
+
+
+class EmailAddress(Base):
+    """One e-mail address of one person."""
+
+    __tablename__ = "email_address"
+    __table_args__ = (
+        Index("uq_email_address_person_id_address", "person_id", "address", unique=True),
+        Index("ix_email_address_address", "address"),
+    )
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    person_id: Mapped[str] = mapped_column(ID, ForeignKey("person.id"))
+    address: Mapped[str] = mapped_column(String(128))
+    rank: Mapped[int] = mapped_column(Integer)
+    failures: Mapped[int] = mapped_column(Integer)
+    """Letters that came back from it since somebody last wrote from there."""
+    source: Mapped[str] = mapped_column(String(64))
+    added_at_utc: Mapped[dt.datetime]
 
 
 class EarlyReceipt(Base):

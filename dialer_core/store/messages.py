@@ -49,6 +49,7 @@ class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     body: str
     provider_template: dict[str, Any] | None = None
+    letters: list[dict[str, str]] | None = None
     when_uncertain: UncertainPolicy = UncertainPolicy.HOLD
     request_key: str | None = None
     source: str
@@ -209,6 +210,17 @@ def last_from(tx: Tx, channel: Channel, person_id: PersonId) -> dt.datetime | No
     query = select(func.max(_TABLE.c.created_at_utc)).where(
         _TABLE.c.channel == channel.value,
         _TABLE.c.person_id == person_id,
+        _TABLE.c.state == MessageState.RECEIVED.value,
+    )
+    found: dt.datetime | None = tx.scalar(query)
+    return found
+
+
+def last_heard(tx: Tx, channel: Channel, address: str) -> dt.datetime | None:
+    """Return when somebody last wrote from an address."""
+    query = select(func.max(_TABLE.c.created_at_utc)).where(
+        _TABLE.c.channel == channel.value,
+        _TABLE.c.address == address,
         _TABLE.c.state == MessageState.RECEIVED.value,
     )
     found: dt.datetime | None = tx.scalar(query)

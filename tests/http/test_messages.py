@@ -161,3 +161,13 @@ async def test_the_inbox(client: Any, messenger: Messenger, listed: Listed, data
     with database.read() as tx:
         told = [one["action"] for one in rows(tx, "audit")]
     assert {"chat.taken", "chat.put_back", "chat.closed"} <= set(told)
+
+
+async def test_e_mail_addresses(client: Any, listed: Listed) -> None:
+    """One more for a person, once; what is none, or of nobody, is refused."""
+    where = f"/people/{listed.person}/emails"
+    for _ in range(2):
+        [one] = (await client.put(where, json={"address": "Ana@Example.mx"})).json()
+        assert one["address"] == "ana@example.mx"
+    assert (await client.put(where, json={"address": "ana"})).status_code == 422
+    assert (await client.put(f"/people/{listed.lead}/emails", json={"address": "a@b.mx"})).status_code == 404
