@@ -425,7 +425,7 @@ class Dialing:
         )  # fmt: skip
         campaign.attempts += 1
         self._begin(attempt)
-        # paused, stopped or drained meanwhile; or the claim came back from a database that was away so long that this node's leases lapsed
+        # paused, stopped or drained meanwhile; or this node's leases lapsed while the database was away, or the process was stopped
         if not campaign.dialing or self.draining or not self.media_ready or self._held():
             self.release(attempt, Outcome.CANCELLED)
 

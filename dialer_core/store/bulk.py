@@ -18,7 +18,7 @@ from sqlalchemy import JSON, Table, exc
 from dialer_core.store.columns import Id, UtcDateTime
 from dialer_core.store.tx import Tx
 
-_CACHE_KIB = 200_000
+CACHE_KIB = 200_000
 _LOG_PAGES = 2_000
 _Writer = Callable[[Any], Any]
 
@@ -29,7 +29,7 @@ def prepare(tx: Tx) -> None:
     On SQLite whoever commits with a long log moves it; with a shorter bound than everybody else's the import does, and no claim waits for it.
     """
     if tx.dialect == "sqlite":
-        tx.connection.exec_driver_sql(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        tx.connection.exec_driver_sql(f"PRAGMA cache_size=-{CACHE_KIB}")
         tx.connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
 
 
