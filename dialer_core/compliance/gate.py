@@ -265,6 +265,17 @@ def _evidence(request: ContactRequest, pack: RulePack, facts: Facts) -> dict[str
         for cap in one.caps
         if caps.concerns(cap.channels, request.channel)
     }
+    which = (_evidence_of_many, pack.name, pack.version, *(one.name for one in holding), request.purpose)
+    key = (*which, request.channel, request.zones, request.at, request.phone_id is None)
+    if key not in facts.memo:
+        facts.memo[key] = _evidence_of_many(request, pack, holding, facts)
+    return {**facts.memo[key], "counts": counts, "consent": facts.consent(request)}
+
+
+def _evidence_of_many(
+    request: ContactRequest, pack: RulePack, holding: Sequence[RulePack], facts: Facts
+) -> dict[str, Any]:
+    """Return what most of a batch have in common of their evidence."""
     spans = [_of_calendar(facts, _spans, one, request.zones, request.at) for one in holding]
     return {
         "rule_pack": pack.name,
@@ -276,14 +287,12 @@ def _evidence(request: ContactRequest, pack: RulePack, facts: Facts) -> dict[str
         "purpose": request.purpose,
         "zones": _of_calendar(facts, _wall_clocks, pack, request.zones, request.at),
         "windows": {zone: " and ".join(one[zone] for one in spans) for zone in request.zones},
-        "counts": counts,
         "quiet_periods": [
             quiet.id
             for one in holding
             for quiet in one.quiet_periods
             if caps.concerns(quiet.channels, request.channel)
         ],
-        "consent": facts.consent(request),
         "restrictions": {"checked": [scope.value for scope in facts.scopes_of(request)], "in_force": 0},
     }
 

@@ -23,6 +23,7 @@ from dialer_core.vocabulary import (
     ContactSettlement,
     PersonId,
     new_id,
+    new_ids,
 )
 
 ANSWER = "answer"
@@ -117,7 +118,7 @@ def reserve(tx: Tx, new: Sequence[NewContact]) -> list[str]:
     """Write reserved contacts and return their ids; the gate's alone."""
     rows = [
         {
-            "id": new_id(),
+            "id": contact_id,
             "person_id": one.entry.person_id,
             "account_id": one.entry.account_id,
             "attempt_id": one.attempt_id,
@@ -130,7 +131,7 @@ def reserve(tx: Tx, new: Sequence[NewContact]) -> list[str]:
             "conversation": False,
             "prior": False,
         }
-        for one in new
+        for one, contact_id in zip(new, new_ids(len(new)), strict=True)
     ]
     if rows:
         tx.execute(_INSERT, rows)

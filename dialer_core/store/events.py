@@ -23,7 +23,7 @@ from dialer_core.events import StoredEvent
 from dialer_core.store.models import EventRow
 from dialer_core.store.prepared import Prepared
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import CampaignId, new_id
+from dialer_core.vocabulary import CampaignId, new_ids
 
 Writer = tuple[str, str]
 """(node, source)."""
@@ -84,7 +84,7 @@ def insert_pending(tx: Tx) -> int:
             "node": stamp.node,
             "source": stamp.source,
             "seq": number,
-            "id": new_id(),
+            "id": event_id,
             "boot_id": stamp.boot_id,
             "at_utc": item.at_utc,
             "at_mono_ns": item.at_mono_ns,
@@ -94,7 +94,7 @@ def insert_pending(tx: Tx) -> int:
             "attempt_id": item.event.attempt_id,
             "data": item.event.data(),
         }
-        for number, item in enumerate(pending, seq + 1)
+        for number, (item, event_id) in enumerate(zip(pending, new_ids(len(pending)), strict=True), seq + 1)
     ]
     tx.execute(_INSERT, rows)
     tx.last_seq = seq + len(rows)
