@@ -326,3 +326,14 @@ def test_a_digit_by_info_is_told(engine: Engine, tmp_path: Path) -> None:
         engine.end_of(leg)
         far.finish()
     assert [event.digit for event in engine.of(LegInfoDigit, leg)] == ["5"]
+
+
+def test_a_storm_of_digits_by_info_is_told(engine: Engine, tmp_path: Path) -> None:
+    """Twenty digits as fast as the far end can send them: each is told once and in order, and the call ends like any."""
+    with sipp("info_storm", tmp_path) as far:
+        leg = engine.place(far.port)
+        engine.expect(LegAnswered, leg)
+        engine.send(Attend(leg_id=leg))
+        engine.end_of(leg, timeout_s=20.0)
+        far.finish()
+    assert [event.digit for event in engine.of(LegInfoDigit, leg)] == [str(n % 10) for n in range(1, 21)]
