@@ -68,7 +68,7 @@ async def get_account(account: UUID, request: Request, engine: Engine, parts: Pa
             return account_view.view(tx, AccountId(str(account)), now)
 
     found, who = await asyncio.to_thread(ask), principal_of(request)
-    if at_a_desk(who) and not await parts.rights.knows_person(who.agent, str(account)):
+    if at_a_desk(who) and not await parts.rights.knows_person(request.state.agent, str(account)):
         found = account_view.before_identity(found)
     return answer(found)
 
@@ -92,7 +92,7 @@ async def verify_identity(
     who, actor = principal_of(request), engine.actor
     attempt = AttemptId(str(what.attempt)) if what.attempt else None
     if at_a_desk(who):  # the conversation they have, whatever the page says
-        view = await parts.rights.view(who.agent)
+        view = request.state.agent
         own = (view.attempt_id or view.last_attempt_id) if view else None
         if own is None or (view and view.shown and not view.attempt_id):
             raise Problem(409, "refused", "nobody is on the line")

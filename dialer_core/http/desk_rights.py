@@ -59,9 +59,8 @@ class DeskRights:
         attempt = view.attempt_id or view.last_attempt_id
         return await self._account(attempt) if attempt else None
 
-    async def may_see(self, agent: str, account: str) -> bool:
+    async def may_see(self, view: AgentView | None, account: str) -> bool:
         """Say whether an account is the one that an agent talks about, is shown, or last talked about."""
-        view = await self.view(agent)
         if view is None:
             return False
         if view.shown is not None and view.shown.account == account:
@@ -71,9 +70,9 @@ class DeskRights:
 
     async def may_write(self, agent: str, account: str) -> bool:
         """Say whether an agent may write about an account: they see it, or have talked about it lately."""
-        if await self.may_see(agent, account):
-            return True
-        return await self.talked(agent, account=account)
+        return await self.may_see(await self.view(agent), account) or await self.talked(
+            agent, account=account
+        )
 
     async def talked(self, agent: str, *, attempt: str | None = None, account: str | None = None) -> bool:
         """Say whether an agent has had this conversation, or one about this account, lately."""
@@ -82,9 +81,8 @@ class DeskRights:
             lambda tx: agents.talked(tx, AgentId(agent), since, attempt_id=attempt, account_id=account)
         )
 
-    async def knows_person(self, agent: str, account: str) -> bool:
+    async def knows_person(self, view: AgentView | None, account: str) -> bool:
         """Say whether what is owed may be on an agent's screen: nobody is on the line, or it is known that it is the person (I19)."""
-        view = await self.view(agent)
         if view is None:
             return False
         if view.shown is not None and view.shown.account == account and view.attempt_id is None:

@@ -57,7 +57,7 @@ async def link_to_document(
 ) -> Response:
     """Return a link that opens a document for whoever asked, and for two minutes."""
     who = principal_of(request)
-    if at_a_desk(who) and not await parts.rights.knows_person(who.agent, str(account)):
+    if at_a_desk(who) and not await parts.rights.knows_person(request.state.agent, str(account)):
         raise Problem(403, "forbidden", "not before it is known that the person is on the line")
     await asyncio.to_thread(_find, parts, str(account), str(document))
     signed = str(_signer(request).dumps([str(account), str(document), who.name]))

@@ -98,7 +98,7 @@ async def get_script(
     """What an agent says of this account, by its segment; before the conversation's person is known without the phrases. Null: there is no script."""
     settings = _campaign(parts, campaign)
     who, now = principal_of(request), engine.now()
-    known = not at_a_desk(who) or await parts.rights.knows_person(who.agent, str(account))
+    known = not at_a_desk(who) or await parts.rights.knows_person(request.state.agent, str(account))
     speaker = parts.settings.agents.get(AgentId(who.agent))
 
     def read() -> ScriptView | None:
@@ -159,7 +159,7 @@ async def _channels(engine: Engine) -> list[Channel]:
 
 async def _require_known(request: Request, parts: ApiParts, account: UUID) -> None:
     who = principal_of(request)
-    if at_a_desk(who) and not await parts.rights.knows_person(who.agent, str(account)):
+    if at_a_desk(who) and not await parts.rights.knows_person(request.state.agent, str(account)):
         raise Problem(403, "forbidden", "not before it is known that the person is on the line")
 
 

@@ -54,7 +54,11 @@ async def _checked_account(
     principal = principal_of(request)
     if not at_a_desk(principal):
         return _checked(request, needed, _described)
-    if not await request.app.state.parts.rights.may_see(principal.agent, _account_of(request)):
+    rights = request.app.state.parts.rights
+    request.state.agent = await rights.view(
+        principal.agent
+    )  # asked of the engine once: the person is waited for
+    if not await rights.may_see(request.state.agent, _account_of(request)):
         raise Problem(
             403,
             "forbidden",

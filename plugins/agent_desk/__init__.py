@@ -16,6 +16,7 @@ from dialer_core.plugin_api import (
     AgentNoted,
     AgentStateChanged,
     AttemptBridged,
+    AttemptCommitted,
     EngineHandle,
     Event,
     EventStream,
@@ -89,7 +90,7 @@ async def dialer_choose_next_step(facts: StepFacts) -> NextStep:
 @hookimpl
 async def dialer_track_event(event: Event) -> None:
     """Tell the desk whose agent something has happened to, at once."""
-    if isinstance(event, AttemptBridged | AgentStateChanged | AgentNoted):
+    if isinstance(event, AttemptCommitted | AttemptBridged | AgentStateChanged | AgentNoted):
         for floor in _floors:
             floor.happened(event)
 

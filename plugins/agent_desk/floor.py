@@ -15,8 +15,10 @@ import msgspec
 
 from dialer_core.plugin_api import (
     AgentNoted,
+    AgentState,
     AgentStateChanged,
     AttemptBridged,
+    AttemptCommitted,
     CommandRefusedError,
     EngineHandle,
     NotRunningError,
@@ -44,14 +46,25 @@ class Floor(SharedReading):
         """The last note to each agent since the host began."""
         self._away = ""
 
-    def happened(self, event: AttemptBridged | AgentStateChanged | AgentNoted) -> None:
-        """Look at once."""
+    def happened(self, event: AttemptCommitted | AttemptBridged | AgentStateChanged | AgentNoted) -> None:
+        """Note whose attempt it is; of what agents see, look at once, and of a bridge tell its agent without asking the engine first."""
         if isinstance(event, AgentNoted):
             self._noted[event.agent_id] = event.note_id
-        if isinstance(event, AttemptBridged) and event.attempt_id and event.account_id:
+        if isinstance(event, AttemptCommitted | AttemptBridged) and event.attempt_id and event.account_id:
             self._accounts[event.attempt_id] = event.account_id
             while len(self._accounts) > MOST_KEPT:
                 self._accounts.popitem(last=False)
+        if isinstance(event, AttemptCommitted):
+            return
+        if isinstance(event, AttemptBridged) and (before := self._agents.get(event.agent_id)):
+            talking = {"state": AgentState.TALKING.value, "since": round(time.time(), 1), "shown": None}
+            talk = {
+                "attempt_id": event.attempt_id,
+                "account_id": event.account_id,
+                "campaign": event.campaign_id,
+            }
+            self._agents[event.agent_id] = before | talking | talk
+            self.tell()
         self.hurry()
 
     def begin(self) -> None:
