@@ -6,7 +6,6 @@ Screenshots stay in `build/screens/`.
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -45,11 +44,60 @@ def test_a_supervisor_sees_numbers_move_and_stops_the_dialing(made: World, log_i
     page.get_by_role("button", name="Pausar").click()
     page.wait_for_selector('.campaign .badge:has-text("En pausa")')
     stopped = _invites(made)
-    time.sleep(3)  # long enough for several calls at the demonstration's pace
+    _agent_is_free(page)  # for whom a campaign that dials would have called
     assert _invites(made) <= stopped + 1  # one may have been on its way
     page.get_by_role("button", name="Reanudar").click()
     wait_until(lambda: _invites(made) > stopped + 1, 30, "the carrier to be called again")
     assert accessible(page) == []
+
+
+def _agent_is_free(page: Any) -> None:
+    """Wait until an agent has been ready for three seconds."""
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('#agents tr')].some(row => row.children[1].textContent.includes('Listo')"
+        " && Number(row.children[2].textContent.split(':')[1]) >= 3)",
+        timeout=60_000,
+    )
+
+
+def test_a_supervisor_changes_the_pace_and_whom_agents_work_for(made: World, log_in: Open) -> None:
+    """Mode and boldness by a question answered, an agent's day and campaigns, a threshold, a day on paper, an error: all accessible."""
+    page = log_in("maria")
+    page.wait_for_selector(".campaign .figure")
+    page.get_by_role("button", name="Ritmo…").click()
+    page.select_option("#dial-mode", "progressive")
+    page.fill("#dial-share", "50")
+    assert accessible(page) == []
+    page.click("#dial-apply")
+    page.get_by_role("button", name="Sí", exact=True).click()
+    page.wait_for_selector(".campaign :text('Progresivo')")
+    page.wait_for_selector(".campaign :text('50 % del tope')")
+    page.get_by_role("button", name="Ritmo…").click()
+    page.click("#dial-written")
+    page.wait_for_selector(".campaign :text('Predictivo')")
+    page.click("#limits-open")
+    page.fill("#limit-behind", "35")
+    page.click("#limits-apply")
+    page.wait_for_selector("#limits", state="hidden")
+    page.click(".agents .who >> nth=0")
+    page.wait_for_selector("#agent-works input:checked")
+    page.screenshot(path=SCREENS / "status-agent.png")
+    assert accessible(page) == []
+    page.get_by_role("button", name="Mover").click()
+    page.get_by_role("button", name="Sí", exact=True).click()
+    page.wait_for_selector(".toast >> nth=-1")
+    page.keyboard.press("Escape")
+    page.reload()
+    page.wait_for_selector(".campaign .figure")
+    page.click("#limits-open")
+    assert page.input_value("#limit-behind") == "35"
+    page.goto(f"{url_of(made)}/status/report")
+    page.wait_for_selector("#by_campaign td")
+    page.screenshot(path=SCREENS / "report.png", full_page=True)
+    assert accessible(page) == []
+    page.goto(f"{url_of(made)}/nothing")
+    page.wait_for_selector("h1:text('Esta página no existe')")
+    page.screenshot(path=SCREENS / "error.png")
 
 
 def test_pages_are_light_in_the_dark_and_in_english(made: World, log_in: Open) -> None:
