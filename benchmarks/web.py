@@ -45,6 +45,7 @@ PACK = Path(__file__).parent.parent / "dialer_core" / "config_defaults" / "compl
 WARM_UP_S = 30.0
 COMMANDS = 30
 TOLD_LIMIT_S = 20.0
+PAGE_LIMIT_MS = 120_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class Hall:
         wait_until(settings.token_file.exists, 60, "the token")
         self.token = settings.token_file.read_text().strip()
         self.database: Database = open_database(settings.store_url)
-        wait_until(lambda: self.status() is not None, 60, "the host")
+        wait_until(lambda: self.status() is not None, 120, "the host")
 
     def start(self, name: str, module: str) -> None:
         """Start one of them."""
@@ -259,6 +260,7 @@ def page(hall: Hall) -> tuple[float, float]:
         for _ in range(5):
             context = browser.new_context(viewport={"width": 1366, "height": 768})
             tab = context.new_page()
+            tab.set_default_timeout(PAGE_LIMIT_MS)
             tab.goto(f"{hall.url}/login")
             tab.fill("#user", "bench")
             tab.fill("#password", password)

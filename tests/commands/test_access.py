@@ -86,3 +86,20 @@ def test_the_completion_is_the_shells(shell: str) -> None:
     assert "_DIALER_COMPLETE" in script
     if shell == "bash":
         assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_is_answered_with_what_completes_a_word(shell: str) -> None:
+    """Asked as each shell's script asks: commands, a group's commands, options."""
+    for words, wanted in (
+        ("cam", "campaign"),
+        ("campaign pa", "pace"),
+        ("campaign pace demo --ce", "--ceiling-share"),
+    ):
+        line = f"dialer {words}"
+        asked = {
+            "_DIALER_COMPLETE": f"{shell}_complete", "COMP_WORDS": line,
+            "COMP_CWORD": words.rpartition(" ")[2] if shell == "fish" else str(len(words.split())),
+        }  # fmt: skip
+        answered = CliRunner().invoke(main, [], prog_name="dialer", env=asked)
+        assert wanted in answered.output, (words, answered.output)
