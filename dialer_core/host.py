@@ -43,10 +43,9 @@ from dialer_core.ipc.messages import EngineToHost, EventsCommitted, HostCommand,
 from dialer_core.liveness import Heart, beat
 from dialer_core.log_setup import configure_logging
 from dialer_core.media.sealing import parse_key
-from dialer_core.messaging.bot_texts import load_bots
+from dialer_core.messaging.bot_texts import load_usable
 from dialer_core.messaging.messenger import Messenger
 from dialer_core.messaging.scripts import load_scripts
-from dialer_core.messaging.templates import load_templates
 from dialer_core.plugin_api import EngineHandle
 from dialer_core.plugin_host import Plugin, PluginHost, installed, load
 from dialer_core.plugin_records import Records
@@ -66,6 +65,7 @@ MAX_QUEUED_BYTES = 4 << 20
 """Commands that the engine has not read yet; beyond, it counts as away."""
 CONNECTIONS = 2048
 """At once: an event stream for each of 300 agents and a thousand screens, and requests beside them; more are answered 503."""
+WEBHOOKS_AGAIN_S = 5.0
 GRACE_S = 3
 """How long requests under way may take to end when the host stops."""
 
@@ -245,11 +245,13 @@ async def _serve(
     dialer = settings.dialer
     tail = EventTail(database)
     link = EngineLink(settings.run_dir / ENGINE_SOCKET, tail.wake)
-    templates = load_templates(settings.directory / "templates")
+    templates, flows, wrong = load_usable(settings.directory / "templates", settings.directory / "flows")
+    for problem in wrong:  # `dialer run` refuses them; one that was broken since costs nobody else theirs
+        log.error("template_left_out", error=str(problem))
     messenger = Messenger(
         database,
         templates=templates,
-        flows=load_bots(settings.directory / "flows", templates),
+        flows=flows,
         agents=settings.agents,
         campaigns=settings.campaigns,
         packs=packs,
@@ -428,7 +430,14 @@ async def _webhooks(settings: Settings, messenger: Messenger) -> None:
     its = settings.dialer.webhooks
     if not its.enabled:
         await asyncio.Event().wait()
-    with contextlib.closing(bind_http(its.bind, its.port, section="webhooks")) as listener:
+    listener = None
+    while listener is None:  # whoever holds the port may let it go; everything else works meanwhile
+        try:
+            listener = bind_http(its.bind, its.port, section="webhooks")
+        except StartError as error:
+            log.error("webhooks_not_listening", error=str(error), again_s=WEBHOOKS_AGAIN_S)  # noqa: TRY400 - it says all
+            await asyncio.sleep(WEBHOOKS_AGAIN_S)
+    with contextlib.closing(listener):
         server = _Server(
             uvicorn.Config(
                 create_webhook_app(messenger), log_config=None, access_log=False, lifespan="off", ws="none",

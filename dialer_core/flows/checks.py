@@ -177,11 +177,13 @@ def _keys(flow: Flow) -> Iterator[Finding]:
                 ("steps", name),
                 f"key {key} means {flow.anytime[key]} at any time, and cannot mean something else here",
             )
-        for key in getattr(step, "words", {}):
-            if key not in used:
-                yield Finding(
-                    ("steps", name, "words", key), f"words for key {key}, which the step does not have"
-                )
+        for setting in ("words", "buttons"):
+            for key in getattr(step, setting, {}):
+                if key not in used:
+                    yield Finding(
+                        ("steps", name, setting, key),
+                        f"{setting} for key {key}, which the step does not have",
+                    )
 
 
 def _values(flow: Flow) -> Iterator[Finding]:

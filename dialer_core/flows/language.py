@@ -112,6 +112,10 @@ class Ask(Asking):
     keys: Annotated[dict[Key, StepName], Field(min_length=1)]
     words: dict[Key, tuple[str, ...]] = {}
     """For conversations by message: words that mean a key."""
+    buttons: Annotated[
+        dict[Key, dict[Language, Annotated[str, Field(min_length=1, max_length=20)]]], Field(max_length=3)
+    ] = {}
+    """For channels that have buttons (WhatsApp): what stands on the button of a key; three at most."""
 
 
 class Gather(Asking):

@@ -14,7 +14,7 @@ from dialer_core.flows.interpreter import Value
 from dialer_core.flows.language import FIELD, Clip, Flow, Text, clips_in, parts_of
 from dialer_core.flows.reading import flow_files, load_flow
 from dialer_core.messaging.fields import day, money
-from dialer_core.messaging.templates import Template
+from dialer_core.messaging.templates import Template, load_template
 
 
 def load_bots(folder: Path, templates: Mapping[str, Template]) -> dict[str, Flow]:
@@ -43,6 +43,23 @@ def load_bots(folder: Path, templates: Mapping[str, Template]) -> dict[str, Flow
             )
         found[name] = flow
     return found
+
+
+def load_usable(
+    templates: Path, flows: Path
+) -> tuple[dict[str, Template], dict[str, Flow], list[ConfigError]]:
+    """Return the templates and flows that are right, and what is wrong with the others: for a host, which goes on without those."""
+    found: dict[str, Template] = {}
+    bots: dict[str, Flow] = {}
+    wrong: list[ConfigError] = []
+    for file in sorted(templates.glob("*.toml")):
+        try:
+            template = load_template(file)
+            found[file.stem] = template
+            bots |= load_bots(flows, {file.stem: template})
+        except ConfigError as error:  # without its flow, a template's answers wait for an agent
+            wrong.append(error)
+    return found, bots, wrong
 
 
 def written(text: Text, values: Mapping[str, Value], language: str) -> str | None:

@@ -34,12 +34,12 @@ from dialer_core.flows.interpreter import (
     Value,
     Work,
 )
-from dialer_core.flows.language import Callback, Flow, Promise
+from dialer_core.flows.language import Ask, Callback, Flow, Promise
 from dialer_core.flows.meaning import is_sensitive
 from dialer_core.message_events import ChatSaid, MessageQueued, OptOutReceived
 from dialer_core.messaging import chats, inbound, outbox
 from dialer_core.messaging.bot_texts import together, written
-from dialer_core.messaging.templates import Template
+from dialer_core.messaging.templates import BUTTONS, Template
 from dialer_core.messaging.wording import LONGEST
 from dialer_core.portfolio import flow_values, promises
 from dialer_core.store import account_leads, messages, people
@@ -80,6 +80,7 @@ class _Turn:
     said: list[str] = field(default_factory=list)
     step: str = ""
     sensitive: bool = False
+    buttons: tuple[tuple[str, str], ...] = ()
     end: str = ""
     """What becomes of the chat: `wants_agent`, `finished`; empty: it goes on."""
 
@@ -225,6 +226,8 @@ class Bots:
             turn.said.append(wrong)
         turn.said.append(text)
         turn.step, turn.sensitive = action.step, turn.sensitive or is_sensitive(talk.flow, step)
+        buttons = step.buttons if isinstance(step, Ask) else {}
+        turn.buttons = tuple((key, said[talk.language]) for key, said in buttons.items() if talk.language in said)  # fmt: skip
         return True
 
     def _work(self, tx: Tx, turn: _Turn, work: Work, name: str) -> bool:
@@ -288,9 +291,11 @@ class Bots:
         if not turn.said:
             return
         chat, now = turn.chat, turn.now
+        buttons = {BUTTONS: [list(one) for one in turn.buttons]} if turn.buttons else None
         answer = MessageRow(
             id=MessageId(new_id()), channel=chat.channel, state=MessageState.QUEUED, person_id=chat.person_id,
             account_id=chat.account_id, campaign_id=chat.campaign_id, phone_id=chat.phone_id, address=chat.address, purpose=ANSWER,
+            provider_template=buttons,
             template=None, language=turn.talk.language, subject="", body=together(turn.said)[:LONGEST],
             when_uncertain=UncertainPolicy.HOLD, source=f"flow {chat.flow}"[:64], next_at_utc=now,
             not_after_utc=now + dt.timedelta(hours=ANSWER_HOURS), created_at_utc=now,

@@ -33,6 +33,8 @@ class OutboundMessage(msgspec.Struct, frozen=True, kw_only=True):
     subject: str = ""
     language: str = ""
     attachments: tuple[Attachment, ...] = ()
+    buttons: tuple[tuple[str, str], ...] = ()
+    """Keys that may be answered and the words on them, for a channel that has buttons; the text says the same."""
     template: Mapping[str, Any] | None = None
     """`name`, `language` and `parameters` of a template that the provider approved."""
 

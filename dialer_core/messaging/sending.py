@@ -33,6 +33,7 @@ from dialer_core.messaging.channel import (
     Unknown,
 )
 from dialer_core.messaging.outbox import PackOf
+from dialer_core.messaging.templates import BUTTONS
 from dialer_core.store import messages
 from dialer_core.store.database import Database
 from dialer_core.store.messages import MessageRow
@@ -310,13 +311,15 @@ class Sender:
 
 def outbound(message: MessageRow) -> OutboundMessage:
     """Return a claimed message as its channel is given it, its letters as PDF."""
+    given = message.provider_template
     return OutboundMessage(
         idempotency_key=message.id,
         to=message.address,
         text=message.body,
         subject=message.subject,
         language=message.language,
-        template=message.provider_template,
+        template=None if given is not None and BUTTONS in given else given,
+        buttons=tuple((str(key), str(said)) for key, said in (given or {}).get(BUTTONS, ())),
         attachments=tuple(
             Attachment(
                 name=f"{one['name']}.pdf",

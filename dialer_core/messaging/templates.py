@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, ValidationError
 
@@ -29,6 +29,8 @@ from dialer_core.store.contacts import ANSWER
 from dialer_core.toml_files import explain, read_toml
 from dialer_core.vocabulary import Channel, UncertainPolicy
 
+BUTTONS: Final = "buttons"
+"""In a message's `provider_template`: keys with the words on their buttons, of a free text."""
 Sends = Literal[Channel.SMS, Channel.WHATSAPP, Channel.EMAIL]
 
 

@@ -17,6 +17,7 @@ import httpx2
 from dialer_core.plugin_api import (
     Accepted,
     Answer,
+    Attachment,
     Channel,
     ForgedError,
     Inbound,
@@ -53,6 +54,7 @@ class CloudChannel:
         self.per_second = settings.per_second
         self.at_once = settings.at_once
         self._path = f"/{settings.version}/{settings.phone_number_id}/messages"
+        self._media_path = f"/{settings.version}/{settings.phone_number_id}/media"
         self._app_secret = app_secret
         self._verify_token = verify_token
         self._client = httpx2.AsyncClient(
@@ -67,8 +69,36 @@ class CloudChannel:
         await self._client.aclose()
 
     async def send(self, message: OutboundMessage) -> Answer:
-        """Hand over one message: as the approved template it names, else as free text."""
-        return await post(self._client, self._path, _meaning, json=body_of(message))
+        """Hand over one message: as the approved template it names, with its letter; else as free text, or a document with it."""
+        if len(message.attachments) > 1:
+            return NotAccepted(code="one_document", permanent=True)
+        media = ""
+        for one in message.attachments:
+            uploaded = await self._upload(one)
+            if not isinstance(uploaded, str):
+                return uploaded
+            media = uploaded
+        return await post(self._client, self._path, _meaning, json=body_of(message, media))
+
+    async def _upload(self, one: Attachment) -> str | Answer:
+        """Hand a file over; return the provider's id of it. Without one nothing was sent to anybody."""
+        media = ""
+
+        def meaning(answer: httpx2.Response, known: Mapping[str, Any]) -> Answer:
+            nonlocal media
+            media = str(known.get("id") or "") if answer.is_success else ""
+            refused = _meaning(answer, known)
+            if isinstance(refused, NotAccepted):
+                return refused
+            return NotAccepted(code=f"upload_{answer.status_code}", permanent=False)
+
+        files = {"file": (one.name, one.content, one.media_type)}
+        form = {"messaging_product": "whatsapp", "type": one.media_type}
+        answer = await post(self._client, self._media_path, meaning, data=form, files=files)
+        if media:
+            return media
+        # a file that may have arrived is nobody's message
+        return NotAccepted(code=answer.code, permanent=False) if isinstance(answer, Unknown) else answer
 
     def parse_webhook(self, headers: Mapping[str, str], raw: bytes) -> Sequence[Receipt | Inbound]:
         """Return the receipts and answers that a webhook tells; states in between tell nothing."""
@@ -89,14 +119,23 @@ class CloudChannel:
         return None
 
 
-def body_of(message: OutboundMessage) -> dict[str, Any]:
-    """Return the request for a message."""
+def body_of(message: OutboundMessage, media: str = "") -> dict[str, Any]:
+    """Return the request for a message; `media` is the provider's id of its letter."""
     body: dict[str, Any] = {
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
         "to": message.to.removeprefix("+"),
         "biz_opaque_callback_data": message.idempotency_key,
     }
+    document = {"id": media, "filename": message.attachments[0].name} if media else {}
+    if message.template is None and document:
+        return body | {"type": "document", "document": document | {"caption": message.text[:1024]}}
+    if message.template is None and message.buttons:
+        buttons = [
+            {"type": "reply", "reply": {"id": key, "title": title[:20]}} for key, title in message.buttons
+        ]
+        action = {"type": "button", "body": {"text": message.text[:1024]}, "action": {"buttons": buttons}}
+        return body | {"type": "interactive", "interactive": action}
     if message.template is None:
         return body | {"type": "text", "text": {"body": message.text, "preview_url": False}}
     template: dict[str, Any] = {
@@ -107,6 +146,9 @@ def body_of(message: OutboundMessage) -> dict[str, Any]:
         template["components"] = [
             {"type": "body", "parameters": [{"type": "text", "text": text} for text in parameters]}
         ]
+    if document:
+        header = {"type": "header", "parameters": [{"type": "document", "document": document}]}
+        template["components"] = [header, *template.get("components", ())]
     return body | {"type": "template", "template": template}
 
 
@@ -155,11 +197,17 @@ def _text(message: Mapping[str, Any]) -> str:
         case "text":
             return str(message["text"]["body"])
         case "button":
-            return str(message["button"].get("text", ""))
+            return _pressed(message["button"].get("payload"), message["button"].get("text"))
         case "interactive":
             chosen = message["interactive"]
-            return str(chosen.get(chosen.get("type", ""), {}).get("title", ""))
+            reply = chosen.get(chosen.get("type", ""), {})
+            return _pressed(reply.get("id"), reply.get("title"))
         case kind:
             caption = message.get(str(kind), {})
             said = caption.get("caption", "") if isinstance(caption, dict) else ""
             return f"[{kind}] {said}".strip()
+
+
+def _pressed(key: Any, title: Any) -> str:
+    """Return what a button says: the key that it stands for in a flow, else the words on it."""
+    return str(key) if isinstance(key, str) and len(key) == 1 and key in "0123456789*#" else str(title or "")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import socket
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
 import httpx2
 import pytest
 
+from dialer_core import host
 from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.store import messages
 from dialer_core.store.database import Database
@@ -91,3 +94,40 @@ async def test_a_message_and_what_comes_back(tmp_path: Path) -> None:
                     ("refused_channel", "sms")
                 }
             assert [str(one) for one in verify_store(running.database).violations] == []
+
+
+async def test_what_is_wrong_with_messages_stops_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A template broken since, and a port for webhooks that somebody has: the host runs, says so, and listens as soon as it can."""
+    monkeypatch.setattr(host, "WEBHOOKS_AGAIN_S", 0.1)
+    async with http_provider() as provider:
+        configure(tmp_path, provider.url)
+        (tmp_path / "config" / "templates" / "broken.toml").write_text(
+            'channel = "sms"\n[text]\nes = "{{ nonsense"\n'
+        )
+        campaigns = {CampaignId(CAMPAIGN): CampaignSettings(rule_pack="demo", trunks=("t",))}
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            hooks = {"enabled": True, "port": taken.getsockname()[1]}
+            async with running_host(
+                tmp_path, plugins=("sms",), campaigns=campaigns, webhooks=hooks
+            ) as running:
+                with running.database.write() as tx:
+                    put_list_campaign(tx)
+                    debtor = put_lead(tx, [NUMBER])
+                body = {"campaign": CAMPAIGN, "account": debtor.account, "template": "broken"}
+                assert (await running.client.post("/api/v1/messages", json=body)).status_code == 404
+                answer = await running.client.post("/api/v1/messages", json=body | {"template": "aviso"})
+                assert answer.status_code == 200
+                taken.close()
+                async with httpx2.AsyncClient(trust_env=False) as outside:
+
+                    async def listens() -> bool:
+                        with contextlib.suppress(httpx2.TransportError):
+                            url = f"http://127.0.0.1:{hooks['port']}/hooks/sms"
+                            return (await outside.post(url, content=b"x=1")).status_code == 403
+                        return False
+
+                    await wait_until_async(listens, 10, "the webhooks to listen")

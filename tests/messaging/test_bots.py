@@ -18,6 +18,7 @@ from dialer_core.messaging.bot_texts import load_bots
 from dialer_core.messaging.bots import Bots
 from dialer_core.messaging.channel import Accepted, Inbound
 from dialer_core.messaging.composing import MessageRequest
+from dialer_core.messaging.sending import outbound
 from dialer_core.messaging.templates import Template, load_template, load_templates
 from dialer_core.store import chats as rows_of_chats
 from dialer_core.store import messages, people
@@ -326,3 +327,13 @@ def test_states_of_messages_are_left_alone(database: Database, talk_of: Any) -> 
     with database.write() as tx:
         talk_of(tx).write("1")
         assert len(messages.in_state(tx, MessageState.RECEIVED)) == 1
+
+
+def test_buttons_go_with_the_question(database: Database, talk_of: Any) -> None:
+    """A channel that has buttons is given those of the last question; what stands in for an approved template it is not."""
+    with database.write() as tx:
+        talk_of(tx).write("¿quién es?")
+        [said] = [one for one in rows(tx, "message") if one["purpose"] == "answer"]
+        given = outbound(messages.get(tx, [said["id"]])[said["id"]])
+        assert given.template is None
+        assert given.buttons == (("1", "Acordar fecha"), ("2", "Hablar con asesor"), ("3", "Ya lo resolví"))

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+import msgspec
 import pytest
 import yaml
 
 from dialer_core.messaging.channel import (
     Accepted,
     Answer,
+    Attachment,
     ForgedError,
     Inbound,
     MessageChannel,
@@ -131,6 +133,7 @@ def test_what_the_provider_tells() -> None:
             {"id": "i2", "from": "1", "type": "button", "button": {"text": "Ya pagué", "payload": "3"}},
             {"id": "i3", "from": "1", "type": "interactive",
              "interactive": {"type": "button_reply", "button_reply": {"id": "1", "title": "Prometo"}}},
+            {"id": "i5", "from": "1", "type": "button", "button": {"text": "Me interesa", "payload": "Me interesa"}},
             {"id": "i4", "from": "1", "type": "image", "image": {"id": "9", "caption": "mi recibo"}},
         ],
     )  # fmt: skip
@@ -138,8 +141,9 @@ def test_what_the_provider_tells() -> None:
         Receipt(provider_id="w1", delivered=True),
         Receipt(provider_id="w2", delivered=False, code="131026"),
         Inbound(provider_id="i1", sender="+5215512345678", text="BAJA"),
-        Inbound(provider_id="i2", sender="+1", text="Ya pagué"),
-        Inbound(provider_id="i3", sender="+1", text="Prometo"),
+        Inbound(provider_id="i2", sender="+1", text="3"),
+        Inbound(provider_id="i3", sender="+1", text="1"),
+        Inbound(provider_id="i5", sender="+1", text="Me interesa"),
         Inbound(provider_id="i4", sender="+1", text="[image] mi recibo"),
     ]
     assert channel().parse_webhook(*signed({"entry": [{"changes": [{"field": "other"}]}]})) == []
@@ -165,3 +169,57 @@ def test_it_is_a_channel_with_a_window() -> None:
     """It has what the core asks of one, and takes free text for a day."""
     assert isinstance(channel(), MessageChannel)
     assert channel().session_hours == 24
+
+
+LETTER = Attachment(name="convenio.pdf", media_type="application/pdf", content=b"%PDF-1.4")
+
+
+async def test_a_letter_goes_as_a_document() -> None:
+    """Uploaded first; then a document with the text as its caption, or the header of the approved template."""
+    async with http_provider() as provider:
+        provider.answer = lambda raw: (
+            200,
+            {"id": "media1"} if b"%PDF" in raw else {"messages": [{"id": "w1"}]},
+            {},
+        )
+        one = channel(provider.url)
+        for message in (TEXT, TEMPLATE):
+            assert await one.send(msgspec.structs.replace(message, attachments=(LETTER,))) == Accepted(
+                provider_id="w1"
+            )
+        refused = await one.send(msgspec.structs.replace(TEXT, attachments=(LETTER, LETTER)))
+        assert refused == NotAccepted(code="one_document", permanent=True)
+        await one.close()
+    assert [path for path, _, _ in provider.requests] == ["/v23.0/1234/media", "/v23.0/1234/messages"] * 2
+    text, template = (json.loads(provider.requests[at][2]) for at in (1, 3))
+    document = {"id": "media1", "filename": "convenio.pdf"}
+    assert text["document"] == document | {"caption": TEXT.text}
+    assert template["template"]["components"][0] == {"type": "header", "parameters": [{"type": "document", "document": document}]}  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [400, 429, 500, 200])
+async def test_a_letter_that_cannot_be_uploaded_is_not_sent(status: int) -> None:
+    """Nothing has gone to anybody: it is tried again, or refused for good where the file is."""
+    async with http_provider() as provider:
+        provider.answer = lambda _: (status, {}, {})
+        one = channel(provider.url)
+        answer = await one.send(msgspec.structs.replace(TEXT, attachments=(LETTER,)))
+        assert isinstance(answer, NotAccepted)
+        assert answer.permanent is (status == 400)
+        await one.close()
+    assert len(provider.requests) == 1
+
+
+@pytest.mark.needs_shared
+def test_buttons_are_as_the_contract_says(shared_data: Path) -> None:
+    """Keys as their ids, words on them; what the contract says of an interactive message holds."""
+    body = body_of(
+        msgspec.structs.replace(TEXT, buttons=(("1", "Acordar fecha"), ("2", "Hablar con asesor")))
+    )
+    assert [one["reply"] for one in body["interactive"]["action"]["buttons"]] == [
+        {"id": "1", "title": "Acordar fecha"}, {"id": "2", "title": "Hablar con asesor"},
+    ]  # fmt: skip
+    file = shared_data.parent / "contracts" / "meta_whatsapp_business_v23.yaml"
+    contract = yaml.safe_load(file.read_text(encoding="utf-8"))["components"]
+    base = {"$ref": "#/components/schemas/BaseMessageProperties", "components": contract}
+    assert jsonschema_rs.validator_for(base).is_valid(body)
