@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from amd import turns
+from amd import music, turns
 from amd.config import HEARD_OUT_S, DetectorConfig
 from amd.frames import TICK_S
 from amd.labels import Label, MarkKind, Reason
@@ -54,6 +54,8 @@ CONTINUED_ODDS = np.float32(2.0)
 HEARD_OUT_TICKS = round(HEARD_OUT_S / TICK_S)
 EARLY_SPEECH_TICKS = 60
 """Speech before the answer that makes an announcement: 1.2 s."""
+MUSIC_TICKS = 150
+"""Sound after which it is told to be music by itself: 3 s. What is told to be a recording before that may be music, too."""
 
 FIELDS: list[Field] = [
     ("state", "u1", LISTENING),
@@ -199,6 +201,9 @@ def update(records: Records, tick: NDArray[np.int32], heard: Heard) -> Outcome:
     went_on = provisional & (last > since)
     if went_on.any():
         decide(went_on & _a_recording_resumed(records, length), Label.MACHINE, Reason.RESUMED_SPEECH)
+    going_on = answered & (records["prosody_n"] >= MUSIC_TICKS)
+    if going_on.any():
+        decide(_playing(records, going_on, MUSIC_TICKS), Label.MUSIC, Reason.STEADY_MUSIC)
     recorded = answered & (length >= MACHINE_TICKS) & (log_odds(records) >= records["machine_odds"])
     decide(recorded, Label.MACHINE, Reason.RECORDED_SPEECH)
     long = answered & (length >= records["longest_ticks"]) & ~(odds < LONG_ODDS)
@@ -211,9 +216,16 @@ def update(records: Records, tick: NDArray[np.int32], heard: Heard) -> Outcome:
     heard_out = answered & (tick + 1 >= records["limit_ticks"] + HEARD_OUT_TICKS)
     decide(heard_out & spoken, Label.UNKNOWN, Reason.LIMIT)
     decide(limit & ~spoken, Label.SILENCE, Reason.NO_VOICE)
-    early_speech = listening & early & (records["speech_ticks"] >= EARLY_SPEECH_TICKS)
-    decide(early_speech, Label.ANNOUNCEMENT, Reason.EARLY_SPEECH)
-
+    before = listening & early & (records["speech_ticks"] >= EARLY_SPEECH_TICKS)
+    if before.any():
+        playing = _playing(records, before, EARLY_SPEECH_TICKS // 2)
+        decide(playing & (records["prosody_n"] >= MUSIC_TICKS), Label.MUSIC, Reason.STEADY_MUSIC)
+        # music instead of ringing is waited for: it becomes sure a little later
+        decide(before & ~playing, Label.ANNOUNCEMENT, Reason.EARLY_SPEECH)
+    by_length = _BY_LENGTH[reason]
+    if by_length.any():
+        playing = _playing(records, by_length, music.LEAST_TICKS)
+        label[playing], reason[playing] = Label.MUSIC, Reason.STEADY_MUSIC
     decided = reason != _UNDECIDED
     first, revised = listening & decided, provisional & decided
     settled = provisional & ~decided & (tick - since >= records["revise_ticks"])
@@ -251,6 +263,13 @@ def _a_recording_resumed(records: Records, length: NDArray[np.int32]) -> NDArray
     return machine
 
 
+def _playing(records: Records, asked: NDArray[np.bool_], least_ticks: int) -> NDArray[np.bool_]:
+    (at,) = np.nonzero(asked)
+    playing = np.zeros_like(asked)
+    playing[at] = music.like(records.some(at), least_ticks)
+    return playing
+
+
 def _single_word(records: Records, quiet: NDArray[np.int32]) -> NDArray[np.bool_]:
     word = records["word"] & (quiet >= WORD_QUIET_TICKS)
     if word.any():
@@ -262,3 +281,5 @@ def _single_word(records: Records, quiet: NDArray[np.int32]) -> NDArray[np.bool_
 
 _NOTHING = int(Label.UNKNOWN)
 _UNDECIDED = np.uint8(255)
+_BY_LENGTH = np.zeros(256, np.bool_)
+_BY_LENGTH[[Reason.RECORDED_SPEECH, Reason.LONG_GREETING, Reason.RESUMED_SPEECH]] = True

@@ -64,6 +64,11 @@ class Line:
     tilt_db: float
 
     @property
+    def clean(self) -> bool:
+        """Whether nothing but noise, hum and gain stands between the two ends."""
+        return self.codec == "g711" and not (self.loss or self.echo or self.clipped)
+
+    @property
     def noise_band(self) -> str:
         """The band of noise the evaluation counts the call in."""
         for top in (-60, -50, -42, -36):

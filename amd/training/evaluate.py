@@ -41,6 +41,7 @@ class Outcome:
     resumed_s: float
     beep_after_s: float
     beep_wanted: bool
+    clean_line: bool
     asterisk: str
 
     @property
@@ -96,6 +97,7 @@ def _outcome(call: Call, marks: Sequence[Mark], asterisk: str) -> Outcome:
         resumed_s=scene.resumed_s,
         beep_after_s=near[0] if near else np.nan,
         beep_wanted=bool(np.isfinite(scene.beep_end_s)),
+        clean_line=call.line.clean,
         asterisk=asterisk,
     )
 
@@ -142,9 +144,8 @@ def report(found: Sequence[Outcome]) -> dict[str, object]:
     pausing = [o for o in found if o.kind == "pausing"]
     # passed at first, and then revised: in how many, and of those whose pause was long enough to be passed
     passed = [o for o in pausing if o.passed and o.first_s <= o.resumed_s]
-    soon = [o for o in passed if o.last is Label.MACHINE and o.revised_s - o.resumed_s <= 1.0]
+    soon = [o for o in passed if not o.kept and o.revised_s - o.resumed_s <= 1.0]
     beeps = [o for o in found if o.beep_wanted]
-    heard = [o for o in beeps if o.beep_after_s <= BEEP_WITHIN_S + 0.04]
     return {
         "people": _share(people, lambda o: o.kept)
         | {"speakers": len({o.speaker for o in people}), "bootstrap": bootstrap(people, lambda o: o.kept)}
@@ -161,10 +162,11 @@ def report(found: Sequence[Outcome]) -> dict[str, object]:
             "calls": len(pausing),
             "caught_at_first": sum(not o.passed for o in pausing),
             "passed": len(passed),
-            "revised": sum(o.last is Label.MACHINE for o in passed),
+            "revised": sum(not o.kept for o in passed),
             "revised_within_1_s": _share(passed, lambda o: o in soon) if passed else None,
         },
-        "beeps": {"wanted": len(beeps), "heard": len(heard)},
+        "beeps": _share(beeps, _beep_heard)
+        | {"clean_lines": _share([o for o in beeps if o.clean_line], _beep_heard)},
         "undecided": {
             label.word: {
                 who: sum(o.first is label for o in found if o.label == who) for who in ("human", "machine")
@@ -175,6 +177,7 @@ def report(found: Sequence[Outcome]) -> dict[str, object]:
             "people": _share(people, lambda o: o.asterisk != "machine"),
             "machines": _share(machines, lambda o: o.asterisk == "machine"),
         },
+        "missed": _missed(found),
         "people_by": {
             name: _table(people, name, lambda o: o.kept) for name in ("kind", "language", "noise", "source")
         },
@@ -183,6 +186,25 @@ def report(found: Sequence[Outcome]) -> dict[str, object]:
             for name in ("kind", "language", "noise", "source")
         },
     }
+
+
+def _missed(found: Sequence[Outcome]) -> dict[str, dict[str, dict[str, int]]]:
+    """Return what was not told rightly at first, by kind of call and by what it was told to be instead, and later."""
+    counts: dict[str, dict[str, dict[str, int]]] = {"people": {}, "machines": {}}
+    for outcome in found:
+        human = outcome.label == "human"
+        if outcome.passed != human and outcome.kind != "pausing":
+            told = outcome.first.word + (
+                f", then {outcome.last.word}" if outcome.last is not outcome.first else ""
+            )
+            kinds = counts["people" if human else "machines"].setdefault(outcome.kind, {})
+            kinds[told] = kinds.get(told, 0) + 1
+    return counts
+
+
+def _beep_heard(outcome: Outcome) -> bool:
+    # what was told in a tick was heard by its end, and a beep may end with its beginning: two ticks more
+    return bool(outcome.beep_after_s <= BEEP_WITHIN_S + 0.04)
 
 
 def _share(found: Sequence[Outcome], what: Callable[[Outcome], bool]) -> dict[str, object]:
