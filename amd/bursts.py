@@ -36,8 +36,8 @@ LOWEST_HZ, HIGHEST_HZ = 385.0, 2050.0
 """Where beeps are looked for; seen 400 to 1500 Hz."""
 MIN_TICKS, MAX_TICKS = 4.4, 90.0
 """Length in ticks, parts of ticks at both ends included: 88 ms to 1.8 s."""
-WHOLE_TICKS = 4
-"""Frames it must fill: of fewer nobody can say whether they move."""
+WHOLE_TICKS, LEAST_PURITY = 4, 0.75
+"""Frames it must fill: of fewer nobody can say whether they move. What is less pure than the second is no burst in any noise."""
 RISE_DB = 8.0
 """Before a burst the level is lower by this much; or, where a long one follows speech at once and no other tone,"""
 FALL_DB, CLEAR_FALL_DB, NOISE_FALL_SHARE = 4.0, 10.0, np.float32(0.75)
@@ -118,18 +118,21 @@ def update(
         beep = believed & ~calling
         records["beep_end"] = np.where(beep, pending, records["beep_end"])
         pending[believed] = -1
-    if records["ended_ticks"].any():
-        _run_ends(records, tick, level_dbfs, speech_before)
+    hz = records["ended_hz"]
+    ended = (records["ended_ticks"] >= WHOLE_TICKS) & (records["ended_purity"] >= LEAST_PURITY)
+    (at,) = np.nonzero(ended & (hz >= LOWEST_HZ) & (hz <= HIGHEST_HZ))
+    if at.size:
+        _run_ends(records, at, tick, level_dbfs, speech_before)
     return beep, calling
 
 
 def _run_ends(
     records: Records,
+    at: NDArray[np.intp],
     tick: NDArray[np.int32],
     level_dbfs: NDArray[np.float32],
     speech_before: NDArray[np.bool_],
 ) -> None:
-    (at,) = np.nonzero(records["ended_ticks"] > 1)
     ended = records.some(at)
     hz, dbfs = ended["ended_hz"], ended["ended_dbfs"]
     # the frame the run ended in may still hold part of the tone
@@ -141,11 +144,9 @@ def _run_ends(
     rose = ended["ended_before_dbfs"] < dbfs - RISE_DB
     steady = ended["ended_wander"] <= WANDER * ended["ended_ticks"] + NOISE_WANDER * np.sqrt(noise)
     alone = steady & (ended["ended_follows"] == 0.0)
-    whole = ended["ended_ticks"] >= WHOLE_TICKS
 
     goes_on = (
-        whole
-        & (np.abs(hz - ended["chain_hz"]) <= CHAIN_HZ)
+        (np.abs(hz - ended["chain_hz"]) <= CHAIN_HZ)
         & (np.abs(dbfs - ended["chain_dbfs"]) <= CHAIN_DB)
         & (tick[at] - ended["ended_ticks"] - ended["chain_end"] <= CHAIN_GAP_TICKS)
     )
@@ -174,13 +175,10 @@ def _run_ends(
     alone |= (before > 0.0) & (ticks >= CHAIN_LONG_TICKS) & (pure >= CHAIN_LONG_PURITY)
     burst = (
         (ticks >= MIN_TICKS)
-        & whole
         & ((before == 0.0) | (ticks >= CHAIN_TICKS))
         & (ticks <= MAX_TICKS)
         & (pure >= least)
         & ((long & (rose | alone)) | (rose & (steady | clear)))
-        & (hz >= LOWEST_HZ)
-        & (hz <= HIGHEST_HZ)
         & (speech_before[at] | calling | (~band & (quiet >= BEFORE_TICKS)))
     )
     rows = at[burst]

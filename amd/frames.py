@@ -125,7 +125,7 @@ class FrontEnd:
         sound = self._sound[:n]
         np.copyto(sound, pcm)
         mean = sound @ self._averages
-        power = np.einsum("ij,ij->i", sound, sound)
+        power = np.vecdot(sound, sound)
         # variance = mean square - square of the mean; what is left of equal samples is rounding
         variance = power - FRAME * np.square(mean)
         informative = variance > ROUNDING * power

@@ -71,8 +71,10 @@ class Model(NamedTuple):
         second = np.maximum(first, 0.0, out=first) @ self.second
         second += self.second_bias
         output = (np.maximum(second, 0.0, out=second) @ self.last + self.last_bias)[:, 0]
-        odds = self.calibration[0] * output + self.calibration[1]
-        return np.asarray(np.clip(odds, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS), np.float32)
+        odds: NDArray[np.float32] = self.calibration[0] * output + self.calibration[1]
+        np.maximum(odds, -LARGEST_LOG_ODDS, out=odds)
+        np.minimum(odds, LARGEST_LOG_ODDS, out=odds)
+        return odds
 
 
 @cache

@@ -84,6 +84,7 @@ for _row, _cadence in enumerate(CADENCES):
     _SLACK[_row, -_ticks.size :] = np.maximum(TOLERANCE * _ticks, TOLERANCE_TICKS)
 _SOUND = np.array([cadence.sound for cadence in CADENCES])
 _LENGTH = np.array([len(cadence.periods_s) for cadence in CADENCES])
+_SHORTEST_ALONE = min(c.periods_s[0] for c in CADENCES if len(c.periods_s) == 1) / 0.02 * (1.0 - TOLERANCE)
 _LABEL = np.array([cadence.label for cadence in CADENCES], np.uint8)
 
 FIELDS: list[Field] = [
@@ -184,6 +185,11 @@ def _turn(records: Records, changed: NDArray[np.intp], label: NDArray[np.uint8])
         [records["cadence_periods"][rows, 1:], lasted[at, None]], axis=1, dtype=np.float32
     )
     records["cadence_sound"][rows], records["cadence_periods"][rows] = sound, periods
+    # a first period, if it is not as long as a ring, says nothing yet
+    telling = (n[at] > 0) | (lasted[at] >= _SHORTEST_ALONE)
+    if not telling.any():
+        return
+    at, rows, sound, periods = at[telling], rows[telling], sound[telling], periods[telling]
     fits = (np.abs(periods[:, None, :] - _WANTED) <= _SLACK).all(axis=2)
     fits &= (n[at, None] + 1 >= _LENGTH) & (sound[:, None] == _SOUND)
     # a pattern of odd length ends with a period on, one of even length with a pause

@@ -104,15 +104,16 @@ def measure(sound: NDArray[np.float32]) -> ToneFrames:
     """
     n = sound.shape[0]
     product = sound @ _MATRIX
-    np.square(product, out=product)
-    power = product[:, :_N_COLUMNS] + product[:, _N_COLUMNS:]
+    product *= product
+    power = product[:, :_N_COLUMNS]
+    power += product[:, _N_COLUMNS:]
     energy = np.square(sound) @ _WINDOW_POWER
     share = np.zeros_like(energy)
     np.divide(1.0, energy, out=share, where=energy > 0.0)
 
     peak = power[:, 2 : _N_BINS - 2].argmax(axis=1) + 2
-    at = np.arange(n) * power.shape[1] + peak
-    flat = power.ravel()
+    at = np.arange(n) * product.shape[1] + peak
+    flat = product.ravel()
     below, centre, above = flat[at - 1], flat[at], flat[at + 1]
     lobe = flat[at - 2] + below + centre + above + flat[at + 2]
 
