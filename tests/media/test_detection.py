@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from amd import MarkKind, detect
 from amd.g711 import encode_pcma, encode_pcmu
 from dialer_core.ipc.messages import (
     FallbackStarted,
@@ -150,6 +151,22 @@ def test_a_verdict_is_revised_while_bridged(plane: Plane) -> None:
     assert revised.label is Verdict.MACHINE
     assert sum(p.payload != SILENCE[PCMU] for p in agent.far.packets) > 10
     assert plane.engine.dump()[customer.leg_id].bridged_to == agent.leg_id
+
+
+def test_who_answers_an_agent_stays_a_person(plane: Plane) -> None:
+    """The same greeting, then a question once the agent has spoken to them: the verdict stands, where silence from us would not have let it."""
+    customer, agent = plane.pair()
+    parts = clip("voicemail_first_casa"), quiet(2.0), clip("who_con_quien"), quiet(3.0)
+    alone = detect(np.concatenate([quiet(LEAD_S), *parts]))
+    assert [mark.kind for mark in alone] == [MarkKind.VERDICT, MarkKind.REVISED]
+    listen(plane, customer, agent_wait_s=20)
+    speak(customer, *parts)
+    plane.engine.wait(LegVerdict, timeout_s=10)
+    asked = encode_pcmu(clip("hello_person_1")).tobytes()[: 60 * 160]
+    agent.far.speak(lambda n: asked[n * 160 :][:160] or None)
+    plane.bridge(customer, agent)
+    plane.engine.wait(MediaHealth, listening=0, timeout_s=10)  # the time for a revision is over
+    assert not plane.engine.all(VerdictRevised)
 
 
 def test_a_beep_is_told_and_listening_ends_with_the_leg(plane: Plane) -> None:
