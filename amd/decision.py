@@ -54,8 +54,9 @@ CONTINUED_ODDS = np.float32(2.0)
 HEARD_OUT_TICKS = round(HEARD_OUT_S / TICK_S)
 EARLY_SPEECH_TICKS = 60
 """Speech before the answer that makes an announcement: 1.2 s."""
-MUSIC_TICKS = 150
-"""Sound after which it is told to be music by itself: 3 s. What is told to be a recording before that may be music, too."""
+MUSIC_TICKS, EARLY_MUSIC_TICKS = 200, 150
+"""Sound after which it is told to be music by itself: 4 s, by when a person has stopped for breath, and 3 s before the answer. What is
+told to be a recording before that may be music, too."""
 
 FIELDS: list[Field] = [
     ("state", "u1", LISTENING),
@@ -219,7 +220,7 @@ def update(records: Records, tick: NDArray[np.int32], heard: Heard) -> Outcome:
     before = listening & early & (records["speech_ticks"] >= EARLY_SPEECH_TICKS)
     if before.any():
         playing = _playing(records, before, EARLY_SPEECH_TICKS // 2)
-        decide(playing & (records["prosody_n"] >= MUSIC_TICKS), Label.MUSIC, Reason.STEADY_MUSIC)
+        decide(playing & (records["prosody_n"] >= EARLY_MUSIC_TICKS), Label.MUSIC, Reason.STEADY_MUSIC)
         # music instead of ringing is waited for: it becomes sure a little later
         decide(before & ~playing, Label.ANNOUNCEMENT, Reason.EARLY_SPEECH)
     by_length = _BY_LENGTH[reason]

@@ -1,4 +1,4 @@
-"""The channel probe: whether frames without speech alone tell people's calls from machines'.
+"""The channel probe: whether what is heard before anybody speaks tells people's calls from machines'.
 
 Owns the check that nobody can cheat: what it measures should be at chance, an area under the curve of 0.5.
 """
@@ -16,22 +16,27 @@ from amd.training.calls import Call, simulate
 from amd.training.parts import Part
 from amd.training.scenes import Cast
 
-CALLS = 600
-QUIET_SHARE = 0.2
-"""The quietest fifth of a call's frames are taken to hold no speech."""
+CALLS = 900
+LEAST_FRAMES, BEFORE_S = 5, 0.06
+"""Frames a call needs before the first word to be looked at, and how long before it they end. Later frames are no line's alone: room and
+codec keep some of the speech in them, and recordings speak more."""
 
 
 def probe(found: Sequence[Part], seed: int, codecs: tuple[str, ...]) -> dict[str, float]:
-    """Return the area under the curve that a classifier of the quiet frames' spectra reaches on calls it was not fitted on.
+    """Return the area under the curve that a classifier of the spectra before the first word reaches on calls it was not fitted on.
 
     The interval is that of chance for so many calls.
     """
-    calls: list[Call] = []
+    spectra: list[np.ndarray] = []
+    machines: list[bool] = []
     for batch in simulate(Cast(found), CALLS, seed, codecs=codecs):
-        calls += batch
-    values = np.stack([_quiet_spectrum(call) for call in calls])
-    machine = np.array([call.scene.label == "machine" for call in calls])
-    half = len(calls) // 2
+        for call in batch:
+            spectrum = _spectrum_before(call)
+            if spectrum is not None:
+                spectra.append(spectrum)
+                machines.append(call.scene.label == "machine")
+    values, machine = np.stack(spectra), np.array(machines)
+    half = len(values) // 2
     scaler = StandardScaler().fit(values[:half])
     fitted = LogisticRegression(C=0.1, max_iter=500).fit(scaler.transform(values[:half]), machine[:half])
     area = roc_auc_score(machine[half:], fitted.decision_function(scaler.transform(values[half:])))
@@ -40,13 +45,11 @@ def probe(found: Sequence[Part], seed: int, codecs: tuple[str, ...]) -> dict[str
     return {"area": round(float(area), 3), "chance_within": round(float(1.96 * spread), 3), "calls": half}
 
 
-def _quiet_spectrum(call: Call) -> np.ndarray:
-    frames = call.frames.astype(np.float32)
-    power = frames.var(axis=1)
-    sounding = np.flatnonzero(power > 0)
-    if sounding.size < 10:
-        return np.zeros(20)
-    quiet = sounding[np.argsort(power[sounding])[: max(5, round(QUIET_SHARE * sounding.size))]]
-    spectrum = np.square(np.abs(np.fft.rfft(frames[quiet] * np.hanning(160), axis=1)))[:, :80]
+def _spectrum_before(call: Call) -> np.ndarray | None:
+    frames = call.frames[: max(round((call.scene.onset_s - BEFORE_S) * 50), 0)].astype(np.float32)
+    frames = frames[frames.var(axis=1) > 0]
+    if len(frames) < LEAST_FRAMES:
+        return None
+    spectrum = np.square(np.abs(np.fft.rfft(frames * np.hanning(160), axis=1)))[:, :80]
     bands = spectrum.mean(axis=0).reshape(20, 4).sum(axis=1)
     return np.asarray(np.log(bands + 1.0))

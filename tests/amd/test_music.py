@@ -33,8 +33,8 @@ def music(seconds: float, seed: int, dbfs: float = -20.0) -> np.ndarray:
     return np.asarray(sound / np.sqrt((sound**2).mean()) * 10 ** (dbfs / 20))
 
 
-def test_music_on_hold_is_music_within_four_seconds() -> None:
-    """Chords that go on from the answer on are music, told once and for good, within 4 s of their begin."""
+def test_music_on_hold_is_music_within_five_seconds() -> None:
+    """Chords that go on from the answer on are music, told once and for good, within 5 s of their begin."""
     for marks in hear([pcm(silence(0.4), music(9.0, seed), seed=seed) for seed in SEEDS]):
         (verdict,) = [mark for mark in marks if mark.kind is MarkKind.VERDICT]
         assert (verdict.label, verdict.reason, verdict.provisional) == (
@@ -42,7 +42,7 @@ def test_music_on_hold_is_music_within_four_seconds() -> None:
             Reason.STEADY_MUSIC,
             False,
         )
-        assert (verdict.tick + 1) * 0.02 <= 4.4
+        assert (verdict.tick + 1) * 0.02 <= 5.4
 
 
 def test_speech_is_no_music() -> None:
