@@ -25,6 +25,10 @@ def _number(page: Any, key: str) -> int:
     return int(text.replace(",", ""))
 
 
+def _demo(page: Any) -> Any:
+    return page.get_by_role("article", name="demo")
+
+
 def _invites(made: World) -> int:
     lines = made.sim_log.read_text(encoding="utf-8").splitlines()
     told = [json.loads(line) for line in lines if "invite.received" in line]
@@ -41,12 +45,12 @@ def test_a_supervisor_sees_numbers_move_and_stops_the_dialing(made: World, log_i
         arg=before,
     )
     page.screenshot(path=SCREENS / "status.png")
-    page.get_by_role("button", name="Pausar").click()
-    page.wait_for_selector('.campaign .badge:has-text("En pausa")')
+    _demo(page).get_by_role("button", name="Pausar").click()
+    page.wait_for_selector('[aria-label=demo] .badge:has-text("En pausa")')
     stopped = _invites(made)
     _agent_is_free(page)  # for whom a campaign that dials would have called
     assert _invites(made) <= stopped + 1  # one may have been on its way
-    page.get_by_role("button", name="Reanudar").click()
+    _demo(page).get_by_role("button", name="Reanudar").click()
     wait_until(lambda: _invites(made) > stopped + 1, 30, "the carrier to be called again")
     assert accessible(page) == []
 
@@ -64,17 +68,17 @@ def test_a_supervisor_changes_the_pace_and_whom_agents_work_for(made: World, log
     """Mode and boldness by a question answered, an agent's day and campaigns, a threshold, a day on paper, an error: all accessible."""
     page = log_in("maria")
     page.wait_for_selector(".campaign .figure")
-    page.get_by_role("button", name="Ritmo…").click()
+    _demo(page).get_by_role("button", name="Ritmo…").click()
     page.select_option("#dial-mode", "progressive")
     page.fill("#dial-share", "50")
     assert accessible(page) == []
     page.click("#dial-apply")
     page.get_by_role("button", name="Sí", exact=True).click()
-    page.wait_for_selector(".campaign :text('Progresivo')")
-    page.wait_for_selector(".campaign :text('50 % del tope')")
-    page.get_by_role("button", name="Ritmo…").click()
+    page.wait_for_selector("[aria-label=demo] :text('Progresivo')")
+    page.wait_for_selector("[aria-label=demo] :text('50 % del tope')")
+    _demo(page).get_by_role("button", name="Ritmo…").click()
     page.click("#dial-written")
-    page.wait_for_selector(".campaign :text('Predictivo')")
+    page.wait_for_selector("[aria-label=demo] :text('Predictivo')")
     page.click("#limits-open")
     page.fill("#limit-behind", "35")
     page.click("#limits-apply")
