@@ -132,7 +132,7 @@ def make(
     tx.audit(
         "promise.made",
         f"promise {promise.id}",
-        actor=actor or (f"agent {agent_id}" if agent_id else ""),
+        actor=actor or (f"agent:{agent_id}" if agent_id else ""),
         kind=kind.value,
     )
     return promise

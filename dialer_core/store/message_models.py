@@ -64,7 +64,7 @@ class Message(Base):
     request_key: Mapped[str | None] = mapped_column(String(128))
     """The asker's own name of the request: asked for twice, it is queued once."""
     source: Mapped[str] = mapped_column(String(64))
-    """Who asked: `agent ana`, `plugin:contact_strategy`, `cli`."""
+    """Who asked: `agent:ana`, `plugin:contact_strategy`, `cli`."""
     node: Mapped[str | None] = mapped_column(String(64))
     """Which node is submitting it."""
     tries: Mapped[int] = mapped_column(Integer)

@@ -184,7 +184,7 @@ class AuditEntry(Base):
     at_utc: Mapped[dt.datetime]
     node: Mapped[str] = mapped_column(String(64))
     actor: Mapped[str] = mapped_column(String(64))
-    """Who did it: `agent ana`, `cli`, `engine`."""
+    """Who did it: `agent:ana`, `user:eva`, `cli`, `engine`."""
     action: Mapped[str] = mapped_column(String(48))
     subject: Mapped[str] = mapped_column(String(64))
     """The row it was done to: `person ID`."""

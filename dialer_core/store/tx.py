@@ -134,7 +134,7 @@ class Tx:
         subject
             The row it was done to: `person ID`. Ids only, nothing personal.
         actor
-            Who did it: `agent ana`; by default the part of ours that writes.
+            Who did it: `agent:ana`; by default the part of ours that writes.
         **data
             Ids and numbers, as JSON holds them.
 

@@ -24,7 +24,7 @@ def test_entries_are_chained(database: Database) -> None:
             tx.audit("thing.done", f"thing {number}", count=number)
             with pytest.raises(ZeroDivisionError), tx.savepoint():
                 undone(tx)
-            tx.audit("thing.done", f"thing {number}b", actor="agent ana")
+            tx.audit("thing.done", f"thing {number}b", actor="agent:ana")
     with database.read() as tx:
         found = tx.execute(TABLES["audit"].select().order_by(TABLES["audit"].c.seq)).mappings().all()
     assert [(row["seq"], row["subject"]) for row in found] == [
