@@ -53,6 +53,10 @@ TABLE: dict[str, tuple[str, str]] = {
     "rules": ("rules:rules", "The rule packs, and what each rule stands on."),
     "recordings": ("recordings:recordings", "Recorded conversations: find them, export them."),
     "flows": ("flows:flows", "Flows: voice menus and broadcasts as files: check, show, try them."),
+    "practice": (
+        "practice:practice",
+        "Practise on simulated people: a real call, a script, a score sheet.",
+    ),
     "pacing": ("pacing:pacing", "Pacing: why the dialer places what it places, simulated shifts, staffing."),
     "report": ("report:report", "Figures of campaigns, agents and days, and call detail records."),
     "target": ("report:target", "Set what a campaign is to reach on a day."),
