@@ -21,6 +21,8 @@ from benchmarks.message_lines import Line
 LINES: Final[dict[str, tuple[Callable[[int], Line], int]]] = {
     "smpp_client": (message_lines.smpp_client, 20_000),
     "smpp_gate_outbox": (message_lines.smpp_gate_outbox, 5_000),
+    "whatsapp": (message_lines.whatsapp, 3_000),
+    "email": (message_lines.email, 3_000),
 }
 """What is measured, and with how many by default."""
 

@@ -7,6 +7,9 @@ webhook with each receipt, for e-mail aiosmtpd. Each message has a text of its o
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
+import json
 import multiprocessing
 import tempfile
 import time
@@ -17,7 +20,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import msgspec
+import uvicorn
+from aiosmtpd.smtp import SMTP
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from dialer_core.clock import VirtualClock
 from dialer_core.compliance.packs import load_packs
@@ -26,11 +36,15 @@ from dialer_core.messaging.composing import MessageRequest
 from dialer_core.messaging.sending import Sender
 from dialer_core.messaging.templates import Template, load_template
 from dialer_core.plugin_api import Accepted, MessageChannel, OutboundMessage, Receipt
-from dialer_core.store import messages
+from dialer_core.store import email_addresses, messages
 from dialer_core.store.database import open_database
-from dialer_core.vocabulary import CampaignId, MessageState
+from dialer_core.vocabulary import CampaignId, Channel, MessageState
+from plugins.email.channel import EmailChannel
+from plugins.email.settings import EmailSettings
 from plugins.sms.settings import SmppSettings
 from plugins.sms.smpp import SmppChannel
+from plugins.whatsapp.cloud_api import CloudChannel
+from plugins.whatsapp.settings import WhatsAppSettings
 from tests.campaigns.lists import CAMPAIGN, NOON, put_lead, put_list_campaign
 from tests.plugins.message_centre import MessageCentre, free_port, message_centre, receipt_text
 
@@ -75,6 +89,41 @@ def smpp_gate_outbox(number: int) -> Line:
     return _line("smpp_gate_outbox", number, delivered, seconds, came)
 
 
+def whatsapp(number: int) -> Line:
+    """Say how fast messages go through gate, outbox and the Cloud API's client until their signed receipts are stored, on SQLite."""
+
+    async def made(port: int) -> MessageChannel:
+        its = WhatsAppSettings(
+            base_url=f"http://127.0.0.1:{port}", phone_number_id="1", per_second=1000, at_once=100
+        )
+        return CloudChannel(its, access_token="t", app_secret=SECRET)  # noqa: S106 - nobody's
+
+    with _far_end(_cloud) as (port, report):
+        seconds, delivered = asyncio.run(
+            _through_outbox(lambda: made(port), "whatsapp", number, receipts=lambda: _receipts(port))
+        )
+        came = report()
+    return _line("whatsapp", number, delivered, seconds, came)
+
+
+def email(number: int) -> Line:
+    """Say how fast messages go through gate, outbox and SMTP until the server's answers are stored, on SQLite; a mail has no receipt but that."""
+
+    async def made(port: int) -> MessageChannel:
+        its = {
+            "sender": "c@example.org",
+            "smtp": {"host": "127.0.0.1", "port": port, "security": "none"},
+            "per_second": 1000,
+            "at_once": 20,
+        }
+        return EmailChannel(EmailSettings.model_validate(its))
+
+    with _far_end(_mails) as (port, report):
+        seconds, accepted = asyncio.run(_through_outbox(lambda: made(port), "email", number))
+        came = report()
+    return _line("email", number, accepted, seconds, came)
+
+
 def _settings(port: int) -> SmppSettings:
     return SmppSettings.model_validate(
         {"provider": "smpp", "system_id": "bench", "password_env": "P", "source": "55000", "window": 50, "per_second": 10_000,
@@ -110,12 +159,17 @@ async def _through_client(port: int, number: int) -> tuple[float, int]:
     return seconds, len(told)
 
 
-async def _through_outbox(made: Callable[[], Any], kind: str, number: int) -> tuple[float, int]:
+async def _through_outbox(
+    made: Callable[[], Any], kind: str, number: int, receipts: Callable[[], Any] | None = None
+) -> tuple[float, int]:
+    """Return in how many seconds messages were delivered (e-mails: accepted), and how many; `receipts` asks a provider for its webhooks."""
+    last = MessageState.ACCEPTED if kind == "email" else MessageState.DELIVERED
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "aviso.toml"
+        provider = '[provider]\nname = "aviso"\nparameters = ["nth"]\n' if kind == "whatsapp" else ""
         subject = '[subject]\nes = "Aviso"\n' if kind == "email" else ""
         file.write_text(
-            f'channel = "{kind}"\n[given]\nnth = "plain"\n[text]\nes = "Mensaje {{{{ nth }}}}. Responda BAJA."\n{subject}'
+            f'channel = "{kind}"\n[given]\nnth = "plain"\n[text]\nes = "Mensaje {{{{ nth }}}}. Responda BAJA."\n{subject}{provider}'
         )
         template = load_template(file)
         database = open_database(f"sqlite:///{folder}/bench.db")
@@ -134,12 +188,14 @@ async def _through_outbox(made: Callable[[], Any], kind: str, number: int) -> tu
 
         def delivered() -> int:
             with database.read() as tx:
-                return messages.counts(tx).get((channel.channel, MessageState.DELIVERED), 0)
+                return messages.counts(tx).get((channel.channel, last), 0)
 
         began_s = time.monotonic()
         done = 0
         while done < number and time.monotonic() - began_s < LIMIT_S:
             await asyncio.sleep(0.1)
+            for headers, raw in await receipts() if receipts else ():
+                await asyncio.to_thread(sender.webhook, headers, raw)
             done = await asyncio.to_thread(delivered)
         seconds = time.monotonic() - began_s
         sending.cancel()
@@ -151,6 +207,8 @@ async def _through_outbox(made: Callable[[], Any], kind: str, number: int) -> tu
 
 def _queue(tx: Any, template: Template, nth: int, now: Any) -> None:
     debtor = put_lead(tx, [f"+5255{10_000_000 + nth}"])
+    if template.channel is Channel.EMAIL:
+        email_addresses.add(tx, debtor.person, f"p{nth}@example.mx", source="bench", at_utc=now)
     request = MessageRequest(
         campaign_id=CampaignId(CAMPAIGN), account_id=debtor.account, template=template.name, given={"nth": str(nth)}
     )  # fmt: skip
@@ -213,11 +271,79 @@ def _centre(port: int, pipe: Connection) -> None:
 
         async with message_centre(port) as centre:
             centre.on_submit = take
-            pipe.send("ready")
-            while True:
-                await asyncio.sleep(0.02)
-                if pipe.poll():
-                    pipe.recv()
-                    pipe.send(came)
+            await _report(pipe, came)
 
     asyncio.run(serve())
+
+
+SECRET = "app"  # noqa: S105 - of the far end here
+
+
+async def _receipts(port: int) -> list[tuple[dict[str, str], bytes]]:
+    """Ask the far end for the webhooks that it has for us: signed there."""
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        told = (await client.get(f"http://127.0.0.1:{port}/hooks")).json()
+    return [({"x-hub-signature-256": signature}, raw.encode()) for signature, raw in told]
+
+
+def _cloud(port: int, pipe: Connection) -> None:
+    """Serve what the Cloud API's client asks for; a receipt of each message waits to be fetched, fifty in a signed webhook."""
+    came: Counter[str] = Counter()
+    delivered: list[str] = []
+
+    async def take(request: Request) -> Response:
+        body = json.loads(await request.body())
+        came[body["template"]["components"][0]["parameters"][0]["text"]] += 1
+        delivered.append(f"w{sum(came.values())}")
+        return JSONResponse({"messages": [{"id": delivered[-1]}]})
+
+    async def hooks(_: Request) -> Response:
+        told = []
+        while delivered:
+            some = [delivered.pop() for _ in range(min(50, len(delivered)))]
+            value = {"statuses": [{"id": one, "status": "delivered"} for one in some]}
+            raw = json.dumps({"entry": [{"changes": [{"field": "messages", "value": value}]}]})
+            told.append(
+                ("sha256=" + hmac.new(SECRET.encode(), raw.encode(), hashlib.sha256).hexdigest(), raw)
+            )
+        return JSONResponse(told)
+
+    async def serve() -> None:
+        app = Starlette(routes=[Route("/hooks", hooks), Route("/{path:path}", take, methods=["POST"])])
+        server = uvicorn.Server(
+            uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="off", ws="none")
+        )
+        serving = asyncio.create_task(server.serve())
+        await _until(lambda: server.started, 20)
+        await _report(pipe, came)
+        await serving
+
+    asyncio.run(serve())
+
+
+def _mails(port: int, pipe: Connection) -> None:
+    """Serve SMTP: every mail is taken."""
+    came: Counter[str] = Counter()
+
+    class Taker:
+        async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - as aiosmtpd calls it
+            came[envelope.rcpt_tos[0]] += 1
+            return "250 OK"
+
+    async def serve() -> None:
+        await asyncio.get_running_loop().create_server(
+            lambda: SMTP(Taker(), enable_SMTPUTF8=True), "127.0.0.1", port
+        )
+        await _report(pipe, came)
+
+    asyncio.run(serve())
+
+
+async def _report(pipe: Connection, came: Counter[str]) -> None:
+    """Say that it serves, then answer each question with what came."""
+    pipe.send("ready")
+    while True:
+        await asyncio.sleep(0.02)
+        if pipe.poll():
+            pipe.recv()
+            pipe.send(came)

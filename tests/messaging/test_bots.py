@@ -333,7 +333,7 @@ def test_buttons_go_with_the_question(database: Database, talk_of: Any) -> None:
     """A channel that has buttons is given those of the last question; what stands in for an approved template it is not."""
     with database.write() as tx:
         talk_of(tx).write("¿quién es?")
-        [said] = [one for one in rows(tx, "message") if one["purpose"] == "answer"]
+        [said] = [one for one in rows(tx, "message") if one["source"] == "flow respuestas"]
         given = outbound(messages.get(tx, [said["id"]])[said["id"]])
         assert given.template is None
         assert given.buttons == (("1", "Acordar fecha"), ("2", "Hablar con asesor"), ("3", "Ya lo resolví"))
