@@ -27,7 +27,8 @@ from dialer_core.demo.world import World, world
 from dialer_core.store.database import open_database
 from dialer_core.store.models import Base
 
-MARKS = "() => performance.getEntriesByName('person').map(one => [one.detail, performance.timeOrigin + one.startTime])"
+MARKS = "() => performance.getEntriesByName('person').filter(one => one.detail).map(one => [one.detail, performance.timeOrigin + one.startTime])"
+NEW = "known => performance.getEntriesByName('person').some(one => one.detail && !known.includes(one.detail))"
 LOADED = (
     "() => [...performance.getEntriesByType('resource'), ...performance.getEntriesByType('navigation')]"
     ".reduce((sum, one) => sum + one.decodedBodySize, 0)"
@@ -48,8 +49,8 @@ def play(made: World, page: Any, talks: int) -> tuple[dict[str, float], float]:
     page.wait_for_selector("#phone.ok")
     page.keyboard.press("Alt+r")
     drawn: dict[str, float] = {}
-    for _ in range(talks):
-        page.wait_for_selector("#verify", timeout=120_000)
+    while len(drawn) < talks:
+        page.wait_for_function(NEW, arg=list(drawn), timeout=120_000)
         for attempt, at_ms in page.evaluate(MARKS):
             drawn.setdefault(attempt, at_ms)
         page.select_option("#disposition", "other")
@@ -57,8 +58,7 @@ def play(made: World, page: Any, talks: int) -> tuple[dict[str, float], float]:
             page.keyboard.press("Alt+k")
         page.wait_for_selector("#now[data-state=wrap_up]")
         page.keyboard.press("Alt+t")
-        page.wait_for_selector("#now:not([data-state=wrap_up])")
-        page.wait_for_selector("#verify", state="detached")
+        page.wait_for_function("shown => !shown.includes(window.Desk.now.attempt)", arg=list(drawn))
     return drawn, loaded_kb
 
 

@@ -76,7 +76,7 @@
   function historyBox(found) {
     const rows = found.timeline.slice(0, 100).map((one) => make("li", { class: "small" }, make("time", { class: "muted", datetime: one.at_utc }, moment(one.at_utc)),
       make("span", { class: "strong" }, has(`what.${one.what}`) ? t(`what.${one.what}`) : one.what),
-      make("span", { class: "told" }, [one.channel && one.channel !== "voice" ? `${CHANNELS[one.channel] ?? ""} ${has(`channel.${one.channel}`) ? t(`channel.${one.channel}`) : one.channel}` : "", one.result && word(one.result), one.text, one.seconds ? clock(one.seconds) : "", one.by].filter(Boolean).join(" · ")),
+      make("span", { class: "told" }, [one.channel && one.channel !== "voice" ? `${CHANNELS[one.channel] ?? ""} ${has(`channel.${one.channel}`) ? t(`channel.${one.channel}`) : one.channel}` : "", one.result && word(one.result), one.text, one.seconds ? clock(one.seconds) : "", one.by?.replace(/^(user|api|plugin):/, "")].filter(Boolean).join(" · ")),
       make("span", { class: "num" }, one.amount_minor == null ? "" : money(one.amount_minor, found.account.currency))));
     return make("div", { class: "part past" }, make("h3", { id: "history-title" }, t("history")), rows.length
       ? make("ol", { class: "timeline", tabindex: "0", "aria-labelledby": "history-title" }, ...rows) : make("p", { class: "muted" }, t("no_history")));

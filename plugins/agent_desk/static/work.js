@@ -6,7 +6,7 @@
   const RESTRICTIONS = ["do_not_call", "dispute", "attorney", "bankruptcy", "deceased", "cease_contact", "hardship", "wrong_number", "workplace"];
   const OF_PHONE = ["wrong_number", "workplace"];
   const TYPED = ["note", "amount", "first", "many", "every", "kind", "when", "disposition", "reason"];
-  const whose = () => now.view?.person.name || now.view?.account.external_id || "";
+  const whose = () => now.view?.person.name || now.view?.account.external_id || "–";
   const policy = () => now.words?.promises ?? { most_instalments: 36, first_within_days: 365, all_within_days: 3650, least_minor: 0, most_discount: 0 };
 
   // --- what is half typed ----------------------------------------------------------------------------------------------------------------
