@@ -23,7 +23,7 @@ async def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setattr(web_access, "BELIEVED_S", 0.05)
     async with running_host(tmp_path) as running:
         await running.attached()
-        add_user(running.database, "root", "admin")
+        add_user(running.database, "rosa", "admin")
         add_user(running.database, "maria", "supervisor")
         yield running
 
@@ -32,7 +32,7 @@ async def test_an_admin_makes_a_user_who_logs_in(host: RunningHost) -> None:
     """With a password made and shown once; another role ends their session, as being disabled does; another password lets them in again."""
     url = str(host.client.base_url)
     async with Browser(url) as admin, Browser(url) as eva:
-        await admin.log_in("root")
+        await admin.log_in("rosa")
         made = (await admin.post("/api/v1/users", {"name": "eva", "role": "supervisor"})).json()
         assert (made["user"]["id"], made["user"]["role"]) == ("eva", "supervisor")
         assert (await eva.log_in("eva", made["password"])).status_code == 303
@@ -56,13 +56,13 @@ async def test_an_admin_makes_a_user_who_logs_in(host: RunningHost) -> None:
     with host.database.read() as tx:
         table = Base.metadata.tables["audit"]
         done = {(row.actor, row.action) for row in tx.execute(table.select()) if "eva" in row.subject}
-    assert {("user:root", f"user.{what}") for what in ("added", "role_changed", "disabled", "enabled", "password_changed")} <= done  # fmt: skip
+    assert {("user:rosa", f"user.{what}") for what in ("added", "role_changed", "disabled", "enabled", "password_changed")} <= done  # fmt: skip
 
 
 async def test_a_token_has_its_scopes_until_it_is_revoked(host: RunningHost) -> None:
     """Shown once, kept as a digest, good for what it was made for and no longer than that."""
     async with Browser(str(host.client.base_url)) as admin:
-        await admin.log_in("root")
+        await admin.log_in("rosa")
         made = (await admin.post("/api/v1/tokens", {"name": "crm", "scopes": ["read"]})).json()
         program = httpx2.AsyncClient(
             base_url=admin.url, headers={"Authorization": f"Bearer {made['token']}"}, trust_env=False
@@ -92,8 +92,8 @@ async def test_a_token_has_its_scopes_until_it_is_revoked(host: RunningHost) -> 
         ("users", {"name": "x", "role": "admin", "password": "short"}, 422, "12 to 128"),
         ("users", {"name": "maria", "role": "admin"}, 409, "already"),
         ("users/nobody/disable", None, 404, "no such user"),
-        ("users/root/disable", None, 409, "locks themselves out"),
-        ("users/root/role", {"role": "supervisor"}, 409, "locks themselves out"),
+        ("users/rosa/disable", None, 409, "locks themselves out"),
+        ("users/rosa/role", {"role": "supervisor"}, 409, "locks themselves out"),
         ("tokens", {"name": "x", "scopes": []}, 422, "scopes"),
         ("tokens", {"name": "x", "scopes": ["everything"]}, 422, "scopes"),
         ("tokens/nothing/revoke", None, 404, "no token"),
@@ -104,12 +104,12 @@ async def test_mistakes_are_told_and_nothing_is_made(
 ) -> None:
     """What is wrong, in words; and no user or token more than before."""
     async with Browser(str(host.client.base_url)) as admin:
-        await admin.log_in("root")
+        await admin.log_in("rosa")
         answer = await admin.post(f"/api/v1/{path}", body)
         assert (answer.status_code, says in answer.text) == (status, True), answer.text
         users = (await admin.get("/api/v1/users", headers={"Accept": "*/*"})).json()
         assert {(one["id"], one["role"], one["active"]) for one in users} == {
-            ("root", "admin", True),
+            ("rosa", "admin", True),
             ("maria", "supervisor", True),
         }
         assert (await admin.get("/api/v1/tokens", headers={"Accept": "*/*"})).json() == []
