@@ -367,7 +367,9 @@ def _claim(database: Database, campaign: CampaignId, count: int) -> tuple[int, f
 def _context() -> ForkServerContext:
     """Return how processes are made: new ones, of a server that has read the program's files once and holds nothing else."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.store"])
+    context.set_forkserver_preload(
+        ["benchmarks.store_rows", "dialer_core.campaigns.leads_import", "dialer_core.campaigns.screening"]
+    )
     return context
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import dialer_core
-from dialer_core.vocabulary import new_id
+from dialer_core.vocabulary import new_id, new_ids
 
 pytestmark = pytest.mark.unit
 
@@ -37,6 +37,16 @@ def test_order_and_time() -> None:
     after_ms = time.time_ns() / 1e6
     assert made == sorted(set(made))
     assert before_ms - 0.001 <= made_ms(made[0])
+    assert made_ms(made[-1]) <= after_ms + 0.001
+
+
+def test_many_at_once() -> None:
+    """Ids made many at a time are of the same form, in order among those made one by one, all different, and no later than they were made."""
+    made = [new_id(), *new_ids(3_000), new_id(), *new_ids(1), *new_ids(0), new_id()]
+    after_ms = time.time_ns() / 1e6
+    assert len(made) == 3_004
+    assert made == sorted(set(made))
+    assert all(str(uuid.UUID(text)) == text and text[14] == "7" and text[19] in "89ab" for text in made)
     assert made_ms(made[-1]) <= after_ms + 0.001
 
 
