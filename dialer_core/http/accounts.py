@@ -68,9 +68,12 @@ async def get_account(account: UUID, request: Request, engine: Engine, parts: Pa
             return account_view.view(tx, AccountId(str(account)), now)
 
     found, who = await asyncio.to_thread(ask), principal_of(request)
+    version = account_view.version(found)
     if at_a_desk(who) and not await parts.rights.knows_person(request.state.agent, str(account)):
         found = account_view.before_identity(found)
-    return answer(found)
+    told = answer(found)
+    told.headers["ETag"] = f'"{version}"'
+    return told
 
 
 class Identified(BaseModel):

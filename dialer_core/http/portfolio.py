@@ -9,7 +9,7 @@ import datetime as dt
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Header, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -18,7 +18,7 @@ from dialer_core.errors import CommandRefusedError
 from dialer_core.http.answers import ApiParts, Engine, Parts, answer, shape
 from dialer_core.list_settings import PromiseSettings
 from dialer_core.plugin_api import AgentId, AttemptId, CampaignId
-from dialer_core.portfolio import promise_policy, promises, proof
+from dialer_core.portfolio import account_view, promise_policy, promises, proof
 from dialer_core.store import account_notes, claims, consents, people
 from dialer_core.store import promises as promise_rows
 from dialer_core.store.account_notes import AccountNoteRow
@@ -38,6 +38,13 @@ from dialer_core.web.needs import at_a_desk, needs, needs_account_writer, princi
 from dialer_core.web.principals import Role, Scope
 from dialer_core.web.problems import Problem
 
+IfMatch = Annotated[
+    str,
+    Header(
+        max_length=64,
+        description="The ETag of the account as you saw it: refused with 412 where it has changed",
+    ),
+]
 router = APIRouter(tags=["accounts"])
 _WRITES = [needs_account_writer(Scope.CONTROL, Scope.RECORDS)]
 _SUPERVISES = [needs(Scope.CONTROL), needs(Scope.RECORDS)]
@@ -130,7 +137,9 @@ class NewDocument(BaseModel):
 @router.post(
     "/accounts/{account}/promises", dependencies=_WRITES, responses=shape(PromiseRow, "As it was written")
 )
-async def make_promise(account: UUID, request: Request, engine: Engine, parts: Parts, what: Annotated[NewPromise, Body()]) -> Response:  # fmt: skip
+async def make_promise(
+    account: UUID, request: Request, engine: Engine, parts: Parts, what: Annotated[NewPromise, Body()], if_match: IfMatch = "",
+) -> Response:  # fmt: skip
     """Write a promise in place of the open one; the account is not called until it is kept or broken."""
     agent = _agent(parts, _said_by(request, what.agent))
     now, actor = engine.now(), engine.actor
@@ -139,6 +148,8 @@ async def make_promise(account: UUID, request: Request, engine: Engine, parts: P
     bound = at_a_desk(principal_of(request))
 
     def write(tx: Tx) -> PromiseRow:
+        if not (what.key and promise_rows.get(tx, str(what.key))):  # one sent again is answered as it was
+            _unchanged(tx, account, if_match, now)
         if bound:
             _check_policy(tx, parts, account, what, instalments, now.date())
         return promises.make(
@@ -225,11 +236,14 @@ async def record_consent(account: UUID, engine: Engine, parts: Parts, what: Anno
 
 
 @router.post("/accounts/{account}/callbacks", dependencies=_WRITES, responses=shape(dict[str, str], "Its id"))
-async def ask_callback(account: UUID, request: Request, engine: Engine, parts: Parts, what: Annotated[NewCallback, Body()]) -> Response:  # fmt: skip
+async def ask_callback(
+    account: UUID, request: Request, engine: Engine, parts: Parts, what: Annotated[NewCallback, Body()], if_match: IfMatch = "",
+) -> Response:  # fmt: skip
     """Write that they asked to be called at a time, in place of the campaign's open call-back of this account; the gate still decides."""
     agent, now, actor = _agent(parts, _said_by(request, what.agent)), engine.now(), engine.actor
 
     def write(tx: Tx) -> dict[str, str]:
+        _unchanged(tx, account, if_match, now)
         made = callbacks_asked.ask(
             tx,
             account_id=AccountId(str(account)),
@@ -300,6 +314,18 @@ def _check_policy(
     if row is not None and not (what.key and promise_rows.get(tx, str(what.key))):
         policy = campaign.promises if campaign else PromiseSettings()
         promise_policy.check(policy, instalments, what.kind, row["balance_minor"], today)
+
+
+def _unchanged(tx: Tx, account: UUID, seen: str, now: dt.datetime) -> None:
+    """Refuse an edit by somebody who saw the account before another changed it; who names no version edits whatever it is."""
+    if seen and seen.strip().strip('"') != account_view.version(
+        account_view.view(tx, AccountId(str(account)), now)
+    ):
+        raise Problem(
+            412,
+            "changed",
+            "somebody has changed this account since you saw it: read it again, and decide anew",
+        )
 
 
 def _person(tx: Tx, account: UUID) -> PersonId:

@@ -7,6 +7,7 @@ and what may be said before the person is identified (I19) is what `attributes` 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 
 import msgspec
 
@@ -139,6 +140,18 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     """All of it, the latest first."""
     identified: bool = True
     """False: what speaks of the debt is left out, until the agent has made sure to whom they talk."""
+
+
+def version(found: AccountView) -> str:
+    """Return what stands for the account as it is: another one once somebody has changed what an edit would build on or replace."""
+    its = (
+        found.account,
+        found.promise,
+        [one.id for one in found.restrictions],
+        [one.id for one in found.callbacks],
+        [(one.id, one.state) for one in found.promises],
+    )
+    return hashlib.sha256(msgspec.json.encode(its)).hexdigest()[:20]
 
 
 def view(tx: Tx, account_id: AccountId, now: dt.datetime) -> AccountView:

@@ -72,6 +72,33 @@ def claim(database: Database) -> int:
         return len(found.attempts)
 
 
+async def test_the_last_write_does_not_silently_win(
+    database: Database, listed: Listed, client: httpx2.AsyncClient
+) -> None:
+    """Of two who saw the same account, the second to write is told that it has changed; having read it again they may; a call-back likewise."""
+    account = f"/accounts/{listed.account}"
+    seen = (await client.get(account)).headers["etag"]
+    assert (await client.get(account)).headers["etag"] == seen
+    key = new_id()
+    mine = await client.post(f"{account}/promises", json=promise(30_000, key=key), headers={"If-Match": seen})
+    assert mine.status_code == 200
+    theirs = await client.post(f"{account}/promises", json=promise(20_000), headers={"If-Match": seen})
+    assert (theirs.status_code, theirs.json()["type"]) == (412, "urn:marcador:problem:changed")
+    again = await client.post(
+        f"{account}/promises", json=promise(30_000, key=key), headers={"If-Match": seen}
+    )
+    assert again.json()["id"] == mine.json()["id"]
+    call = {"campaign": "spring", "at": (NOON + DAY).isoformat()}
+    late = await client.post(f"{account}/callbacks", json=call, headers={"If-Match": seen})
+    assert late.status_code == 412
+    now = (await client.get(account)).headers["etag"]
+    assert now != seen
+    assert (
+        await client.post(f"{account}/callbacks", json=call, headers={"If-Match": now})
+    ).status_code != 412
+    assert (await client.get(account)).json()["promise"]["total_minor"] == 30_000
+
+
 async def test_one_account_with_everything(
     database: Database, listed: Listed, client: httpx2.AsyncClient
 ) -> None:
