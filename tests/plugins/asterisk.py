@@ -47,7 +47,6 @@ noload=pbx_dundi.so
 noload=pbx_ael.so
 """,
     "logger.conf": "[general]\n[logfiles]\nmessages => notice,warning,error\n",
-    "rtp.conf": "[general]\nrtpstart={rtp}\nrtpend={rtp_end}\n",
 }
 
 
@@ -58,14 +57,13 @@ class Asterisk:
     ----------
     folder
         For its configuration and what it writes.
-    ami, sip, rtp
-        Its ports; RTP takes 200.
+    ami
+        Port of its manager interface.
     files
         More configuration, by file name.
     """
 
-    def __init__(self, folder: Path, *, ami: int, sip: int, rtp: int, files: Mapping[str, str]) -> None:
-        self.ami, self.sip = ami, sip
+    def __init__(self, folder: Path, *, ami: int, files: Mapping[str, str]) -> None:
         etc = folder / "etc"
         etc.mkdir(parents=True)
         for name in ("lib", "spool", "run", "log"):
@@ -85,7 +83,7 @@ class Asterisk:
             f"astkeydir => {folder}/lib\nastdatadir => {data}\nastagidir => {folder}/lib\nastspooldir => {folder}/spool\n"
             f"astrundir => {folder}/run\nastlogdir => {folder}/log\n"
         )
-        values = {"ami": ami, "sip": sip, "rtp": rtp, "rtp_end": rtp + 199, "user": USER, "secret": SECRET}
+        values = {"ami": ami, "user": USER, "secret": SECRET}
         for name, text in {**_BASE, **files}.items():
             (etc / name).write_text(text.format(**values))
         self._conf = etc / "asterisk.conf"

@@ -173,9 +173,7 @@ class TestRealAsterisk:
             "[default]\nexten => 600,1,Set(MARCADOR_ATTEMPT=abc-1)\n same => n,Queue(cobranza,n,,,20)\n"
         )
         files = {"extensions.conf": dialplan, "pjsip.conf": ""}
-        asterisk = await asyncio.to_thread(
-            lambda: Asterisk(tmp_path, ami=15138, sip=15160, rtp=15200, files=files)
-        )
+        asterisk = await asyncio.to_thread(lambda: Asterisk(tmp_path, ami=15138, files=files))
         told = Told()
         running = asyncio.create_task(source(15138).run(told))
         try:
