@@ -5,6 +5,7 @@ It owns these. What a stream tells is its route's.
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import time
 from collections import Counter
@@ -102,7 +103,7 @@ class EventStream(StreamingResponse):
             self._seat.leave()
 
 
-class SharedReading:
+class SharedReading(abc.ABC):
     """Something read for all viewers at once, while there are any: `look` reads it and calls `tell` where it has changed.
 
     Parameters
@@ -122,11 +123,11 @@ class SharedReading:
         self._reading: asyncio.Task[None] | None = None
         self._closed = False
 
+    @abc.abstractmethod
     async def look(self) -> None:
         """Read it, once; for each kind of reading to say how."""
-        raise NotImplementedError
 
-    def begin(self) -> None:
+    def begin(self) -> None:  # noqa: B027 - a reading that keeps nothing has nothing to forget
         """Forget what was read before: viewers come after there were none."""
 
     def tell(self) -> None:
