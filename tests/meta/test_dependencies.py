@@ -19,6 +19,7 @@ LOADED_BY_NAME = {
     "tzdata": "zoneinfo reads it where the system has no zones",
     "librosa": "amd.training",
     "webrtcvad-wheels": "the learned detector's voice activity",
+    "onnxruntime": "the plugin kokoro, when it starts: it is an extra",
 }
 """Declared without an import that this test could see, and why."""
 
