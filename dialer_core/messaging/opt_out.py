@@ -51,15 +51,21 @@ def is_opt_out(text: str) -> bool:
     plain = normalised(text)
     if not plain or len(plain) > LONGEST_ANSWER:
         return False
-    words = [word for word in plain.split() if word not in _POLITE]
-    if len(words) == 1 and words[0] in WORDS:
-        return True
-    return any(f" {phrase} " in f" {plain} " for phrase in PHRASES)
+    return _is_word(plain) or any(f" {phrase} " in f" {plain} " for phrase in PHRASES)
 
 
 def asked_in(subject: str, text: str) -> bool:
-    """Say whether a text asks for no more, or the subject of an e-mail does."""
-    return is_opt_out(text) or is_opt_out(subject)
+    """Say whether a text asks for no more, or the subject of an e-mail does.
+
+    One of the words alone on the first line is enough, whatever follows: a signature, or what a mail program puts below it.
+    """
+    first = text.strip().partition("\n")[0]
+    return is_opt_out(text) or is_opt_out(subject) or _is_word(normalised(first[: 2 * LONGEST_ANSWER]))
+
+
+def _is_word(plain: str) -> bool:
+    words = [word for word in plain.split() if word not in _POLITE]
+    return len(words) == 1 and words[0] in WORDS
 
 
 def offers(text: str) -> bool:

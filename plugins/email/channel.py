@@ -154,8 +154,8 @@ class EmailChannel:
 
 
 def _is_about_it(refused: aiosmtplib.SMTPResponseException) -> bool:
-    """Say whether a refusal is about this message for good: not what speaks of our account, or of now."""
-    return refused.code >= 500 and not isinstance(refused, aiosmtplib.SMTPAuthenticationError)
+    """Say whether a refusal is about this message for good: of its receiver. What speaks of us, our sender or our log-in, may be mended."""
+    return refused.code >= 500 and isinstance(refused, aiosmtplib.SMTPRecipientRefused)
 
 
 def _told(raw: bytes) -> list[Receipt | Inbound]:

@@ -18,6 +18,7 @@ from email.utils import parseaddr
 from typing import Final
 
 from dialer_core.plugin_api import Inbound, Receipt
+from plugins.email.composing import STOP
 from plugins.email.settings import ImapSettings
 
 LIMIT_S: Final = 20.0
@@ -25,14 +26,22 @@ TOGETHER: Final = 50
 LARGEST: Final = 10 << 20
 """A mail larger than this is marked as seen and told by its headers alone."""
 LONGEST: Final = 4096
-_QUOTED: Final = (
+_BEFORE_QUOTED: Final = re.compile(
+    r"^[ \t]*(?:El|On|Em|Le)\b[^\n]{0,200}(?:\n(?!\s*\n)[^\n]{0,200}){0,2}?\b(?:escribi[óo]|wrote|escreveu|a écrit)[ \t]*:[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""The line over what is quoted; mail programs break it where it is long."""
+_ENDS: Final = (
+    re.compile(r"^--\s?$"),
     re.compile(
-        r"^\s*(?:El|On|Em|Le)\b.{0,200}\b(?:escribi[óo]|wrote|escreveu|a écrit)\s*:\s*$", re.IGNORECASE
+        r"^\s*(?:Enviado (?:desde|con) |Sent (?:from|via) |Obtener Outlook para |Get Outlook for )",
+        re.IGNORECASE,
     ),
     re.compile(r"^\s*-{2,}\s*(?:Mensaje original|Original Message|Forwarded message)", re.IGNORECASE),
     re.compile(r"^_{10,}$"),
     re.compile(r"^\s*(?:De|From)\s*:\s.*@", re.IGNORECASE),
 )
+"""Where their words end: a signature, their telephone's own line, or what they answer to."""
 _TAG: Final = re.compile(r"<(?:style|script)\b.*?</(?:style|script)>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _BREAK: Final = re.compile(r"<(?:br|/p|/div|/tr)\b[^>]*>", re.IGNORECASE)
 
@@ -120,8 +129,9 @@ def read(raw: bytes) -> list[Receipt | Inbound]:
     mail = email.message_from_bytes(raw, policy=default)
     if bounced := _bounce(mail):
         return bounced
-    if _is_automatic(mail):
-        return []
+    subject = str(mail.get("Subject", ""))[:998]
+    if _is_automatic(mail) and subject.strip().upper() not in STOP.values():
+        return []  # but for the button of a mail program, which says what its owner wants
     sender = parseaddr(str(mail.get("From", "")))[1]
     if "@" not in sender:
         return []
@@ -129,7 +139,7 @@ def read(raw: bytes) -> list[Receipt | Inbound]:
     own = str(mail.get("Message-ID", "")).strip() or hashlib.sha256(raw).hexdigest()
     return [
         Inbound(
-            provider_id=_fitting(own), sender=sender, subject=str(mail.get("Subject", ""))[:998], text=_said(mail)[:LONGEST],
+            provider_id=_fitting(own), sender=sender, subject=subject, text=_said(mail)[:LONGEST],
             in_reply_to=tuple(dict.fromkeys(_fitting(one) for one in reversed(ids))),
         )
     ]  # fmt: skip
@@ -191,8 +201,8 @@ def _said(mail: Message) -> str:
                 text = html.unescape(_TAG.sub("", _BREAK.sub("\n", text)))
         files = [one.get_filename() or one.get_content_type() for one in mail.iter_attachments()]
     lines: list[str] = []
-    for line in text.replace("\r", "").split("\n"):
-        if any(mark.search(line) for mark in _QUOTED):
+    for line in _BEFORE_QUOTED.split(text.replace("\r", ""), 1)[0].split("\n"):
+        if any(mark.search(line) for mark in _ENDS):
             break
         if not line.lstrip().startswith(">"):
             lines.append(line.rstrip())

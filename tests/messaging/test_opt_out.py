@@ -33,6 +33,21 @@ def test_other_answers_are_none(text: str) -> None:
     assert not opt_out.is_opt_out(text)
 
 
+@pytest.mark.parametrize(
+    ("subject", "text", "asked"),
+    [
+        ("Re: Su convenio", "BAJA\n\nAna López\nContadora, tel. 55 1234 5678, una firma que ocupa más de sesenta letras", True),
+        ("", "\n Baja, por favor. \nGracias", True),
+        ("BAJA", "", True),
+        ("Re: Su convenio", "Hola, buenas tardes\nBAJA de tasa, es lo que pido para poder pagar el convenio que me mandaron", False),
+        ("Re: Alto", "Pago el viernes\nAlto", False),
+    ],
+)  # fmt: skip
+def test_a_word_alone_on_the_first_line_is_enough(subject: str, text: str, asked: bool) -> None:  # noqa: FBT001 - as parametrised
+    """A signature below it, or what a mail program adds, takes nothing back."""
+    assert opt_out.asked_in(subject, text) is asked
+
+
 @given(st.text(max_size=300))
 def test_any_text_can_be_asked_about(text: str) -> None:
     """No text breaks it, and what is one stays one with spaces and marks around it."""

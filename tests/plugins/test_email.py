@@ -96,6 +96,7 @@ async def test_it_is_encrypted_or_not_sent(tmp_path: Path) -> None:
         ("RCPT", "550 5.1.1 unknown", NotAccepted(code="550", permanent=True)),
         ("RCPT", "451 4.7.1 greylisted", NotAccepted(code="451", permanent=False)),
         ("MAIL", "421 busy", NotAccepted(code="421", permanent=False)),
+        ("MAIL", "550 5.7.1 sender suspended", NotAccepted(code="550", permanent=False)),
         ("DATA", "554 5.7.1 spam", NotAccepted(code="554", permanent=True)),
         ("DATA", "452 full", NotAccepted(code="452", permanent=False)),
         ("DATA", "break", Unknown(code="SMTPServerDisconnected")),
@@ -168,6 +169,30 @@ def test_what_people_write() -> None:
     [told] = read(mail.as_bytes())
     assert isinstance(told, Inbound)
     assert told.text == "Ya pagué & listo\n\nGracias 😀 مرحبا\n[file] recibo.jpg"
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        "\n\nEl lun, 3 mar 2025 a las 9:00, Cobranza del Banco de Ejemplo (<cobranza@example.org>)\nescribió:\n\n> Hola Ana\n> BAJA",
+        "\n\nOn Mon, Mar 3, 2025 at 9:00 AM Collections\n<collections@example.org>\nwrote:\n> Hello",
+        "\n\nEnviado desde mi iPhone",
+        "\n\nObtener Outlook para Android\n________________________________\nDe: Cobranza <c@example.org>",
+        "\n-- \nAna López\nContadora",
+    ],
+)
+def test_what_a_mail_program_adds_is_not_theirs(below: str) -> None:
+    """The line over a quotation, however it is broken, a telephone's own line and a signature: an opt-out stays one word."""
+    [told] = read(reply(f"Baja{below}"))
+    assert isinstance(told, Inbound)
+    assert told.text == "Baja"
+
+
+def test_the_unsubscribe_button_of_a_mail_program_is_heard() -> None:
+    """A mail program says that it wrote by itself; what it says is its owner's word all the same."""
+    [told] = read(reply("", Subject="BAJA", Auto_Submitted="auto-generated", Precedence="bulk"))
+    assert isinstance(told, Inbound)
+    assert told.subject == "BAJA"
 
 
 @pytest.mark.parametrize("whole", [True, False])
