@@ -4,8 +4,9 @@ It owns the pace of asking and what follows from the answer: the share of each t
 the end of a lost node's calls, once, by whoever finds it first. Who gets what is `store/leases.py`'s. Alone, a node has everything.
 
 Where the database was away for everybody, or the clock that leases go by was set, nobody is gone: a node takes others for gone only after it has
-itself been heard, by a clock that ran evenly, for as long as leases last. A node that could not ask for so long places nothing: others may have
-taken it for gone. Where they have, its engine ends and is started anew, and finds out what is left.
+itself been heard, by a clock that ran evenly, for as long as leases last. A node that could not ask for nearly so long places nothing: others may
+soon take it for gone. Where they have, its engine ends and is started anew, and finds out what is left. It stops `RENEW_S` early, as a clock that
+was set by less than that is taken for one that runs evenly: two nodes never have the same thing unless the clock is set again and again.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class Nodes:
     def held(self) -> str:
         """Say why nothing may be placed: the leases have lapsed. Empty while they have not."""
         age_ns = self._runtime.clock.mono_ns() - self._asked_ns
-        if self._granted is None or age_ns <= leases.TTL.total_seconds() * 1e9:
+        if self._granted is None or age_ns <= (leases.TTL.total_seconds() - RENEW_S) * 1e9:
             return ""
         return "this node has not been able to renew its leases: others may have taken its place"
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 from psycopg.types.string import TextLoader
-from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
 from dialer_core.clock import Clock, SystemClock, read_boot_id
 from dialer_core.errors import StoreError
@@ -32,8 +32,11 @@ BUSY_TIMEOUT_MS = 5_000
 TURN_POLL_S = 0.001
 """How often whoever is next looks whether the present transaction has ended."""
 
-IDLE_LIMIT_MS = 60_000
-"""A transaction in which nothing is asked for so long is ended by PostgreSQL: its process hangs, and others wait for what it holds."""
+READING_IDLE_LIMIT_MS = 60_000
+"""A transaction in which nothing is asked for so long is ended by PostgreSQL: its process hangs."""
+WRITING_IDLE_LIMIT_MS = 10_000
+"""The same of one that writes: others wait for what it holds. Less than leases last, so that a node that was stopped in the middle of a commit
+keeps nobody from taking its place."""
 _POSTGRESQL_LINK = {
     "connect_timeout": 5,
     # a server whose machine is gone answers nothing, not even that it is gone
@@ -190,14 +193,13 @@ def open_database(
         _prepare_sqlite(reader, _begin_reading, last_pragma="PRAGMA query_only=ON")
     elif kind == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-        session = f"-c timezone=UTC -c idle_in_transaction_session_timeout={IDLE_LIMIT_MS}"
-        link = _POSTGRESQL_LINK | {"options": f"{parsed.query.get('options', '')} {session}"}
-        options |= {"pool_pre_ping": True, "connect_args": link}
-        writer = create_engine(parsed, **options)
+        options |= {"pool_pre_ping": True}
+        writer = create_engine(parsed, **options, connect_args=_link(parsed, WRITING_IDLE_LIMIT_MS))
         event.listen(writer, "connect", _prefer_indexes)
         reader = create_engine(
             parsed,
             **options,
+            connect_args=_link(parsed, READING_IDLE_LIMIT_MS),
             execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
         )
         for engine in (writer, reader):
@@ -209,6 +211,11 @@ def open_database(
     return Database(
         writer, reader, node=node, boot_id=boot_id or read_boot_id(), clock=clock or SystemClock()
     )
+
+
+def _link(url: URL, idle_limit_ms: int) -> dict[str, Any]:
+    session = f"-c timezone=UTC -c idle_in_transaction_session_timeout={idle_limit_ms}"
+    return _POSTGRESQL_LINK | {"options": f"{url.query.get('options', '')} {session}"}
 
 
 def _to_json(value: object) -> str:

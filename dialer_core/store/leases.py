@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, Table, delete, func, insert, select, text
+from sqlalchemy import Row, Table, delete, func, insert, select, text, update
 
 from dialer_core.store.lease_models import Lease
 from dialer_core.store.tx import Tx
@@ -46,7 +46,7 @@ class Granted(msgspec.Struct, frozen=True):
     at_utc: dt.datetime
     """By the clock that leases go by."""
     expelled: bool
-    """Others have taken this node for gone since it last asked: what it did is not its own any more."""
+    """Others have taken this node for gone since it last asked: what it did is not its own any more, and it gets nothing until it begins anew."""
 
 
 def renew(
@@ -79,7 +79,14 @@ def renew(
         tx.execute(_LOCK)
     now = now or _now(tx)
     rows = tx.execute(select(_TABLE)).all()
-    mine = [row for row in rows if row.node == node]
+    if known and not any(row.node == node for row in rows):
+        return Granted(
+            dict.fromkeys(trunks, Share(0, 0.0)), frozenset(), {}, (), alone=False, at_utc=now, expelled=True
+        )
+    if any(
+        row.until_utc > now + TTL for row in rows
+    ):  # the clock was set back: nobody has anything for longer than it lasts
+        tx.execute(update(_TABLE).where(_TABLE.c.until_utc > now + TTL).values(until_utc=now + TTL))
     gone = sorted(
         {row.node for row in rows if row.kind == "node" and row.node != node and row.until_utc <= now}
     )
@@ -107,7 +114,7 @@ def renew(
             ),
         ],
     )
-    return Granted(held, got, paced_by, tuple(gone), len(alive) == 1, now, known and not mine)
+    return Granted(held, got, paced_by, tuple(gone), len(alive) == 1, now, expelled=False)
 
 
 def give_up(tx: Tx, node: str) -> None:

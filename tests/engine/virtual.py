@@ -129,6 +129,7 @@ class Floor:
         self.clock = VirtualClock(START)
         self.loop = VirtualLoop(self.clock)
         asyncio.set_event_loop(self.loop)
+        self.node, self.boot_id = "node1", "boot-1"
         self.folder = folder
         config = folder / "config"
         config.mkdir(exist_ok=True)
@@ -182,7 +183,7 @@ class Floor:
         """Make a call loop, attach whatever lives, and wait until it has taken over."""
         self.life = Life(self.loop, self.journal, self.commit_s)
         runtime = Runtime(
-            node="node1", boot_id="boot-1", clock=self.clock, journal=cast("Journal", self.life.journal),
+            node=self.node, boot_id=self.boot_id, clock=self.clock, journal=cast("Journal", self.life.journal),
             reader=Reader(self.database, inline=True),
             loop=cast("asyncio.AbstractEventLoop", self.life.loop),
         )  # fmt: skip
