@@ -146,10 +146,10 @@ class Presences:
         """Bring an agent to what their source says; in a conversation of ours, to what they are to be after it."""
         state = self.of(agent)
         agent.told_free = state is Presence.AVAILABLE
-        source = self._sources[agent.settings.state_from]
-        said = source.said.get(agent.id)
+        source = self._sources.get(agent.settings.state_from)  # a new engine has heard none yet
+        said = source.said.get(agent.id) if source is not None else None
         if agent.state in _IN_TALK:
-            if state in (Presence.PAUSED, Presence.OFFLINE) or not source.fresh:
+            if state in (Presence.PAUSED, Presence.OFFLINE) or source is None or not source.fresh:
                 self._roster.pause(agent.id, self._reason(state, said))
             elif agent.after_call is AgentCue.PAUSE:
                 self._roster.take_back(agent)

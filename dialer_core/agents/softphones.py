@@ -101,8 +101,8 @@ class Softphones:
         """Called with the dialog of a leg whose worker is gone: somebody else is to send its BYE."""
         self.on_digit: Callable[[Agent, str], None] = lambda _agent, _digit: None
         """Called with a digit that a softphone has sent by INFO."""
-        self.on_hung_up: Callable[[Agent], None] = lambda _agent: None
-        """Called when an agent who is called per conversation has hung up: that is how they end it."""
+        self.on_hung_up: Callable[[Agent], bool] = lambda _agent: False
+        """Called when an agent who is called per conversation has hung up: that is how they end it; returns whether they had one."""
         roster.on_talk_over = self._talk_over
 
     def owns(self, leg_id: LegId) -> bool:
@@ -162,6 +162,12 @@ class Softphones:
         if agent.state is AgentState.RESERVED:
             self._on_agent_lost(agent)
             self._roster.apply(agent, AgentCue.NO_ANSWER)
+
+    def _left_early(self, agent: Agent) -> None:
+        """They hung up before the bridge stood, or in somebody else's conversation: whoever was on the way to them goes to the next agent."""
+        self._on_agent_lost(agent)
+        early = agent.state is AgentState.RESERVED
+        self._roster.apply(agent, AgentCue.NO_ANSWER if early else AgentCue.CALL_ENDED)
 
     def call_waiting(self) -> None:
         """Call the softphones whose first call found no worker or media plane yet."""
@@ -299,7 +305,8 @@ class Softphones:
                 )
                 if line.agent.per_conversation and line.agent.leg_up and event.by is EndedBy.FAR:
                     self._forget(line.agent, hangup=False)
-                    self.on_hung_up(line.agent)
+                    if not self.on_hung_up(line.agent):
+                        self._left_early(line.agent)
                 else:
                     self._lost(line.agent, hangup=False)
             case _:

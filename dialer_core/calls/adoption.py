@@ -59,7 +59,7 @@ from dialer_core.vocabulary import (
     Verdict,
     WorkerId,
 )
-from dialer_core.voice_events import AttemptTransferFailed
+from dialer_core.voice_events import AttemptDeliveryFailed, AttemptTransferFailed
 
 log = structlog.get_logger(__name__)
 
@@ -144,6 +144,16 @@ class Adoption:
         self._machine.adopt(attempt)
         return attempt
 
+    def _tell_undelivered(self, attempt: Attempt) -> None:
+        """A queue was being called for them: its leg is hung up, as a stray."""
+        for agent in self._roster.all():
+            if agent.in_pbx and agent.state is AgentState.RESERVED and agent.attempt_id == attempt.id:
+                told = event_of(
+                    AttemptDeliveryFailed, attempt, self._runtime.clock.mono_ns(), extension=agent.settings.queue, leg_id=LegId(""),
+                    agent_id=agent.id, sip_code=0, reason="lost",
+                )  # fmt: skip
+                self._runtime.journal.append(told)
+
     def catch_up(self, attempt: Attempt, found: Found) -> None:
         """Feed what the row does not say yet. An attempt whose leg nobody holds any more is over."""
         if S(found.row.state) in (S.TRANSFERRING, S.TRANSFERRED):  # its leg is hung up, as a stray
@@ -155,6 +165,7 @@ class Adoption:
             now_ns = self._runtime.clock.mono_ns()
             attempt.talk_ns += max(0, now_ns - attempt.bridged_ns)
             self._runtime.journal.append(event_of(AttemptUnbridged, attempt, now_ns, agent_id=former.id))
+        self._tell_undelivered(attempt)
         if found.leg is None or found.worker is None:
             if found.sound is not None:  # what they heard, they heard
                 self._hearing(attempt, found, found.sound, _NEVER_NS)

@@ -124,17 +124,17 @@ class Desk:
         if self.supervision.of(agent):
             self.apply(agent)
 
-    def hung_up(self, agent: Agent) -> None:
-        """An agent who is called per conversation has hung up: their conversation ends, or they leave somebody else's."""
+    def hung_up(self, agent: Agent) -> bool:
+        """An agent who is called per conversation has hung up: their conversation ends; returns whether they had one."""
         talk = self.talks.get(agent.id)
         if talk is None:
-            self.agent_lost(agent)
-            self._roster.apply(agent, AgentCue.CALL_ENDED)
-        elif talk.attempt is not None:
+            return False
+        if talk.attempt is not None:
             talk.attempt.release_outcome = talk.attempt.release_outcome or Outcome.CONNECTED
             self._machine.feed(talk.attempt, Cue.RELEASE)
         else:
             self._hang_up_caller(talk.customer)
+        return True
 
     def agent_lost(self, agent: Agent) -> None:
         """An agent's leg is gone: they may have been somebody's third."""

@@ -90,6 +90,8 @@ class InboundCall:
     """Who they are, where somebody has that number."""
     flowed: bool = False
     """A flow has spoken to them: it does not begin again."""
+    flow_ns: int = 0
+    """Since when it speaks to them: that is no waiting."""
     identified: bool = False
     """In that flow they said, or showed, who they are."""
     served: bool = False

@@ -140,13 +140,16 @@ class InboundFlows:
     def take(self, call: InboundCall) -> None:
         """Begin it."""
         if call.apply(CallCue.TO_FLOW):
-            call.flowed = True
+            call.flowed, call.flow_ns = True, self._runtime.clock.mono_ns()
             self._media.send(Hear(hears={call.leg_id: ()}))  # music ends
             self._talks.start(call.leg_id)
 
     def to_agent(self, call: InboundCall) -> None:
         """They, or their flow, ask for an agent."""
         self._talks.left(call.leg_id, "to_agent")
+        call.queued_ns += (
+            self._runtime.clock.mono_ns() - call.flow_ns
+        )  # else a long flow would end their wait before it begins
         self._to_agent(call)
 
     def forget(self, call: InboundCall, cause: str) -> None:

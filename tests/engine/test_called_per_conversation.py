@@ -2,6 +2,7 @@
 
 import pytest
 
+from dialer_core.ipc.messages import Bridge
 from dialer_core.vocabulary import AgentId, AgentState, EndedBy, LegKind
 from tests.engine.callers import take_calls
 from tests.engine.conftest import MakeFloor
@@ -110,6 +111,36 @@ def test_they_end_a_conversation_by_hanging_up(make_floor: MakeFloor) -> None:
     (attempt,) = attempts(floor)
     assert (attempt.outcome, attempt.ended_by) == ("connected", "us")
     assert len(called(floor)) == 1
+
+
+def test_who_hangs_up_before_the_bridge_stands_loses_nobody(make_floor: MakeFloor) -> None:
+    """Answered, and hung up while the media plane is being told: the person is the next agent's at once, and the first is given nobody more."""
+    floor = make_floor(leads=["01"], agents=2, campaign=PER_CONVERSATION)
+    floor.carrier.by_agent["a1"] = floor.carrier.by_agent["a0"] = Behaviour(progress_s=None, final_s=0.3)
+
+    async def story() -> None:
+        await floor.start()
+        media, early = floor.engine.media, []
+        send = media.send
+
+        def hang_up_at_once(command: object) -> None:
+            send(command)
+            if isinstance(command, Bridge) and not early:
+                early.append(command.agent_leg_id)
+                floor.carrier.end(command.agent_leg_id, 200, EndedBy.FAR)
+
+        media.send = hang_up_at_once
+        first, second = floor.engine.roster[A0], floor.engine.roster[A1]
+        await floor.until(lambda: second.state is AgentState.TALKING, 30)
+        assert len(early) == 1
+        assert (first.state, first.reason) == (AgentState.PAUSED, "no_answer")
+        await floor.until(lambda: not floor.engine.machine.attempts, 60)
+        await floor.stop()
+
+    floor.loop.run_until_complete(story())
+    verified(floor)
+    (attempt,) = attempts(floor)
+    assert (attempt.outcome, attempt.agent_id) == ("connected", "a1")
 
 
 def test_consulted_and_handed_on(make_floor: MakeFloor) -> None:

@@ -346,6 +346,29 @@ def test_a_silent_source_is_not_believed(make_floor: MakeFloor) -> None:
     assert [told["fresh"] for told in data_of(floor, "agent_source.changed")] == [True, False, True]
 
 
+@pytest.mark.parametrize("state", [AgentState.RESERVED, AgentState.TALKING])
+def test_a_new_engine_takes_over_before_the_source_has_spoken(
+    make_floor: MakeFloor, state: AgentState
+) -> None:
+    """Their agents, in a conversation when the engine died, are nobody's until the source speaks to the new one; everything else goes on."""
+    floor = a_floor(make_floor, staff={"ana": TOLD})
+
+    async def story(s: Story) -> None:
+        tell(s, 1, ana="available")
+        await floor.until(lambda: s.agent("ana").state is state, 30)
+        floor.kill_engine()
+        await floor.start_again()
+        await floor.until(
+            lambda: (s.agent("ana").state, s.agent("ana").reason) == (AgentState.PAUSED, "source_stale"), 30
+        )
+        assert not s.engine.recovery.pending
+        tell(s, 2, ana="available")
+        assert s.agent("ana").offered
+        await s.idle()
+
+    run(floor, story)
+
+
 def test_a_source_speaks_for_its_own_agents_alone(make_floor: MakeFloor) -> None:
     """Of others' agents, and of agents with a softphone who have no source, it is told that nobody is called that."""
     floor = a_floor(make_floor, staff={"ana": TOLD | {"state_from": "other"}}, agents=1, leads=[])

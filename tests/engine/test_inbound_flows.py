@@ -129,6 +129,29 @@ def test_who_asks_for_an_agent_waits_for_one(make_floor: MakeFloor) -> None:
     assert told(floor, "restriction.added")
 
 
+def test_a_long_flow_is_no_waiting(make_floor: MakeFloor) -> None:
+    """Whoever asks for an agent after a flow longer than the longest wait waits for one, and is not told at once that there is nobody."""
+    floor = floor_of(make_floor, agents=1, leads=2, flow_after_s=3.0, max_wait_s=6.0)
+
+    async def story(engine: Any, carrier: CallerCarrier) -> None:
+        first = carrier.call_in("5599990000", talk_s=60.0)
+        await floor.until(lambda: engine.roster[A0].state is AgentState.TALKING, 10)
+        second = carrier.call_in(number(floor))
+        working = host(floor, second)
+        call = engine.inbound._calls[second]
+        await floor.until(lambda: call.state is CallState.IN_FLOW, 8)
+        await pressed(carrier, second, "10")
+        await floor.until(lambda: call.state is CallState.QUEUED, 10)
+        assert engine.runtime.clock.mono_ns() - call.arrived_ns > 6e9
+        await floor.pass_s(2.0)
+        assert (call.state, call.music) == (CallState.QUEUED, True)
+        working.cancel()
+        for leg_id in (first, second):
+            carrier.hang_up(leg_id)
+
+    run(floor, story)
+
+
 def test_free_agents_come_before_the_flow(make_floor: MakeFloor) -> None:
     """Sticky and skilled agents first; with all busy they wait `flow_after_s`, then the flow speaks, and at its end the call is over."""
     floor = floor_of(make_floor, agents=1, leads=2, flow_after_s=10.0)
