@@ -16,8 +16,9 @@ import structlog
 
 from dialer_core.calls.inbound_call import InboundCall
 from dialer_core.campaigns.run import CampaignRun
-from dialer_core.compliance.phone_numbers import NumberError, normalise, same_line
+from dialer_core.compliance.phone_numbers import NumberError, normalise
 from dialer_core.events import CallbackTaken, CallIdentified
+from dialer_core.line_names import same_line
 from dialer_core.runtime import Runtime
 from dialer_core.settings import TrunkSettings
 from dialer_core.store import callbacks, callers

@@ -13,8 +13,8 @@ from types import MappingProxyType
 from typing import Any
 
 from dialer_core.compliance import caps
-from dialer_core.compliance.phone_numbers import same_line
 from dialer_core.compliance.rules import CapScope, RulePack
+from dialer_core.line_names import line_of, same_line
 from dialer_core.store import account_standing, consents, contacts, restrictions
 from dialer_core.store.contacts import Entry
 from dialer_core.store.restrictions import Active
@@ -91,7 +91,9 @@ class Facts:
                 at - caps.horizon(pack),
                 persons={request.person_id for request in requests} if CapScope.PERSON in per else (),
                 accounts={request.account_id for request in requests} if CapScope.ACCOUNT in per else (),
-                addresses={request.address for request in requests} if CapScope.ADDRESS in per else (),
+                addresses={form for one in requests for form in same_line(one.address)}
+                if CapScope.ADDRESS in per
+                else (),
             ),
             restrictions.active(tx, scoped, at),
             {
@@ -111,7 +113,7 @@ class Facts:
         values = {
             CapScope.PERSON: request.person_id,
             CapScope.ACCOUNT: request.account_id,
-            CapScope.ADDRESS: request.address,
+            CapScope.ADDRESS: line_of(request.address),
         }
         return self._entries.get((per, values[per]), ())
 
@@ -145,7 +147,10 @@ class Facts:
 
 
 def _keys_of(entry: Entry) -> list[tuple[CapScope, str]]:
-    keys: list[tuple[CapScope, str]] = [(CapScope.PERSON, entry.person_id), (CapScope.ADDRESS, entry.address)]
+    keys: list[tuple[CapScope, str]] = [
+        (CapScope.PERSON, entry.person_id),
+        (CapScope.ADDRESS, line_of(entry.address)),
+    ]
     if entry.account_id is not None:
         keys.append((CapScope.ACCOUNT, entry.account_id))
     return keys

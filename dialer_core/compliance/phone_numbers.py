@@ -97,17 +97,6 @@ def normalise(text: str, country: str = MEXICO) -> str:
     return _foreign(f"+{digits}" if international else digits, None if international else country)
 
 
-def same_line(e164: str) -> tuple[str, ...]:
-    """Return every E.164 form by which a line is known, the number's own first.
-
-    A mobile of Argentina is written with a 9 behind the country's code, and by many without; messengers name it with.
-    """
-    if not e164.startswith("+54"):
-        return (e164,)
-    other = f"+54{e164[4:]}" if e164.startswith("+549") else f"+549{e164[3:]}"
-    return (e164, other) if len(e164.removeprefix("+549").removeprefix("+54")) == 10 else (e164,)
-
-
 def _argentine(digits: str) -> str:
     found = _ARGENTINE_MOBILE(digits)
     if found is None or len(found[2]) + len(found[3]) != 10:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import datetime as dt
 
-from dialer_core.compliance.phone_numbers import NumberError, normalise, same_line
+from dialer_core.compliance.phone_numbers import NumberError, normalise
+from dialer_core.line_names import same_line
 from dialer_core.message_events import MessageReceived, OptOutReceived
 from dialer_core.messaging import opt_out, outbox
 from dialer_core.messaging.channel import Inbound

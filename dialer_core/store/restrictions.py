@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import RowMapping, Table, and_, bindparam, insert, or_, select, text, update
 
 from dialer_core.events import RestrictionAdded
+from dialer_core.line_names import same_line
 from dialer_core.store import strategy_runs
 from dialer_core.store.models import LIVE, Attempt, Lead, Restriction
 from dialer_core.store.prepared import Prepared
@@ -185,7 +186,7 @@ def forbidden_live_attempts(tx: Tx, at_utc: dt.datetime, node: str | None = None
         query = query.where(_ATTEMPT.c.node == node)
     attempts = tx.execute(query).all()
     scoped = {
-        RestrictionScope.NUMBER: {row.number for row in attempts},
+        RestrictionScope.NUMBER: {form for row in attempts for form in same_line(row.number)},
         RestrictionScope.PERSON: {row.person_id for row in attempts},
         RestrictionScope.ACCOUNT: {row.account_id for row in attempts},
         RestrictionScope.PHONE: {row.phone_id for row in attempts},
@@ -202,7 +203,7 @@ def forbidden_live_attempts(tx: Tx, at_utc: dt.datetime, node: str | None = None
         if row.state != LeadState.IN_ATTEMPT
         or found
         & {
-            (RestrictionScope.NUMBER, row.number),
+            *((RestrictionScope.NUMBER, form) for form in same_line(row.number)),
             (RestrictionScope.PERSON, row.person_id),
             (RestrictionScope.ACCOUNT, row.account_id),
             (RestrictionScope.PHONE, row.phone_id),

@@ -171,13 +171,13 @@ def second_opinion(subject: Subject) -> Iterator[Violation]:
         if contact.purpose == _ANSWER:  # to what the person wrote: no contact that we began
             continue
         by_person[contact.person_id].append(contact)
-        by_address[contact.address].append(contact)
+        by_address[slow_gate.line(contact.address)].append(contact)
     for own in subject.contacts:
         attempt = subject.attempts_by_id.get(own.attempt_id) if own.attempt_id else None
         pack = subject.pack_of(attempt) if attempt is not None else None
         if attempt is None or pack is None or not attempt.evidence.get("zones"):
             continue
-        near = {one.id: one for one in (*by_person[own.person_id], *by_address[own.address])}
+        near = {one.id: one for one in (*by_person[own.person_id], *by_address[slow_gate.line(own.address)])}
         earlier = [one for one in near.values() if _counted_then(subject, one, own)]
         yield from _judge(subject, pack, attempt, own, earlier)
 
@@ -320,7 +320,7 @@ def _on(subject: Subject, attempt: Row) -> Iterator[Row]:
     for scope, value in (
         (RestrictionScope.PERSON, attempt.person_id),
         (RestrictionScope.ACCOUNT, attempt.account_id),
-        (RestrictionScope.NUMBER, attempt.number),
+        *((RestrictionScope.NUMBER, number) for number in slow_gate.names_of(attempt.number)),
         (RestrictionScope.PHONE, attempt.phone_id),
     ):
         for restriction in subject.restrictions_on[scope.value, value]:

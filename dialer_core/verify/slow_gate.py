@@ -8,6 +8,7 @@ methods.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -191,10 +192,20 @@ def _of_scope(
 ) -> Iterator[Any]:
     column = _SCOPE_COLUMNS[rule.per]
     for one in contacts:
-        if getattr(one, column) == getattr(own, column) and (
-            not channels or Channel(one.channel) in channels
-        ):
+        same = line(getattr(one, column) or "") == line(getattr(own, column) or "")
+        if same and (not channels or Channel(one.channel) in channels):
             yield one
+
+
+def names_of(number: str) -> list[str]:
+    """Return the numbers that are one line: in Argentina ten digits with and without the 9 of mobiles."""
+    found = re.fullmatch(r"\+549?(\d{10})", number)
+    return [f"+54{found[1]}", f"+549{found[1]}"] if found else [number]
+
+
+def line(address: str) -> str:
+    """Return the first of the names of an address's line."""
+    return names_of(address)[0]
 
 
 def _within(cap: Cap, one: Any, own: Any, zones: Sequence[str]) -> bool:

@@ -179,17 +179,3 @@ def test_a_number_of_north_america_is_decided_by_its_beginning(
         assert zones.zones_of_number(text) == (
             theirs if len(theirs) <= zones.MAX_ZONES and theirs != ("Etc/Unknown",) else ()
         )
-
-
-@pytest.mark.parametrize(
-    ("e164", "forms"),
-    [
-        ("+5491123456789", ("+5491123456789", "+541123456789")),
-        ("+541123456789", ("+541123456789", "+5491123456789")),
-        ("+525512345678", ("+525512345678",)),
-        ("+54800123456", ("+54800123456",)),
-    ],
-)
-def test_a_line_of_argentina_has_two_names(e164: str, forms: tuple[str, ...]) -> None:
-    """With and without the 9 of mobiles it is one line; nobody else's number has another form."""
-    assert phone_numbers.same_line(e164) == forms
