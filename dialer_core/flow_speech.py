@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -21,7 +21,7 @@ from dialer_core.errors import CommandRefusedError, NotRunningError
 from dialer_core.event_tail import EventTail
 from dialer_core.events import AttemptCommitted, CallIdentified, StoredEvent
 from dialer_core.flows.interpreter import Value
-from dialer_core.flows.language import Clip, Flow, Language, Promise, Text
+from dialer_core.flows.language import Clip, Flow, Language, Promise, Text, parts_of
 from dialer_core.flows.meaning import is_sensitive
 from dialer_core.flows.spoken import rendered
 from dialer_core.plugin_api import CommandPort, Voice
@@ -88,7 +88,7 @@ class FlowSpeech:
         """Render what is the same for everybody, then follow the log, until cancelled."""
         if not self._settings.flows:
             await asyncio.Event().wait()
-        for language in sorted({one for flow in self._settings.flows.values() for one in flow.languages}):
+        for language in sorted(_languages_to_speak(self._settings.flows.values())):
             if self._voice_of(language) is None:
                 log.error("no_voice", language=language, voices=[voice.name for voice in self._voices])
         await self._follow(await self._tail.end())
@@ -282,3 +282,14 @@ class FlowSpeech:
         if values is None:
             return None
         return values, person.language
+
+
+def _languages_to_speak(flows: Iterable[Flow]) -> set[str]:
+    """Return the languages in which a voice has something to say: not those that have recorded prompts for all of it."""
+    return {
+        language
+        for flow in flows
+        for texts in (flow.wrong, *(step.text for step in flow.steps.values()))
+        for language, text in texts.items()
+        if language in flow.languages and any(isinstance(part, str) for part in parts_of(text))
+    }

@@ -6,7 +6,8 @@ from typing import Any, cast
 import pytest
 
 from dialer_core.clock import VirtualClock
-from dialer_core.flow_speech import FlowSpeech
+from dialer_core.flow_speech import FlowSpeech, _languages_to_speak
+from dialer_core.flows.reading import load_flow
 from dialer_core.settings import DialerSettings, Settings
 from dialer_core.store import attempts
 from dialer_core.store.database import Database
@@ -35,3 +36,15 @@ def test_the_number_that_is_said_is_the_one_that_was_shown(
     facts = speech._facts(new.id)
     assert facts is not None
     assert facts[0]["caller_id"] == said
+
+
+def test_recorded_prompts_need_no_voice(tmp_path: Path) -> None:
+    """A language of clips alone wants none; one sentence of it to be spoken, in a step or after a wrong key, does."""
+    clips = Path("dialer_core/demo/config/flows/aviso.toml").read_text(encoding="utf-8")
+    spoken = clips.replace('[{ clip = "aviso-adios" }]', '[{ clip = "aviso-adios" }, "Hasta luego."]')
+    wrong = f'wrong.es = "Esa tecla no."\n{clips}'
+    for text, wanted in ((clips, set()), (spoken, {"es"}), (wrong, {"es"})):
+        file = tmp_path / "aviso.toml"
+        file.write_text(text, encoding="utf-8")
+        flow = load_flow(file)
+        assert _languages_to_speak([flow]) == wanted

@@ -247,6 +247,8 @@ def simulator_page() -> str:
         + f" True classes: {', '.join(word for word, _ in classes)}; `none` is nothing heard at all.",
         "All times of a call are drawn from the seed and the called number alone: equal seeds and numbers give equal calls. Even suffixes prefer"
         " PCMU, odd ones PCMA.",
+        "A run may want more of single people: `--person 525500000301=press:1@3s,press:2@2s,talk:8s` presses 1 three seconds after the greeting"
+        " and 2 two seconds later, as RFC 4733 telephone-events, and talks for eight seconds with the agent; the row says everything else.",
         "## Run it",
         " ".join(paragraphs(doc(simulator))[1:]),
         _SIMULATOR_RUN,

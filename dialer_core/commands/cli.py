@@ -21,7 +21,7 @@ from dialer_core.errors import ConfigError, DialerError
 TABLE: dict[str, tuple[str, str]] = {
     "demo": (
         "demo:demo",
-        "A simulated carrier, five softphones and a campaign of 200 leads, in about a minute.",
+        "A simulated carrier, softphones, a campaign of 200 leads and a broadcast, in two minutes.",
     ),
     "init": ("init:init", "Write a configuration to start from."),
     "doctor": ("doctor:doctor", "Check everything that a campaign needs, and say what to do."),

@@ -19,11 +19,12 @@ import click
 from dialer_core.commands.api_client import ApiClient
 from dialer_core.commands.demo_screen import Screen, show_summary
 from dialer_core.commands.invocation import Invocation, example, printing
+from dialer_core.demo.broadcast import Exported
 from dialer_core.demo.judgement import judge
-from dialer_core.demo.world import READY_LIMIT_S, World, world
+from dialer_core.demo.world import EXTENSION, READY_LIMIT_S, World, world
 from dialer_core.errors import CommandRefusedError, NotRunningError, StartError
 from dialer_core.log_setup import configure_logging
-from dialer_core.vocabulary import LIVE_VERDICTS, AgentState
+from dialer_core.vocabulary import LIVE_VERDICTS, AgentState, TalkState
 
 LOOK_EVERY_S = 0.25
 AGENT_NOTICES_S = 1.0
@@ -32,6 +33,11 @@ NOBODY_THERE_S = 7.0
 """Longer than any person of the demonstration talks: the agent has a machine, and hangs up."""
 LONGER_TALK_S = 22.0
 """With screens to look at, people talk so much longer."""
+HANDS_ON = "fernanda"
+SPEAKS_FIRST_S = 1.5
+CONSULTS_S = 1.0
+STORED_LIMIT_S = 15.0
+"""A recording is sealed and in the store so long after its conversation at most."""
 QUIET_S = 1.5
 """The campaign is over when its list is finished and nothing has been alive for so long."""
 
@@ -57,9 +63,10 @@ QUIET_S = 1.5
 )
 @printing
 def demo(call: Invocation, *, keep: Path | None, seconds: float | None, web: bool) -> int:
-    """Dial 200 packaged leads against a simulated carrier and five softphones, and prove what happened.
+    """Dial 200 packaged leads against a simulated carrier and softphones, and prove what happened.
 
-    Real SIP and RTP on this machine; nobody is called. A live table for about a minute, then a summary that
+    Real SIP and RTP on this machine; nobody is called. Beside the campaign a broadcast: its people press keys, one
+    is handed on, and what is recorded is played back. A live table for nearly two minutes, then a summary that
     compares every verdict and outcome with what the carrier really did. Ends with status 1 if anything
     promised did not happen.
     """
@@ -67,7 +74,7 @@ def demo(call: Invocation, *, keep: Path | None, seconds: float | None, web: boo
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is ended
     with _folder(keep) as folder, world(folder, web=web) as made:
         screen = Screen(call)
-        screen.say(f"Preparing in {folder}: configuration, store, 200 leads")
+        screen.say(f"Preparing in {folder}: configuration, store, 200 leads and a broadcast to four")
         made.prepare()
         made.start_simulator()
         made.start_dialer()
@@ -76,6 +83,7 @@ def demo(call: Invocation, *, keep: Path | None, seconds: float | None, web: boo
                 if web:
                     _invite(made, screen)
                 _watch(made, client, screen, seconds or (3600.0 if web else 240.0))
+                exported = _export(client, folder)
         except KeyboardInterrupt:
             screen.say("Stopping: calls are ended, then everything is")
             made.close()
@@ -86,7 +94,7 @@ def demo(call: Invocation, *, keep: Path | None, seconds: float | None, web: boo
         screen.say("Draining, then comparing with the carrier's log and recordings")
         status = made.drain()
         made.stop_simulator()
-        result = judge(made, status)
+        result = judge(made, status, exported)
         show_summary(call, result, made.folder if keep else None)
         call.give(result)
         return 0 if result.ok else 1
@@ -156,6 +164,52 @@ class _Agents:
                 self._client.post(f"/calls/{attempt}/hangup")
 
 
+class _Fernanda:
+    """She takes those of the broadcast who ask for somebody, and hands the first of them on, once she has asked the extension."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+        self._consults_since: float | None = None
+        self._handed_on = False
+
+    def look(self, status: Mapping[str, Any]) -> None:
+        """Do what is next."""
+        her = next(agent for agent in status["agents"] if agent["id"] == HANDS_ON)
+        if self._handed_on or her["state"] != AgentState.TALKING:
+            self._consults_since = None
+            return
+        now = time.monotonic()
+        with contextlib.suppress(CommandRefusedError):  # over meanwhile
+            if her["talk"] == TalkState.TOGETHER and her["seconds_in_state"] >= SPEAKS_FIRST_S:
+                self._client.post(f"/agents/{HANDS_ON}/consult", {"to_extension": EXTENSION})
+            elif her["talk"] == TalkState.CONSULTING:
+                self._consults_since = self._consults_since or now
+                if now - self._consults_since >= CONSULTS_S:
+                    self._client.post(f"/agents/{HANDS_ON}/transfer")
+                    self._handed_on = True
+
+
+def _export(client: ApiClient, folder: Path) -> list[Exported]:
+    """Write every recording's sound to a file, as `dialer recordings export` does, once all of them are stored."""
+    deadline = time.monotonic() + STORED_LIMIT_S
+    while True:
+        found = client.get("/recordings")
+        if all(one["state"] != "recording" and one["state"] != "spooled" for one in found):
+            break
+        if time.monotonic() > deadline:
+            break
+        time.sleep(LOOK_EVERY_S)
+    place = folder / "exported"
+    place.mkdir(exist_ok=True)
+    exported = []
+    for one in found:
+        if one["state"] == "stored":
+            file = place / f"{one['id']}.{one['container']}"
+            file.write_bytes(client.bytes_of(f"/recordings/{one['id']}/sound"))
+            exported.append(Exported(one["attempt_id"], file))
+    return exported
+
+
 def _invite(made: World, screen: Screen) -> None:
     """Say where the screens are, and who may look."""
     address = f"http://127.0.0.1:{made.ports.http}"
@@ -169,6 +223,7 @@ def _watch(made: World, client: ApiClient, screen: Screen, limit_s: float) -> No
     started = time.monotonic()
     quiet_since: float | None = None
     agents = _Agents(client, NOBODY_THERE_S + (LONGER_TALK_S if made.web else 0))
+    fernanda = _Fernanda(client)
     with screen.live() as show:
         while (elapsed_s := time.monotonic() - started) < limit_s:
             if made.dialer_ended():
@@ -176,13 +231,14 @@ def _watch(made: World, client: ApiClient, screen: Screen, limit_s: float) -> No
             try:
                 status = client.get("/status")
                 agents.look(status)
+                fernanda.look(status)
             except NotRunningError:  # restarting: the supervisor sees to it
                 time.sleep(LOOK_EVERY_S)
                 continue
             show(status, elapsed_s)
-            c = status["campaigns"][0]
-            alive = c["dialing"] + c["listening"] + c["waiting"] + c["talking"]
-            if c["state"] == "finished" and not alive and not made.web:
+            campaigns = status["campaigns"]
+            alive = sum(c["dialing"] + c["listening"] + c["waiting"] + c["talking"] for c in campaigns)
+            if all(c["state"] == "finished" for c in campaigns) and not alive and not made.web:
                 quiet_since = quiet_since or time.monotonic()
                 if time.monotonic() - quiet_since >= QUIET_S:
                     return

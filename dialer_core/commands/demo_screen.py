@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from dialer_core.commands.invocation import Invocation, make_table
 from dialer_core.commands.status_view import agent_rows
 from dialer_core.demo import report
 from dialer_core.demo.judgement import DemoReport
+from dialer_core.demo.world import CAMPAIGN
 
 SAY_EVERY_S = 5.0
 """Where the output is no terminal, a line this often."""
@@ -53,16 +55,33 @@ class Screen:
         if elapsed_s - self._said_at < SAY_EVERY_S:
             return
         self._said_at = elapsed_s
-        c = status["campaigns"][0]
+        c = totals(status)
         self.say(
             f"{elapsed_s:5.0f} s  attempts {c['attempts']}  ringing {c['dialing']}  under analysis {c['listening']}"
             f"  waiting {c['waiting']}  talking {c['talking']}  abandoned {c['abandoned']}"
         )
 
 
+def totals(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the counts of all campaigns together."""
+    counted: dict[str, Any] = {
+        name: sum(c[name] for c in status["campaigns"])
+        for name in ("attempts", "dialing", "listening", "waiting", "talking", "live_answers", "abandoned")
+    }
+    outcomes: Counter[str] = Counter()
+    for c in status["campaigns"]:
+        outcomes.update(c["outcomes"])
+    return counted | {"outcomes": outcomes}
+
+
+def _decision(status: Mapping[str, Any]) -> str:
+    """Return what was last decided of the campaign that agents dial."""
+    return next((str(c["last_decision"]) for c in status["campaigns"] if c["id"] == CAMPAIGN), "")
+
+
 def picture(status: Mapping[str, Any], elapsed_s: float) -> RenderableType:
     """Return the live table: totals, agents, outcomes so far."""
-    c = status["campaigns"][0]
+    c = totals(status)
     counts = make_table(
         ("attempts", "ringing", "under analysis", "waiting", "talking", "live answers", "abandoned"),
         [
@@ -81,7 +100,7 @@ def picture(status: Mapping[str, Any], elapsed_s: float) -> RenderableType:
         f"{name} {count}" for name, count in sorted(c["outcomes"].items(), key=lambda item: -item[1])
     )
     return Group(
-        Text(f"{elapsed_s:.0f} s   {c['last_decision']}", style="dim"),
+        Text(f"{elapsed_s:.0f} s   {_decision(status)}", style="dim"),
         counts,
         make_table(*agent_rows(status["agents"])),
         Text(outcomes, style="dim"),

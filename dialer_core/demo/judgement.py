@@ -1,16 +1,18 @@
 """The whole judgement of one demonstration: comparison, sound, invariants, and what was promised.
 
 It owns the object that `dialer demo --json` prints last. It owns none of the judgements (`report.py`,
-`sound.py`, `dialer_core.verify`).
+`sound.py`, `broadcast.py`, `dialer_core.verify`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from dialer_core.compliance.packs import load_packs
-from dialer_core.demo import report, sound
-from dialer_core.demo.world import World
+from dialer_core.demo import broadcast, report, sound
+from dialer_core.demo.world import EXTENSION, World
 from dialer_core.sim.log_reader import load_log, pair_calls
 from dialer_core.store import events as event_rows
 from dialer_core.store import scan
@@ -44,7 +46,7 @@ class DemoReport(msgspec.Struct, frozen=True, kw_only=True):
     ok: bool
 
 
-def judge(made: World, exit_status: int) -> DemoReport:
+def judge(made: World, exit_status: int, exported: Sequence[broadcast.Exported]) -> DemoReport:
     """Compare the store with the simulator's log and recordings.
 
     Parameters
@@ -53,17 +55,18 @@ def judge(made: World, exit_status: int) -> DemoReport:
         A world in which everything has ended.
     exit_status
         Of `dialer run`.
+    exported
+        Every recording, as the API gave it while the dialer still ran.
     """
     settings = made.settings
     log = load_log(made.sim_log)
     ports = {str(name): int(agent.sip.rpartition(":")[2]) for name, agent in settings.agents.items()}
+    ports[EXTENSION] = made.ports.legal
     database = open_database(settings.store_url, node=settings.dialer.node.name)
     try:
         with database.read() as tx:
             rows = list(scan.rows(tx, "attempt"))
-            stored = event_rows.tail(
-                tx, {}, ("attempt.bridged", "attempt.unbridged", "attempt.ended"), 100_000
-            )
+            stored = event_rows.tail(tx, {}, (*report.BRIDGE_EVENTS, *broadcast.EVENTS), 100_000)
         verified = verify_store(
             database,
             packs=load_packs(settings.directory / "compliance"),
@@ -74,15 +77,21 @@ def judge(made: World, exit_status: int) -> DemoReport:
     finally:
         database.dispose()
     bridges = report.bridges_of(stored)
-    compared = report.compare(rows, bridges, log, ports, pair_calls(log))
+    in_flows = {event.attempt_id for event in stored if event.name == "flow.started" and event.attempt_id}
+    compared = report.compare(rows, bridges, log, ports, pair_calls(log), in_flows)
     heard = sound.judge_sound(rows, bridges, log, ports)
-    promised = report.promises(
-        compared,
-        audio_ok=heard.ok,
-        audio_seen=heard.seen(),
-        violations=len(verified.violations),
-        exit_status=exit_status,
-    )
+    promised = [
+        *report.promises(
+            compared,
+            audio_ok=heard.ok,
+            audio_seen=heard.seen(),
+            violations=len(verified.violations),
+            exit_status=exit_status,
+        ),
+        broadcast.digits(rows, stored, log),
+        broadcast.transfer(stored, bridges, EXTENSION, heard),
+        broadcast.recordings(exported, bridges, rows, log, ports),
+    ]
     sent = [row.sent_mono_ns for row in rows if row.sent_mono_ns is not None]
     ended = [row.ended_mono_ns for row in rows if row.ended_mono_ns is not None]
     return DemoReport(

@@ -12,7 +12,7 @@ verdict: the call loop's mistake,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ import msgspec
 from dialer_core.events import StoredEvent
 from dialer_core.sim.behaviours import TrueClass
 from dialer_core.sim.log_reader import CallRecord, Pair, SimulationLog, hello_to_agent_ms
-from dialer_core.vocabulary import LIVE_VERDICTS, Outcome, Verdict
+from dialer_core.vocabulary import LIVE_VERDICTS, Outcome, TalkState, Verdict
 
 LEAST_ATTEMPTS = 180
 LEAST_BRIDGED = 25
@@ -48,6 +48,7 @@ OUTCOMES_OF_CODE: Mapping[int, frozenset[Outcome]] = {
 """Final codes that the simulated carrier sends, and the outcomes that may follow."""
 
 BEFORE_THE_ANSWER = frozenset({Outcome.NO_ANSWER, Outcome.RELEASED, Outcome.CANCELLED})
+SPOKEN_TO_BY_FLOW = frozenset({Outcome.SELF_SERVED, Outcome.UNIDENTIFIED})
 OF_EARLY_MEDIA = frozenset({Outcome.SIT, Outcome.ANNOUNCEMENT, Outcome.NETWORK_TONE})
 OUTCOME_OF_VERDICT: Mapping[str, Outcome] = {
     Verdict.MACHINE: Outcome.MACHINE,
@@ -71,6 +72,7 @@ class Bridge:
     """When an attempt and an agent were joined, in monotonic ns."""
 
     agent_id: str
+    """Or an extension."""
     start_ns: int
     end_ns: int
 
@@ -123,18 +125,34 @@ def spread(values: Iterable[float]) -> Spread:
     return Spread(rank(0.50), rank(0.95))
 
 
+BRIDGE_EVENTS = (
+    *("attempt.bridged", "attempt.unbridged", "attempt.transferred", "attempt.ended", "talk.state_changed"),
+)
+
+
 def bridges_of(events: Iterable[StoredEvent]) -> dict[str, list[Bridge]]:
-    """Return every attempt's bridges, from the event log: bridged until unbridged or ended."""
+    """Return when every attempt was joined to whom, from `BRIDGE_EVENTS`: an agent, but for holds and consultations, or an extension."""
     open_since: dict[str, tuple[str, int]] = {}
     found: dict[str, list[Bridge]] = {}
     for event in sorted(events, key=lambda event: event.at_mono_ns):
         attempt = event.attempt_id or ""
-        if event.name == "attempt.bridged":
-            open_since[attempt] = (event.data["agent_id"], event.at_mono_ns)
-        elif event.name in ("attempt.unbridged", "attempt.ended") and attempt in open_since:
-            agent, start_ns = open_since.pop(attempt)
-            found.setdefault(attempt, []).append(Bridge(agent, start_ns, event.at_mono_ns))
+        beside = _beside(event)
+        if attempt in open_since and open_since[attempt][0] != beside:
+            who, start_ns = open_since.pop(attempt)
+            found.setdefault(attempt, []).append(Bridge(who, start_ns, event.at_mono_ns))
+        if beside:
+            open_since.setdefault(attempt, (beside, event.at_mono_ns))
     return found
+
+
+def _beside(event: StoredEvent) -> str:
+    """Return with whom an attempt is alone from this event on; empty: with nobody."""
+    if event.name == "attempt.bridged":
+        return str(event.data["agent_id"])
+    if event.name == "attempt.transferred":
+        return str(event.data["extension"])
+    together = event.name == "talk.state_changed" and event.data["state"] == TalkState.TOGETHER
+    return str(event.data["agent_id"]) if together else ""
 
 
 def verdict_error(row: Row, call: CallRecord) -> str | None:
@@ -185,6 +203,8 @@ def _answered_mismatch(row: Row, call: CallRecord, outcome: Outcome, talked_s: f
         return (
             None if heard_agent or talked_s < SHORTEST_HEARD_S else "is connected, and nobody heard an agent"
         )
+    if outcome in SPOKEN_TO_BY_FLOW:
+        return None if heard_message and not heard_agent else f"is {outcome}, and heard no flow, or an agent"
     if heard_agent:
         return f"heard an agent, and its outcome is {outcome}"
     if outcome is Outcome.ABANDONED:
@@ -203,6 +223,7 @@ def compare(
     log: SimulationLog,
     agent_ports: Mapping[str, int],
     pairs: Sequence[Pair],
+    in_flows: Collection[str] = (),
 ) -> Comparison:
     """Compare every attempt with the carrier's log.
 
@@ -218,6 +239,8 @@ def compare(
         SIP port of each agent's softphone.
     pairs
         Who really heard whom (`log_reader.pair_calls`).
+    in_flows
+        Attempts to which a flow spoke: how long they were without an agent says nothing of the dialer.
     """
     calls = {call.call_id: call for call in log.customers}
     confusion: dict[str, Counter[str]] = {}
@@ -244,7 +267,13 @@ def compare(
     mismatches += [f"call {call_id} at the carrier has no attempt" for call_id in calls]
     answered = [row for row in rows if row.answered_mono_ns is not None]
     joined = [row for row in rows if row.bridged_mono_ns is not None]
-    greeted = [ms for call in log.customers if (ms := hello_to_agent_ms(call)) is not None]
+    straight = [row for row in joined if row.id not in in_flows]
+    by_flow = {row.call_id for row in rows if row.id in in_flows}
+    greeted = [
+        ms
+        for call in log.customers
+        if call.call_id not in by_flow and (ms := hello_to_agent_ms(call)) is not None
+    ]
     return Comparison(
         attempts=len(rows),
         answered=len(answered),
@@ -256,7 +285,7 @@ def compare(
         outcome_mismatches=len(mismatches),
         verdict_to_bridge_ms=spread(
             (row.bridged_mono_ns - row.verdict_mono_ns) / 1e6
-            for row in joined
+            for row in straight
             if row.verdict_mono_ns is not None
         ),
         hello_to_agent_ms=spread(greeted),

@@ -5,6 +5,7 @@ It owns processes and files. It owns neither the screen (`commands/demo.py`) nor
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -34,9 +35,20 @@ from dialer_core.vocabulary import CampaignId
 from dialer_core.web import passwords
 
 CAMPAIGN = CampaignId("demo")
-SOFTPHONES = 5
+BROADCAST = CampaignId("aviso")
+"""Its flow speaks to three people and a voicemail; who asks for an agent gets Fernanda."""
+LEADS = {CAMPAIGN: "leads.csv", BROADCAST: "aviso.csv"}
+PEOPLE = (
+    "525500000301=press:1@4s,press:1@3s,talk:5.5s",
+    "525500000302=press:1@4s,press:2@3s",
+    "525500000303=press:1@4s,press:1@3s,talk:5.5s",
+)
+"""What the people of the broadcast do: say who they are, then ask for an agent, or for a statement."""
+EXTENSION = "legal"
+"""To whom Fernanda hands her first customer on."""
+SOFTPHONES = 6
 SIP_WORKERS = 24
-"""Ports set aside for line workers; more than 24 lines and five agents need with any pjsua2."""
+"""Ports set aside for line workers; more than 24 lines and six agents need with any pjsua2."""
 MEDIA_PORTS = 400
 SIM_PORTS = 400
 LOW_PORT, HIGH_PORT = 10_000, 32_000
@@ -88,10 +100,11 @@ def free_block(count: int, taken: set[int]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Every port of one demonstration. `supervisor` is a softphone too: at it, nobody is called."""
+    """Every port of one demonstration. `legal` and `supervisor` are softphones too, of nobody who is an agent."""
 
     carrier: int
     softphones: tuple[int, ...]
+    legal: int
     supervisor: int
     sip: int
     http: int
@@ -102,11 +115,12 @@ class Ports:
     def choose(cls) -> Ports:
         """Choose ports that are free now."""
         taken: set[int] = set()
-        first = free_block(3 + SOFTPHONES, taken)
+        first = free_block(4 + SOFTPHONES, taken)
         return cls(
             carrier=first,
             softphones=tuple(range(first + 2, first + 2 + SOFTPHONES)),
-            supervisor=first + 2 + SOFTPHONES,
+            legal=first + 2 + SOFTPHONES,
+            supervisor=first + 3 + SOFTPHONES,
             sip=free_block(SIP_WORKERS, taken),
             http=free_block(1, taken),
             media=free_block(MEDIA_PORTS, taken),
@@ -121,6 +135,7 @@ class Ports:
             "plugins": ", ".join(f'"{name}"' for name in pages),
             "extensions": f"\n{supervisor}" if web else "",
             "ana": f"wrap_up_s = {ANA_WRAPS_UP_S:g}" if web else "auto_ready = true",
+            "legal": str(self.legal),
             "carrier_port": str(self.carrier),
             "sip_port": str(self.sip),
             "http_port": str(self.http),
@@ -132,7 +147,8 @@ class Ports:
 def write_config(directory: Path, substitutes: Mapping[str, str]) -> None:
     """Write the demonstration's configuration, with the packaged rule packs."""
     packaged = files("dialer_core.demo") / "config"
-    for name in ("dialer.toml", "trunks.toml", "agents.toml", "campaigns/demo.toml"):
+    campaigns = tuple(f"campaigns/{name}.toml" for name in LEADS)
+    for name in ("dialer.toml", "trunks.toml", "agents.toml", "flows/aviso.toml", *campaigns):
         target = directory / name
         target.parent.mkdir(parents=True, exist_ok=True)
         text = packaged.joinpath(*name.split("/")).read_text(encoding="utf-8")
@@ -186,27 +202,36 @@ class World:
         return load_settings(self.config)
 
     def prepare(self) -> int:
-        """Write the configuration, make the store, import the leads; return how many went in."""
+        """Write the configuration and prompts, make the store, import the leads; return how many went in."""
         write_config(self.config, self.ports.substitutes(web=self.web))
+        (self.config / "recordings.key").write_text(base64.b64encode(os.urandom(32)).decode())
+        with as_file(files("dialer_core.demo") / "prompts") as prompts:
+            shutil.copytree(prompts, self.folder / "prompts")
         settings = self.settings
         database = open_database(settings.store_url, node=settings.dialer.node.name)
         try:
             database.migrate()
             with database.write() as tx:
-                campaign_rows.sync(tx, {CAMPAIGN: settings.campaigns[CAMPAIGN].model_dump(mode="json")})
-            with as_file(files("dialer_core.demo") / "leads.csv") as leads:
-                report = import_leads(
-                    database,
-                    leads,
-                    CAMPAIGN,
-                    clock=SystemClock(),
-                    strict=True,
-                    reject_dir=self.folder / "rejects",
+                campaign_rows.sync(
+                    tx, {name: its.model_dump(mode="json") for name, its in settings.campaigns.items()}
                 )
+            accepted = sum(self._import(database, campaign) for campaign in LEADS)
             if self.web:
                 self._let_in(database)
         finally:
             database.dispose()
+        return accepted
+
+    def _import(self, database: Database, campaign: CampaignId) -> int:
+        with as_file(files("dialer_core.demo") / LEADS[campaign]) as leads:
+            report = import_leads(
+                database,
+                leads,
+                campaign,
+                clock=SystemClock(),
+                strict=True,
+                reject_dir=self.folder / "rejects",
+            )
         return report.accepted
 
     def _let_in(self, database: Database) -> None:
@@ -226,10 +251,11 @@ class World:
         """
         arguments = [
             "--carrier-port", str(self.ports.carrier),
-            "--softphone-ports", ",".join(map(str, (*self.ports.softphones, self.ports.supervisor))),
+            "--softphone-ports", ",".join(map(str, (*self.ports.softphones, self.ports.legal, self.ports.supervisor))),
             "--rtp-ports", f"{self.ports.sim}-{self.ports.sim + SIM_PORTS - 1}",
             "--log", str(self.sim_log), "--recordings", str(self.folder / "sim" / "recordings"),
             "--seed", str(SEED), "--talk-s", "10-25" if self.web else "1.5-3",
+            *(part for person in PEOPLE for part in ("--person", person)),
         ]  # fmt: skip
         process = self._spawn("sim", ["-m", "dialer_core.sim", *arguments], output=subprocess.PIPE)
         assert process.stdout is not None  # noqa: S101 - asked for a pipe

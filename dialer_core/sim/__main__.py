@@ -17,6 +17,7 @@ import click
 
 from dialer_core.errors import StartError
 from dialer_core.sim.behaviours import PersonTimes
+from dialer_core.sim.people import digits_of, read_people
 from dialer_core.sim.simulation import Simulation, SimulationSettings
 
 
@@ -89,6 +90,13 @@ def _span(value: str | tuple[float, float]) -> tuple[float, float]:
     show_default="3-6",
     help="How long a person talks.",
 )
+@click.option(
+    "--person",
+    "people",
+    multiple=True,
+    metavar="NUMBER=WHAT",
+    help="What the person at this number does beside: press:1@3s,press:2@2s,talk:8s.",
+)
 @click.option("--patience-s", default=10.0, show_default=True, help="How long a person waits for an agent.")
 def main(
     *,
@@ -101,8 +109,13 @@ def main(
     rtp_ports: tuple[float, float],
     talk_s: tuple[float, float],
     patience_s: float,
+    people: tuple[str, ...],
 ) -> None:
     """A simulated carrier and softphones: real SIP and RTP, by a table that the called number's last two digits choose."""
+    try:
+        of_number = read_people(people)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--person") from error
     settings = SimulationSettings(
         log=log,
         recordings=recordings,
@@ -112,6 +125,7 @@ def main(
         rtp_ports=(int(rtp_ports[0]), int(rtp_ports[1])),
         seed=seed,
         times=PersonTimes(talk_s=talk_s, patience_s=patience_s),
+        behaviour_of=lambda number: of_number.get(digits_of(number)),
     )
     try:
         asyncio.run(_run(settings))

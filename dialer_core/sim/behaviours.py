@@ -76,6 +76,15 @@ Sound = Pause | Speech | Tones
 
 
 @dataclass(frozen=True, slots=True)
+class Press:
+    """A key pressed once the greeting is over."""
+
+    key: str
+    after_s: float
+    """From the end of the greeting, or from the key before."""
+
+
+@dataclass(frozen=True, slots=True)
 class Behaviour:
     """One row of the table."""
 
@@ -92,6 +101,10 @@ class Behaviour:
     ring_s: tuple[float, float] = (0.5, 3.0)
     quiet_s: float = 20.0
     """Silence after the last sound, before this end hangs up by itself (`PLAYS_OUT`)."""
+    presses: tuple[Press, ...] = ()
+    """What a person does on the keypad (`people.py`)."""
+    talk_s: tuple[float, float] | None = None
+    """Instead of the run's, how long this person talks."""
 
 
 RING_LIMIT_S = 120.0
@@ -246,7 +259,7 @@ def plan_call(number: str, seed: int, times: PersonTimes, behaviour: Behaviour |
         behaviour=row,
         law=Law.PCMU if suffix_of(number) % 2 == 0 else Law.PCMA,
         ring_s=rng.uniform(*row.ring_s),
-        talk_s=rng.uniform(*times.talk_s),
+        talk_s=rng.uniform(*(row.talk_s or times.talk_s)),
         reply_s=rng.uniform(*times.reply_s),
         patience_s=times.patience_s,
         hang_up_s=rng.uniform(*HANG_UP_S),

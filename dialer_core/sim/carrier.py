@@ -5,7 +5,7 @@ the BYE. The rows are in `behaviours.py`, the sounds in `voices.py`, SIP in `sip
 
 A person says the greeting, waits for an agent's tone, after a breath answers with a tone of their own for
 `talk_s`, and hangs up; without an agent they hang up `patience_s` after the greeting. A phrase begun is said
-to its end; later phrases are not begun once the agent is heard.
+to its end; later phrases are not begun once the agent is heard. Some press keys after the greeting (`people.py`).
 """
 
 from __future__ import annotations
@@ -127,6 +127,9 @@ class CarrierCall(CallLeg):
 
     async def _be_a_person(self) -> None:
         await self._greet()
+        for press in self.plan.behaviour.presses:
+            await self.pause(press.after_s)
+            await self._press(press.key)
         if not await self.until_over(self.agent_heard.wait(), self.plan.patience_s):
             self.dialog.hang_up("patience")
             return
@@ -134,6 +137,15 @@ class CarrierCall(CallLeg):
         self._speak()
         await self.pause(self.plan.talk_s)
         self.dialog.hang_up("talked")
+
+    async def _press(self, key: str) -> None:
+        """Presses a key, where the other side has agreed to hear of keys (RFC 4733)."""
+        events = self.offer.telephone_event if self.offer else None
+        if self.leg is None or events is None:
+            self.dialog.log("sim.error", error=f"{key} cannot be pressed: no telephone-event was offered")
+            return
+        self.dialog.log("key.pressed", key=key, payload_type=events)
+        await self.until_over(self.leg.press(key, events), None)
 
     async def _greet(self) -> None:
         said: list[str] = []

@@ -32,6 +32,7 @@ sound.ended         name, at_ns: the end of its last sample
 hello.started       at_ns
 hello.ended         at_ns: the end of the last sample of the greeting; clips
 hello.shortened     a later phrase was not said because the agent was already heard
+key.pressed         key, payload_type (of the telephone-events): a person begins to press it
 agent.heard         hz, first_audible_ns (the first audible sample of that tone at the customer); once an agent
 message.heard       first_audible_ns: at least 300 ms of loud sound that is no agent's tone
 speaking.started    hz, at_ns (first sample sent), shared (every tone was lent: this one is another's too)

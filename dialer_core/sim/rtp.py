@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dialer_core.sim import g711
+from dialer_core.sim.keypad import press_payloads
 from dialer_core.sim.pacer import FRAME_NS, Pacer
 from dialer_core.sim.recording import Recorder
 from dialer_core.sim.rtp_ports import PortPairs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 STOPPED_NS = 500_000_000
 
@@ -44,6 +45,15 @@ class _Playing:
     done: asyncio.Future[int]
     on_start: Callable[[int], None] | None
     next_index: int = 0
+
+
+@dataclass(slots=True)
+class _Pressing:
+    payload_type: int
+    payloads: Iterator[tuple[bytes, ...]]
+    done: asyncio.Future[int]
+    began_at: int | None = None
+    """RTP timestamp of all its packets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +117,7 @@ class RtpLeg:
         self._on_packet, self._on_flow = on_packet, on_flow
         self._silence = g711.silent_frame(law)
         self._playing: deque[_Playing] = deque()
+        self._pressing: _Pressing | None = None
         self._tone: bytes | None = None
         self._on_tone: Callable[[int], None] | None = None
         self._ssrc = random.getrandbits(32)
@@ -144,11 +155,12 @@ class RtpLeg:
         """Ends the stream; what was still to be played is given up. Receiving goes on."""
         self._sending = False
         self._pacer.remove(self)
-        for playing in self._playing:
-            if not playing.done.done():
-                playing.done.set_exception(LegClosedError())
-                playing.done.exception()  # nobody may be waiting any more, and that is no fault
+        for waiting in (*self._playing, *((self._pressing,) if self._pressing else ())):
+            if not waiting.done.done():
+                waiting.done.set_exception(LegClosedError())
+                waiting.done.exception()  # nobody may be waiting any more, and that is no fault
         self._playing.clear()
+        self._pressing = None
         self._tone = None
 
     async def play(self, frames: Sequence[bytes], on_start: Callable[[int], None] | None = None) -> int:
@@ -169,6 +181,24 @@ class RtpLeg:
         if not frames:
             return time.monotonic_ns()
         self._playing.append(_Playing(frames, done, on_start))
+        return await done
+
+    async def press(self, key: str, payload_type: int) -> int:
+        """Presses a key: for its 160 ms telephone-events of this payload type go out in the place of sound.
+
+        Returns
+        -------
+        The monotonic ns at which it is let go.
+
+        Raises
+        ------
+        LegClosedError
+            If the leg stops sending before.
+        """
+        if not self._sending:
+            raise LegClosedError
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._pressing = _Pressing(payload_type, press_payloads(key), done)
         return await done
 
     def set_tone(self, frame: bytes | None, on_start: Callable[[int], None] | None = None) -> None:
@@ -199,23 +229,44 @@ class RtpLeg:
             return self._tone
         return self._silence
 
+    def _key_payloads(self, pressing: _Pressing, now_ns: int) -> tuple[bytes, ...]:
+        """What the key that is down sends in this tick; nothing once it is let go."""
+        payloads = next(pressing.payloads, ())
+        if not payloads:
+            self._pressing = None
+            if not pressing.done.done():
+                pressing.done.set_result(now_ns)
+        return payloads
+
     def send_frame(self, now_ns: int) -> None:
-        """One packet of 20 ms (called by the pacer). While held, time passes and nothing is sent."""
-        payload = self._next_payload(now_ns)
-        if self.remote is not None:
-            second = g711.PAYLOAD_TYPE[self.law] | (0x80 if self._first else 0)
-            packet = _HEADER.pack(0x80, second, self._sequence, self._timestamp, self._ssrc) + payload
-            try:
-                self._rtp.sendto(packet, self.remote)
-                self.counts.sent += 1
-            except OSError:  # a full buffer or an unreachable address loses the packet; it is counted
-                self.counts.send_errors += 1
-            self._first = False
-            self._sequence = (self._sequence + 1) & 0xFFFF
+        """20 ms of sound, or of a key (called by the pacer). While held, time passes and nothing is sent."""
+        if (pressing := self._pressing) and (events := self._key_payloads(pressing, now_ns)):
+            fresh = pressing.began_at is None
+            began_at = self._timestamp if pressing.began_at is None else pressing.began_at
+            pressing.began_at = began_at
+            for event in events:
+                self._send(pressing.payload_type, began_at, event, marked=fresh)
+        else:
+            payload = self._next_payload(now_ns)
+            self._send(g711.PAYLOAD_TYPE[self.law], self._timestamp, payload, marked=self._first)
         self._timestamp = (self._timestamp + g711.FRAME_SAMPLES) & 0xFFFFFFFF
         if self._flowing and now_ns - self.last_arrival_ns > STOPPED_NS:
             self._flowing = False
             self._tell_flow("stopped", self.last_arrival_ns, "", 0)
+
+    def _send(self, payload_type: int, timestamp: int, payload: bytes, *, marked: bool) -> None:
+        if self.remote is None:
+            return
+        second = payload_type | (0x80 if marked else 0)
+        try:
+            self._rtp.sendto(
+                _HEADER.pack(0x80, second, self._sequence, timestamp, self._ssrc) + payload, self.remote
+            )
+            self.counts.sent += 1
+        except OSError:  # a full buffer or an unreachable address loses the packet; it is counted
+            self.counts.send_errors += 1
+        self._first = False
+        self._sequence = (self._sequence + 1) & 0xFFFF
 
     # ---- receiving
 

@@ -98,7 +98,7 @@ def furnish(running: World, provider: Provider) -> None:
     for name in ("ana", "bruno", "carla", "diego"):
         text = text.replace(f"[agents.{name}]\n", f'[agents.{name}]\ncampaigns = ["{CAMPAIGN}"]\n')
     head, _, elena = text.partition("[agents.elena]\n")
-    elena = elena.replace("auto_ready = true", "")
+    elena = elena.replace("auto_ready = true", "", 1)
     agents.write_text(f'{head}[agents.elena]\ncampaigns = ["{VISITS}"]\n{elena}', encoding="utf-8")
     demo = config / "campaigns" / f"{CAMPAIGN}.toml"
     visits = demo.read_text(encoding="utf-8").replace('pacing = "predictive"', 'pacing = "preview"')

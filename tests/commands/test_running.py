@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dialer_core.commands.cli import main
-from dialer_core.demo.world import World, world
+from dialer_core.demo.world import CAMPAIGN, World, world
 from dialer_core.http.tokens import read_token
 from dialer_core.store.database import open_database
 from dialer_core.verify import verify_store
@@ -42,7 +42,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def _dialing(made: World) -> bool:
     result = invoke(made, "status", "--json")
-    return result.exit_code == 0 and json.loads(result.stdout)["campaigns"][0]["attempts"] > 3
+    return result.exit_code == 0 and _demo(json.loads(result.stdout)["campaigns"])["attempts"] > 3
+
+
+def _demo(campaigns: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the campaign that agents dial, beside which is the broadcast."""
+    return next(campaign for campaign in campaigns if campaign["id"] == CAMPAIGN)
 
 
 def invoke(made: World, *arguments: str) -> Result:
@@ -65,7 +70,7 @@ def agent(made: World, name: str) -> dict[str, Any]:
 def test_status_shows_the_whole_node(running: World) -> None:
     """Campaigns, agents, trunks and workers are there, in JSON and as tables."""
     status = answer(running, "status")
-    assert len(status["agents"]) == 5
+    assert len(status["agents"]) == 6
     assert status["trunks"][0]["state"] == "up"
     assert all(worker["attached"] for worker in status["workers"])
     shown = invoke(running, "status").stdout
@@ -106,15 +111,17 @@ def test_a_disposition_is_kept(running: World) -> None:
 def test_a_campaign_pauses_and_starts(running: World) -> None:
     """A paused campaign places nothing; started again it dials on."""
     answer(running, "campaign", "pause", "demo", "--reason", "test")
-    view = answer(running, "campaign", "list")[0]
+    view = _demo(answer(running, "campaign", "list"))
     assert (view["state"], view["reason"]) == ("paused", "test")
-    wait_until(lambda: answer(running, "campaign", "list")[0]["dialing"] == 0, 30, "nothing ringing any more")
-    before = answer(running, "campaign", "list")[0]["attempts"]
+    wait_until(
+        lambda: _demo(answer(running, "campaign", "list"))["dialing"] == 0, 30, "nothing ringing any more"
+    )
+    before = _demo(answer(running, "campaign", "list"))["attempts"]
     again = invoke(running, "campaign", "pause", "demo")
     assert again.exit_code == 1
-    assert answer(running, "campaign", "list")[0]["attempts"] == before
+    assert _demo(answer(running, "campaign", "list"))["attempts"] == before
     answer(running, "campaign", "start", "demo")
-    wait_until(lambda: answer(running, "campaign", "list")[0]["attempts"] > before, 30, "new attempts")
+    wait_until(lambda: _demo(answer(running, "campaign", "list"))["attempts"] > before, 30, "new attempts")
 
 
 def test_the_metrics_are_those_of_the_run(running: World) -> None:

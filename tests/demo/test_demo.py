@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.sip, pytest.mark.timeout(400)]
 
 
 def test_the_demonstration_keeps_its_promises() -> None:
-    """Exit status 0, and one JSON object last: 180 attempts, 25 bridged, every outcome true, sound right, nothing broken."""
+    """Exit status 0, one JSON object last: 180 attempts, 25 bridged, every outcome true, sound right, keys, transfer and recordings shown."""
     done = subprocess.run(
         [sys.executable, "-m", "dialer_core.commands.cli", "demo", "--json"],
         capture_output=True,
@@ -33,6 +33,8 @@ def test_the_demonstration_keeps_its_promises() -> None:
     assert last["bridged"] >= 25
     assert last["outcome_mismatches"] == 0
     assert last["audio_ok"] is True
+    shown = {promise["text"].partition(":")[0] for promise in last["promises"]}
+    assert {"digit", "transfer", "recording"} <= shown
     for measured in ("verdict_to_bridge_ms", "hello_to_agent_ms"):
         assert last[measured]["p50"] <= last[measured]["p95"]
     for key in ("live_answers", "abandoned", "machine", "verdict_errors", "seconds"):

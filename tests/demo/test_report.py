@@ -66,6 +66,7 @@ TALKED = call("answered", "agent.heard")
         ),
         (row(outcome=Outcome.ABANDONED), call("answered", "message.heard")),
         (row(outcome=Outcome.CALLER_HUNG_UP), call("answered")),
+        (row(outcome=Outcome.SELF_SERVED), call("answered", "message.heard", ended_by="far")),
         (row(outcome=Outcome.MACHINE, verdict=Verdict.MACHINE), call("answered", ended_by="far")),
         (
             row(outcome=Outcome.MACHINE, verdict=Verdict.MACHINE),
@@ -88,6 +89,7 @@ def test_what_really_happened_passes(attempt: Any, at_carrier: CallRecord | None
         (row(), call("answered"), "nobody heard an agent"),
         (row(outcome=Outcome.CALLER_HUNG_UP), TALKED, "heard an agent"),
         (row(outcome=Outcome.ABANDONED), call("answered", ended_by="far"), "no message was heard"),
+        (row(outcome=Outcome.SELF_SERVED), call("answered", ended_by="far"), "heard no flow"),
         (row(outcome=Outcome.CALLER_HUNG_UP), call("answered", ended_by="far"), "they did not"),
         (
             row(outcome=Outcome.FAX, verdict=Verdict.MACHINE),
@@ -160,24 +162,47 @@ def test_the_comparison_counts_and_names() -> None:
     assert list(kept.values()) == [False, False, False, True, True, True]
 
 
+def _event(name: str, at_ns: int, **data: Any) -> StoredEvent:
+    return StoredEvent(
+        node="n", source="engine", seq=at_ns, id="", boot_id="", at_utc="", at_mono_ns=at_ns, name=name,
+        campaign_id=None, account_id=None, attempt_id="a1", data=data,
+    )  # fmt: skip
+
+
 def test_bridges_come_from_the_event_log() -> None:
     """A bridge lasts until it is parted or the attempt ends; a second agent's is its own."""
-
-    def event(name: str, at_ns: int, **data: Any) -> StoredEvent:
-        return StoredEvent(
-            node="n", source="engine", seq=at_ns, id="", boot_id="", at_utc="", at_mono_ns=at_ns, name=name,
-            campaign_id=None, account_id=None, attempt_id="a1", data=data,
-        )  # fmt: skip
-
     found = bridges_of(
         [
-            event("attempt.ended", 90),
-            event("attempt.bridged", 10, agent_id="ana"),
-            event("attempt.unbridged", 20, agent_id="ana"),
-            event("attempt.bridged", 30, agent_id="luis"),
+            _event("attempt.ended", 90),
+            _event("attempt.bridged", 10, agent_id="ana"),
+            _event("attempt.unbridged", 20, agent_id="ana"),
+            _event("attempt.bridged", 30, agent_id="luis"),
         ]
     )
     assert found == {"a1": [Bridge("ana", 10, 20), Bridge("luis", 30, 90)]}
+
+
+def test_holds_and_consultations_part_and_a_transfer_joins() -> None:
+    """Nobody is heard in a hold or a consultation; after the transfer it is the extension."""
+    found = bridges_of(
+        [
+            _event("attempt.bridged", 10, agent_id="ana"),
+            _event("talk.state_changed", 10, agent_id="ana", state="together"),
+            _event("talk.state_changed", 20, agent_id="ana", state="held"),
+            _event("talk.state_changed", 30, agent_id="ana", state="together"),
+            _event("talk.state_changed", 40, agent_id="ana", state="calling"),
+            _event("talk.state_changed", 50, agent_id="ana", state="consulting"),
+            _event("attempt.transferred", 60, extension="legal"),
+            _event("attempt.ended", 90),
+        ]
+    )
+    assert found == {"a1": [Bridge("ana", 10, 20), Bridge("ana", 30, 40), Bridge("legal", 60, 90)]}
+
+
+def test_waiting_for_a_flow_is_no_waiting_for_an_agent() -> None:
+    """The time from the verdict to the bridge leaves out whom a flow spoke to first."""
+    found = compare([row()], {"a1": [Bridge("ana", 0, 1)]}, _log(TALKED), {"ana": 5070}, [], {"a1"})
+    assert (found.bridged, found.verdict_to_bridge_ms.p50) == (1, None)
 
 
 def test_percentiles_are_by_nearest_rank() -> None:
