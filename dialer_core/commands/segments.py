@@ -11,6 +11,7 @@ from dialer_core.clock import SystemClock
 from dialer_core.commands.invocation import Invocation, example, invocation
 from dialer_core.commands.store_access import campaign_of, open_store
 from dialer_core.errors import CommandRefusedError
+from dialer_core.money import written
 from dialer_core.segment_language import FIELDS, Node, SegmentError, parse
 from dialer_core.settings import Settings
 from dialer_core.store import segments as segment_rows
@@ -102,7 +103,7 @@ def preview_leads(call: Invocation, which: str, *, campaign: str, limit: int) ->
             (
                 one.external_id,
                 "" if one.days_past_due is None else one.days_past_due,
-                "" if one.balance_minor is None else f"{one.balance_minor / 100:.2f}",
+                "" if one.balance_minor is None else written(one.balance_minor, one.currency),
                 one.product or "",
                 one.state,
             )

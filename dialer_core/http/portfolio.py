@@ -313,7 +313,7 @@ def _check_policy(
     row = people.account(tx, AccountId(str(account)))
     if row is not None and not (what.key and promise_rows.get(tx, str(what.key))):
         policy = campaign.promises if campaign else PromiseSettings()
-        promise_policy.check(policy, instalments, what.kind, row["balance_minor"], today)
+        promise_policy.check(policy, instalments, what.kind, row["balance_minor"], row["currency"], today)
 
 
 def _unchanged(tx: Tx, account: UUID, seen: str, now: dt.datetime) -> None:

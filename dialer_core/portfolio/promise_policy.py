@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from dialer_core.errors import CommandRefusedError
 from dialer_core.list_settings import PromiseSettings
+from dialer_core.money import written
 from dialer_core.vocabulary import PromiseKind
 
 
@@ -18,6 +19,7 @@ def check(
     instalments: Sequence[tuple[dt.date, int]],
     kind: PromiseKind,
     balance_minor: int | None,
+    currency: str | None,
     today: dt.date,
 ) -> None:
     """Refuse what an agent may not agree to.
@@ -32,6 +34,8 @@ def check(
         What is agreed.
     balance_minor
         What is owed, where that is known.
+    currency
+        In which a limit is written.
     today
         The day it is agreed on.
 
@@ -49,11 +53,11 @@ def check(
     if instalments and instalments[-1][0] > today + dt.timedelta(days=policy.all_within_days):
         _refuse(f"the last payment is due within {policy.all_within_days} days")
     if any(amount < least for _, amount in instalments):
-        _refuse(f"a payment is {least / 100:.2f} at least")
+        _refuse(f"a payment is {written(least, currency)} at least")
     if kind is PromiseKind.SETTLEMENT and balance_minor is not None:
         lowest = round(balance_minor * (1 - policy.most_discount))
         if total < lowest:
-            _refuse(f"a settlement is {lowest / 100:.2f} at least")
+            _refuse(f"a settlement is {written(lowest, currency)} at least")
     if kind is PromiseKind.RESTRUCTURING:
         _refuse("a restructuring is agreed to by a supervisor")
 

@@ -59,6 +59,7 @@ class Named(msgspec.Struct, frozen=True):
     external_id: str
     days_past_due: int | None
     balance_minor: int | None
+    currency: str | None
     product: str | None
     state: LeadState
 
@@ -82,6 +83,7 @@ def preview(tx: Tx, campaign_id: CampaignId, node: Node, now: dt.datetime, limit
             _ACCOUNT.c.external_id,
             _ACCOUNT.c.days_past_due,
             _ACCOUNT.c.balance_minor,
+            _ACCOUNT.c.currency,
             _ACCOUNT.c.product,
             _LEAD.c.state,
         )
@@ -100,6 +102,7 @@ def preview(tx: Tx, campaign_id: CampaignId, node: Node, now: dt.datetime, limit
             row.external_id,
             row.days_past_due,
             row.balance_minor,
+            row.currency,
             row.product,
             LeadState(row.state),
         )
