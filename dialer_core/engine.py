@@ -128,7 +128,7 @@ async def serve(settings: Settings, heart: Heart) -> int:
     attaching = asyncio.create_task(attacher.run())
     await asyncio.wait_for(engine.recovery.done.wait(), RECOVERY_LIMIT_S)
     engine.log_in_unasked()
-    control = Control(engine)
+    control, following = Control(engine), asyncio.create_task(steering.follow(engine))
     hosts: set[Link[EngineToHost, HostCommand]] = set()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -166,8 +166,8 @@ async def serve(settings: Settings, heart: Heart) -> int:
         await run_attached(engine.run(), attaching)
         await asyncio.sleep(0.3)  # the agents' BYEs leave before the workers are told to go
     finally:
-        allowing.cancel()
-        attaching.cancel()
+        for task in (allowing, following, attaching):
+            task.cancel()
         attacher.close()
         server.close()
         path.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """What a supervisor changes of campaigns and agents while the engine runs, over what the files say: mode, boldness, who works for what.
 
-It owns which settings may be changed and to what, and taking them up again after a restart. A ceiling is never raised: pacing is told to use
-less of it. It owns no pacing (`pools.py`), no agent (`agents/roster.py`) and no row (`store/steering.py`).
+It owns which settings may be changed and to what, and taking up what is kept: after a restart, and what another node was told. A ceiling is
+never raised: pacing is told to use less of it. It owns no pacing (`pools.py`), no agent (`agents/roster.py`) and no row (`store/steering.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dialer_core.call_loop import CallLoop
 from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.campaigns.run import CampaignRun
 from dialer_core.command_arguments import ACTOR, Args, Command, InvalidError, UnknownError, agent_of, text_of
-from dialer_core.errors import CommandRefusedError
+from dialer_core.errors import CommandRefusedError, StoreError
 from dialer_core.store import steering as rows
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AgentId, CampaignId, PacingMode
@@ -25,6 +25,10 @@ log = structlog.get_logger(__name__)
 
 MAY_CHANGE: Final = ("pacing", "ratio", "ceiling_share")
 """Of a campaign's settings. Everything else is a file's, read at the start."""
+FOLLOW_S: Final = 5.0
+"""What a supervisor told another node holds here after so long."""
+_Kept = tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]
+"""What differs from the files: of campaigns, of agents."""
 
 
 def steering_commands(engine: CallLoop) -> dict[str, Command]:
@@ -37,11 +41,7 @@ def steering_commands(engine: CallLoop) -> dict[str, Command]:
 
 async def take_up(engine: CallLoop) -> None:
     """Take up again what was kept of a former engine; what the files do not admit any more is left, and said in the log."""
-
-    def read(tx: Tx) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-        return rows.kept(tx, "campaign"), rows.kept(tx, "agent")
-
-    campaigns, agents = await engine.runtime.journal.submit(read)
+    campaigns, agents = await engine.runtime.journal.submit(_read)
     for name, what in campaigns.items():
         try:
             run = engine.dialing[CampaignId(name)]
@@ -56,19 +56,72 @@ async def take_up(engine: CallLoop) -> None:
             log.warning("steering_left", agent_id=name, error=str(error))
 
 
+async def follow(engine: CallLoop) -> None:
+    """Take up what supervisors tell other nodes, until cancelled: a mode or a ceiling's share is the campaign's, wherever it is dialed from."""
+    while True:
+        await asyncio.sleep(FOLLOW_S)
+        # by the journal: behind this node's own words. Whoever is told something new meanwhile is looked at next time
+        before = {run.id: run.settings for run in engine.dialing.campaigns.values()}
+        worked_for = {agent.id: agent.works_for for agent in engine.roster.all()}
+        try:
+            campaigns, agents = await engine.runtime.journal.submit(_read)
+        except StoreError as error:  # read again in a moment
+            log.warning("steering_not_followed", error=str(error))
+            continue
+        for run in engine.dialing.campaigns.values():
+            if run.settings is before[run.id]:
+                _follow_campaign(engine, run, campaigns.get(run.id, {}))
+        for name, works_for in worked_for.items():
+            if engine.roster[name].works_for is works_for:
+                _follow_agent(engine, name, agents.get(name, {}).get("campaigns", []))
+
+
+def _follow_campaign(engine: CallLoop, run: CampaignRun, what: dict[str, Any]) -> None:
+    try:
+        settings = _changed(engine, run, what)
+    except (CommandRefusedError, InvalidError):  # this node's file is another: said when it started
+        return
+    if settings != run.settings:
+        log.info("campaign_steered", campaign=run.id, before=_told(run.settings), now=_told(settings))
+        run.settings = settings
+        engine.wake()
+
+
+def _follow_agent(engine: CallLoop, name: AgentId, campaigns: list[str]) -> None:
+    try:
+        works_for = _known(engine, campaigns)
+    except (UnknownError, InvalidError):
+        return
+    if engine.roster[name].works_for != (works_for or engine.roster.written(name)):
+        _apply_move(engine, name, works_for)
+
+
+def _read(tx: Tx) -> _Kept:
+    return rows.kept(tx, "campaign"), rows.kept(tx, "agent")
+
+
 def _steer(engine: CallLoop, args: Args) -> asyncio.Future[dict[str, Any]]:
     run, what = engine.dialing[CampaignId(text_of(args, "campaign"))], args.get("what")
     if not isinstance(what, dict):
         raise InvalidError("what is missing; it names pacing, ratio or ceiling_share")
     before = _told(run.settings)
     run.settings = _changed(engine, run, _kept(engine, run) | what if what else {})
-    kept, told, actor = _kept(engine, run), _told(run.settings), text_of(args, ACTOR, "")
+    written, told, actor = (
+        _told(engine.settings.campaigns[run.id]),
+        _told(run.settings),
+        text_of(args, ACTOR, ""),
+    )
     log.info("campaign_steered", campaign=run.id, before=before, now=told)
     engine.wake()
 
     def write(tx: Tx) -> dict[str, Any]:
+        elsewhere = (
+            rows.kept(tx, "campaign").get(run.id, {}) if what else {}
+        )  # another node may have been told the rest
+        wanted = elsewhere | {name: told[name] for name in what}
+        kept = {name: value for name, value in wanted.items() if value != written.get(name)}
         rows.keep(tx, "campaign", run.id, kept, actor=actor)
-        return told
+        return written | kept
 
     return engine.runtime.journal.submit(write)
 

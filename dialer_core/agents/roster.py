@@ -100,12 +100,15 @@ class Roster:
     def move(self, name: AgentId, works_for: frozenset[CampaignId]) -> Agent:
         """Let an agent work for these campaigns from the next person on; empty: for those that the file says. Their conversation goes on."""
         agent = self[name]
-        written = frozenset(CampaignId(c) for c in agent.settings.campaigns) or frozenset(self._campaigns)
-        agent.works_for = works_for or written
+        agent.works_for = works_for or self.written(name)
         agent.campaigns = self._skilled(agent.settings, agent.works_for)
         log.info("agent_moved", agent_id=agent.id, campaigns=sorted(agent.works_for))
         self._on_free()
         return agent
+
+    def written(self, name: AgentId) -> frozenset[CampaignId]:
+        """Return the campaigns that an agent works for by the file."""
+        return frozenset(CampaignId(c) for c in self[name].settings.campaigns) or frozenset(self._campaigns)
 
     def __getitem__(self, name: AgentId) -> Agent:
         """Return an agent; raises `CommandRefusedError` naming the known ones."""

@@ -90,8 +90,12 @@ def number_with(tx: Tx, agent_id: AgentId) -> int:
 
 
 def overdue(tx: Tx, now: dt.datetime, limit: int = 200) -> list[ChatRow]:
-    """Return chats of flows in which nobody has answered in time."""
+    """Return chats of flows in which nobody has answered in time, kept for this transaction."""
     query = select(_TABLE).where(_TABLE.c.state == ChatState.BOT.value, _TABLE.c.expires_at_utc <= now)
+    if (
+        tx.dialect == "postgresql"
+    ):  # one that is being answered in this moment is not overdue, and must not be written over
+        query = query.with_for_update(skip_locked=True)
     return [_row(one) for one in tx.execute(query.limit(limit))]
 
 

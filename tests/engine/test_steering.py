@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from dialer_core import steering
 from dialer_core.ipc.messages import HostReply
 from dialer_core.store import scan
+from dialer_core.store import steering as rows
 from dialer_core.vocabulary import AgentId, AgentState, CampaignId, PacingMode
 from tests.engine.conftest import MakeFloor
 from tests.engine.readings import verified
@@ -62,6 +64,36 @@ def test_mode_and_boldness_are_changed_and_outlive_a_restart(make_floor: MakeFlo
         assert [row.action for row in scan.rows(tx, "audit", order_by=("seq",))].count(
             "campaign.steered"
         ) == 2
+
+
+def test_what_another_node_is_told_holds_here_too(make_floor: MakeFloor) -> None:
+    """Its share of the ceiling and its move are taken up within seconds; told something else here, both hold; taken back there, so it is here."""
+    floor = make_floor(leads=1, agents=2)
+    floor.settings.campaigns[OTHER] = floor.settings.campaigns[DEMO].model_copy(update={"start": False})
+
+    def elsewhere(campaign: dict[str, Any], agent: dict[str, Any]) -> None:
+        with floor.database.write() as tx:
+            rows.keep(tx, "campaign", DEMO, campaign, actor="elsewhere")
+            rows.keep(tx, "agent", A0, agent, actor="elsewhere")
+
+    async def story() -> None:
+        await floor.start()
+        following = asyncio.create_task(steering.follow(floor.engine))
+        run, agent = floor.engine.dialing[DEMO], floor.engine.roster[A0]
+        by_the_file = agent.works_for
+        elsewhere({"ceiling_share": 0.5}, {"campaigns": ["other"]})
+        reply = await steer(floor, ratio=3.0)  # here nobody has seen the share yet
+        assert reply.result["ceiling_share"] == 0.5
+        await floor.pass_s(steering.FOLLOW_S + 1)
+        assert (run.settings.ceiling_share, run.settings.ratio, agent.works_for) == (0.5, 3.0, {OTHER})
+        elsewhere({}, {})
+        await floor.pass_s(steering.FOLLOW_S + 1)
+        assert run.settings is floor.settings.campaigns[DEMO]
+        assert agent.works_for == by_the_file
+        following.cancel()
+        await floor.stop()
+
+    floor.loop.run_until_complete(story())
 
 
 @pytest.mark.parametrize(
