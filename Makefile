@@ -22,7 +22,7 @@ export PIP_NO_INPUT := 1
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
-demo: install ## a simulated carrier, five softphones and a campaign of 200 leads, in about a minute
+demo: install ## a simulated carrier, softphones, a campaign of 200 leads and a broadcast, in two minutes
 	@$(BIN)/dialer demo
 
 test: install lint types contracts ## everything: lint, types, import contracts, tests (PYTEST='-m unit' runs a part of these)

@@ -15,7 +15,7 @@ import pytest
 
 from dialer_core.campaigns.leads_import import import_leads
 from dialer_core.clock import SystemClock
-from dialer_core.demo.world import CAMPAIGN, World, world
+from dialer_core.demo.world import BROADCAST, CAMPAIGN, World, world
 from dialer_core.portfolio import proof
 from dialer_core.reports import targets
 from dialer_core.store import access, people
@@ -107,6 +107,8 @@ def furnish(running: World, provider: Provider) -> None:
     )
     policy = "\n[promises]\nmost_instalments = 3\nfirst_within_days = 20\nleast_minor = 20000\nmost_discount = 0.3\n"
     (config / "campaigns" / f"{VISITS}.toml").write_text(visits + policy, encoding="utf-8")
+    broadcast = config / "campaigns" / f"{BROADCAST}.toml"  # its calls would be counted with the list's
+    broadcast.write_text("start = false\n" + broadcast.read_text(encoding="utf-8"), encoding="utf-8")
     (config / "templates").mkdir(exist_ok=True)
     for name in ("llamanos", "recordatorio_promesa"):
         packaged = ROOT / "dialer_core" / "config_defaults" / "templates" / f"{name}.toml"
