@@ -37,7 +37,7 @@ from dialer_core.calls.referrals import Referrals
 from dialer_core.calls.sound import Sound
 from dialer_core.calls.trunk_watch import TrunkWatch
 from dialer_core.calls.trunks import Trunks
-from dialer_core.campaigns import hopper
+from dialer_core.campaigns import caller_ids, hopper
 from dialer_core.campaigns.run import CampaignCue, CampaignRun
 from dialer_core.compliance import abandonment
 from dialer_core.compliance.rules import RulePack
@@ -46,6 +46,7 @@ from dialer_core.events import CampaignStarted
 from dialer_core.ipc.messages import Dialog
 from dialer_core.leg_events import LegEvents
 from dialer_core.lines import MediaLink, WorkerPool
+from dialer_core.list_events import CampaignCallerIds
 from dialer_core.loop_lag import LoopLag
 from dialer_core.media_presence import MediaPresence
 from dialer_core.nodes import Nodes
@@ -254,6 +255,10 @@ class CallLoop:
             campaign_rows.sync(
                 tx, {name: run.settings.model_dump(mode="json") for name, run in campaigns.items()}
             )
+            for name, run in campaigns.items():
+                if run.caller_ids is not None:
+                    shown = caller_ids.digests(run.caller_ids)
+                    tx.emit(CampaignCallerIds(campaign_id=name, pool=run.settings.caller_ids, digests=shown))
             agent_rows.sync(tx, self.settings.agents)
             self.recovery.read(tx)
             ledgers = {

@@ -79,6 +79,15 @@ class StrategyStopped(Event, frozen=True, kw_only=True):
     reason: str
 
 
+@event_named("campaign.caller_ids")
+class CampaignCallerIds(Event, frozen=True, kw_only=True):
+    """An engine has begun to call from these numbers for a campaign: every call that it commits from now on shows one of them."""
+
+    pool: str
+    digests: tuple[str, ...]
+    """Of each number, BLAKE2b of 8 bytes in hexadecimal digits: the log holds no numbers."""
+
+
 @event_named("caller_id.health_changed")
 class CallerIdHealthChanged(Event, frozen=True, kw_only=True):
     """Something speaks against a number that we call from, or no longer does: `dialer caller-ids` shows it. It is called from as before."""

@@ -66,6 +66,11 @@ def best(pool: CallerIdPool, person_id: PersonId, callee: str) -> str:
     return max(numbers, key=lambda number: hashlib.blake2b(f"{person_id} {number}".encode()).digest())
 
 
+def digests(pool: CallerIdPool) -> tuple[str, ...]:
+    """Return what the event log says of a pool's numbers."""
+    return tuple(hashlib.blake2b(number.encode(), digest_size=8).hexdigest() for number in pool.numbers)
+
+
 def _shared(number: str, callee: str) -> int:
     count = 0
     for one, other in zip(number[1:], callee[1:], strict=False):

@@ -6,6 +6,7 @@ It owns these checks. They go by what each campaign's file said when it was last
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import zoneinfo
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -65,6 +66,22 @@ def kept_numbers(subject: Subject) -> Iterator[Violation]:
             yield Violation(Invariant.LISTS, "attempt", attempt.id, text)
 
 
+def owned_numbers(subject: Subject) -> Iterator[Violation]:
+    """Lists: a call out of a pool shows a number that was in it when the call was committed, as its engine told when it began."""
+    told: dict[tuple[str, str], list[tuple[int, frozenset[str]]]] = defaultdict(list)
+    for event in _in_order(subject, "campaign.caller_ids"):
+        told[event.node, event.campaign_id].append((event.seq, frozenset(event.data["digests"])))
+    for event in _in_order(subject, "attempt.committed") if told else ():
+        attempt = subject.attempts_by_id.get(event.attempt_id)
+        if attempt is None or attempt.caller_id is None:
+            continue
+        before = [its for seq, its in told[event.node, event.campaign_id] if seq < event.seq]
+        shown = hashlib.blake2b(attempt.caller_id.encode(), digest_size=8).hexdigest()
+        if before and shown not in before[-1]:
+            text = "shows a number that was not in its campaign's pool when it was committed"
+            yield Violation(Invariant.LISTS, "attempt", attempt.id, text)
+
+
 def strategies(subject: Subject) -> Iterator[Violation]:
     """Lists: a strategy's steps are done in order, none after it has stopped, and none runs on after a payment or a promise."""
     done: dict[str, list[Any]] = defaultdict(list)
@@ -103,6 +120,16 @@ def _told(subject: Subject, name: str) -> Iterator[Row]:
     return scan.rows(subject.tx, "event", "at_utc", "data", "seq", order_by=("id",), only=("name", name))
 
 
+def _in_order(subject: Subject, name: str) -> Iterator[Row]:
+    """Return the engines' events of a name, as each has written them."""
+    columns = ("node", "source", "seq", "campaign_id", "attempt_id", "data")
+    for event in scan.rows(
+        subject.tx, "event", *columns, order_by=("node", "source", "seq"), only=("name", name)
+    ):
+        if event.source == "engine":
+            yield event
+
+
 def _of_run(run: Any, text: str) -> Violation:
     return Violation(Invariant.LISTS, "strategy_run", run.id, f"strategy {run.strategy!r} {text}")
 
@@ -110,5 +137,8 @@ def _of_run(run: Any, text: str) -> Violation:
 CHECKS = (
     Check(Invariant.LISTS, "quotas of segments hold on every day of their campaign", whole=quotas),
     Check(Invariant.LISTS, "a person is called from the number kept for them", whole=kept_numbers),
+    Check(
+        Invariant.LISTS, "a call shows a number of its campaign's pool of that moment", whole=owned_numbers
+    ),
     Check(Invariant.LISTS, "strategies do their steps in order, and none after their stop", whole=strategies),
 )

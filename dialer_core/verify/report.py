@@ -59,7 +59,7 @@ class Invariant(enum.StrEnum):
     COUNTED = "counted"
     """What has been counted up for reports is what the attempts themselves come to."""
     LISTS = "lists"
-    """Quotas hold, a person is called from the number kept for them, and a strategy does nothing after its stop."""
+    """Quotas hold, a person is called from the number kept for them, which was in its pool then, and a strategy does nothing after its stop."""
     LOG = "log"
     """The event log is whole: numbers without gaps, an event for each thing the rows say, and no other."""
 

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
+from dialer_core.campaigns import caller_ids
+from dialer_core.list_settings import CallerIdPool
 from dialer_core.store.database import Database
 from dialer_core.store.tx import Tx
 from tests.store.rows import CAMPAIGN, TABLES, put
@@ -23,6 +25,7 @@ QUOTA = {
     "hopper": {"mix": [{"segment": "a", "most_per_day": 1}]},
     "schedule": {"zone": "America/Mexico_City"},
 }
+OURS = ("+525511110001",)
 STEPS = [{"after_s": 0, "what": "wait", "data": {}}] * 2
 
 
@@ -74,6 +77,35 @@ def test_the_number_kept_for_a_person(
         )  # fmt: skip
         attempt("busy", caller_id=number)(tx, world)
     assert any("the one kept for its person" in one for one in told(database, wire)) is broken
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "broken"),
+    [(OURS, (), False), ((), OURS, True), (("+525511110009",), OURS, True), (None, OURS, False)],
+    ids=["in it", "an empty one", "of a later pool", "nothing told yet"],
+)
+def test_a_number_of_the_pool(
+    database: Database,
+    world: World,
+    wire: Path,
+    before: tuple[str, ...] | None,
+    after: tuple[str, ...],
+    *,
+    broken: bool,
+) -> None:
+    """A call that shows a number which its pool did not have when it was committed is found, whatever the pool has become since."""
+    table = TABLES["event"]
+    with database.write() as tx:
+        world.tx = tx
+        attempt("busy", caller_id=OURS[0])(tx, world)
+        for seq, numbers in ((0, before), (10_000, after)):
+            if numbers is not None:
+                its = caller_ids.digests(CallerIdPool(numbers=numbers)) if numbers else ()
+                world.event("campaign.caller_ids", seq, pool="mx", digests=its)
+                last = select(func.max(table.c.seq)).where(table.c.source == "engine")
+                where = (table.c.name == "campaign.caller_ids", table.c.seq == tx.scalar(last))
+                tx.execute(update(table).where(*where).values(seq=seq, campaign_id=CAMPAIGN))
+    assert any("was not in its campaign's pool" in one for one in told(database, wire)) is broken
 
 
 Plant = Callable[[Tx, World, str], None]
