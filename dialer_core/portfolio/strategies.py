@@ -60,6 +60,10 @@ class StrategyRequest(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
     campaign_id: CampaignId | None = None
     """Whose rules its steps go by, where they need one."""
+    not_since: dt.datetime | None = None
+    """Refused where the same (its name up to the first dot) was begun for the account since then, whoever did: several nodes may ask at once."""
+    not_beside: tuple[str, ...] = ()
+    """Refused while one of these (names up to the first dot) runs for the account."""
 
 
 class Strategies:
@@ -139,10 +143,22 @@ class Strategies:
         begun: list[str | CommandRefusedError] = []
         for first in range(0, len(requests), AT_ONCE):
             some = requests[first : first + AT_ONCE]
-            begun += await self._write(lambda tx, some=some: [self._start(tx, one, actor) for one in some])  # type: ignore[misc]
+            begun += await self._write(lambda tx, some=some: self._start_some(tx, some, actor))  # type: ignore[misc]
         return begun
 
+    def _start_some(
+        self, tx: Tx, some: Sequence[StrategyRequest], actor: str
+    ) -> list[str | CommandRefusedError]:
+        people.keep_accounts(
+            tx, {one.account_id for one in some}
+        )  # what has begun is read and begun by one at a time
+        return [self._start(tx, one, actor) for one in some]
+
     def _start(self, tx: Tx, request: StrategyRequest, actor: str) -> str | CommandRefusedError:
+        if strategy_runs.had(
+            tx, request.account_id, request.strategy, since=request.not_since, beside=request.not_beside
+        ):
+            return CommandRefusedError("this account has such a strategy, or had it lately")
         try:
             for step in request.steps:
                 strategy_clock.action_of(step.what, self._actions)

@@ -31,6 +31,7 @@ class StrategyRun(Base):
 
     __tablename__ = "strategy_run"
     __table_args__ = (
+        Index("ix_strategy_run_account_id", "account_id"),
         Index("ix_strategy_run_due_at_utc", "due_at_utc", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
         Index("ix_strategy_run_person_id", "person_id", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
         Index(

@@ -58,8 +58,6 @@ class Message(Base):
     subject: Mapped[str]
     body: Mapped[str]
     provider_template: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    letters: Mapped[list[dict[str, str]] | None] = mapped_column(JSON(none_as_null=True))
-    """What goes with it: `name`, `title` and `text` of each."""
     when_uncertain: Mapped[str] = mapped_column(String(8))
     request_key: Mapped[str | None] = mapped_column(String(128))
     """The asker's own name of the request: asked for twice, it is queued once."""
@@ -82,6 +80,8 @@ class Message(Base):
     submitted_at_utc: Mapped[dt.datetime | None]
     settled_at_utc: Mapped[dt.datetime | None]
     """When it was delivered, failed or cancelled."""
+    letters: Mapped[list[dict[str, str]] | None] = mapped_column(JSON(none_as_null=True))
+    """What goes with it: `name`, `title` and `text` of each."""
 
 
 class MessagePart(Base):

@@ -126,6 +126,25 @@ def begun_since(tx: Tx, since: dt.datetime) -> list[Begun]:
     ]  # fmt: skip
 
 
+def had(
+    tx: Tx, account_id: AccountId, strategy: str, *, since: dt.datetime | None, beside: Collection[str]
+) -> bool:
+    """Say whether an account was begun this strategy since a time, or one of others runs for it; names count up to their first dot."""
+    if since is None and not beside:
+        return False
+    query = select(_TABLE.c.strategy, _TABLE.c.state, _TABLE.c.started_at_utc).where(
+        _TABLE.c.account_id == account_id
+    )
+    stem = strategy.partition(".")[0]
+    for row in tx.execute(query):
+        its = row.strategy.partition(".")[0]
+        if since is not None and its == stem and row.started_at_utc > since:
+            return True
+        if row.state == StrategyState.RUNNING.value and its in beside:
+            return True
+    return False
+
+
 def take_due(tx: Tx, now: dt.datetime, owner: str, lease: dt.timedelta, limit: int) -> list[Run]:
     """Take due steps that nobody has, the longest due first, for the length of a lease; each is one try more."""
     free = or_(_TABLE.c.leased_until_utc.is_(None), _TABLE.c.leased_until_utc <= now)

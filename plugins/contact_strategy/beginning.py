@@ -133,7 +133,9 @@ class Beginner:
             steps = plan(steps_of(rule, arm), now, one.zone or self._its.zone)
             requests.append(
                 StrategyRequest(
-                    account_id=one.account_id, strategy=name_of(name, arm), steps=as_steps(steps, now), campaign_id=CampaignId(rule.campaign)
+                    account_id=one.account_id, strategy=name_of(name, arm), steps=as_steps(steps, now), campaign_id=CampaignId(rule.campaign),
+                    # what was known when the look began is old by now, and other nodes look too
+                    not_since=now - dt.timedelta(days=rule.again_after_days), not_beside=tuple(self._its.strategies),
                 )
             )  # fmt: skip
         answers = await self._engine.strategies.start_many(requests)

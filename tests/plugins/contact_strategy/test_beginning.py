@@ -98,6 +98,28 @@ async def test_it_comes_again_after_its_days(floor: Floor) -> None:
     assert floor.of(0)[-1] == ("late", "running")
 
 
+async def test_two_nodes_begin_it_once(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node whose look began before another's had begun anything begins nothing again, neither what is over already; so with an event."""
+    second = Beginner(floor.engine, floor.beginner._its)
+    known = await second._recent()
+
+    async def as_it_was() -> Any:
+        return known
+
+    assert await floor.beginner.look() == 3
+    await floor.engine.strategies.stop(floor.leads[0].account, reason="t")  # over already
+    monkeypatch.setattr(second, "_recent", as_it_was)
+    assert await second.look() == 1  # the next that names the account whose strategy is over
+    assert [name.partition(".")[0] for name, _ in floor.of(0)] == ["late", "all"]
+    assert floor.of(2) == [("late", "running")]
+    before = floor.of(1)
+    known._running.clear()
+    assert (
+        await second.happened("promise.broken", floor.leads[1].account) == 0
+    )  # one of this file runs for it
+    assert floor.of(1) == before
+
+
 async def test_a_look_has_a_bound(database: Database) -> None:
     """No more begin at one look than are allowed; the next look goes on."""
     floor = Floor(database, RULES | {"most_a_look": 2})
