@@ -187,11 +187,8 @@ async def dispose(
 ) -> Response:
     """Store what the agent says a conversation of theirs was; ends their wrap-up where it is of that one."""
     attempt = AttemptId(str(said.attempt)) if said.attempt else None
-    if attempt and at_a_desk(principal_of(request)):
-        view = await parts.rights.view(agent)
-        own = view is not None and attempt in (view.attempt_id, view.last_attempt_id)
-        if not own and not await parts.rights.talked(agent, attempt=attempt):
-            raise Problem(403, "forbidden", "this was no conversation of this agent's, or it is long over")
+    if attempt and at_a_desk(principal_of(request)) and not await parts.rights.had(agent, attempt):
+        raise Problem(403, "forbidden", "this was no conversation of this agent's, or it is long over")
     return answer(
         await engine.attempts.disposition(
             said.disposition, agent=AgentId(agent), attempt=attempt, callback_at=said.callback_at, reason=said.reason

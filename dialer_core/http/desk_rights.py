@@ -14,9 +14,10 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from dialer_core.plugin_api import AgentId, AgentView, AttemptId, EngineHandle
-from dialer_core.store import agents, claims, events
+from dialer_core.store import agents, claims, events, leads
 from dialer_core.store.database import Database
 from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import AccountId
 from dialer_core.voice_events import IdentityVerified
 
 WRITES_FOR: Final = dt.timedelta(hours=12)
@@ -80,6 +81,24 @@ class DeskRights:
         return await self._read(
             lambda tx: agents.talked(tx, AgentId(agent), since, attempt_id=attempt, account_id=account)
         )
+
+    async def had(self, agent: str, attempt: str) -> bool:
+        """Say whether a conversation is an agent's present one, their last one, or one of theirs lately."""
+        view = await self.view(agent)
+        own = view is not None and attempt in (view.attempt_id, view.last_attempt_id)
+        return own or await self.talked(agent, attempt=attempt)
+
+    async def campaigns(self, agent: str, account: str) -> set[str]:
+        """Return by whose rules an agent may write to an account's person: of the lists it is on, and of the conversation they have, or last had."""
+        view = await self.view(agent)
+        attempt = (view.attempt_id or view.last_attempt_id) if view else None
+
+        def read(tx: Tx) -> set[str]:
+            tried = claims.tried(tx, AttemptId(attempt)) if attempt else None
+            found = {str(one.campaign_id) for one in leads.of_account(tx, AccountId(account))}
+            return found | ({str(tried.campaign_id)} if tried and tried.account_id == account else set())
+
+        return await self._read(read)
 
     async def knows_person(self, view: AgentView | None, account: str) -> bool:
         """Say whether what is owed may be on an agent's screen: nobody is on the line, or it is known that it is the person (I19)."""

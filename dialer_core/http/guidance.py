@@ -139,8 +139,13 @@ async def list_messages_to_send(
     dependencies=[needs_account_writer(Scope.CONTROL, Scope.RECORDS)],
     responses=shape(dict[str, str], "Its id"),
 )
-async def send_message(account: UUID, engine: Engine, what: Annotated[NewDeskMessage, Body()]) -> Response:
+async def send_message(
+    account: UUID, request: Request, engine: Engine, parts: Parts, what: Annotated[NewDeskMessage, Body()]
+) -> Response:
     """Queue a message by a template; the gate is asked when its time has come."""
+    who = principal_of(request)
+    if at_a_desk(who) and what.campaign not in await parts.rights.campaigns(who.agent, str(account)):
+        raise Problem(403, "forbidden", "an agent writes by the rules of a campaign that has this account")
     message = await engine.messages.queue(
         MessageRequest(
             campaign_id=CampaignId(what.campaign), account_id=AccountId(str(account)), template=what.template,

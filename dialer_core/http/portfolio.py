@@ -19,7 +19,7 @@ from dialer_core.http.answers import ApiParts, Engine, Parts, answer, shape
 from dialer_core.list_settings import PromiseSettings
 from dialer_core.plugin_api import AgentId, AttemptId, CampaignId
 from dialer_core.portfolio import account_view, promise_policy, promises, proof
-from dialer_core.store import account_notes, claims, consents, people
+from dialer_core.store import account_notes, claims, consents, leads, people
 from dialer_core.store import promises as promise_rows
 from dialer_core.store.account_notes import AccountNoteRow
 from dialer_core.store.documents import DocumentRow
@@ -145,7 +145,10 @@ async def make_promise(
     now, actor = engine.now(), engine.actor
 
     instalments = [(one.due_date, one.amount_minor) for one in what.instalments]
-    bound = at_a_desk(principal_of(request))
+    who = principal_of(request)
+    bound = at_a_desk(who)
+    if bound and what.attempt and not await parts.rights.had(who.agent, str(what.attempt)):
+        raise Problem(403, "forbidden", "this was no conversation of this agent's, or it is long over")
 
     def write(tx: Tx) -> PromiseRow:
         if not (what.key and promise_rows.get(tx, str(what.key))):  # one sent again is answered as it was
@@ -307,13 +310,16 @@ async def link_document(account: UUID, engine: Engine, parts: Parts, what: Annot
 def _check_policy(
     tx: Tx, parts: ApiParts, account: UUID, what: NewPromise, instalments: list[tuple[dt.date, int]], today: dt.date
 ) -> None:  # fmt: skip
-    """Hold what an agent agreed to against the policy of the campaign in which they talked."""
+    """Hold what an agent agreed to against the policy of the campaign in which they talked; where none is named, of each that lists the account."""
     tried = claims.tried(tx, AttemptId(str(what.attempt))) if what.attempt else None
-    campaign = parts.settings.campaigns.get(tried.campaign_id) if tried else None
+    listed = [one.campaign_id for one in leads.of_account(tx, AccountId(str(account)))]
+    known = [
+        parts.settings.campaigns.get(CampaignId(name)) for name in ([tried.campaign_id] if tried else listed)
+    ]
     row = people.account(tx, AccountId(str(account)))
     if row is not None and not (what.key and promise_rows.get(tx, str(what.key))):
-        policy = campaign.promises if campaign else PromiseSettings()
-        promise_policy.check(policy, instalments, what.kind, row["balance_minor"], row["currency"], today)
+        for policy in [one.promises for one in known if one is not None] or [PromiseSettings()]:
+            promise_policy.check(policy, instalments, what.kind, row["balance_minor"], row["currency"], today)
 
 
 def _unchanged(tx: Tx, account: UUID, seen: str, now: dt.datetime) -> None:

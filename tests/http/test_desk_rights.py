@@ -28,7 +28,16 @@ from dialer_core.store.agents import Intent
 from dialer_core.store.database import Database
 from dialer_core.vocabulary import AccountId, AgentId, AgentState, AttemptId, CampaignId, new_id
 from dialer_core.web.principals import Principal, Scope
-from tests.campaigns.lists import NOON, TRUNK, Listed, put_lead, put_list_campaign, rows, settings_of
+from tests.campaigns.lists import (
+    CAMPAIGN,
+    NOON,
+    TRUNK,
+    Listed,
+    put_lead,
+    put_list_campaign,
+    rows,
+    settings_of,
+)
 from tests.campaigns.test_recycle import OPEN
 from tests.host.scripted_engine import SNAPSHOT
 
@@ -179,6 +188,34 @@ async def test_agents_agree_to_what_the_campaign_lets_them(desk: Desk, leads: tu
     assert (refused.status_code, "at most 2 payments" in refused.text) == (422, True)
     async with desk.as_user("crm") as crm:
         assert (await crm.post(f"/accounts/{first.account}/promises", json=body)).status_code == 200
+
+
+async def test_a_promise_of_no_conversation_is_no_way_round_it(
+    desk: Desk, leads: tuple[Listed, Listed]
+) -> None:
+    """Left out, the conversation is none of another campaign's: the lists' own policies hold; another's conversation is not an agent's to name."""
+    first, _ = leads
+    desk.talk(first)
+    days = [(NOON.date() + dt.timedelta(1 + nth)).isoformat() for nth in range(3)]
+    body: dict[str, Any] = {"instalments": [{"due_date": day, "amount_minor": 10_000} for day in days]}
+    path = f"/accounts/{first.account}/promises"
+    refused = await desk.client.post(path, json=body)
+    assert (refused.status_code, "at most 2 payments" in refused.text) == (422, True)
+    two = body | {"instalments": body["instalments"][:2]}
+    assert (await desk.client.post(path, json=two | {"attempt": new_id()})).status_code == 403
+    assert (await desk.client.post(path, json=two)).status_code == 200
+
+
+async def test_an_agent_chooses_no_other_campaigns_rules(desk: Desk, leads: tuple[Listed, Listed]) -> None:
+    """A message goes by the rules of a campaign that has the account: an agent who names another's, with other hours and caps, is refused."""
+    first, _ = leads
+    desk.talk(first)
+    body = {"campaign": "elsewhere", "template": "aviso", "key": new_id()}
+    path = f"/accounts/{first.account}/messages"
+    refused = await desk.client.post(path, json=body)
+    assert (refused.status_code, "has this account" in refused.text) == (403, True)
+    own = await desk.client.post(path, json=body | {"campaign": CAMPAIGN})
+    assert "sends no messages" in own.text  # it came as far as the messenger, which this test has none of
 
 
 async def test_what_speaks_of_the_debt_waits_for_the_person(
