@@ -36,6 +36,7 @@ from dialer_core.vocabulary import (
     AccountId,
     AgentId,
     CampaignId,
+    CampaignState,
     Channel,
     LeadId,
     PromiseKind,
@@ -166,6 +167,8 @@ class AccountRecords(_Group):
         if campaigns.settings_of(tx, campaign) is None:
             known = ", ".join(sorted(campaigns.states(tx))) or "none"
             raise CommandRefusedError(f"there is no campaign {campaign!r}; known are: {known}", "unknown")
+        if campaigns.states(tx)[campaign] is CampaignState.ARCHIVED:
+            raise CommandRefusedError(f"{campaign} is archived: 'dialer campaign reopen' takes it out")
         result = write_batch(tx, batch, campaign, self._its.clock.utc())
         if result.accepted or result.updated:
             tx.emit(

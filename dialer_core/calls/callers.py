@@ -104,6 +104,7 @@ class Callers:
     def identify(self, call: InboundCall, caller: str, called: str) -> None:
         """Look a caller up; `call.known` says when that is done."""
         numbers = numbers_of(caller, called)
+        call.number = min(numbers, default="")
         if not numbers:
             call.known = True
             return

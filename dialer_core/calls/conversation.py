@@ -83,6 +83,8 @@ class Talk:
     campaign_id: CampaignId
     attempt: Attempt | None = None
     """None: somebody who called."""
+    number: str = ""
+    """The customer's, E.164; empty: a caller's that is not known."""
     state: TalkState = TalkState.TOGETHER
     muted: bool = False
     """Nobody hears the agent."""

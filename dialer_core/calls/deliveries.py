@@ -76,6 +76,8 @@ class Deliveries:
         self._media = media
         self._extensions = extensions
         self._of: dict[AttemptId, _Delivery] = {}
+        self._rest_until_ns: dict[str, int] = {}
+        """By extension: a short rest does not end a long one."""
         self.on_over: Callable[[Attempt], None] = lambda _attempt: None
         """Called when the PBX has ended a conversation: so is the call."""
         self.on_bridged: Callable[[Attempt, str, LegId], None] = lambda _attempt, _extension, _leg_id: None
@@ -226,12 +228,17 @@ class Deliveries:
         self._roster.apply(agent, AgentCue.UNRESERVE)
 
     def _rest(self, extension: str, for_s: float) -> None:
+        until_ns = self._runtime.clock.mono_ns() + int(for_s * 1e9)
+        if until_ns <= self._rest_until_ns.get(extension, 0):
+            return  # it rests longer already
+        self._rest_until_ns[extension] = until_ns
         resting = [agent for agent in self._roster.all() if agent.settings.queue == extension]
         for agent in resting:
             agent.resting = True
 
         def over() -> None:
-            for agent in resting:
-                agent.resting = False
+            if self._rest_until_ns.get(extension) == until_ns:
+                for agent in resting:
+                    agent.resting = False
 
         self._runtime.later(for_s, over)  # the call loop looks ten times a second who is free

@@ -91,11 +91,13 @@ class Desk:
     def listen_to(self, flow: CallFlow, inbound: InboundCalls, softphones: Softphones) -> None:
         """Have bridges, partings and digits told."""
         self._answers.on_bridged = lambda agent, attempt: self.begun(
-            agent, attempt.leg_id, attempt.campaign_id, attempt
+            Talk(agent, attempt.leg_id, attempt.campaign_id, attempt, number=attempt.number)
         )
         self._inbound_talks, self._hang_up_caller = inbound.talks, inbound.hang_up
         self._answers.on_parted = inbound.on_parted = self.ended
-        inbound.on_bridged = lambda agent, leg_id, campaign_id: self.begun(agent, leg_id, campaign_id, None)
+        inbound.on_bridged = lambda agent, call: self.begun(
+            Talk(agent, call.leg_id, call.campaign_id, number=call.number)
+        )
         flow.on_transfer_left = self.transfers.left
         self._answers.on_transfer_refused = self.transfers.refused
         flow.on_digit = self.customer_pressed
@@ -107,14 +109,14 @@ class Desk:
 
     # --- the conversation's life -------------------------------------------------------------------------------------------
 
-    def begun(self, agent: Agent, customer: LegId, campaign_id: CampaignId, attempt: Attempt | None) -> None:
+    def begun(self, talk: Talk) -> None:
         """An agent and a customer have been bridged."""
-        talk = self.talks.get(agent.id)
-        if talk is None or talk.customer != customer:
-            talk = self.talks[agent.id] = Talk(agent, customer, campaign_id, attempt)
+        before = self.talks.get(talk.agent.id)
+        if before is None or before.customer != talk.customer:
+            self.talks[talk.agent.id] = talk
             self.recordings.begun(talk)
-        if self._is_more_than_a_bridge(agent):
-            self.apply(agent)
+        if self._is_more_than_a_bridge(talk.agent):
+            self.apply(talk.agent)
 
     def ended(self, agent: Agent) -> None:
         """Agent and customer have been parted: whoever was with them goes too."""
@@ -165,7 +167,13 @@ class Desk:
     def _take_over(self, held: Mapping[LegId, MediaLegSnapshot]) -> None:
         """Go on with a former engine's conversations: on hold, muted and recorded as they are. Their thirds are gone."""
         talks = [
-            Talk(self._roster[attempt.agent_id], attempt.leg_id, attempt.campaign_id, attempt)
+            Talk(
+                self._roster[attempt.agent_id],
+                attempt.leg_id,
+                attempt.campaign_id,
+                attempt,
+                number=attempt.number,
+            )
             for attempt in self._machine.attempts.values()
             if attempt.state is AttemptState.BRIDGED and attempt.agent_id is not None
         ]

@@ -131,7 +131,7 @@ class InboundCalls:
         self.last_of: dict[AgentId, InboundCall] = {}
         """The last caller each agent talked to: whom their disposition is about."""
         self._campaign_of = campaigns_by_number(campaigns, trunks)
-        self.on_bridged: Callable[[Agent, LegId, CampaignId], None] = lambda _agent, _leg_id, _campaign: None
+        self.on_bridged: Callable[[Agent, InboundCall], None] = lambda _agent, _call: None
         """Called when an agent and a caller hear each other."""
         self.on_parted: Callable[[Agent], None] = lambda _agent: None
         """Called when an agent has been parted from a caller."""
@@ -419,7 +419,8 @@ class InboundCalls:
         call.agent = agent
 
         run = self._campaigns[call.campaign_id]
-        told = run.announcement("", "es") if not call.bridged_ns else ""
+        language = call.caller.language if call.caller else "es"
+        told = run.announcement(call.number, language) if not call.bridged_ns else ""
 
         def bridge(leg_id: LegId) -> None:
             if call.state is CallState.BRIDGING and call.agent is agent:
@@ -460,7 +461,7 @@ class InboundCalls:
             account_id=call.caller.account_id if call.caller is not None else None,
         )
         self._runtime.journal.append(told)
-        self.on_bridged(agent, call.leg_id, call.campaign_id)
+        self.on_bridged(agent, call)
 
     def _part(self, call: InboundCall) -> None:
         """Free the call's agent: to wrap-up after a talk."""

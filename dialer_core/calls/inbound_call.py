@@ -84,6 +84,8 @@ class InboundCall:
     negotiated: LegNegotiated | None = None
     dialog: Dialog | None = None
     bridged_ns: int = 0
+    number: str = ""
+    """E.164, where they show one that is: it says by which rules they may be recorded."""
     known: bool = False
     """Their number has been looked up."""
     caller: Caller | None = None

@@ -131,7 +131,7 @@ class CallRecordings:
     def pressed(self, talk: Talk, key: str) -> None:
         """The customer has pressed a key: the one that refuses the recording deletes it, the one that agrees begins it."""
         run = self._run(talk)
-        if key == run.refuse_key(_number(talk)) and self.of(talk):
+        if key == run.refuse_key(talk.number) and self.of(talk):
             log.info("recording_refused", leg_id=talk.customer)
             self.switch(talk, RecordSwitch.DISCARD, "customer")
         elif (
@@ -158,7 +158,7 @@ class CallRecordings:
         return self._campaigns[talk.campaign_id]
 
     def _rule(self, talk: Talk) -> RecordingRule:
-        return self._run(talk).recording_rule(_number(talk))
+        return self._run(talk).recording_rule(talk.number)
 
     def _remember(self, leg_id: LegId, recording_id: str) -> None:
         self._former.setdefault(leg_id, []).append(recording_id)
@@ -241,8 +241,3 @@ class CallRecordings:
             recording_id=recording_id, switch=switch, basis=basis, agent_id=talk.agent.id, campaign_id=talk.campaign_id,
             attempt_id=talk.attempt.id if talk.attempt else None, at_mono_ns=self._runtime.clock.mono_ns(),
         )  # fmt: skip
-
-
-def _number(talk: Talk) -> str:
-    """Return the customer's number; empty of who called: the pack's own word holds."""
-    return talk.attempt.number if talk.attempt is not None else ""

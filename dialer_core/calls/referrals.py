@@ -67,9 +67,12 @@ class Referrals:
         replaces
             The dialog of our own leg to it, where there is one: the call is to take its place.
         on_done
-            Called once, with the code of the far end's last word, unless the call is over by then: 2xx is success, 408 no word in time.
+            Called once, with the code of the far end's last word, unless the call is over by then: 2xx is success, 408 no word in time, 0 that it
+            was not asked (another REFER is on its way, or the call's worker has gone).
         """
         if attempt.worker is None or attempt.id in self._of:
+            # told from the loop, as the far end's word would be: whoever asks is in the middle of a transition
+            self._runtime.later(0.0, lambda: on_done(0))
             return
         timer = self._runtime.later(LIMIT_S, lambda: self._done(attempt, NO_WORD))
         self._of[attempt.id] = _Referral(attempt, extension, replaces is not None, on_done, timer)

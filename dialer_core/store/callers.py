@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import Table, select, update
 
 from dialer_core.store import callbacks
-from dialer_core.store.models import Attempt, Lead, Phone
+from dialer_core.store.models import Attempt, Lead, Person, Phone
 from dialer_core.store.portfolio_models import Callback
 from dialer_core.store.promises import last_agents
 from dialer_core.store.tx import Tx
@@ -28,6 +28,7 @@ from dialer_core.vocabulary import (
 )
 
 _PHONE: Table = Phone.__table__  # type: ignore[assignment]
+_PERSON: Table = Person.__table__  # type: ignore[assignment]
 _LEAD: Table = Lead.__table__  # type: ignore[assignment]
 _CALLBACK: Table = Callback.__table__  # type: ignore[assignment]
 _ATTEMPT: Table = Attempt.__table__  # type: ignore[assignment]
@@ -43,6 +44,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     phone_id: PhoneId
     lead_id: LeadId | None = None
     account_id: AccountId | None = None
+    language: str = "es"
     agent_id: AgentId | None = None
     """Whom they were promised by a call-back, else who took their promise, else who spoke with them last."""
 
@@ -50,7 +52,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 def find(tx: Tx, campaign_id: CampaignId, numbers: Collection[str]) -> Caller | None:
     """Return who has one of these numbers (E.164); None where nobody has, or several people have and none of them a lead in the campaign."""
     query = (
-        select(_PHONE.c.id.label("phone_id"), _PHONE.c.person_id, _LEAD.c.id.label("lead_id"), _LEAD.c.account_id, _LEAD.c.state)
+        select(
+            _PHONE.c.id.label("phone_id"), _PHONE.c.person_id, _LEAD.c.id.label("lead_id"), _LEAD.c.account_id, _LEAD.c.state,
+            _PERSON.c.language,
+        )
+        .join(_PERSON, _PERSON.c.id == _PHONE.c.person_id)
         .outerjoin(_LEAD, (_LEAD.c.person_id == _PHONE.c.person_id) & (_LEAD.c.campaign_id == campaign_id))
         .where(_PHONE.c.e164.in_(list(numbers)))
     )  # fmt: skip
@@ -62,6 +68,7 @@ def find(tx: Tx, campaign_id: CampaignId, numbers: Collection[str]) -> Caller | 
         return None
     row = (listed or rows)[0]
     return Caller(
+        language=row.language,
         person_id=row.person_id, phone_id=row.phone_id, lead_id=row.lead_id, account_id=row.account_id,
         agent_id=_agent_of(tx, row.person_id, row.lead_id, row.account_id),
     )  # fmt: skip

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dialer_core.compliance.rules import Recording, RecordingRule
 from dialer_core.ipc.messages import Bridge, LegDigit
 from dialer_core.store import scan
-from dialer_core.vocabulary import CampaignId
+from dialer_core.store.models import Base
+from dialer_core.vocabulary import AgentId, AgentState, CampaignId, LegId
+from tests.engine.callers import CallerCarrier
 from tests.engine.conftest import MakeFloor
 from tests.engine.test_desk import Story, run
+from tests.engine.test_queue import number, quiet
+from tests.engine.test_queue import run as run_callers
 from tests.engine.virtual import Behaviour, Floor
 
 pytestmark = pytest.mark.unit
@@ -130,3 +136,42 @@ def test_where_the_law_wants_it_said_a_packaged_prompt_says_it(
         await s.idle()
 
     run(floor, story)
+
+
+def test_a_caller_is_recorded_by_the_rules_of_their_own_number(
+    make_floor: MakeFloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who calls from where consent is asked for is asked, in their language; who calls from elsewhere is told as the pack says."""
+    monkeypatch.setattr("dialer_core.recording_place.wanted", lambda _settings: True)
+    floor = make_floor(leads=1, agents=1, campaign=quiet() | {"record": {"policy": "always"}})
+    known = number(floor)
+    with floor.database.write() as tx:
+        tx.execute(Base.metadata.tables["person"].update().values(language="en"))
+    monkeypatch.setattr(
+        "dialer_core.compliance.rules.RulePack.recording_for",
+        lambda _pack, address, _region: RecordingRule.CONSENT if address == known else RecordingRule.ANNOUNCE,
+    )
+    asked: list[tuple[LegId, str]] = []
+    send = CallerCarrier.send
+
+    def sent(carrier: CallerCarrier, command: object) -> None:
+        if isinstance(command, Bridge):
+            asked.append((command.leg_id, command.announcement))
+        send(carrier, command)
+
+    monkeypatch.setattr(CallerCarrier, "send", sent)
+
+    async def story(engine: Any, carrier: CallerCarrier) -> None:
+        agent = engine.roster[AgentId("a0")]
+        for caller, expected, at_once in (
+            (known, "recording-consent-en", False),
+            ("+525599990000", "recording-es", True),
+        ):
+            leg_id = carrier.call_in(caller, talk_s=10)
+            await floor.until(lambda leg=leg_id: engine.inbound.talks() == [(agent, leg, "demo")])
+            assert asked[-1] == (leg_id, expected)
+            assert (leg_id in carrier.hearing.recorded) is at_once
+            await floor.until(lambda leg=leg_id: leg not in carrier.calls)
+            await floor.until(lambda: agent.state is AgentState.READY, 60)
+
+    run_callers(floor, story)
