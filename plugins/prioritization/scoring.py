@@ -54,6 +54,8 @@ def rows_of(what: str, history: History, settings: PrioritizationSettings) -> Ro
         used &= tries.at_s < history.now_s - settings.pay_days * DAY_S  # of later ones it is not known yet
     account, at_s = tries.account[used], tries.at_s[used]
     rows = build(history, account, at_s, tries.hour[used], tries.weekday[used])
+    # the store knows today's days past due alone: of who has paid since they are few, and would tell so of the past
+    rows[:, COLUMNS.index("days_past_due")] = np.nan
     paid = history.payments.within(account, at_s, settings.pay_days * DAY_S) > 0
     happened = paid if what == "pay" else tries.answered[used]
     order = np.argsort(at_s, kind="stable")
