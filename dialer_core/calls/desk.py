@@ -167,16 +167,10 @@ class Desk:
     def _take_over(self, held: Mapping[LegId, MediaLegSnapshot]) -> None:
         """Go on with a former engine's conversations: on hold, muted and recorded as they are. Their thirds are gone."""
         talks = [
-            Talk(
-                self._roster[attempt.agent_id],
-                attempt.leg_id,
-                attempt.campaign_id,
-                attempt,
-                number=attempt.number,
-            )
+            Talk(self._roster[attempt.agent_id], attempt.leg_id, attempt.campaign_id, attempt, number=attempt.number)
             for attempt in self._machine.attempts.values()
             if attempt.state is AttemptState.BRIDGED and attempt.agent_id is not None
-        ]
+        ]  # fmt: skip
         talks += [Talk(agent, leg_id, campaign_id) for agent, leg_id, campaign_id in self._inbound_talks()]
         for talk in talks:
             sound = held.get(talk.customer)

@@ -60,5 +60,9 @@ class Browser:
 
     async def post(self, path: str, body: object = None, **headers: str) -> httpx2.Response:
         """Change something, as a page of ours does."""
+        return await self.send("post", path, body, **headers)
+
+    async def send(self, method: str, path: str, body: object = None, **headers: str) -> httpx2.Response:
+        """Change something by any method."""
         sent = {"Origin": self.url, "X-CSRF-Token": self.csrf, "Accept": "*/*"} | headers
-        return await self.client.post(path, json=body, headers=sent)
+        return await self.client.request(method.upper(), path, json=body, headers=sent)
