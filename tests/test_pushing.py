@@ -107,7 +107,9 @@ async def test_events_come_signed_and_in_order(
         with database.write() as tx:
             tx.emit(CampaignStarted(campaign_id=CampaignId("demo")))
         happens(database, "one", "two", "three")
-        await wait_until_async(lambda: sum(one.told for one in views(database)) == 3, 10, "three events, written down as told")
+        await wait_until_async(
+            lambda: sum(one.told for one in views(database)) == 3, 10, "three events, written down as told"
+        )
     assert told(target) == ["one", "two", "three"]
     for _, headers, raw in target.requests:
         stamp, _, given = headers["marcador-signature"].partition(",")
