@@ -335,53 +335,19 @@ async def _serve(
             port=dialer.http.port,
             plugins=[p.name for p in plugins.plugins],
         )
+        working = (
+            tracking, keeping, screening_leads, archiving, messaging, hooks, pushing, speaking, sourcing,
+        )  # fmt: skip
         done, _ = await asyncio.wait(
-            {
-                *(
-                    serving,
-                    tracking,
-                    keeping,
-                    screening_leads,
-                    stopping,
-                    attaching,
-                    archiving,
-                    messaging,
-                    hooks,
-                    pushing,
-                ),
-                speaking,
-                sourcing,
-            },
-            return_when=asyncio.FIRST_COMPLETED,
+            {serving, attaching, stopping, *working}, return_when=asyncio.FIRST_COMPLETED
         )
         parts.stopping.set()
         server.should_exit = True
         await serving
-        tracking.cancel()
-        keeping.cancel()
-        screening_leads.cancel()
         stopping.cancel()
-        archiving.cancel()
-        messaging.cancel()
-        hooks.cancel()
-        pushing.cancel()
-        speaking.cancel()
-        sourcing.cancel()
-        await asyncio.gather(
-            *(
-                tracking,
-                keeping,
-                screening_leads,
-                stopping,
-                archiving,
-                messaging,
-                hooks,
-                pushing,
-                speaking,
-                sourcing,
-            ),
-            return_exceptions=True,
-        )
+        for part in working:
+            part.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
         if not link.attached:  # else people may be listening to it, and another host comes
             speech.clear()
         for task in done - {stopping}:

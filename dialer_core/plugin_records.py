@@ -6,7 +6,6 @@ commands and files go through too: an account from a CRM is read like a row of a
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import itertools
 import math
@@ -27,7 +26,7 @@ from dialer_core.portfolio import account_view, payments, promises
 from dialer_core.portfolio.account_view import AccountView
 from dialer_core.portfolio.payments import NewPayment
 from dialer_core.segment_language import Node, SegmentError, parse
-from dialer_core.store import campaigns, lead_ranks, people, plugin_tables, plugin_values, segments
+from dialer_core.store import campaigns, lead_ranks, off_loop, people, plugin_tables, plugin_values, segments
 from dialer_core.store import promises as promise_rows
 from dialer_core.store.database import Database
 from dialer_core.store.promises import DueInstalment
@@ -403,23 +402,11 @@ class Records:
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         """Ask something in a transaction of its own, off the loop."""
-
-        def ask() -> T:
-            with self._database.read() as tx:
-                return work(tx)
-
-        return await asyncio.to_thread(ask)
+        return await off_loop.read(self._database, work)
 
     async def write(self, work: Callable[[Tx], T]) -> T:
         """Do something in a transaction of its own, off the loop."""
-
-        def do() -> T:
-            with self._database.write() as tx:
-                return work(tx)
-
-        result = await asyncio.to_thread(do)
-        self._on_written()
-        return result
+        return await off_loop.write(self._database, work, self._on_written)
 
 
 def _meaning(name: str) -> str:

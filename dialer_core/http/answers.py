@@ -24,6 +24,7 @@ from dialer_core.plugin_api import EngineHandle, NextStep, StepFacts
 from dialer_core.plugin_host import PluginView
 from dialer_core.reports.floor import AgentDay
 from dialer_core.settings import Settings
+from dialer_core.store import off_loop
 from dialer_core.store.database import Database
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import CampaignId
@@ -78,21 +79,11 @@ class ApiParts:
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         """Ask the store, in a thread."""
-
-        def run() -> T:
-            with self.database.read() as tx:
-                return work(tx)
-
-        return await asyncio.to_thread(run)
+        return await off_loop.read(self.database, work)
 
     async def write(self, work: Callable[[Tx], T]) -> T:
         """Write into the store, in one transaction and in a thread."""
-
-        def run() -> T:
-            with self.database.write() as tx:
-                return work(tx)
-
-        return await asyncio.to_thread(run)
+        return await off_loop.write(self.database, work)
 
 
 def _parts(request: Request) -> ApiParts:

@@ -176,12 +176,9 @@ async def set_target(
 ) -> Response:
     """Say what a campaign is to reach on a day."""
     name, actor = _known(parts, campaign), engine.actor
-
-    def write() -> None:
-        with parts.database.write() as tx:
-            targets.put(tx, name, what.day, what.metric, what.goal, actor=actor)
-
-    return answer(await asyncio.to_thread(write))
+    return answer(
+        await parts.write(lambda tx: targets.put(tx, name, what.day, what.metric, what.goal, actor=actor))
+    )
 
 
 def _known(parts: ApiParts, campaign: str) -> CampaignId:

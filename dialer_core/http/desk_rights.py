@@ -7,14 +7,13 @@ before it is dialed sees all of it, for nobody is on the line.
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, TypeVar
 
 from dialer_core.plugin_api import AgentId, AgentView, AttemptId, EngineHandle
-from dialer_core.store import agents, claims, events, leads
+from dialer_core.store import agents, claims, events, leads, off_loop
 from dialer_core.store.database import Database
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AccountId
@@ -128,11 +127,7 @@ class DeskRights:
         return self._accounts[attempt]
 
     async def _read(self, work: Callable[[Tx], T]) -> T:
-        def read() -> T:
-            with self._database.read() as tx:
-                return work(tx)
-
-        return await asyncio.to_thread(read)
+        return await off_loop.read(self._database, work)
 
 
 def _kept(kept: OrderedDict[str, T], key: str, *, value: T) -> None:

@@ -115,10 +115,7 @@ async def set_target(engine: Engine, parts: Parts, what: Annotated[NewTarget, Bo
     if CampaignId(what.campaign) not in parts.settings.campaigns:
         raise CommandRefusedError("there is no such campaign; GET /api/v1/campaigns lists them", "unknown")
     actor = engine.actor
-
-    def write() -> None:
-        with parts.database.write() as tx:
-            targets.put(tx, CampaignId(what.campaign), what.day, what.metric, what.goal, actor=actor)
-
-    await asyncio.to_thread(write)
+    await parts.write(
+        lambda tx: targets.put(tx, CampaignId(what.campaign), what.day, what.metric, what.goal, actor=actor)
+    )
     return answer(None)

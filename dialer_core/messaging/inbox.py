@@ -16,6 +16,7 @@ from dialer_core.errors import CommandRefusedError
 from dialer_core.messaging import chats
 from dialer_core.messaging.bots import Bots
 from dialer_core.store import chats as chat_rows
+from dialer_core.store import off_loop
 from dialer_core.store.chats import ChatRow
 from dialer_core.store.database import Database
 from dialer_core.store.tx import Tx
@@ -119,10 +120,4 @@ class Inbox:
         return campaign.routing.skills if campaign else {}
 
     async def _write(self, work: Callable[[Tx], T]) -> T:
-        def write() -> T:
-            with self._database.write() as tx:
-                return work(tx)
-
-        result = await asyncio.to_thread(write)
-        self._on_written()
-        return result
+        return await off_loop.write(self._database, work, self._on_written)

@@ -27,7 +27,7 @@ from dialer_core.messaging.composing import MessageRequest
 from dialer_core.messaging.inbox import Inbox
 from dialer_core.messaging.sending import Sender
 from dialer_core.messaging.templates import Template
-from dialer_core.store import email_addresses, messages, people
+from dialer_core.store import email_addresses, messages, off_loop, people
 from dialer_core.store.database import Database
 from dialer_core.store.email_addresses import EmailRow
 from dialer_core.store.messages import MessageRow
@@ -327,20 +327,10 @@ class Messenger:
         return self._packs.get(campaign.rule_pack) if campaign else None
 
     async def _write(self, work: Callable[[Tx], T]) -> T:
-        def write() -> T:
-            with self._database.write() as tx:
-                return work(tx)
-
-        result = await asyncio.to_thread(write)
-        self._on_written()
-        return result
+        return await off_loop.write(self._database, work, self._on_written)
 
     async def _read(self, work: Callable[[Tx], T]) -> T:
-        def read() -> T:
-            with self._database.read() as tx:
-                return work(tx)
-
-        return await asyncio.to_thread(read)
+        return await off_loop.read(self._database, work)
 
 
 def _known(tx: Tx, message_id: MessageId) -> MessageRow:

@@ -6,7 +6,6 @@ It owns which action is whose, and the way of a command into the store with its 
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from dialer_core.clock import Clock
 from dialer_core.errors import CommandRefusedError
 from dialer_core.portfolio import strategy_clock
 from dialer_core.portfolio.strategy_clock import Action
-from dialer_core.store import people, strategy_runs
+from dialer_core.store import off_loop, people, strategy_runs
 from dialer_core.store.database import Database
 from dialer_core.store.strategy_runs import Begun, Run, Step, StrategyView
 from dialer_core.store.tx import Tx
@@ -199,30 +198,16 @@ class Strategies:
 
     async def of(self, account_id: AccountId) -> list[StrategyView]:
         """Return the strategies of an account, those that run first, then the latest."""
-
-        def read() -> list[StrategyView]:
-            with self._database.read() as tx:
-                return strategy_runs.of_account(tx, account_id, MOST_SHOWN)
-
-        return await asyncio.to_thread(read)
+        return await off_loop.read(
+            self._database, lambda tx: strategy_runs.of_account(tx, account_id, MOST_SHOWN)
+        )
 
     async def begun(self, since: dt.datetime) -> list[Begun]:
         """Return, of every account, the strategies that run and those that were begun since then."""
-
-        def read() -> list[Begun]:
-            with self._database.read() as tx:
-                return strategy_runs.begun_since(tx, since)
-
-        return await asyncio.to_thread(read)
+        return await off_loop.read(self._database, lambda tx: strategy_runs.begun_since(tx, since))
 
     async def _write(self, work: Callable[[Tx], T]) -> T:
-        def write() -> T:
-            with self._database.write() as tx:
-                return work(tx)
-
-        result = await asyncio.to_thread(write)
-        self._on_written()
-        return result
+        return await off_loop.write(self._database, work, self._on_written)
 
 
 def _of_plugin(action: StrategyAction) -> Action:

@@ -14,7 +14,6 @@ import structlog
 
 from dialer_core.plugin_api import (
     AccountId,
-    Begun,
     CampaignId,
     CommandRefusedError,
     DialerError,
@@ -107,7 +106,9 @@ class Beginner:
 
     async def happened(self, name: str, account: AccountId) -> int:
         """Begin what an event begins for an account; return how many strategies that were."""
-        known = await self._recent()
+        known = _Known(self._its, self._engine.now())
+        for one in await self._engine.strategies.of(account):
+            known.note(account, one.strategy, one.state, one.started_at_utc)
         for strategy, rule in self._its.strategies.items():
             if rule.when != _EVENTS[name] or not known.free(account, strategy, rule):
                 continue
@@ -159,7 +160,10 @@ class Beginner:
     async def _recent(self) -> _Known:
         longest = max((rule.again_after_days for rule in self._its.strategies.values()), default=1)
         since = self._engine.now() - dt.timedelta(days=longest)
-        return _Known(await self._engine.strategies.begun(since), self._its, self._engine.now())
+        known = _Known(self._its, self._engine.now())
+        for one in await self._engine.strategies.begun(since):
+            known.note(one.account_id, one.strategy, one.state, one.started_at_utc)
+        return known
 
     async def _look_again_and_again(self) -> None:
         while True:
@@ -186,19 +190,20 @@ class Beginner:
 class _Known:
     """Which strategies accounts have and had."""
 
-    def __init__(self, begun: Iterable[Begun], its: ContactStrategySettings, now: dt.datetime) -> None:
+    def __init__(self, its: ContactStrategySettings, now: dt.datetime) -> None:
         self._names = frozenset(its.strategies)
         self._now = now
         self._running: set[AccountId] = set()
         self._last: dict[tuple[AccountId, str], dt.datetime] = {}
-        for one in begun:
-            name = one.strategy.partition(".")[0]
-            if name not in self._names:
-                continue
-            if one.state == "running":
-                self._running.add(one.account_id)
-            key = one.account_id, name
-            self._last[key] = max(one.started_at_utc, self._last.get(key, one.started_at_utc))
+
+    def note(self, account: AccountId, strategy: str, state: str, started: dt.datetime) -> None:
+        """Note one that was begun, under the name it runs by; those that are not of these rules do not count."""
+        name = strategy.partition(".")[0]
+        if name not in self._names:
+            return
+        if state == "running":
+            self._running.add(account)
+        self._last[account, name] = max(started, self._last.get((account, name), started))
 
     def free(self, account: AccountId, strategy: str, rule: StrategySettings) -> bool:
         """Say whether a strategy may begin for an account: none runs, and this one is long ago."""
