@@ -301,7 +301,8 @@ def _cloud(port: int, pipe: Connection) -> None:
         told = []
         while delivered:
             some = [delivered.pop() for _ in range(min(50, len(delivered)))]
-            value = {"statuses": [{"id": one, "status": "delivered"} for one in some]}
+            statuses = [{"id": one, "status": "delivered"} for one in some]
+            value = {"metadata": {"phone_number_id": "1"}, "statuses": statuses}
             raw = json.dumps({"entry": [{"changes": [{"field": "messages", "value": value}]}]})
             told.append(
                 ("sha256=" + hmac.new(SECRET.encode(), raw.encode(), hashlib.sha256).hexdigest(), raw)

@@ -17,6 +17,10 @@ import httpx2
 from dialer_core.errors import DialerError
 
 TIMEOUT_S = 10.0
+_REACHABLE = ipaddress.ip_network("2000::/3")
+"""All that is given out of IPv6 for machines that anybody may reach."""
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""An IPv4 address told to machines that only speak IPv6: it is as public as the one that it stands for."""
 
 
 class ForbiddenAddressError(DialerError):
@@ -40,7 +44,7 @@ async def post(
     Raises
     ------
     ForbiddenAddressError
-        The URL's name leads to an address that is none of the public ones, and `private` is not set.
+        The URL's name leads to an address that is none of the public ones, and `private` is not set; or it is no name.
     httpx2.TransportError, OSError
         Nobody is there, or the answer did not come.
     """
@@ -66,7 +70,10 @@ def make_client() -> httpx2.AsyncClient:
 
 
 async def _address(host: str, port: int, *, private: bool) -> str:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:  # a part of it is empty, or longer than 63 letters
+        raise ForbiddenAddressError(f"{host[:80]!r} is no name that a machine can have") from None
     addresses = [ipaddress.ip_address(str(one[4][0]).partition("%")[0]) for one in found]
     if not private and (bad := next((one for one in addresses if not _public(one)), None)):
         raise ForbiddenAddressError(
@@ -76,5 +83,11 @@ async def _address(host: str, port: int, *, private: bool) -> str:
 
 
 def _public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
-    return address.is_global and not address.is_multicast and (inner is None or _public(inner))
+    if not address.is_global or address.is_multicast:
+        return False
+    if isinstance(address, ipaddress.IPv4Address):
+        return True
+    if address in _NAT64:
+        return _public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    inner = address.ipv4_mapped or address.sixtofour
+    return _public(inner) if inner is not None else address in _REACHABLE

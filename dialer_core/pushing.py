@@ -135,7 +135,6 @@ class Pusher:
                 log.warning("push_not_taken", target=name, reason=error.reason, try_=count, gives_up=last)
                 if last:
                     await self._write(pushes.bury, name, self._node, since, until, len(events), error.reason)
-                    await self._write(pushes.advance, name, self._node, until, 0)
                     return
                 await self._write(pushes.troubled, name, self._node, since, error.reason)
                 pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (count - 1))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import ipaddress
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -177,7 +178,8 @@ async def test_no_name_leads_us_inside(
     client = outside.make_client()
     for address in (
         "127.0.0.1", "10.0.0.9", "192.168.1.1", "169.254.169.254", "::1", "fd00::1", "::ffff:127.0.0.1", "0.0.0.0",
-        "100.64.0.1", "2002:7f00:1::", "224.0.0.1",
+        "100.64.0.1", "2002:7f00:1::", "224.0.0.1", "64:ff9b::127.0.0.1", "64:ff9b::a00:9", "64:ff9b:1::808:808",
+        "::127.0.0.1", "::808:808", "2001:0:5ef5:79fd::1",
     ):  # fmt: skip
         found[:] = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443))]
         with pytest.raises(outside.ForbiddenAddressError, match="not a public address"):
@@ -188,6 +190,32 @@ async def test_no_name_leads_us_inside(
         await wait_until_async(lambda: len(letters(database)) == 1, 10, "the dead letter")
     assert "not a public address" in letters(database)[0].reason
     assert target.requests == []
+
+
+def test_what_is_public_is_asked() -> None:
+    """Also an IPv4 address as a network that only speaks IPv6 tells it."""
+    for address in ("8.8.8.8", "2a00:1450:4003:80a::200e", "64:ff9b::808:808", "2002:808:808::1"):
+        assert outside._public(ipaddress.ip_address(address))
+
+
+async def test_a_name_that_is_none_is_put_aside(tmp_path: Path, database: Database) -> None:
+    """A part of it longer than names have: what it does not get is a dead letter, and the telling goes on with what comes after it."""
+    its = settings(tmp_path, f"https://{'a' * 64}.example.com/x", tries=1)
+    async with running(database, its):
+        for number in (1, 2):
+            happens(database, "one")
+            await wait_until_async(lambda n=number: len(letters(database)) == n, 10, "the dead letter")  # type: ignore[misc]
+    assert "no name that a machine can have" in letters(database)[0].reason
+
+
+def test_putting_aside_goes_on_behind_it_at_once(database: Database) -> None:
+    """Nobody who dies between the two leaves a stretch that is put aside and told again."""
+    with database.write() as tx:
+        pushes.advance(tx, "crm", "n", "a", 1)
+        pushes.bury(tx, "crm", "n", "a", "b", 3, "answered 400")
+        assert pushes.cursor(tx, "crm", "n") == "b"
+    [view] = views(database)
+    assert (view.told, view.dead, view.trouble) == (1, 1, "")
 
 
 async def test_no_redirect_is_followed(tmp_path: Path, database: Database, target: HttpProvider) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -20,6 +21,7 @@ from dialer_core.store import consents, email_addresses, kept_caller_ids, messag
 from dialer_core.store.contacts import ANSWER
 from dialer_core.store.messages import MessageRow
 from dialer_core.store.people import PhoneRow
+from dialer_core.store.promises import DueInstalment
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     AccountId,
@@ -66,6 +68,8 @@ class MessageRequest(msgspec.Struct, frozen=True, kw_only=True):
     """By default the template's."""
     request_key: str | None = None
     """The asker's own name of this request: asked for twice, it is queued once."""
+    reminds: DueInstalment | None = None
+    """The promised payment that it is about: once that is paid or changed, the message is taken back."""
 
 
 def queue(
@@ -183,9 +187,17 @@ def compose(
         purpose=purpose, letters=letters, template=template.name if template else None,
         language=language, subject=subject, body=body, provider_template=provider,
         when_uncertain=template.when_uncertain if template else UncertainPolicy.HOLD,
-        request_key=request.request_key, source=source[:64], next_at_utc=begins,
+        request_key=request.request_key, reminds=_reminds(request.reminds), source=source[:64], next_at_utc=begins,
         not_after_utc=latest, created_at_utc=now,
     )  # fmt: skip
+
+
+def _reminds(one: DueInstalment | None) -> dict[str, Any] | None:
+    return (
+        {"promise_id": one.promise_id, "position": one.position, "open_minor": one.open_minor}
+        if one is not None
+        else None
+    )
 
 
 def takes_messages(phone: PhoneRow) -> bool:

@@ -29,9 +29,6 @@ from dialer_core.vocabulary import (
     new_id,
 )
 
-LONGEST_SCOPE = 64
-"""Characters that a restriction holds of an address."""
-
 
 def receive(tx: Tx, channel: Channel, one: Inbound, now: dt.datetime) -> MessageRow | None:
     """Store what a person wrote, and heed an opt-out in the same transaction; None where the provider told of it before.
@@ -115,9 +112,7 @@ def _storable(text: str) -> str:
 def stop(tx: Tx, message: MessageRow, now: dt.datetime) -> None:
     """Restrict the address, and the person where they are known; take back what waits to go there."""
     source = f"message {message.id}"
-    scopes: list[tuple[RestrictionScope, str]] = (
-        [(RestrictionScope.NUMBER, message.address)] if len(message.address) <= LONGEST_SCOPE else []
-    )
+    scopes: list[tuple[RestrictionScope, str]] = [(RestrictionScope.NUMBER, message.address)]
     if message.person_id is not None:
         scopes.append((RestrictionScope.PERSON, message.person_id))
         consents.record(

@@ -30,7 +30,7 @@ from dialer_core.message_events import (
     MessageHeld,
 )
 from dialer_core.messaging.channel import Accepted, Answer, NotAccepted, Receipt, Unknown
-from dialer_core.store import contacts, email_addresses, message_parts, messages, people
+from dialer_core.store import contacts, email_addresses, message_parts, messages, people, promises
 from dialer_core.store.messages import Early, MessageRow
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
@@ -122,6 +122,8 @@ class _Standing:
     phone_kind: str
     closed: bool
     """The account is paid or withdrawn, and the message is about collecting it."""
+    settled: bool
+    """What it reminds of is paid, or was agreed anew."""
 
 
 def claim(
@@ -130,7 +132,7 @@ def claim(
     """Take messages whose time has come, ask the gate about each, and commit those it allows as `submitting`; return these.
 
     One that is refused waits for when it may be sent, or is cancelled where that is never or too late; so is one of an account that is
-    paid or withdrawn. Contacts are reserved in this transaction.
+    paid or withdrawn, and a reminder of what is paid or was agreed anew. Contacts are reserved in this transaction.
     """
     due = [one for one in messages.take_due(tx, channel, now, limit) if not _expired(tx, one, now)]
     if not due:
@@ -145,6 +147,7 @@ def claim(
             one
             for one in group
             if not (standing[one.id].closed and _take_back(tx, one, now, "account_closed"))
+            and not (standing[one.id].settled and _take_back(tx, one, now, "promise_settled"))
         ]
         pack = pack_of(campaign_id) if campaign_id else None
         requests = [_request_of(one, standing[one.id], now) for one in ours]
@@ -392,6 +395,12 @@ def _standing(tx: Tx, due: Sequence[MessageRow]) -> dict[str, _Standing]:
     person_ids = {str(one.person_id) for one in due}
     persons, phones = people.persons(tx, person_ids), people.phones_of(tx, person_ids)
     accounts = people.accounts(tx, {str(one.account_id) for one in due if one.account_id})
+    still_due = [
+        {"promise_id": promise.id, "position": position, "open_minor": one.open_minor}
+        for promise in promises.open_of(tx, {str(one.account_id) for one in due if one.reminds}).values()
+        for position, one in enumerate(promise.instalments)
+        if one.open_minor
+    ]
     found: dict[str, _Standing] = {}
     for message in due:
         person = persons[str(message.person_id)]
@@ -406,6 +415,7 @@ def _standing(tx: Tx, due: Sequence[MessageRow]) -> dict[str, _Standing]:
             region=person.region,
             phone_kind=own.kind if own else "unknown",
             closed=status != AccountStatus.OPEN.value and message.purpose == COLLECTION,
+            settled=message.reminds is not None and message.reminds not in still_due,
         )
     return found
 

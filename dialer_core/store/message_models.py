@@ -82,6 +82,8 @@ class Message(Base):
     """When it was delivered, failed or cancelled."""
     letters: Mapped[list[dict[str, str]] | None] = mapped_column(JSON(none_as_null=True))
     """What goes with it: `name`, `title` and `text` of each."""
+    reminds: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """The promised payment that it reminds of: `promise_id`, `position` and `open_minor`, what was to come of it when this was written."""
 
 
 class MessagePart(Base):

@@ -50,6 +50,7 @@ class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
     body: str
     provider_template: dict[str, Any] | None = None
     letters: list[dict[str, str]] | None = None
+    reminds: dict[str, Any] | None = None
     when_uncertain: UncertainPolicy = UncertainPolicy.HOLD
     request_key: str | None = None
     source: str

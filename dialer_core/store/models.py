@@ -342,7 +342,7 @@ class Restriction(Base):
     id: Mapped[str] = mapped_column(ID, primary_key=True)
     kind: Mapped[str] = mapped_column(String(24))
     scope: Mapped[str] = mapped_column(String(16))
-    scope_value: Mapped[str] = mapped_column(String(64))
+    scope_value: Mapped[str] = mapped_column(String(128))
     channel: Mapped[str | None] = mapped_column(String(16))
     """Only this channel, or every channel where empty."""
     source: Mapped[str] = mapped_column(String(128))

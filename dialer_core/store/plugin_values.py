@@ -6,12 +6,14 @@ import datetime as dt
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Table, bindparam, delete, insert, select
+from sqlalchemy import Table, bindparam, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from dialer_core.store.dialing_models import PluginValue
 from dialer_core.store.tx import Tx
 
 _TABLE: Table = PluginValue.__table__  # type: ignore[assignment]
+_INSERT: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 MOST_KEY: int = 255
 """Characters of a key."""
 
@@ -38,15 +40,17 @@ def page(tx: Tx, plugin: str, prefix: str, after: str, limit: int) -> list[tuple
 
 
 def put(tx: Tx, plugin: str, values: Mapping[str, Any], now: dt.datetime) -> None:
-    """Write values in place of what stood under their keys."""
+    """Write values in place of what stood under their keys; of two nodes that write one at once, the later word stands."""
     if not values:
         return
-    remove(tx, plugin, values)
+    new = _INSERT[tx.dialect](_TABLE)
+    kept = {"value": new.excluded.value, "changed_at_utc": new.excluded.changed_at_utc}
     tx.execute(
-        insert(_TABLE),
+        new.on_conflict_do_update(index_elements=list(_TABLE.primary_key), set_=kept),
+        # in one order for everybody, so that no two wait for each other
         [
-            {"plugin": plugin, "key": key, "value": value, "changed_at_utc": now}
-            for key, value in values.items()
+            {"plugin": plugin, "key": key, "value": values[key], "changed_at_utc": now}
+            for key in sorted(values)
         ],
     )
 
@@ -56,5 +60,5 @@ def remove(tx: Tx, plugin: str, keys: Collection[str]) -> None:
     if keys:
         tx.execute(
             delete(_TABLE).where(_TABLE.c.plugin == bindparam("whose"), _TABLE.c.key == bindparam("its")),
-            [{"whose": plugin, "its": key} for key in keys],
+            [{"whose": plugin, "its": key} for key in sorted(keys)],
         )

@@ -79,10 +79,11 @@ def _change(
 
 
 def bury(tx: Tx, name: str, node: str, since: str, until: str, events: int, reason: str) -> str:
-    """Put a stretch of events aside; return its id."""
+    """Put a stretch of events aside and go on behind it, both or neither; return its id."""
     made = new_id()
     row = {"id": made, "name": name, "node": node, "since": since, "until": until, "events": events}
     tx.execute(insert(_DEAD), row | {"reason": reason, "state": DEAD, "at_utc": tx.utc()})
+    advance(tx, name, node, until, 0)
     return made
 
 

@@ -96,10 +96,11 @@ class Beginner:
                 for one in await self._engine.promises.due(about, about):
                     if one.campaign_id is None:
                         continue
-                    key = f"reminder/{one.promise_id}/{one.position}/{rule.days_before}/{rule.template}"
+                    # what was paid of it since makes another reminder of it, and takes the one before back
+                    key = f"reminder/{one.promise_id}/{one.position}/{one.open_minor}/{rule.days_before}/{rule.template}"
                     request = MessageRequest(
                         campaign_id=one.campaign_id, account_id=one.account_id, template=rule.template, not_before=max(at, now),
-                        request_key=key[:128],
+                        request_key=key[:128], reminds=one,
                     )  # fmt: skip
                     asked += await self._queue(request)
         return asked

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx2
+import structlog
 
 from dialer_core.plugin_api import (
     Accepted,
@@ -29,7 +30,12 @@ from dialer_core.plugin_api import (
 )
 from plugins.whatsapp.settings import WhatsAppSettings
 
+log = structlog.get_logger(__name__)
+
 LIMIT_S = 20.0
+LONGEST_TEXT = 4096
+LONGEST_BESIDE = 1024
+"""Characters of a text beside a document or buttons."""
 TRY_LATER = frozenset({4, 190, 80007, 130429, 131016, 131048, 131056, 133016})
 """Error codes of limits, of a service that is down and of a token that has expired: it did not take the message now."""
 
@@ -53,6 +59,7 @@ class CloudChannel:
     ) -> None:
         self.per_second = settings.per_second
         self.at_once = settings.at_once
+        self._number_id = settings.phone_number_id
         self._path = f"/{settings.version}/{settings.phone_number_id}/messages"
         self._media_path = f"/{settings.version}/{settings.phone_number_id}/media"
         self._app_secret = app_secret
@@ -72,6 +79,8 @@ class CloudChannel:
         """Hand over one message: as the approved template it names, with its letter; else as free text, or a document with it."""
         if len(message.attachments) > 1:
             return NotAccepted(code="one_document", permanent=True)
+        if message.template is None and len(message.text) > longest(message):
+            return NotAccepted(code="too_long", permanent=True)
         media = ""
         for one in message.attachments:
             uploaded = await self._upload(one)
@@ -108,6 +117,10 @@ class CloudChannel:
             raise ForgedError
         told: list[Receipt | Inbound] = []
         for value in _values(json.loads(raw)):
+            if value.get("metadata", {}).get("phone_number_id") != self._number_id:
+                # one app may hold many numbers, and all that they are told is signed alike
+                log.warning("whatsapp_of_another_number", receipts=len(value.get("statuses", ())))
+                continue
             told += [*_receipts(value), *_answers(value)]
         return told
 
@@ -117,6 +130,11 @@ class CloudChannel:
         if self._verify_token and known and query.get("hub.mode") == "subscribe":
             return query.get("hub.challenge")
         return None
+
+
+def longest(message: OutboundMessage) -> int:
+    """Return how many characters the provider takes of a free text: fewer beside a document."""
+    return LONGEST_BESIDE if message.attachments else LONGEST_TEXT
 
 
 def body_of(message: OutboundMessage, media: str = "") -> dict[str, Any]:
@@ -129,12 +147,13 @@ def body_of(message: OutboundMessage, media: str = "") -> dict[str, Any]:
     }
     document = {"id": media, "filename": message.attachments[0].name} if media else {}
     if message.template is None and document:
-        return body | {"type": "document", "document": document | {"caption": message.text[:1024]}}
-    if message.template is None and message.buttons:
+        return body | {"type": "document", "document": document | {"caption": message.text}}
+    # the text says the same as the buttons: one that is too long for them goes alone
+    if message.template is None and message.buttons and len(message.text) <= LONGEST_BESIDE:
         buttons = [
             {"type": "reply", "reply": {"id": key, "title": title[:20]}} for key, title in message.buttons
         ]
-        action = {"type": "button", "body": {"text": message.text[:1024]}, "action": {"buttons": buttons}}
+        action = {"type": "button", "body": {"text": message.text}, "action": {"buttons": buttons}}
         return body | {"type": "interactive", "interactive": action}
     if message.template is None:
         return body | {"type": "text", "text": {"body": message.text, "preview_url": False}}

@@ -127,6 +127,16 @@ def test_the_button_that_says_no_more(database: Database, debtor: Listed, tmp_pa
         assert messages.get(tx, [waiting.id])[waiting.id].state is MessageState.CANCELLED
 
 
+def test_a_stranger_with_a_long_address_is_heeded(database: Database) -> None:
+    """Who is nobody's and asks for no more is restricted by their address, however long it is."""
+    long = f"{'x' * 60}@{'y' * 40}.example.mx"
+    with database.write() as tx:
+        told = Inbound(provider_id="<r1>", sender=long, text="BAJA")
+        assert inbound.receive(tx, Channel.EMAIL, told, NOON)
+        [restriction] = rows(tx, "restriction")
+    assert (restriction["scope"], restriction["scope_value"]) == ("number", long)
+
+
 def test_answers_by_hand_are_answers(database: Database, debtor: Listed, mexico: RulePack) -> None:
     """What an agent writes within a day of what was written there goes out at night too; later, or unasked, it is a contact."""
     night = NOON + dt.timedelta(hours=12)

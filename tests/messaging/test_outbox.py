@@ -12,13 +12,14 @@ from dialer_core.messaging import composing, inbound, outbox
 from dialer_core.messaging.channel import Accepted, Inbound, NotAccepted, Receipt, Unknown
 from dialer_core.messaging.composing import MessageRequest
 from dialer_core.messaging.templates import Template, load_template
-from dialer_core.portfolio import payments
+from dialer_core.portfolio import payments, promises
 from dialer_core.portfolio.payments import NewPayment
 from dialer_core.store import consents, messages
+from dialer_core.store import promises as promise_rows
 from dialer_core.store.database import Database
 from dialer_core.store.messages import MessageRow
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import Channel, MessageId, MessageState, UncertainPolicy
+from dialer_core.vocabulary import Channel, MessageId, MessageState, PromiseKind, UncertainPolicy
 from tests.campaigns.lists import CAMPAIGN, NOON, Listed, put_lead, put_list_campaign, put_restriction, rows
 from tests.messaging.conftest import NUMBER
 
@@ -160,6 +161,37 @@ def test_who_has_paid_is_not_asked(
         payments.receive(tx, [paid], source="bank", now=NOON)
         assert claim(tx, mexico) == []
         assert state(tx, sent) == (MessageState.CANCELLED, "account_closed")
+
+
+@pytest.mark.parametrize("meanwhile", ["", "paid", "paid in part", "replaced", "cancelled"])
+def test_a_reminder_is_of_what_is_still_to_come(
+    database: Database, debtor: Listed, tmp_path: Path, mexico: RulePack, meanwhile: str
+) -> None:
+    """It goes while the promised payment is as it was when it was queued; paid, in part or whole, agreed anew or taken back, it does not."""
+    one = template(
+        tmp_path,
+        'channel = "sms"\npurpose = "promise_reminder"\n[text]\nes = "Hola {{ first_name }}. Responda BAJA."\n',
+    )
+    terms: dict[str, Any] = {"account_id": debtor.account, "kind": PromiseKind.AGREEMENT, "now": NOON}
+    days = [NOON.date() + dt.timedelta(days=1), NOON.date() + dt.timedelta(days=30)]
+    with database.write() as tx:
+        promise = promises.make(tx, instalments=[(day, 10_000) for day in days], **terms)
+        [due] = promise_rows.due_between(tx, days[0], days[0])
+        sent = queue(tx, debtor, one, reminds=due)
+        match meanwhile:
+            case "paid" | "paid in part":
+                amount = 10_000 if meanwhile == "paid" else 4_000
+                paid = NewPayment(debtor.account, "P1", amount, "MXN", NOON.date().isoformat())
+                payments.receive(tx, [paid], source="bank", now=NOON)
+            case "replaced":
+                promises.make(tx, instalments=[(days[0], 10_000)], **terms)
+            case "cancelled":
+                promises.cancel(tx, promise, NOON)
+        claimed = claim(tx, mexico)
+        if meanwhile:
+            assert state(tx, sent) == (MessageState.CANCELLED, "promise_settled")
+        else:
+            assert [found.id for found in claimed] == [sent]
 
 
 def test_a_provider_that_is_busy_is_tried_again(

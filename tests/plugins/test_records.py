@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from dialer_core.clock import VirtualClock
 from dialer_core.errors import CommandRefusedError
 from dialer_core.plugin_records import PaymentRow, Records
-from dialer_core.store import plugin_tables, scan
+from dialer_core.store import plugin_tables, plugin_values, scan
 from dialer_core.store.database import Database
 from dialer_core.store.models import Base
 from dialer_core.vocabulary import AccountId, CampaignId, RestrictionKind, new_id
@@ -133,10 +134,29 @@ async def test_what_a_plugin_keeps(records: Records) -> None:
     assert await records.store.items("dead/") == [("dead/1", [1, None]), ("dead/2", {"tries": 1})]
     assert await records.store.items("dead/", after="dead/1") == [("dead/2", {"tries": 1})]
     assert await records.acting_as("plugin:sms").store.items() == []
+    await records.store.put_many({"cursor": "a:3", "dead/2": {"tries": 2}})
+    assert await records.store.get_many(["cursor", "dead/2"]) == {"cursor": "a:3", "dead/2": {"tries": 2}}
+    await records.store.put_many({"cursor": "a:2", "dead/2": {"tries": 1}})
     await records.store.remove("dead/1", "none")
     assert await records.store.items("dead/") == [("dead/2", {"tries": 1})]
     with pytest.raises(CommandRefusedError, match="255"):
         await records.store.put("k" * 256, 1)
+
+
+def test_two_nodes_write_one_key_at_once(database: Database) -> None:
+    """Neither fails, in whatever order each has its keys: the later word stands."""
+    names, more = [["a", "b", "c"], ["c", "b", "a"]], 20 if database.dialect == "sqlite" else 100
+
+    def write(keys: list[str]) -> None:
+        for number in range(more):
+            with database.write() as tx:
+                plugin_values.put(tx, "crm", dict.fromkeys(keys, number), NOON)
+
+    with ThreadPoolExecutor(2) as threads:
+        for one in [threads.submit(write, keys) for keys in names]:
+            one.result()
+    with database.read() as tx:
+        assert plugin_values.get(tx, "crm", ["a"]) == {"a": more - 1}
 
 
 async def test_tables_are_read_on(records: Records, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip

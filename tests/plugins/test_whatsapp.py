@@ -114,8 +114,9 @@ def signed(told: Any, secret: str = SECRET) -> tuple[dict[str, str], bytes]:
     }, raw
 
 
-def hook(**value: Any) -> dict[str, Any]:
-    """Return a webhook's body."""
+def hook(*, number: str = "1234", **value: Any) -> dict[str, Any]:
+    """Return a webhook's body, of one of our numbers."""
+    value["metadata"] = {"display_phone_number": "525500000000", "phone_number_id": number}
     return {
         "object": "whatsapp_business_account",
         "entry": [{"id": "1", "changes": [{"field": "messages", "value": value}]}],
@@ -208,6 +209,39 @@ async def test_a_letter_that_cannot_be_uploaded_is_not_sent(status: int) -> None
         assert answer.permanent is (status == 400)
         await one.close()
     assert len(provider.requests) == 1
+
+
+def test_what_another_number_is_told_is_not_ours() -> None:
+    """An app may hold several numbers, signed by one secret: what comes for another, or names none, is passed over."""
+    receipt = {"id": "w1", "status": "delivered"}
+    assert channel().parse_webhook(*signed(hook(statuses=[receipt]))) != []
+    assert channel().parse_webhook(*signed(hook(statuses=[receipt], number="99"))) == []
+    nameless = hook(statuses=[receipt])
+    del nameless["entry"][0]["changes"][0]["value"]["metadata"]
+    assert channel().parse_webhook(*signed(nameless)) == []
+
+
+@pytest.mark.parametrize(("attached", "longest"), [(True, 1024), (False, 4096)])
+async def test_what_is_too_long_is_refused_and_never_cut(attached: bool, longest: int) -> None:  # noqa: FBT001 - as parametrised
+    """A caption of 1,024 characters and a text of 4,096 go; one more is refused for good before anything is sent."""
+    files = (LETTER,) if attached else ()
+    fits = msgspec.structs.replace(TEXT, text="a" * longest, attachments=files)
+    async with http_provider() as provider:
+        provider.answer = lambda _: (200, {"messages": [{"id": "w1"}], "id": "f1"}, {})
+        one = channel(provider.url)
+        assert await one.send(fits) == Accepted(provider_id="w1")
+        before = len(provider.requests)
+        over = msgspec.structs.replace(fits, text="a" * (longest + 1))
+        assert await one.send(over) == NotAccepted(code="too_long", permanent=True)
+        assert len(provider.requests) == before
+        await one.close()
+
+
+def test_a_text_too_long_for_buttons_goes_without_them() -> None:
+    """It says the same as they do."""
+    long = msgspec.structs.replace(TEXT, text="a" * 1025, buttons=(("1", "Sí"),))
+    assert body_of(long)["text"]["body"] == long.text
+    assert body_of(msgspec.structs.replace(long, text="a" * 1024))["type"] == "interactive"
 
 
 @pytest.mark.needs_shared

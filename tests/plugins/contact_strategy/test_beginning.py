@@ -6,6 +6,7 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from dialer_core.clock import VirtualClock
@@ -218,3 +219,12 @@ async def test_promised_days_are_remembered(floor: Floor, tmp_path: Path) -> Non
         [message] = rows(tx, "message")
     assert message["account_id"] == floor.leads[0].account
     assert message["next_at_utc"] == dt.datetime(2026, 3, 7, 16, 0, tzinfo=dt.UTC)
+    assert message["reminds"]["open_minor"] == 10_000
+    part = msgspec.structs.replace(
+        paid, account_id=floor.leads[0].account, external_id="2", amount_minor=4_000
+    )
+    await engine.accounts.receive_payments([part])
+    assert await beginner.remind() == 1
+    with floor.database.read() as tx:
+        open_minor = sorted(row["reminds"]["open_minor"] for row in rows(tx, "message"))
+    assert open_minor == [6_000, 10_000]  # the outbox takes the one before back when its hour comes
