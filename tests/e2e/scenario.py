@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-RTP_PAYLOAD = {"PCMU": 0, "PCMA": 8}
-_RTPMAP = {0: "PCMU/8000", 8: "PCMA/8000"}
+RTP_PAYLOAD = {"PCMU": 0, "PCMA": 8, "G729": 18}
+_RTPMAP = {0: "PCMU/8000", 8: "PCMA/8000", 18: "G729/8000"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,14 @@ class Refuse:
 class Answer:
     """200, ACK, and sound where one is given.
 
-    With `echo` whatever comes goes back to its sender at once; SIPp has one socket for that, for all its calls (`Carrier`, `echo`).
+    With `echo` whatever comes goes back to its sender at once; SIPp has one socket for that, for all its calls (`Carrier`, `echo`). With `at`
+    their sound is wanted at that address and port, which a socket of the test has (`elsewhere.py`).
     """
 
     sound: Path | None = None
     law: str = "PCMU"
     echo: bool = False
+    at: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,26 @@ class Press:
 
 
 @dataclass(frozen=True, slots=True)
-class Refresh:
-    """After so long, a re-INVITE with the same description, as session timers and SBCs send it."""
+class PressByInfo:
+    """After so long, keys by SIP INFO, each as soon as the one before is answered."""
 
     after_ms: int
+    keys: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """After so long, a request in mid-call with a new description; by default it is the old one, as session timers and SBCs send it."""
+
+    after_ms: int
+    method: str = "INVITE"
+    law: str = "PCMU"
+    at: tuple[str, int] | None = None
+    direction: str = "sendrecv"
+    late: bool = False
+    """No description in the request: it comes in the ACK, as the answer to ours."""
+    refused: int = 0
+    """It is to be refused with this code, and the talk goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +106,33 @@ class AnswerGarbled:
     """200 with a description nobody can read; ACK and BYE may come in either order, and more than one BYE."""
 
 
-Step = Ring | RingOut | EarlyMedia | Refuse | Answer | AnswerGarbled | Press | Refresh | Stay | AwaitBye
+Step = (
+    Ring | RingOut | EarlyMedia | Refuse | Answer | AnswerGarbled | Press | PressByInfo | Change | Stay | AwaitBye
+)  # fmt: skip
 Behaviour = tuple[Step, ...]
 
 
-def sdp(law: str = "PCMU", *, connection: str = "[media_ip]", port: str = "[rtpstream_audio_port]") -> str:
-    """Return a description of one G.711 stream with telephone-event."""
+def sdp(
+    law: str = "PCMU",
+    *,
+    connection: str = "[media_ip]",
+    port: str = "[rtpstream_audio_port]",
+    version: int = 1,
+    direction: str = "sendrecv",
+) -> str:
+    """Return a description of one stream with telephone-event."""
     payload_type = RTP_PAYLOAD[law]
     return "\n".join(
         (
-            "v=0", "o=sipp 1 1 IN IP4 [local_ip]", "s=-", f"c=IN IP4 {connection}", "t=0 0",
+            "v=0", f"o=sipp 1 {version} IN IP4 [local_ip]", "s=-", f"c=IN IP4 {connection}", "t=0 0",
             f"m=audio {port} RTP/AVP {payload_type} 101", f"a=rtpmap:{payload_type} {_RTPMAP[payload_type]}",
-            "a=rtpmap:101 telephone-event/8000", "a=ptime:20", "",
+            "a=rtpmap:101 telephone-event/8000", "a=ptime:20", f"a={direction}", "",
         )
     )  # fmt: skip
+
+
+def _placed(at: tuple[str, int] | None) -> dict[str, str]:
+    return {} if at is None else {"connection": at[0], "port": str(at[1])}
 
 
 def render(behaviours: Mapping[int, Behaviour], *, challenge: bool = False) -> str:
@@ -183,8 +214,8 @@ def _step(step: Step, labels: Iterator[str]) -> Iterator[str]:
             yield _response(step.code, step.phrase, header, reliable=True)
             yield '<recv request="ACK"/>'
         case Answer():
-            port = "[media_port]" if step.echo else "[rtpstream_audio_port]"
-            yield _response(200, "OK", body=sdp(step.law, port=port), reliable=True)
+            place = {"port": "[media_port]"} if step.echo else _placed(step.at)
+            yield _response(200, "OK", body=sdp(step.law, **place), reliable=True)
             yield '<recv request="ACK"/>'
             if step.sound is not None:
                 yield _play(step.sound, RTP_PAYLOAD[step.law])
@@ -197,23 +228,48 @@ def _step(step: Step, labels: Iterator[str]) -> Iterator[str]:
             yield '<recv request="BYE" timeout="2000" ontimeout="end" next="byed"/>'
         case Press():
             yield f'<nop hide="true"><action><exec play_pcap_audio="{step.keys}"/></action></nop>'
-        case Refresh():
-            label = next(labels)
-            yield f'<recv request="BYE" timeout="{step.after_ms}" ontimeout="{label}" next="byed"/>'
-            yield f'<label id="{label}"/>'
-            yield _send([*_request("INVITE", 1), _CONTACT], sdp(), reliable=True)
-            yield '<recv response="100" optional="true"/>'
-            yield '<recv response="200"/>'
-            yield _send(_request("ACK", 1))
+        case PressByInfo():
+            yield from _wait(step.after_ms, labels)
+            for key in step.keys:
+                yield _send(
+                    [*_request("INFO", _next(labels)), "Content-Type: application/dtmf-relay"],
+                    f"Signal={key}\nDuration=40\n",
+                    reliable=True,
+                )
+                yield '<recv response="200"/>'
+        case Change():
+            yield from _change(step, labels)
         case Stay(ms=0):
             yield _BYE
         case Stay():
-            label = next(labels)
-            yield f'<recv request="BYE" timeout="{step.ms}" ontimeout="{label}" next="byed"/>'
-            yield f'<label id="{label}"/>'
+            yield from _wait(step.ms, labels)
             yield _BYE
         case AwaitBye():
             yield f'<recv request="BYE" timeout="{step.ms}" next="byed"/>'
+
+
+def _wait(ms: int, labels: Iterator[str]) -> Iterator[str]:
+    """Let time pass, unless the dialer hangs up in it."""
+    label = next(labels)
+    yield f'<recv request="BYE" timeout="{ms}" ontimeout="{label}" next="byed"/>'
+    yield f'<label id="{label}"/>'
+
+
+def _next(labels: Iterator[str]) -> int:
+    """Return a CSeq above every one before it in the scenario."""
+    return int(next(labels)[1:]) + 1
+
+
+def _change(step: Change, labels: Iterator[str]) -> Iterator[str]:
+    yield from _wait(step.after_ms, labels)
+    cseq = _next(labels)
+    body = sdp(step.law, **_placed(step.at), version=cseq + 1, direction=step.direction)
+    yield _send([*_request(step.method, cseq), _CONTACT], "" if step.late else body, reliable=True)
+    if step.method == "INVITE":
+        yield '<recv response="100" optional="true"/>'
+    yield f'<recv response="{step.refused or 200}"/>'
+    if step.method == "INVITE":
+        yield _send(_request("ACK", cseq), body if step.late else "")
 
 
 def _play(sound: Path, payload_type: int = 0) -> str:
@@ -247,10 +303,12 @@ def _request(method: str, cseq: int) -> list[str]:
 
 
 def _send(head: list[str], body: str = "", *, reliable: bool = False) -> str:
-    typed = ["Content-Type: application/sdp", "Content-Length: [len]"] if body else ["Content-Length: 0"]
+    typed = ["Content-Length: [len]"] if body else ["Content-Length: 0"]
+    if body and not any(line.startswith("Content-Type:") for line in head):
+        typed.insert(0, "Content-Type: application/sdp")
     text = "\n".join([*head, *typed, "", body])
     attribute = ' retrans="500"' if reliable else ""
     return f"<send{attribute}><![CDATA[\n{text}\n]]></send>"
 
 
-_BYE = _send(_request("BYE", 2), reliable=True) + '\n<recv response="200"/>'
+_BYE = _send(_request("BYE", 9999), reliable=True) + '\n<recv response="200"/>'

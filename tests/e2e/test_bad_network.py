@@ -1,11 +1,8 @@
-"""Sound over a bad network, and sound from strangers."""
+"""Sound over a bad network."""
 
 from __future__ import annotations
 
-import socket
-import struct
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from itertools import pairwise
 
@@ -18,7 +15,7 @@ from tests.e2e.floor import Floor
 from tests.e2e.live import Dialer, number
 from tests.e2e.middlebox import Middlebox, Misdeeds
 from tests.e2e.scenario import Answer, Ring, Stay
-from tests.e2e.sounds import AGENT_HZ, ALL_HZ, CUSTOMER_HZ, Sounds
+from tests.e2e.sounds import AGENT_HZ, ALL_HZ, CUSTOMER_HZ
 from tests.e2e.wire import capture, requires_capture
 from tests.skips import requires_program
 
@@ -26,7 +23,7 @@ pytestmark = [
     *(pytest.mark.sip, requires_program("sipp"), requires_program("baresip"), requires_program("tshark")),
     requires_capture,
 ]
-PERSON_HZ, STRANGER_HZ = CUSTOMER_HZ[0], CUSTOMER_HZ[5]
+PERSON_HZ = CUSTOMER_HZ[0]
 BAD = Misdeeds(loss=0.03, duplication=0.03, reordering=0.03)
 
 
@@ -90,60 +87,3 @@ def test_a_bridge_stands_over_a_bad_network(floor: Floor) -> None:
         margin = levels[:, own] - np.delete(levels, own, axis=1).max(axis=1)
         assert np.median(margin) >= 20.0
         assert np.mean(levels[:, own] > -20.0) >= 0.9
-
-
-class Stranger:
-    """Somebody who sends well-formed RTP to a port that is not theirs."""
-
-    def __init__(self, law_bytes: bytes) -> None:
-        self._socket = socket.socket(type=socket.SOCK_DGRAM)
-        self._frames = [law_bytes[i : i + 160] for i in range(0, len(law_bytes) - 159, 160)]
-        self.sent: Counter[int] = Counter()
-
-    def send(self, port: int, packets: int, *, ssrc: int, sequence: int) -> None:
-        """Send so many packets at once, numbered from `sequence` on."""
-        for i in range(packets):
-            frame = self._frames[i % len(self._frames)]
-            head = struct.pack("!BBHII", 0x80, 0, (sequence + i) & 0xFFFF, 160 * i, ssrc)
-            self._socket.sendto(head + frame, ("127.0.0.1", port))
-        self.sent[port] += packets
-
-    def close(self) -> None:
-        """Go away."""
-        self._socket.close()
-
-
-@pytest.fixture
-def stranger(sounds: Sounds) -> Iterator[Stranger]:
-    """Yield a stranger with a tone of their own."""
-    with closing(Stranger(sounds.speaking(STRANGER_HZ, talk_s=1.0).read_bytes())) as one:
-        yield one
-
-
-def test_a_strangers_sound_reaches_nobody(floor: Floor, stranger: Stranger) -> None:
-    """Packets to both legs' ports from a third party, with a foreign or the real SSRC: counted as refused, heard by nobody."""
-    dialer = _talk(floor)
-    with capture(floor.folder, floor.ports) as watching:
-        dialer.start()
-        dialer.in_state(number(1), "bridged")
-        leg_port, agent_leg_port = _ports_of_the_legs(dialer)
-        sipps_own = 0xCA110000  # SIPp numbers its streams from here
-        for port in (leg_port, agent_leg_port):
-            for ssrc in (0x1234, sipps_own):
-                stranger.send(port, 60, ssrc=ssrc, sequence=100)
-        (attempt,) = dialer.ended(number(1))
-        dialer.close()
-        wire = watching.read()
-    assert attempt.outcome == "connected"
-    for port in (leg_port, agent_leg_port):
-        (far,) = {packet.target for packet in wire.rtp if packet.source == port}
-        recording = wire.recording(far, port)
-        span = (int(recording.arrival_ns[0]), int(recording.arrival_ns[-1]))
-        levels = tone_levels_dbfs(play_out(recording, span).samples, [STRANGER_HZ])
-        assert levels.max() < -45.0
-        steps = {(b.sequence - a.sequence) & 0xFFFF for a, b in pairwise(wire.received(far, port))}
-        assert steps == {1}
-    legs = {leg.media_port: leg.statistics for kind in ("customer", "agent") for leg in dialer.legs(kind)}
-    assert legs[leg_port]["rx_refused"] == stranger.sent[leg_port]
-    softphone_heard = np.concatenate(floor.softphones[0].heard())
-    assert tone_levels_dbfs(softphone_heard, [STRANGER_HZ]).max() < -45.0
