@@ -129,8 +129,8 @@ class AccountRecords(_Group):
             Whose list.
         rows
             One account each, fields by name as text, as a file of leads has them (`docs/leads.md`): `external_id phone person_id name balance
-            …`; several numbers are `phone`, `phone_2`, …; a name that means nothing is an attribute. Amounts have a point, days are
-            `YYYY-MM-DD`. A field that is empty or absent changes nothing.
+            …`; several numbers are `phone`, `phone_2`, …, and so are `email` addresses; a name that means nothing is an attribute. Amounts have a
+            point, days are `YYYY-MM-DD`. A field that is empty or absent changes nothing.
 
         Raises
         ------
@@ -410,9 +410,9 @@ class Records:
 
 
 def _meaning(name: str) -> str:
-    """Return the field that a row's key names: `phone_2` is a phone."""
+    """Return the field that a row's key names: `phone_2` is a phone, `email_2` an e-mail address."""
     stem = name.rstrip("0123456789").rstrip("_")
-    return stem if stem == "phone" or (stem == name and stem in HEADERS) else name
+    return stem if stem in {"phone", "email"} or (stem == name and stem in HEADERS) else name
 
 
 def _parsed(where: str) -> Node:

@@ -22,6 +22,7 @@ from dialer_core.campaigns.mapping_file import IGNORED, MappingFile
 from dialer_core.compliance import zones
 from dialer_core.compliance.phone_numbers import NumberError, normalise
 from dialer_core.errors import ImportFileError
+from dialer_core.store import email_addresses
 
 HEADERS: dict[str, tuple[str, ...]] = {
     "external_id": (
@@ -40,6 +41,9 @@ HEADERS: dict[str, tuple[str, ...]] = {
         "cell", "cellphone", "telefono_celular", "telefono_movil", "telefono_casa", "casa", "home", "home_phone", "telefono_trabajo",
         "trabajo", "oficina", "telefono_oficina", "work", "work_phone", "telefono_fijo", "fijo", "lada_telefono",
     ),
+    "email": (
+        "correo", "correo_electronico", "email", "e_mail", "mail", "direccion_de_correo", "direccion_de_correo_electronico", "email_address",
+    ),
     "balance": ("saldo", "saldo_total", "saldo_vencido", "adeudo", "deuda", "monto", "balance", "amount", "amount_due", "debt"),
     "currency": ("moneda", "divisa", "currency"),
     "days_past_due": ("dias_mora", "dias_de_mora", "dias_atraso", "dias_de_atraso", "dias_vencidos", "mora", "days_past_due", "dpd"),
@@ -52,12 +56,15 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "state": ("estado", "entidad", "entidad_federativa", "state", "region"),
     "language": ("idioma", "lengua", "language", "lang"),
 }  # fmt: skip
-"""Field to the header names it goes by: lower case, without accents, `_` for anything else. A phone's may end in a number.
+"""Field to the header names it goes by: lower case, without accents, `_` for anything else. A phone's and an e-mail address's may end in a number.
 
 `client` is an id where it holds a digit, and else a name; `state` is a region where it holds a Mexican state, and else an attribute.
 """
 
 PHONE = "phone"
+EMAIL = "email"
+_MANY = frozenset({PHONE, EMAIL})
+"""Of these a file may have several columns, and a cell several values."""
 BALANCE = "balance"
 
 _BY_HEADER = {header: name for name, headers in HEADERS.items() for header in headers}
@@ -70,6 +77,14 @@ _ABOUT_A_PHONE = frozenset(
     }
 )  # fmt: skip
 """With one of these, a header such as `tipo_telefono` or `telefono_referencia` speaks of a phone, or of somebody else's: it is not dialed."""
+_EMAIL_WORDS = frozenset({"email", "mail", "correo"})
+_WHICH_EMAIL = frozenset(
+    {
+        "e", "de", "del", "electronico", "direccion", "address", "personal", "principal", "alterno", "secundario", "adicional", "otro",
+        "other", "casa", "home", "trabajo", "work", "oficina", "cliente", "client", "customer", "deudor", "debtor",
+    }
+)  # fmt: skip
+"""What may stand beside those words. Anything else, as in `correo_aval` or `email_valido`, speaks of something that is not written to."""
 _KINDS = {
     "mobile": ("cel", "movil", "mobile"),
     "home": ("casa", "home", "fijo"),
@@ -77,6 +92,7 @@ _KINDS = {
 }
 _SEVERAL_RE = re.compile(r"[/;,|]")
 _SEVERAL = _SEVERAL_RE.search
+_EMAILS_RE = re.compile(r"[/;,|\s]+")
 _LONGEST = {
     "external_id": 128,
     "person_id": 128,
@@ -120,6 +136,12 @@ class LeadRow(msgspec.Struct, array_like=True):
     account: dict[str, Any] = msgspec.field(default_factory=dict)
     attributes: dict[str, str] = msgspec.field(default_factory=dict)
     phones: list[PhoneCell] = msgspec.field(default_factory=list)
+    emails: list[str] = msgspec.field(default_factory=list)
+    """As `email_addresses.normalised` writes them, in the order of the row."""
+
+
+class _EmailError(ValueError):
+    """A cell, or a part of it, is no e-mail address. It never quotes it (I17)."""
 
 
 class Columns:
@@ -165,14 +187,13 @@ class Columns:
                 reader(row, value)
             except NumberError as error:
                 problems.append(Problem(self.header[index], f"not a phone number: {error}", fatal=False))
+            except _EmailError as error:
+                problems.append(Problem(self.header[index], str(error), fatal=False))
             except ValueError as error:
                 problems.append(Problem(self.header[index], str(error)))
         if not row.phones:
-            wrong = [one for one in problems if not one.fatal]
-            problems = [Problem(one.column, one.reason) for one in wrong] + [
-                one for one in problems if one.fatal
-            ]
-            if not wrong:
+            problems = [Problem(one.column, one.reason) for one in problems]
+            if not any(self.fields[self.header.index(one.column)] == PHONE for one in problems):
                 problems.append(Problem("", "no phone number in the row"))
         elif not row.external_id:
             row.external_id = row.phones[0].e164
@@ -187,6 +208,8 @@ def _reader(name: str, folded: str, amounts: AmountStyle) -> _Reader:
     """Return how a column's cells are read."""
     if name == PHONE:
         return _phone_reader(_kind(folded))
+    if name == EMAIL:
+        return _take_emails
     if name == BALANCE:
         return _account_reader("balance_minor", partial(cents, style=amounts))
     if name in _ACCOUNT_VALUES:
@@ -207,6 +230,19 @@ def _phone_reader(kind: str) -> _Reader:
                 row.phones.append(PhoneCell(e164, kind, len(row.phones)))
 
     return read
+
+
+def _take_emails(row: LeadRow, value: str) -> None:
+    """Take every address of a cell; those that are none are told once, and the others kept."""
+    wrong = 0
+    for part in _EMAILS_RE.split(value.strip("/;,| ")):
+        address = email_addresses.normalised(part.removeprefix("mailto:"))
+        if address is None:
+            wrong += 1
+        elif address not in row.emails:
+            row.emails.append(address)
+    if wrong:
+        raise _EmailError("not an e-mail address")
 
 
 def _account_reader(column: str, read: Callable[[str], Any]) -> _Reader:
@@ -274,7 +310,7 @@ def understand(source: CsvFile, mapping: MappingFile) -> Columns:
     said = mapping.columns
     fields = [said[name] if name in said else _guess(name) for name in names]
     for index, meaning in enumerate(fields):
-        if meaning in HEADERS and meaning != PHONE and meaning in fields[:index]:
+        if meaning in HEADERS and meaning not in _MANY and meaning in fields[:index]:
             first = names[fields.index(meaning)]
             if names[index] in said or first == names[index]:
                 raise ImportFileError(
@@ -298,6 +334,8 @@ def _guess(header: str) -> str:
     words = set(numbered.split("_"))
     if _BY_HEADER.get(numbered) == PHONE or (words & _PHONE_WORDS and not words & _ABOUT_A_PHONE):
         return PHONE
+    if words & _EMAIL_WORDS and words <= _EMAIL_WORDS | _WHICH_EMAIL:
+        return EMAIL
     return folded or IGNORED
 
 

@@ -16,7 +16,16 @@ from dialer_core.campaigns.number_health import NO_USABLE_NUMBER
 from dialer_core.compliance import zones
 from dialer_core.portfolio.payments import WAITS as PAYMENT
 from dialer_core.portfolio.promises import WAITS as PROMISE
-from dialer_core.store import account_leads, import_runs, leads, people, promises, restrictions
+from dialer_core.store import (
+    account_leads,
+    email_addresses,
+    import_runs,
+    leads,
+    people,
+    promises,
+    restrictions,
+)
+from dialer_core.store.email_addresses import EmailRow
 from dialer_core.store.models import Lead
 from dialer_core.store.people import PersonRow, PhoneRow
 from dialer_core.store.tx import Tx
@@ -60,6 +69,8 @@ class _Known:
     persons_by_external_id: dict[str, PersonRow]
     accounts: dict[tuple[str, str], dict[str, Any]]
     phones: dict[str, list[PhoneRow]]
+    emails: dict[str, list[EmailRow]]
+    """Of nobody, where the rows name none."""
     leads: dict[str, Lead]
     forbidden: set[str]
     """Numbers not to be called, ever."""
@@ -77,6 +88,7 @@ class _Writes:
     """Enough for all of them."""
     persons: list[tuple[Any, ...]] = field(default_factory=list)
     phones: list[tuple[Any, ...]] = field(default_factory=list)
+    emails: list[tuple[Any, ...]] = field(default_factory=list)
     accounts: list[tuple[Any, ...]] = field(default_factory=list)
     leads: list[tuple[Any, ...]] = field(default_factory=list)
     person_changes: list[tuple[PersonId, dict[str, Any]]] = field(default_factory=list)
@@ -93,6 +105,7 @@ class _Writes:
         return not (
             self.persons
             or self.phones
+            or self.emails
             or self.accounts
             or self.leads
             or self.person_changes
@@ -131,11 +144,12 @@ def plan(tx: Tx, rows: Sequence[LeadRow], campaign_id: CampaignId, now: dt.datet
     result = BatchResult()
     known = _look_up(tx, rows, campaign_id, now)
     of_news = not known.accounts and not known.persons
-    writes = _Writes(iter(new_ids(sum(3 + len(row.phones) for row in rows))))
+    writes = _Writes(iter(new_ids(sum(3 + len(row.phones) + len(row.emails) for row in rows))))
     for row in rows:
         account = known.accounts.get((row.portfolio, row.external_id))
         person_id, changed = _write_person(row, account, known, writes, now)
         changed |= _write_phones(row, person_id, known, writes)
+        changed |= _write_emails(row, person_id, known, writes, now)
         if account is None:
             account_id = AccountId(next(writes.ids))
             writes.accounts.append(_new_account(row, account_id, person_id, now))
@@ -175,6 +189,7 @@ def write(tx: Tx, planned: Plan) -> None:
         people.update_phone(tx, phone_id, changes)
     people.insert_persons(tx, writes.persons)
     people.insert_phones(tx, writes.phones)
+    email_addresses.insert_addresses(tx, writes.emails)
     people.insert_accounts(tx, writes.accounts)
     leads.insert_leads(tx, writes.leads)
     for account_id, changes in writes.account_changes:
@@ -207,6 +222,7 @@ def _look_up(tx: Tx, rows: Sequence[LeadRow], campaign_id: CampaignId, now: dt.d
         by_external_id,
         accounts,
         people.phones_of(tx, persons) if persons else {},
+        email_addresses.of_people(tx, persons) if persons and any(row.emails for row in rows) else {},
         leads.by_account(tx, campaign_id, [account["id"] for account in accounts.values()])
         if accounts
         else {},
@@ -282,6 +298,21 @@ def _write_phones(row: LeadRow, person_id: PersonId, known: _Known, writes: _Wri
             writes.phone_changes.append((old.id, changes))
             changed = True
     return changed
+
+
+def _write_emails(
+    row: LeadRow, person_id: PersonId, known: _Known, writes: _Writes, now: dt.datetime
+) -> bool:
+    """Add the row's e-mail addresses behind those that the person has, and say whether there were new ones. None is taken away."""
+    if not row.emails:
+        return False
+    had = known.emails.setdefault(person_id, [])
+    new = [address for address in row.emails if all(one.address != address for one in had)]
+    for address in new:
+        made = EmailRow(next(writes.ids), person_id, address, len(had), 0)
+        had.append(made)
+        writes.emails.append((made.id, person_id, address, made.rank, 0, "import", now))
+    return bool(new)
 
 
 def _zones_of(row: LeadRow, cell: PhoneCell) -> tuple[str, ...]:

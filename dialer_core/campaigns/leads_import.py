@@ -76,7 +76,7 @@ class ImportReport:
     unchanged: int = 0
     rejected: int = 0
     cells_rejected: int = 0
-    """Cells (numbers, mostly) that were left out of rows that went in."""
+    """Cells (numbers and e-mail addresses) that were left out of rows that went in."""
     zone_unknown: int = 0
     """Leads that wait for a time zone: no number's zone is known and the row names none."""
     restricted: int = 0
@@ -190,7 +190,7 @@ def import_leads(
         return report
     with database.write() as tx:
         if report.accepted > _MANY_ROWS:
-            bulk.finish(tx, "person", "phone", "account", "lead")
+            bulk.finish(tx, "person", "phone", "email_address", "account", "lead")
         import_runs.add(
             tx,
             "leads",

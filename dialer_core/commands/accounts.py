@@ -355,6 +355,8 @@ def _show(call: Invocation, seen: AccountView) -> None:
         ("phone", "kind", "tries", "answers", "last", "consent"),
         [(p.e164, p.kind, p.tries, p.answers, p.last_outcome or "-", said[p.consent]) for p in seen.phones],
     )
+    for address in seen.emails:
+        call.say(f"e-mail: {address.address}{f' ({address.failures} came back)' if address.failures else ''}")
     for lead in seen.leads:
         why = lead.waiting_for or lead.finished_reason or lead.blocked_rule
         call.say(

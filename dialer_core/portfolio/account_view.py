@@ -20,6 +20,7 @@ from dialer_core.store import (
     consents,
     contacts,
     documents,
+    email_addresses,
     leads,
     messages,
     people,
@@ -34,6 +35,7 @@ from dialer_core.store.callbacks import CallbackRow
 from dialer_core.store.consents import ConsentRow
 from dialer_core.store.contacts import PastContact
 from dialer_core.store.documents import DocumentRow
+from dialer_core.store.email_addresses import EmailRow
 from dialer_core.store.messages import MessageRow
 from dialer_core.store.people import PersonRow, PhoneRow
 from dialer_core.store.promises import PaymentRow, PromiseRow
@@ -116,6 +118,8 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     attributes: tuple[Attribute, ...]
     person: PersonRow
     phones: tuple[PhoneRow, ...]
+    """By rank."""
+    emails: tuple[EmailRow, ...]
     """By rank."""
     other_accounts: tuple[AccountSummary, ...]
     """The person's."""
@@ -208,6 +212,7 @@ def view(tx: Tx, account_id: AccountId, now: dt.datetime) -> AccountView:
         ),
         person=people.persons(tx, [person_id])[person_id],
         phones=tuple(phones),
+        emails=tuple(email_addresses.of_people(tx, [person_id])[person_id]),
         other_accounts=tuple(
             summary(other)
             for other in people.accounts_of_person(tx, person_id)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Row, Table, insert, select, update
 
+from dialer_core.store import bulk
 from dialer_core.store.message_models import EmailAddress
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import PersonId, new_id
@@ -34,6 +35,8 @@ class EmailRow(msgspec.Struct, frozen=True):
     failures: int
 
 
+COLUMNS: Final = ("id", "person_id", "address", "rank", "failures", "source", "added_at_utc")
+"""Of a new row, in `insert_addresses`' order."""
 _COLUMNS = tuple(_TABLE.c[name] for name in EmailRow.__struct_fields__)
 
 
@@ -74,6 +77,11 @@ def add(tx: Tx, person_id: PersonId, address: str, *, source: str, at_utc: dt.da
          "source": source[:64], "added_at_utc": at_utc},
     )  # fmt: skip
     return True
+
+
+def insert_addresses(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write new addresses: their `COLUMNS`; each as `normalised` writes it, and none that its person has."""
+    bulk.insert_values(tx, _TABLE, COLUMNS, rows)
 
 
 def came_back(tx: Tx, address: str) -> None:

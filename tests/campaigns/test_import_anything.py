@@ -16,7 +16,7 @@ from tests.campaigns.test_leads_import import load
 
 pytestmark = pytest.mark.db
 
-HEADER = ("cuenta", "nombre", "telefono", "saldo", "vencimiento")
+HEADER = ("cuenta", "nombre", "telefono", "saldo", "vencimiento", "correo", "correo_2")
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1", "cp850")
 LETTERS = st.text("abcñéÁ ü0123456789$.,;|\t\"'+-()/%", max_size=14)
 CELL = st.one_of(
@@ -27,6 +27,8 @@ CELL = st.one_of(
         [
             "5512345678",
             "+52 1 55 1234 5678",
+            "ana@example.com",
+            "Ana@Example.com;beto@example.com",
             "1,234.50",
             "1.234,50",
             "31/12/2025",
@@ -37,7 +39,7 @@ CELL = st.one_of(
         ]
     ),
 )
-ROWS = st.lists(st.lists(CELL, min_size=1, max_size=7), min_size=1, max_size=12)
+ROWS = st.lists(st.lists(CELL, min_size=1, max_size=9), min_size=1, max_size=12)
 
 
 @given(body=ROWS, encoding=st.sampled_from(ENCODINGS), delimiter=st.sampled_from(",;\t|"))
@@ -73,7 +75,10 @@ def test_no_row_is_lost(
         assert report.rows == report.accepted + report.updated + report.unchanged + report.rejected
         with database.read() as tx:
             assert len(rows(tx, "lead")) == len(rows(tx, "account")) == report.accepted
+            addresses = rows(tx, "email_address")
         again = load(database, path)
         assert (again.rows, again.accepted, again.rejected) == (report.rows, 0, report.rejected)
+        with database.read() as tx:
+            assert rows(tx, "email_address") == addresses
     finally:
         database.dispose()

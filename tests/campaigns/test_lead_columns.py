@@ -65,6 +65,12 @@ def read(header: str, cell: str) -> tuple[LeadRow, list[tuple[str, str, bool]]]:
         ("Idioma", "language"),
         ("Prioridad", "priority"),
         ("Color favorito", "color_favorito"),
+        ("Correo electrónico", "email"),
+        ("E-mail 2", "email"),
+        ("Correo del trabajo", "email"),
+        ("Correo del aval", "correo_del_aval"),
+        ("Email válido", "email_valido"),
+        ("Correo postal", "correo_postal"),
     ],
 )
 def test_headers_in_spanish_and_english(header: str, field: str) -> None:
@@ -161,6 +167,35 @@ def test_broken_values_reject_the_row(header: str, cell: str, reason: str) -> No
     assert reason in told
     assert cell not in told
     assert fatal
+
+
+def test_e_mail_addresses_of_a_cell() -> None:
+    """A cell may hold several, in any case; what is none is told without being quoted, and neither the others nor the row are lost by it."""
+    row, problems = read(
+        "correo", " Ana@Example.com; ana.dos@example.mx / ANA@example.com,mailto:tres@example.org"
+    )
+    assert (row.emails, problems) == (["ana@example.com", "ana.dos@example.mx", "tres@example.org"], [])
+    row, problems = read("correo", "no tiene; ana@example.com")
+    assert row.emails == ["ana@example.com"]
+    assert problems == [("correo", "not an e-mail address", False)]
+
+
+def test_a_row_of_an_address_alone_has_no_phone() -> None:
+    """A bad address does not hide that the row has no number: both are told, and it does not go in."""
+    row, problems = columns("telefono", "correo").read(2, ["", "nadie"])
+    assert [(one.column, one.reason, one.fatal) for one in problems] == [
+        ("correo", "not an e-mail address", True),
+        ("", "no phone number in the row", True),
+    ]
+    assert row.emails == []
+
+
+def test_several_columns_of_addresses() -> None:
+    """Several columns may be addresses; a mapping names what the guess does not know."""
+    found = columns(
+        "telefono", "correo", "correo_2", "Contacto digital", **{"Contacto digital": "email"}
+    ).mapping
+    assert found == {"telefono": "phone", "correo": "email", "correo_2": "email", "Contacto digital": "email"}
 
 
 def test_zones_and_states() -> None:

@@ -219,6 +219,37 @@ def test_a_newer_file_updates(database: Database, tmp_path: Path) -> None:
     assert (lead_row["attempts"], lead_row["next_at_utc"]) == (3, NOON + dt.timedelta(days=1))
 
 
+def addresses(database: Database) -> list[tuple[str, int, str]]:
+    """Return every e-mail address with its rank and where it is from."""
+    with database.read() as tx:
+        return [(row["address"], row["rank"], row["source"]) for row in rows(tx, "email_address")]
+
+
+def test_e_mail_addresses_go_in(database: Database, tmp_path: Path) -> None:
+    """Addresses of several columns and accounts are the person's, in the file's order; a bad one is rejected; again, nothing changes."""
+    lines = [
+        "cliente,cuenta,telefono,correo,correo_2",
+        "P1,A1,5512345678,Ana@example.com,ana.casa@example.com",
+        "P1,A2,5512345678,ana.casa@example.com,ana.trabajo@example.com",
+        "P2,A3,5587654321,no tiene,",
+    ]
+    path = write(tmp_path, lines)
+    report = load(database, path)
+    assert (report.accepted, report.rejected, report.cells_rejected) == (3, 0, 1)
+    [bad] = rejects(report)
+    assert (bad["line"], bad["column"], bad["reason"]) == ("4", "correo", "not an e-mail address")
+    written = [
+        ("ana@example.com", 0, "import"), ("ana.casa@example.com", 1, "import"), ("ana.trabajo@example.com", 2, "import"),
+    ]  # fmt: skip
+    assert addresses(database) == written
+    again = load(database, path)
+    assert (again.unchanged, addresses(database)) == (3, written)
+    newer = load(
+        database, write(tmp_path, [lines[0], "P1,A1,5512345678,ana@example.org,ANA@EXAMPLE.COM"], "newer.csv")
+    )
+    assert (newer.updated, addresses(database)) == (1, [*written, ("ana@example.org", 3, "import")])
+
+
 def test_one_person_of_several_accounts(database: Database, tmp_path: Path) -> None:
     """Accounts that name the same client are one person's, within a file and over files; their numbers come together."""
     header = "cliente,cuenta,telefono"

@@ -26,6 +26,7 @@ ROW = {
     "name": "Ana Díaz",
     "phone": "55 1234 5678",
     "phone_2": "81 8000 1234",
+    "email": "Ana@example.com",
     "balance": "1500.50",
     "sucursal": "Norte",
 }
@@ -57,6 +58,7 @@ async def test_accounts_come_in_as_from_a_file(records: Records, database: Datab
     view = await records.accounts.get(account)
     assert view.account.balance_minor == 90_000
     assert [phone.e164 for phone in view.phones] == ["+525512345678", "+528180001234"]
+    assert [one.address for one in view.emails] == ["ana@example.com"]
     assert [(one.name, one.value) for one in view.attributes] == [("sucursal", "Norte")]
     assert rows(database, "lead", "campaign_id", "state") == [(CAMPAIGN, "dialable")]
 
