@@ -205,7 +205,9 @@ def import_leads(
             f" {report.rejected} rejected"
         )
         if report.cells_rejected:
-            call.say(f"{report.cells_rejected} cells (numbers, e-mail addresses) were left out of rows that went in")
+            call.say(
+                f"{report.cells_rejected} cells (numbers, e-mail addresses) were left out of rows that went in"
+            )
         if report.zone_unknown:
             call.say(
                 f"{report.zone_unknown} leads wait for a time zone: no number's zone is known; add a column 'zona'"
