@@ -406,6 +406,7 @@ class Dialing:
             self._trunks[trunk].give_back(unsent=True)
         for claimed in claim.attempts:
             self.adopt(claimed, pool.key)
+        pool.look_ahead(campaign, claim.attempts)
         if claim.empty is not None:
             self.empty(campaign, claim.empty)
         elif claim.so_far is not None:
@@ -420,7 +421,7 @@ class Dialing:
             id=AttemptId(claimed.attempt_id), campaign_id=campaign.id, lead_id=claimed.lead_id, account_id=claimed.account_id,
             person_id=claimed.person_id, phone_id=claimed.phone_id, number=claimed.number, trunk=claimed.trunk, pool=pool,
             leg_id=LegId(claimed.attempt_id), retry_of=claimed.retry_of, language=claimed.language,
-            for_agent=claimed.for_agent, caller_id=claimed.caller_id, previewed=claimed.previewed,
+            for_agent=claimed.for_agent, caller_id=claimed.caller_id, previewed=claimed.previewed, propensity=claimed.propensity,
             personal=claimed.open_from_utc is not None and claimed.open_from_utc > self._runtime.clock.utc(),
         )  # fmt: skip
         campaign.attempts += 1

@@ -324,6 +324,8 @@ class PacingDecided(Event, frozen=True, kw_only=True):
     overflow: float | None = None
     expected_live_hz: float | None = None
     """Live answers a second that the ringing attempts are expected to give."""
+    next_propensity: float | None = None
+    """Mean probability of a live answer of the leads that come next, where somebody scores the list; None: as the pool has learned."""
     quiet_steps: int = 0
     """Decisions since the last told that placed and released nothing and were bound by the same."""
     binding: str

@@ -36,6 +36,8 @@ def decision_words(told: PacingDecided) -> str:
     parts = [f"{agents}, {told.ringing} ringing, {told.listening} listening, {told.waiting} waiting"]
     if told.expected_live_hz is not None:
         parts.append(f"{told.expected_live_hz * HORIZON_S:.1f} will be live in {HORIZON_S:g} s")
+    if told.next_propensity is not None:
+        parts.append(f"of the next leads {told.next_propensity * 100:.0f} % answer, by their scores")
     if told.ledger_live or told.ledger_abandoned:
         left = told.ceiling * told.ledger_live - told.ledger_abandoned
         leaves = f"leaves {left:.1f}" if left >= 0 else f"is passed by {-left:.1f}"

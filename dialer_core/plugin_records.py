@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-import math
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from dialer_core.campaigns import restricting
 from dialer_core.campaigns.amounts import PLAIN
@@ -198,19 +198,49 @@ class AccountRecords(_Group):
 class LeadRecords(_Group):
     """Campaigns' lists: in which order."""
 
-    async def rank_many(self, campaign: CampaignId, priorities: Mapping[AccountId, float]) -> int:
-        """Give accounts on a campaign's list their priorities, higher first; return how many changed.
+    async def rank_many(
+        self,
+        campaign: CampaignId,
+        accounts: Sequence[AccountId],
+        priorities: ArrayLike,
+        propensities: ArrayLike | None = None,
+    ) -> int:
+        """Give accounts on a campaign's list their priorities; return how many changed. Accounts not on it are passed over.
+
+        Parameters
+        ----------
+        campaign
+            Whose list.
+        accounts
+            Which.
+        priorities
+            Of each, of shape (n,), higher first.
+        propensities
+            Probabilities that a call to each is answered by a person, by the hour where they live, of shape (n, 24); NaN: not known. The pacer
+            goes by them for three days. None leaves what was told before.
 
         Raises
         ------
         CommandRefusedError
-            A priority is no number.
+            A priority is no number, a propensity no probability, or there are not as many as accounts.
         """
-        if any(not math.isfinite(one) for one in priorities.values()):
-            raise CommandRefusedError("a priority is a finite number", "invalid")
-        changed = 0
-        for batch in _batches(list(priorities.items()), _RANKED_IN_ONE):
-            changed += await self._its.write(lambda tx, b=batch: lead_ranks.rank(tx, campaign, dict(b)))  # type: ignore[misc]
+        order = np.asarray(priorities, np.float64)
+        chances = None if propensities is None else np.asarray(propensities)
+        if order.shape != (len(accounts),) or not np.isfinite(order).all():
+            raise CommandRefusedError("a priority is a finite number, one for each account", "invalid")
+        if chances is not None and len(chances) != len(accounts):
+            raise CommandRefusedError(f"{len(chances)} propensities for {len(accounts)} accounts", "invalid")
+        changed, now = 0, self._its.clock.utc()
+        for begin in range(0, len(accounts), _RANKED_IN_ONE):
+            these = slice(begin, begin + _RANKED_IN_ONE)
+            try:
+                hours = None if chances is None else lead_ranks.encoded(chances[these])
+            except ValueError as error:
+                raise CommandRefusedError(str(error), "invalid") from None
+            batch, order_of = list(accounts[these]), order[these].tolist()
+            changed += await self._its.write(
+                lambda tx, b=batch, o=order_of, h=hours: lead_ranks.rank(tx, campaign, b, o, h, now)  # type: ignore[misc]
+            )
         return changed
 
     async def matching(

@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import structlog
 
 from dialer_core.agents.roster import Roster
 from dialer_core.calls.attempt import RINGING_STATES, Attempt
+from dialer_core.campaigns import propensity
 from dialer_core.campaigns.allocation import Allocation
+from dialer_core.campaigns.claim_writing import ClaimedAttempt
 from dialer_core.campaigns.run import CampaignRun
 from dialer_core.events import PacingDecided
 from dialer_core.pacing_words import decision_words
@@ -24,12 +27,15 @@ from dialer_core.runtime import Runtime
 from dialer_core.store import pacing_state
 from dialer_core.vocabulary import AgentState, AttemptState, CampaignId
 from pacing import Decision, EventKind, Pacer, PacerConfig, PacingInputError, Snapshot
+from pacing.learned import PRIOR_ANSWER_RATE
 
 log = structlog.get_logger(__name__)
 
 MIN_RING_S: Final = 15.0
 """No attempt is released before, what the rules of most countries ask of a ring; a rule pack may ask for more."""
 RING_STEP_S: Final = 0.5
+LOOK_INTERVAL_S: Final = 1.0
+"""A campaign's list is looked ahead in so often at most: between, what is claimed is taken off what was seen."""
 UNLEARNED_MAX: Final = 4096
 """What a pool whose campaigns rest keeps for its pacer."""
 SEGMENT: Final = ""
@@ -157,6 +163,49 @@ class Pool:
             self._config = config
         return self._pacer
 
+    # --- who comes next ------------------------------------------------------------------------------------------------------------
+
+    def look_ahead(self, campaign: CampaignRun, claimed: Sequence[ClaimedAttempt]) -> None:
+        """Take what was claimed off what was known to come next; where the list is scored, look again, on the reader's thread."""
+        del campaign.coming[: len(claimed)]
+        scored = bool(campaign.coming) or any(one.propensity is not None for one in claimed)
+        clock = self._runtime.clock
+        if not scored or campaign.looking or clock.mono_ns() < campaign.look_again_ns:
+            return
+        campaign.looking = True
+        campaign.look_again_ns = clock.mono_ns() + int(LOOK_INTERVAL_S * 1e9)
+        zone = campaign.settings.schedule.zone
+        asked = self._runtime.reader.ask(lambda tx: propensity.coming(tx, campaign.id, zone, clock.utc()))
+        asked.add_done_callback(lambda done: _seen(campaign, done))
+
+    def _propensities(
+        self, running: list[CampaignRun], ringing: list[Attempt]
+    ) -> tuple[list[float], list[float]] | None:
+        """Return the probability of a live answer of everyone ringing, those being claimed behind them, and of the leads that come next.
+
+        None where nobody says anything of any of them: the pacer goes by what it has learned. That stands in for the silent ones among others, too.
+        """
+        told: list[float | None] = [attempt.propensity for attempt in ringing]
+        coming: list[tuple[int, float, float | None]] = []
+        most = max((len(campaign.coming) for campaign in running), default=0)
+        for campaign in running:
+            held = campaign.coming[: campaign.claiming]
+            told += held + [None] * (campaign.claiming - len(held))
+            its = campaign.coming[campaign.claiming :] or [None] * most
+            coming += [
+                (-campaign.settings.priority, (index + 0.5) / campaign.settings.weight, one)
+                for index, one in enumerate(its)
+            ]
+        coming.sort(key=lambda one: one[:2])  # as `Allocation` splits what is placed
+        following = [one for _, _, one in coming]
+        if all(one is None for one in told + following):
+            return None
+        usual = self._pacer.answer_rate if self._pacer is not None else PRIOR_ANSWER_RATE
+        first, second = (
+            [usual if one is None else one for one in some] for some in (told, following or [None])
+        )
+        return first, second
+
     # --- one decision -------------------------------------------------------------------------------------------------------------
 
     def decide(self, running: list[CampaignRun], lines_free: int, brake: str, now_ns: int) -> Decision:
@@ -250,6 +299,8 @@ class Pool:
         waiting = [a for a in placed if a.state is AttemptState.WAITING]
         claiming = sum(campaign.claiming for campaign in running)
         idle = sum(agent.offered for agent in members)
+        ringing = [a for a in placed if a.state in RINGING_STATES]
+        propensities = self._propensities(running, ringing)
         owed = sum(self.owed(campaign) for campaign in self.campaigns)
         if owed > idle:  # then the next to be free, by how long they have been at it
             at_work.sort(key=lambda one: (one.state is not AgentState.WRAP_UP, one.since_ns))
@@ -261,8 +312,9 @@ class Pool:
             talk_elapsed_s=[seconds(one.since_ns) for one in at_work if one.state is not AgentState.WRAP_UP],
             wrapup_elapsed_s=[seconds(one.since_ns) for one in at_work if one.state is AgentState.WRAP_UP],
             finishing_elapsed_s=[seconds(one.finishing_ns) for one in busy if one.finishing_ns],
-            ring_age_s=[seconds(a.sent_ns or a.committed_ns) for a in placed if a.state in RINGING_STATES]
-            + [0.0] * claiming,
+            ring_age_s=[seconds(a.sent_ns or a.committed_ns) for a in ringing] + [0.0] * claiming,
+            ring_propensity=propensities[0] if propensities else None,
+            next_propensity=propensities[1] if propensities else None,
             listening_age_s=[seconds(a.answered_ns) for a in placed if a.state is AttemptState.LISTENING],
             lines_free=lines_free,
             live_total=speaks.ledger_live,
@@ -330,6 +382,7 @@ class Pool:
             ledger_live=speaks.ledger_live, ledger_abandoned=speaks.ledger_abandoned, ceiling=speaks.paced_ceiling,
             alpha=_known(decision.alpha), p_marginal=_known(decision.p_marginal), overflow=_known(decision.overflow),
             expected_live_hz=_known(decision.expected_live_hz),
+            next_propensity=None if snapshot.next_propensity is None else _known(float(np.mean(snapshot.next_propensity))),
             quiet_steps=self._quiet, binding=decision.binding, reason=brake if snapshot.brake else "",
         )  # fmt: skip
         words = decision_words(told)
@@ -340,6 +393,12 @@ class Pool:
             return
         self._binding, self._quiet = decision.binding, 0
         self._runtime.journal.append(told)
+
+
+def _seen(campaign: CampaignRun, done: asyncio.Future[list[float | None]]) -> None:
+    campaign.looking = False
+    if not done.cancelled() and done.exception() is None:  # a store that is away is told elsewhere
+        campaign.coming = done.result()
 
 
 def _known(value: float) -> float | None:

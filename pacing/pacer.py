@@ -89,6 +89,11 @@ class Pacer:
         """The settings this pacer was made with."""
         return self._config
 
+    @property
+    def answer_rate(self) -> float:  # numpydoc ignore=RT01
+        """Live answers per attempt as learned, in (0, 1): what to expect of an attempt of which nobody says anything."""
+        return self._learned.answer_rate
+
     def step(self, snapshot: Snapshot) -> Decision:
         """Learn from the snapshot's events and decide.
 

@@ -175,6 +175,8 @@ class Attempt:
     """That agent was shown the lead and waits for this call."""
     personal: bool = False
     """A call-back made because that agent is free: the next person they get should be this one."""
+    propensity: float | None = None
+    """Probability that it is answered live, where somebody scores the list; None: as the pool has learned."""
     state: AttemptState = AttemptState.COMMITTED
     entered_ns: int = 0
     worker: WorkerId | None = None

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from dialer_core.campaign_settings import CampaignSettings
+from dialer_core.campaigns import propensity
 from dialer_core.campaigns.caller_ids import choose
 from dialer_core.compliance import gate
 from dialer_core.compliance.facts import ContactRequest
@@ -61,6 +62,8 @@ class ClaimedAttempt:
     """The number to show, where it comes from a pool."""
     previewed: bool = False
     """`for_agent` was shown the lead and waits for this call."""
+    propensity: float | None = None
+    """Probability in [0, 1] that it is answered live, where somebody scores the list."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,9 @@ def _write(
             for_agent=permit.asked.agent_id if permit.asked else promised.get(permit.lead.account_id),
             open_from_utc=permit.asked.open_from_utc if permit.asked else None,
             caller_id=shown.get(permit.lead.person_id),
+            propensity=propensity.of(
+                permit.lead, permit.phone.zones, place.settings.schedule.zone, place.now
+            ),
         )
         for permit, trunk in zip(permits, trunks, strict=False)
     ]

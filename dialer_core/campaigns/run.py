@@ -98,6 +98,11 @@ class CampaignRun:
     """The shares in which its list is dialed; None: it is one list in one order."""
     claiming: int = 0
     """Leads being claimed now."""
+    coming: list[float | None] = field(default_factory=list)
+    """Propensities of the leads that come next, those being claimed among them; empty where nobody scores the list."""
+    looking: bool = False
+    """The store is being asked for them."""
+    look_again_ns: int = 0
     attempts: int = 0
     live_answers: int = 0
     abandoned: int = 0

@@ -58,6 +58,8 @@ _DUE = (
         _PERSON.c.language,
         _PERSON.c.region,
         _LEAD.c.segment,
+        _LEAD.c.propensity,
+        _LEAD.c.propensity_at_utc,
         _TABLE.c.phone_id,
         _TABLE.c.agent_id,
         _TABLE.c.open_from_utc,

@@ -91,6 +91,8 @@ _READY_ROWS = (
         _PERSON.c.language,
         _PERSON.c.region,
         _LEAD.c.segment,
+        _LEAD.c.propensity,
+        _LEAD.c.propensity_at_utc,
         _LEAD.c.priority,
     )
     .join(_PERSON, _PERSON.c.id == _LEAD.c.person_id)
@@ -143,6 +145,8 @@ class ReadyLead(msgspec.Struct, frozen=True):
     language: str
     region: str | None
     segment: str | None = None
+    propensity: str | None = None
+    propensity_at_utc: dt.datetime | None = None
 
     @property
     def again(self) -> bool:
@@ -327,6 +331,8 @@ def with_person(tx: Tx, lead_id: LeadId) -> tuple[Lead, ReadyLead] | None:
         language,
         region,
         lead.segment,
+        lead.propensity,
+        lead.propensity_at_utc,
     )
     return lead, ready
 

@@ -134,6 +134,10 @@ class Lead(Base):
     created_at_utc: Mapped[dt.datetime]
     segment: Mapped[str | None] = mapped_column(String(64))
     """The first segment of its campaign's mix that it is in, empty text where in none; null where its campaign has no mix."""
+    propensity: Mapped[str | None] = mapped_column(String(48))
+    """Probability that its person answers a call, by their hour of the day, as `store/lead_ranks.py` writes it; null: nobody says."""
+    propensity_at_utc: Mapped[dt.datetime | None]
+    """When that was last told."""
 
 
 # The hopper walks it: ready leads (one value of next_at_utc, see `store/leads.py`) by priority, the untried

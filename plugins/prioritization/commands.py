@@ -124,9 +124,7 @@ def run(call: Invocation, campaign: str, seed: int | None, *, dry_run: bool) -> 
 async def _write(engine: EngineHandle, campaign: str, scores: Scores, order: Any) -> int:
     scores.save(scores_file(engine.folder(), campaign))
     ids = [_dashed(one.decode()) for one in scores.ids]
-    changed = await engine.leads.rank_many(
-        CampaignId(campaign), dict(zip(ids, map(float, order), strict=True))
-    )
+    changed = await engine.leads.rank_many(CampaignId(campaign), ids, order, scoring.propensities(scores))
     await engine.store.put(f"{_KEPT}/{campaign}", {"at_utc": engine.now().isoformat(), "accounts": len(ids), "changed": changed})  # fmt: skip
     return changed
 

@@ -225,6 +225,13 @@ def priorities(scores: Scores, history: History, settings: PrioritizationSetting
     return np.asarray(np.floor(ranks * _LEVELS / account.size) * (100.0 / _LEVELS), np.float64)
 
 
+def propensities(scores: Scores) -> NDArray[np.float32]:
+    """Return the probabilities of a contact by every hour of the day, of shape (n, 24); NaN outside the hours that are scored."""
+    found = np.full((scores.ids.size, 24), np.nan, np.float32)
+    found[:, scores.first_hour : scores.first_hour + scores.contact.shape[1]] = scores.contact
+    return found
+
+
 def _kind(history: History) -> I:
     return np.searchsorted(np.array(_KIND_EDGES), np.nan_to_num(history.days_past_due)).astype(np.int64)
 

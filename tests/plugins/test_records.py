@@ -12,7 +12,7 @@ import pytest
 from dialer_core.clock import VirtualClock
 from dialer_core.errors import CommandRefusedError
 from dialer_core.plugin_records import PaymentRow, Records
-from dialer_core.store import plugin_tables, plugin_values, scan
+from dialer_core.store import lead_ranks, plugin_tables, plugin_values, scan
 from dialer_core.store.database import Database
 from dialer_core.store.models import Base
 from dialer_core.vocabulary import AccountId, CampaignId, RestrictionKind, new_id
@@ -106,12 +106,40 @@ async def test_a_list_is_put_in_order(records: Records, database: Database) -> N
     """Priorities change where they differ; what is no number is refused and changes nothing."""
     await records.accounts.upsert_many(CAMPAIGN, [ROW, ROW | {"external_id": "4402", "phone": "5511110002", "phone_2": ""}])  # fmt: skip
     found = await records.accounts.find(["4401", "4402"])
-    assert await records.leads.rank_many(CAMPAIGN, {found["4401"]: 0.5, found["4402"]: 2.0}) == 2
-    assert await records.leads.rank_many(CAMPAIGN, {found["4401"]: 0.5, found["4402"]: 3.0}) == 1
+    both = [found["4401"], found["4402"]]
+    assert await records.leads.rank_many(CAMPAIGN, both, [0.5, 2.0]) == 2
+    assert await records.leads.rank_many(CAMPAIGN, both, [0.5, 3.0]) == 1
     assert sorted(row.priority for row in rows(database, "lead", "priority")) == [0.5, 3.0]
     with pytest.raises(CommandRefusedError, match="finite"):
-        await records.leads.rank_many(CAMPAIGN, {found["4401"]: float("nan")})
-    assert await records.leads.rank_many(CampaignId("none"), {found["4401"]: 1.0}) == 0
+        await records.leads.rank_many(CAMPAIGN, both[:1], [float("nan")])
+    assert await records.leads.rank_many(CampaignId("none"), both[:1], [1.0]) == 0
+
+
+async def test_who_answers_at_which_hour_is_told_with_the_order(records: Records, database: Database) -> None:
+    """Probabilities by hour are written where they differ by more than a hair or were told yesterday; nonsense is refused, silence leaves them."""
+    await records.accounts.upsert_many(CAMPAIGN, [ROW, ROW | {"external_id": "4402", "phone": "5511110002", "phone_2": ""}])  # fmt: skip
+    found = await records.accounts.find(["4401", "4402"])
+    both = [found["4401"], found["4402"]]
+    hours = np.full((2, 24), np.nan)
+    hours[0, 7:22], hours[1, 7:22] = 0.25, np.linspace(0, 1, 15)
+    assert await records.leads.rank_many(CAMPAIGN, both, [1.0, 2.0], hours) == 2
+    assert await records.leads.rank_many(CAMPAIGN, both, [1.0, 2.0], hours + 0.001 * (hours < 1)) == 0
+    hours[0, 9] = 0.4
+    assert await records.leads.rank_many(CAMPAIGN, both, [1.0, 2.0], hours) == 1
+    assert await records.leads.rank_many(CAMPAIGN, both, [1.0, 3.0]) == 1
+    told = {
+        row.account_id: [lead_ranks.at_hour(row.propensity, hour) for hour in range(24)]
+        for row in rows(database, "lead", "account_id", "propensity")
+    }
+    assert told[both[0]][6:10] == [None, 0.25, 0.25, 0.4]
+    assert told[both[1]][21:23] == [1.0, None]
+    assert lead_ranks.at_hour("no hours", 3) is None
+    assert isinstance(records.clock, VirtualClock)
+    records.clock.set_elapsed_s(21 * 3600)
+    assert await records.leads.rank_many(CAMPAIGN, both, [1.0, 3.0], hours) == 2
+    for wrong in (hours - 1, hours + 1, hours[:, :7], hours[:1]):
+        with pytest.raises(CommandRefusedError, match="propensit"):
+            await records.leads.rank_many(CAMPAIGN, both, [1.0, 3.0], wrong)
 
 
 async def test_a_promise_and_a_restriction(records: Records) -> None:

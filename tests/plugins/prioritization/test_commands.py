@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dialer_core.settings import load_settings
-from dialer_core.store import scan
+from dialer_core.store import lead_ranks, scan
 from dialer_core.store.database import open_database
 from tests.commands.test_cli import config, invoke  # noqa: F401 - the fixture
 from tests.plugins.prioritization.portfolio import write
@@ -33,6 +33,8 @@ def test_a_list_is_learned_from_and_put_in_order(config: Path, tmp_path: Path) -
     assert done["changed"] > 390
     with database.read() as tx:
         assert len({row.priority for row in scan.rows(tx, "lead", "priority")}) > 300
+        told = [row.propensity for row in scan.rows(tx, "lead", "propensity")]
+    assert all(lead_ranks.at_hour(one, 19) is not None and lead_ranks.at_hour(one, 3) is None for one in told)
     shown = invoke("score", "explain", "cobranza", "A7", *options)
     assert shown.exit_code == 0, shown.output
     assert "(sube)" in shown.output or "(baja)" in shown.output
