@@ -427,7 +427,8 @@ class PluginHost:
     async def _failed(self, plugin: Plugin, hook: str, error: Exception, *, silent: bool) -> str:
         plugin.failures += 1
         plugin.failures_in_a_row += 1
-        text = str(error) if isinstance(error, HookLimitError) else place_of(error)
+        # words of ours, made for people; what else is raised may hold anything
+        text = str(error) if isinstance(error, HookLimitError | ConfigError) else place_of(error)
         log.warning("plugin_failed", plugin=plugin.name, hook=hook, error=text, failures=plugin.failures)
         log.debug("plugin_failed_trace", plugin=plugin.name, trace=trace_of(error))
         if isinstance(error, HookHungError):

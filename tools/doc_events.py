@@ -7,6 +7,7 @@ that write it.
 from __future__ import annotations
 
 import ast
+import enum
 import importlib.metadata
 import inspect
 import tomllib
@@ -129,7 +130,13 @@ def events_page() -> str:
 
 def _signature(function: Any, name: str) -> str:
     parameters = [p for p in inspect.signature(function).parameters.values() if p.name not in {"self", "cls"}]
-    shown = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
+    shown = [
+        p.replace(
+            annotation=inspect.Parameter.empty,
+            default=str(p.default) if isinstance(p.default, enum.StrEnum) else p.default,
+        )
+        for p in parameters
+    ]
     return f"{name}{inspect.Signature(shown)}"
 
 
@@ -211,7 +218,15 @@ def hooks_page() -> str:
         "engine.calls": plugin_api.CallCommands,
         "engine.attempts": plugin_api.AttemptCommands,
         "engine.messages": plugin_api.MessageCommands,
+        "engine.chats": plugin_api.ChatCommands,
         "engine.strategies": plugin_api.StrategyCommands,
+        "engine.accounts": plugin_api.AccountRecords,
+        "engine.leads": plugin_api.LeadRecords,
+        "engine.promises": plugin_api.PromiseRecords,
+        "engine.restrictions": plugin_api.RestrictionRecords,
+        "engine.store": plugin_api.PluginStore,
+        "engine.desk": plugin_api.DeskCommands,
+        "engine.supervision": plugin_api.SupervisionCommands,
     }
     bundled = _bundled()
     return page(
@@ -221,7 +236,8 @@ def hooks_page() -> str:
         f"```python\n{code}\n```",
         "The entry point stands in the `pyproject.toml` of the package that holds the module; install that package beside Marcador:",
         f'```toml\n[project.entry-points."{plugin_api.ENTRY_POINT_GROUP}"]\nmine = "mine.dialer_plugin"\n```',
-        "A plugin imports `dialer_core.plugin_api` and nothing else of ours. `plugins/metrics/` is the smallest complete one.",
+        "A plugin imports `dialer_core.plugin_api` and nothing else of ours. `plugins/metrics/` is the smallest complete one;"
+        " `dialer plugins new` writes a package to begin with, and [plugins.md](plugins.md) goes through it.",
         "## Enable it",
         'Name it in `dialer.toml`, `[plugins] enabled = ["metrics", "mine"]`, and start the dialer again. `dialer plugins` lists what is installed'
         " and what became of it:",

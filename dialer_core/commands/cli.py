@@ -48,7 +48,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "messages": ("messages:messages", "Messages by SMS, WhatsApp and e-mail: what waits, what is uncertain."),
     "events": ("events:events", "Print the event log."),
     "push": ("push:push", "Other systems that are told what happens: how far, and what they did not take."),
-    "plugins": ("plugins:plugins", "List installed plugins."),
+    "plugins": ("plugins:plugins", "List installed plugins, and make a package for one of your own."),
     "amd": ("amd:amd", "Answering-machine detection: judge recordings, show why, measure how well it does."),
     "rules": ("rules:rules", "The rule packs, and what each rule stands on."),
     "recordings": ("recordings:recordings", "Recorded conversations: find them, export them."),

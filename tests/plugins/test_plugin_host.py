@@ -53,6 +53,21 @@ async def test_a_plugin_that_does_not_fit_is_disabled_alone(plugin: object, reas
     assert reason in running["bad"].reason
 
 
+async def test_wrong_settings_are_told_in_their_own_words() -> None:
+    """What a plugin's start says of its settings stands in its reason; of anything else that is raised only the place, for it may hold anything."""
+
+    def unset() -> None:
+        raise ConfigError("plugins/aviso.toml: campaign: no such setting")
+
+    def secret() -> None:
+        raise ValueError("+525512345678")
+
+    running = Running(unset={"dialer_startup": unset}, secret={"dialer_startup": secret})
+    await running.host.start()
+    assert "plugins/aviso.toml: campaign: no such setting" in running["unset"].reason
+    assert "+525512345678" not in running["secret"].reason
+
+
 def test_a_hook_wrapper_is_refused() -> None:
     """Wrappers of pluggy would sit around other plugins; they are refused by name."""
 
