@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dialer_core.errors import CommandRefusedError
 from dialer_core.messaging.composing import MessageRequest
 from dialer_core.messaging.inbox import Inbox
+from dialer_core.messaging.inbox_views import ChatTalk, InboxCount, InboxView
 from dialer_core.messaging.messenger import ChannelView, MessageOption, Messenger
 from dialer_core.portfolio.strategies import Strategies, StrategyRequest
 from dialer_core.store.chats import ChatRow
@@ -98,17 +99,44 @@ class ChatCommands:
         """Give a chat to an agent; refused where they lack a skill or have as many as they may."""
         return await self._its.take(chat, agent, actor=self._actor)
 
-    async def put_back(self, chat: str) -> ChatRow:
-        """Let somebody else take an agent's chat."""
-        return await self._its.move(chat, "put_back", actor=self._actor)
+    async def put_back(self, chat: str, *, of: AgentId | None = None) -> ChatRow:
+        """Let somebody else take an agent's chat; `of`: only if it is this one's."""
+        return await self._its.move(chat, "put_back", actor=self._actor, agent_id=of)
 
-    async def to_bot(self, chat: str) -> ChatRow:
+    async def to_bot(self, chat: str, *, of: AgentId | None = None) -> ChatRow:
         """Give a chat to its flow again, from the beginning: nobody is identified there."""
-        return await self._its.move(chat, "to_bot", actor=self._actor)
+        return await self._its.move(chat, "to_bot", actor=self._actor, agent_id=of)
 
-    async def close(self, chat: str) -> ChatRow:
+    async def close(self, chat: str, *, of: AgentId | None = None) -> ChatRow:
         """Close a chat: the next text begins another."""
-        return await self._its.move(chat, "closed", actor=self._actor)
+        return await self._its.move(chat, "closed", actor=self._actor, agent_id=of)
+
+    async def inbox(self, agent: AgentId) -> InboxView:
+        """Return an agent's chats, and those that wait and that they may take."""
+        return await self._its.view(agent)
+
+    async def counts(self) -> dict[AgentId, InboxCount]:
+        """Return what each agent's inbox comes to; agents who have nothing to do with any chat are left out."""
+        return await self._its.counts()
+
+    async def talk(self, chat: str, agent: AgentId) -> ChatTalk:
+        """Return one of an agent's chats with what was written; of the debt nothing before the person is known."""
+        return await self._its.talk(chat, agent)
+
+    async def seen(self, chat: str, agent: AgentId) -> None:
+        """Note that an agent has all of their chat before them."""
+        await self._its.seen(chat, agent)
+
+    async def identify(self, chat: str, agent: AgentId) -> None:
+        """Note that an agent has made sure that it is the chat's person who writes."""
+        await self._its.identify(chat, agent, actor=self._actor)
+
+    async def reply(self, chat: str, agent: AgentId, text: str, key: str) -> MessageId:
+        """Queue an agent's answer in their chat; return its id. `key` names it: sent again, it is queued once."""
+        if self._messenger is None:
+            raise CommandRefusedError("this process has no inbox")
+        request = await self._messenger.inbox.reply(chat, agent, text, key)
+        return await self._messenger.queue(request, actor=self._actor)
 
 
 class StrategyCommands:

@@ -73,7 +73,7 @@ from dialer_core.events import (
 )
 from dialer_core.host_commands import ChatCommands, MessageCommands, StrategyCommands
 from dialer_core.list_events import StrategyStepDone, StrategyStopped
-from dialer_core.message_events import OptOutReceived
+from dialer_core.message_events import ChatStateChanged, MessageReceived, OptOutReceived
 from dialer_core.messaging.channel import (
     Accepted,
     Answer,
@@ -401,6 +401,7 @@ __all__ = [
     "ChannelView",
     "ChatRow",
     "ChatState",
+    "ChatStateChanged",
     "CommandPort",
     "CommandRefusedError",
     "ConfigError",
@@ -428,6 +429,7 @@ __all__ = [
     "MessageChannel",
     "MessageId",
     "MessageOption",
+    "MessageReceived",
     "MessageRequest",
     "MessageRow",
     "MessageState",

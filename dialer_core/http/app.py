@@ -58,6 +58,7 @@ CORE_ROUTERS = (
     portfolio.router,
     messages.router,
     chats.router,
+    chats.desk_router,
     reports.router,
     events.router,
     push.router,

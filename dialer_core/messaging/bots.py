@@ -135,7 +135,7 @@ class Bots:
         if flow is None:
             raise CommandRefusedError("no flow answers this chat: its template names none")
         return chats.move(
-            tx, chat, "to_bot", now, place=None, agent_id=None, expires_at_utc=now + dt.timedelta(hours=flow.waits_hours)
+            tx, chat, "to_bot", now, place=None, agent_id=None, identified_at_utc=None, expires_at_utc=now + dt.timedelta(hours=flow.waits_hours)
         )  # fmt: skip
 
     def _begin(self, tx: Tx, message: MessageRow, now: dt.datetime) -> ChatRow:
@@ -196,6 +196,7 @@ class Bots:
             action = queue.popleft()
             match action:
                 case Identified(step=step, by=by):
+                    turn.chat = msgspec.structs.replace(turn.chat, identified_at_utc=turn.now)
                     self._tell(tx, turn, IdentityVerified, by=by, step=step)
                 case Speak():
                     queue.extend(turn.talk.apply(Cue.SPOKEN if self._say(turn, action) else Cue.LIMIT))

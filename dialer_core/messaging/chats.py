@@ -118,15 +118,15 @@ def lacking(skills: Mapping[str, int], asked: Mapping[str, int]) -> list[str]:
     return sorted(name for name, level in asked.items() if skills.get(name, 0) < level)
 
 
-def known(tx: Tx, chat_id: str) -> ChatRow:
-    """Return a chat.
+def known(tx: Tx, chat_id: str, *, keep: bool = True) -> ChatRow:
+    """Return a chat; with `keep` for this transaction, which writes.
 
     Raises
     ------
     CommandRefusedError
         There is none.
     """
-    chat = chats.get(tx, chat_id)
+    chat = chats.get(tx, chat_id, keep=keep)
     if chat is None:
         raise CommandRefusedError(f"there is no chat {chat_id}", "unknown")
     return chat

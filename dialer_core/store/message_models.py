@@ -130,6 +130,10 @@ class Chat(Base):
     """When they last wrote, or it last changed hands."""
     expires_at_utc: Mapped[dt.datetime]
     """Until then the flow, or the agent, waits for an answer."""
+    seen_at_utc: Mapped[dt.datetime | None]
+    """When an agent last had it before them: what came later is unread."""
+    identified_at_utc: Mapped[dt.datetime | None]
+    """Since when it is known that it is the person who writes; empty: not yet."""
 
 
 class EmailAddress(Base):

@@ -255,6 +255,17 @@ def conversation(tx: Tx, person_id: PersonId, limit: int = 200) -> list[MessageR
     return [_row(one) for one in tx.execute(query)][::-1]
 
 
+def at_address(tx: Tx, channel: Channel, address: str, limit: int = 200) -> list[MessageRow]:
+    """Return what was written to and from an address, the oldest first, at most so many of the newest."""
+    query = (
+        select(_TABLE)
+        .where(_TABLE.c.channel == channel.value, _TABLE.c.address == address)
+        .order_by(_TABLE.c.created_at_utc.desc(), _TABLE.c.id.desc())
+        .limit(limit)
+    )
+    return [_row(one) for one in tx.execute(query)][::-1]
+
+
 def in_state(tx: Tx, state: MessageState, limit: int = 200) -> list[MessageRow]:
     """Return messages in a state, the newest first."""
     query = (

@@ -17,9 +17,11 @@ from dialer_core.plugin_api import (
     AgentStateChanged,
     AttemptBridged,
     AttemptCommitted,
+    ChatStateChanged,
     EngineHandle,
     Event,
     EventStream,
+    MessageReceived,
     NextStep,
     PageLink,
     Pages,
@@ -38,6 +40,15 @@ PATH = "/desk"
 ASSETS = f"{PATH}/assets"
 MOST_DESKS = 600
 """Open at once: each holds a connection open."""
+
+OF_DESKS = (
+    AttemptCommitted,
+    AttemptBridged,
+    AgentStateChanged,
+    AgentNoted,
+    MessageReceived,
+    ChatStateChanged,
+)
 
 _floors: list[Floor] = []
 
@@ -90,7 +101,7 @@ async def dialer_choose_next_step(facts: StepFacts) -> NextStep:
 @hookimpl
 async def dialer_track_event(event: Event) -> None:
     """Tell the desk whose agent something has happened to, at once."""
-    if isinstance(event, AttemptCommitted | AttemptBridged | AgentStateChanged | AgentNoted):
+    if isinstance(event, OF_DESKS):
         for floor in _floors:
             floor.happened(event)
 

@@ -1,6 +1,6 @@
 """What agents' screens hear: each its own agent, at once when something happens to them.
 
-It owns what is told of the engine's status while a desk is open, and the account of each bridged attempt.
+It owns what is told of the engine's status and of the inbox while a desk is open, and the account of each bridged attempt.
 It owns no route, and no person's data: ids only.
 """
 
@@ -19,8 +19,10 @@ from dialer_core.plugin_api import (
     AgentStateChanged,
     AttemptBridged,
     AttemptCommitted,
+    ChatStateChanged,
     CommandRefusedError,
     EngineHandle,
+    MessageReceived,
     NotRunningError,
     SharedReading,
     Still,
@@ -30,7 +32,11 @@ EVERY_S = 1.0
 """How often the engine is asked without an event; hold, mute and recording have none."""
 PACE_S = 0.05
 JITTER_S = 0.4
+NOTHING = {"waiting": 0, "own": 0, "unread": 0, "mark": 0}
+"""What an inbox comes to in which there is nothing for an agent."""
 MOST_KEPT = 5000
+INBOX_EVERY_S = 15.0
+"""How often the inbox is read without an event: other nodes' texts, and what was seen, have none here."""
 
 
 class Floor(SharedReading):
@@ -45,9 +51,17 @@ class Floor(SharedReading):
         self._noted: dict[str, str] = {}
         """The last note to each agent since the host began."""
         self._away = ""
+        self._inboxes: dict[str, dict[str, int]] = {}
+        self._inbox_read_s = float("-inf")
 
-    def happened(self, event: AttemptCommitted | AttemptBridged | AgentStateChanged | AgentNoted) -> None:
+    def happened(
+        self,
+        event: AttemptCommitted | AttemptBridged | AgentStateChanged | AgentNoted | MessageReceived | ChatStateChanged,
+    ) -> None:  # fmt: skip
         """Note whose attempt it is; of what agents see, look at once, and of a bridge tell its agent without asking the engine first."""
+        if isinstance(event, MessageReceived | ChatStateChanged):
+            self._inbox_read_s = float("-inf")
+            return  # read with the next look: a rush of texts asks the store no oftener
         if isinstance(event, AgentNoted):
             self._noted[event.agent_id] = event.note_id
         if isinstance(event, AttemptCommitted | AttemptBridged) and event.attempt_id and event.account_id:
@@ -70,18 +84,25 @@ class Floor(SharedReading):
     def begin(self) -> None:
         """Begin with nobody known."""
         self._agents = {}
+        self._inbox_read_s = float("-inf")
 
     def watch(self, agent: str, still: Still) -> AsyncIterator[bytes]:
-        """Yield server-sent events: `agent` with the agent as they are, whenever that changes."""
+        """Yield server-sent events, whenever they change: `agent` with the agent as they are, `inbox` with what theirs comes to."""
         told: Any = None
+        inbox: Any = None
+        self._inbox_read_s = float("-inf")  # what was seen since it was last read has no event
 
         def news() -> bytes:
-            nonlocal told
+            nonlocal told, inbox
             now = {"up": False, "why": self._away} if self._away else self._agents.get(agent, told)
-            if now is None or now == told:
-                return b""
-            told = now
-            return b"event: agent\ndata: %s\n\n" % msgspec.json.encode(now)
+            if now is not None and now != told:
+                told = now
+                return b"event: agent\ndata: %s\n\n" % msgspec.json.encode(now)
+            counted = self._inboxes.get(agent, NOTHING)
+            if counted != inbox:
+                inbox = counted
+                return b"event: inbox\ndata: %s\n\n" % msgspec.json.encode(counted)
+            return b""
 
         return self.follow(news, still)
 
@@ -96,6 +117,19 @@ class Floor(SharedReading):
             self._away = ""
             self._agents = {one.id: self._view(msgspec.to_builtins(one)) for one in now.agents}
         self.tell()
+        if time.monotonic() - self._inbox_read_s > INBOX_EVERY_S:
+            await self._count()
+            self.tell()
+
+    async def _count(self) -> None:
+        """Read what every agent's inbox comes to."""
+        assert self.engine is not None  # noqa: S101 - set where the routes are made
+        self._inbox_read_s = time.monotonic()
+        try:
+            counted = await self.engine.chats.counts()
+        except CommandRefusedError:  # a process without messages
+            return
+        self._inboxes = {str(agent): msgspec.to_builtins(one) for agent, one in counted.items()}
 
     def _view(self, told: dict[str, Any]) -> dict[str, Any]:
         """Return an agent with the time since when, so that nothing changes while they do the same, and with the account they talk about."""

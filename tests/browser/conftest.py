@@ -15,7 +15,7 @@ import pytest
 
 from dialer_core.campaigns.leads_import import import_leads
 from dialer_core.clock import SystemClock
-from dialer_core.demo.world import BROADCAST, CAMPAIGN, World, world
+from dialer_core.demo.world import BROADCAST, CAMPAIGN, World, free_block, world
 from dialer_core.portfolio import proof
 from dialer_core.reports import targets
 from dialer_core.store import access, people
@@ -25,12 +25,19 @@ from dialer_core.store.database import open_database
 from dialer_core.store.models import Base
 from dialer_core.vocabulary import AccountId, CampaignId
 from dialer_core.web import passwords
+from plugins.sms.twilio import signature
 from tests.polling import wait_until
 from tests.skips import ROOT
 
 SCREENS = ROOT / "build" / "screens"
 SMALL_LAPTOP = {"width": 1366, "height": 768}
+HOOK = "https://dialer.example/hooks/sms"
 VISITS = CampaignId("visitas")
+OPTIONS = """channel = "sms"
+flow = "respuestas"
+[text]
+es = "{{ first_name }}: 1 fecha, 2 asesor, 3 resuelto. Responda BAJA para salir."
+"""
 _LEAD = "VIS-{0:03d},Persona de visita {0:03d},55 0000 05{0:02d},{1}.00,{2}"
 
 
@@ -40,6 +47,21 @@ class Provider:
 
     sent: list[bytes] = field(default_factory=list)
     port: int = 0
+    hooks: int = 0
+    """The dialer's port for what is told of people's answers."""
+    told: int = 0
+
+    def hear(self, sender: str, text: str) -> None:
+        """Tell the dialer, signed, what somebody wrote."""
+        import httpx2
+
+        self.told += 1
+        fields = {"MessageSid": f"IN{self.told}", "SmsStatus": "received", "From": sender, "Body": text}
+        headers = {"x-twilio-signature": signature("secret", HOOK, list(fields.items()))}
+        answer = httpx2.post(
+            f"http://127.0.0.1:{self.hooks}/hooks/sms", data=fields, headers=headers, trust_env=False
+        )
+        assert answer.status_code == 200, answer.text
 
 
 @pytest.fixture(scope="package")
@@ -113,6 +135,9 @@ def furnish(running: World, provider: Provider) -> None:
     for name in ("llamanos", "recordatorio_promesa"):
         packaged = ROOT / "dialer_core" / "config_defaults" / "templates" / f"{name}.toml"
         (config / "templates" / f"{name}.toml").write_bytes(packaged.read_bytes())
+    (config / "templates" / "opciones.toml").write_text(OPTIONS, encoding="utf-8")
+    answers = "flows/respuestas.toml"
+    (config / answers).write_bytes((ROOT / "dialer_core" / "config_defaults" / answers).read_bytes())
     for name in (CAMPAIGN, VISITS):
         file = config / "campaigns" / f"{name}.toml"
         file.write_text('caller_id = "+525500000000"\n' + file.read_text(encoding="utf-8"), encoding="utf-8")
@@ -121,13 +146,13 @@ def furnish(running: World, provider: Provider) -> None:
     (config / "plugins" / "token").chmod(0o600)
     (config / "plugins" / "sms.toml").write_text(
         f'provider = "twilio"\nbase_url = "http://127.0.0.1:{provider.port}"\naccount_sid = "AC1"\n'
-        'auth_token_file = "plugins/token"\nsender = "+525500000000"\n',
+        f'auth_token_file = "plugins/token"\nsender = "+525500000000"\npublic_url = "{HOOK}"\n',
         encoding="utf-8",
     )
     dialer = config / "dialer.toml"
-    dialer.write_text(
-        dialer.read_text(encoding="utf-8").replace('"agent_desk"]', '"agent_desk", "sms"]'), encoding="utf-8"
-    )
+    text = dialer.read_text(encoding="utf-8").replace('"agent_desk"]', '"agent_desk", "sms"]')
+    provider.hooks = free_block(1, set())
+    dialer.write_text(f"{text}\n[webhooks]\nenabled = true\nport = {provider.hooks}\n", encoding="utf-8")
     _stock(running)
 
 

@@ -3,7 +3,7 @@
 (() => {
   const { send, stream, toast, clock, whole, set, make } = window.Marcador;
   const { t, has, id, agent, own, moment, now, opened, fetchPerson, drawNobody, drawPerson, clearPerson, restore, leave, fetchWords, tab } = window.Desk;
-  const PAUSES = ["lunch", "bathroom", "training", "coaching"];
+  const PAUSES = ["lunch", "bathroom", "training", "coaching", "chats"];
   const SURE_MS = 4000;
 
   async function act(button, url, body) {
@@ -81,6 +81,7 @@
     id("mute").setAttribute("aria-pressed", String(Boolean(me.muted)));
     drawRecord();
     drawDay();
+    dispatchEvent(new Event("desk:me"));
     tick();
   }
 
@@ -121,12 +122,12 @@
   const KEYS = {
     r: click("ready"), h: click("hold"), m: click("mute"), v: click("verify"), o: click("is-third"), d: click("dial"), s: click("skip"), k: click("hang-up"),
     p: () => tab("promise", true), c: () => tab("callback", true), x: () => tab("restriction", true), e: () => tab("message", true),
-    n: () => id("note").focus(), q: () => id("disposition").focus(), t: () => id("finish-form").requestSubmit(), g: () => document.querySelector(".chips [aria-selected=true]")?.focus(),
+    i: window.Desk.inboxKeys.i, n: () => id("note").focus(), q: () => id("disposition").focus(), t: () => id("finish-form").requestSubmit(), g: () => document.querySelector(".chips [aria-selected=true]")?.focus(),
   };
   addEventListener("keydown", (event) => {
     if (!event.altKey || event.ctrlKey || event.metaKey) return;
-    const done = KEYS[event.key.toLowerCase()];
-    if (done) { event.preventDefault(); if (!id("fields").disabled || "rdshmvok".includes(event.key.toLowerCase())) done(); }
+    const key = event.key.toLowerCase(), chat = id("inbox").hidden ? null : window.Desk.inboxKeys[key], done = chat ?? KEYS[key];
+    if (done) { event.preventDefault(); if (chat || !id("fields").disabled || "rdshmvoki".includes(key)) done(); }
   });
 
   // --- all of it -----------------------------------------------------------------------------------------------------------------------------------
@@ -139,6 +140,7 @@
     if (changed) {
       Object.assign(now, { attempt, account, view: null });
       clearPerson(); leave(); restore(); tab("promise");
+      if (attempt || account) dispatchEvent(new Event("desk:call"));
       if (attempt || account) fetchPerson(); else drawNobody(me.state === "reserved");
     } else if (attempt && !now.view && me.state !== "reserved") {
       now.account = me.account_id ?? now.account;
@@ -156,6 +158,7 @@
       }
       drawMe();
     },
+    inbox: (told) => dispatchEvent(new CustomEvent("desk:inbox", { detail: told })),
   }));
   restore();
 })();

@@ -19,7 +19,7 @@ window.Desk = (() => {
   const PLACE = `marcador:desk:${user}`;
   const sealed = Boolean(crypto.subtle);
   const shelf = sealed ? localStorage : sessionStorage;
-  const kept = { waiting: [], refused: [], draft: null };
+  const kept = { waiting: [], refused: [], draft: null, replies: {} };
   const key = sealed && crypto.subtle.importKey("raw", Uint8Array.from(drafts.match(/../g), (two) => parseInt(two, 16)), "AES-GCM", false, ["encrypt", "decrypt"]);
   const text64 = (bytes) => btoa(Array.from(new Uint8Array(bytes), (one) => String.fromCharCode(one)).join(""));
   const bytes64 = (text) => Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
@@ -30,7 +30,7 @@ window.Desk = (() => {
     const state = JSON.stringify(kept);
     writing = writing.then(async () => {
       try {
-        if (!kept.waiting.length && !kept.refused.length && !kept.draft) { shelf.removeItem(PLACE); return; }
+        if (!kept.waiting.length && !kept.refused.length && !kept.draft && !Object.keys(kept.replies).length) { shelf.removeItem(PLACE); return; }
         if (!sealed) { shelf.setItem(PLACE, state); return; }
         const iv = crypto.getRandomValues(new Uint8Array(12));
         const locked = await crypto.subtle.encrypt({ name: "AES-GCM", iv }, await key, new TextEncoder().encode(state));
@@ -53,6 +53,7 @@ window.Desk = (() => {
       kept.waiting.unshift(...before.waiting);
       kept.refused.unshift(...before.refused);
       kept.draft ??= before.draft;
+      kept.replies = { ...before.replies, ...kept.replies };
     } catch { shelf.removeItem(PLACE); /* of another key: nobody can read it any more */ }
     drawWaiting();
   }
@@ -108,8 +109,9 @@ window.Desk = (() => {
   }
   id("waiting").addEventListener("click", () => id("kept").showModal());
   const keepDraft = (draft) => { kept.draft = draft; return persist(); };
+  const keepReply = (chat, text) => { if (text) kept.replies[chat] = text; else delete kept.replies[chat]; return persist(); };
 
   /* me: the agent as the stream tells; account, view: whom they are shown or talk to; attempt: the conversation; words: what may be said of it. */
   const now = { me: {}, account: null, view: null, attempt: "", campaign: "", words: null };
-  return { t, has, id, agent, own, date, moment, local, newKey, save, sendWaiting, opened, kept, keepDraft, now };
+  return { t, has, id, agent, own, date, moment, local, newKey, save, sendWaiting, opened, kept, keepDraft, keepReply, now };
 })();
