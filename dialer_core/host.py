@@ -36,6 +36,7 @@ from dialer_core.flow_speech import FlowSpeech
 from dialer_core.http.access import KEY_FILE, Access
 from dialer_core.http.answers import ApiParts
 from dialer_core.http.app import create_app
+from dialer_core.http.document_links import LinkPages
 from dialer_core.http.oidc import Oidc
 from dialer_core.http.webhooks import create_webhook_app
 from dialer_core.ipc.channel import ENGINE_SOCKET, Link
@@ -44,6 +45,7 @@ from dialer_core.liveness import Heart, beat
 from dialer_core.log_setup import configure_logging
 from dialer_core.media.sealing import parse_key
 from dialer_core.messaging.bot_texts import load_usable
+from dialer_core.messaging.document_links import DocumentLinks
 from dialer_core.messaging.messenger import Messenger
 from dialer_core.messaging.scripts import load_scripts
 from dialer_core.plugin_api import EngineHandle
@@ -65,6 +67,7 @@ MAX_QUEUED_BYTES = 4 << 20
 """Commands that the engine has not read yet; beyond, it counts as away."""
 CONNECTIONS = 2048
 """At once: an event stream for each of 300 agents and a thousand screens, and requests beside them; more are answered 503."""
+_LINK_KEY_LENGTH = 32
 WEBHOOKS_AGAIN_S = 5.0
 GRACE_S = 3
 """How long requests under way may take to end when the host stops."""
@@ -248,6 +251,7 @@ async def _serve(
     templates, flows, wrong = load_usable(settings.directory / "templates", settings.directory / "flows")
     for problem in wrong:  # `dialer run` refuses them; one that was broken since costs nobody else theirs
         log.error("template_left_out", error=str(problem))
+    links = _links(settings)
     messenger = Messenger(
         database,
         templates=templates,
@@ -257,6 +261,7 @@ async def _serve(
         packs=packs,
         clock=SystemClock(),
         on_written=tail.wake,
+        links=links,
     )
     strategies = Strategies(database, clock=SystemClock(), node=dialer.node.name, on_written=tail.wake)
     engine = EngineHandle(
@@ -315,7 +320,8 @@ async def _serve(
         tracking = asyncio.create_task(plugins.track(tail, dialer.node.name), name="plugin-events")
         keeping = asyncio.create_task(_keep_up(settings, database, strategies), name="portfolio-upkeep")
         messaging = asyncio.create_task(messenger.run(), name="messages")
-        hooks = asyncio.create_task(_webhooks(settings, messenger), name="webhooks")
+        pages = LinkPages(database, links, settings.state_dir, SystemClock()) if links else None
+        hooks = asyncio.create_task(_webhooks(settings, messenger, pages), name="webhooks")
         pushing = asyncio.create_task(Pusher(settings, database, tail, SystemClock()).run(), name="push")
         screening_leads = asyncio.create_task(
             screening.watch(database, settings.campaigns, packs), name="hopper-screening"
@@ -368,6 +374,22 @@ def _oidc(settings: Settings, access: Access) -> Oidc | None:
     return Oidc(its, secret, access.key)
 
 
+def _links(settings: Settings) -> DocumentLinks | None:
+    """Return who signs links to documents; ConfigError where a key is not where it should be, or is too short to be one."""
+    its = settings.dialer.links
+    if not its.keys:
+        return None
+    keys = {}
+    for index, one in enumerate(its.keys):
+        where = f"{settings.directory / 'dialer.toml'}: links.keys.{index}.secret"
+        keys[one.id] = read_secret(where, one.secret_env, one.secret_file, settings.directory)
+        if len(keys[one.id]) < _LINK_KEY_LENGTH:
+            raise ConfigError(
+                f"{where}: the key {one.id!r} has fewer than {_LINK_KEY_LENGTH} characters; make one with: openssl rand -base64 32"
+            )
+    return DocumentLinks(its.base_url, keys)
+
+
 async def _keep_up(settings: Settings, database: Database, strategies: Strategies) -> None:
     """Do what time alone does to the portfolio, and to how our numbers are received."""
     await asyncio.gather(
@@ -391,8 +413,8 @@ async def _archive(settings: Settings, database: Database, tail: EventTail) -> N
     await archive.run()
 
 
-async def _webhooks(settings: Settings, messenger: Messenger) -> None:
-    """Listen to providers, where that is on: an address of its own that serves nothing else."""
+async def _webhooks(settings: Settings, messenger: Messenger, links: LinkPages | None) -> None:
+    """Listen to providers and to who opens a link, where that is on: an address of its own that serves nothing else."""
     its = settings.dialer.webhooks
     if not its.enabled:
         await asyncio.Event().wait()
@@ -406,8 +428,8 @@ async def _webhooks(settings: Settings, messenger: Messenger) -> None:
     with contextlib.closing(listener):
         server = _Server(
             uvicorn.Config(
-                create_webhook_app(messenger), log_config=None, access_log=False, lifespan="off", ws="none",
-                server_header=False, timeout_graceful_shutdown=GRACE_S, limit_concurrency=64,
+                create_webhook_app(messenger, links), log_config=None, access_log=False, lifespan="off", ws="none",
+                server_header=False, timeout_graceful_shutdown=GRACE_S, limit_concurrency=64, proxy_headers=its.behind_tls,
             )
         )  # fmt: skip
         await server.serve(sockets=[listener])

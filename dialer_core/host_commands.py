@@ -57,6 +57,10 @@ class MessageCommands:
         """Return what was written to and by a person, over all channels, the oldest first."""
         return await self._its.conversation(person)
 
+    async def end_link(self, message: MessageId) -> None:
+        """End the link to a document that a message carried; refused where it carried none."""
+        await self._its.end_link(message, actor=self._actor)
+
     async def add_email(self, person: PersonId, address: str) -> list[EmailRow]:
         """Give a person an e-mail address; return all of theirs. Refused where it is none, or there is no such person."""
         return await self._its.add_email(person, address, actor=self._actor)

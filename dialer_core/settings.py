@@ -27,7 +27,7 @@ from dialer_core.setting_types import E164, Codec, Name, Port, PortRange, Second
 from dialer_core.toml_files import explain, read_secret, read_toml, section_table, with_environment
 from dialer_core.vocabulary import AgentId, CampaignId, SrtpUse, TrunkId
 from dialer_core.voice_settings import ExtensionSettings, RecordingSettings, SpeechSettings
-from dialer_core.web_settings import HttpSettings, PushSettings, WebhookSettings
+from dialer_core.web_settings import HttpSettings, LinkSettings, PushSettings, WebhookSettings
 
 
 class NodeSettings(Section):
@@ -117,6 +117,7 @@ class DialerSettings(Section):
     media: MediaSettings = MediaSettings()
     http: HttpSettings = HttpSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    links: LinkSettings = LinkSettings()
     log: LogSettings = LogSettings()
     plugins: PluginSettings = PluginSettings()
     clips: ClipSettings = ClipSettings()
@@ -125,6 +126,13 @@ class DialerSettings(Section):
     speech: SpeechSettings = SpeechSettings()
     extensions: dict[str, ExtensionSettings] = Field(default_factory=dict)
     push: dict[Name, PushSettings] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _links_are_served(self) -> DialerSettings:
+        if self.links.keys and not self.webhooks.enabled:
+            msg = "links: need webhooks.enabled = true: they open on that listener"
+            raise ValueError(msg)
+        return self
 
 
 class StirSettings(Section):

@@ -1,4 +1,4 @@
-"""`[http]`, `[http.oidc]`, `[webhooks]` and `[push.NAME]` of `dialer.toml`: what is served over HTTP, who may come in, and whom we tell.
+"""`[http]`, `[http.oidc]`, `[webhooks]`, `[links]` and `[push.NAME]` of `dialer.toml`: what is served over HTTP, who may come in, and whom we tell.
 
 It owns these sections' shape. What they do is `http/`'s, `webhooks.py`'s in it, and `pushing.py`'s.
 """
@@ -57,7 +57,10 @@ class HttpSettings(Section):
 
 
 class WebhookSettings(Section):
-    """`[webhooks]`: where providers of messages call us, on `/hooks/PLUGIN` and nothing else; put a TLS proxy in front."""
+    """`[webhooks]`: what may be reached from outside: providers of messages on `/hooks/PLUGIN`, links to documents on `/d/`, nothing else.
+
+    Put a TLS proxy in front.
+    """
 
     enabled: bool = False
     """Listen at all."""
@@ -65,6 +68,46 @@ class WebhookSettings(Section):
     """Address; loopback unless a proxy is elsewhere."""
     port: Port = 8089
     """Its port."""
+    behind_tls: bool = False
+    """Requests come by a TLS proxy on this machine alone: its `X-Forwarded-For` says who opens links, each of whom may try so often."""
+
+
+class LinkKey(Section):
+    """`[[links.keys]]`: a key that signs links to documents. The first signs; the others open what they signed before, until you take them away."""
+
+    id: str = Field(pattern=r"^[a-z0-9]{1,8}$")
+    """Stands in the links: `2026a`."""
+    secret_env: str = ""
+    """Environment variable that holds it: 32 characters or more (`openssl rand -base64 32`)."""
+    secret_file: Path | None = None
+    """Or a file that holds it."""
+
+    @model_validator(mode="after")
+    def _secret(self) -> LinkKey:
+        check_secret(self.secret_env, self.secret_file)
+        if not (self.secret_env or self.secret_file):
+            msg = "needs a secret: set secret_env (a variable's name) or secret_file"
+            raise ValueError(msg)
+        return self
+
+
+class LinkSettings(Section):
+    """`[links]`: links to documents that messages carry (`docs/messages.md`), opened on the listener of `[webhooks]`."""
+
+    base_url: str = Field(default="", pattern=r"^(https?://[^\s?#@]+)?$")
+    """This listener as debtors reach it, by your proxy: `https://docs.example.com`. The shorter, the shorter the texts."""
+    keys: tuple[LinkKey, ...] = ()
+    """At least one; change them now and then: put the new one first."""
+
+    @model_validator(mode="after")
+    def _both(self) -> LinkSettings:
+        if bool(self.base_url) != bool(self.keys):
+            msg = "needs both base_url and a key ([[links.keys]])"
+            raise ValueError(msg)
+        if len({one.id for one in self.keys}) != len(self.keys):
+            msg = "keys: two have the same id"
+            raise ValueError(msg)
+        return self
 
 
 class PushSettings(Section):

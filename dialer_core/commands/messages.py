@@ -100,6 +100,16 @@ def release(call: Invocation, message: str) -> None:
     call.say(f"{message}: queued again")
 
 
+@messages.command("end-link", epilog=example("dialer messages end-link 0198c9a4-7c1e-7000-8000-000000000001"))
+@click.argument("message")
+@invocation
+def end_link(call: Invocation, message: str) -> None:
+    """End the link to a document that a message carried: it opens no more."""
+    with api(call.settings) as client:
+        call.give(client.post(f"/messages/{message}/end-link"))
+    call.say(f"{message}: its link opens no more")
+
+
 @messages.command("cancel", epilog=example("dialer messages cancel 0198c9a4-7c1e-7000-8000-000000000001"))
 @click.argument("message")
 @click.option("--reason", default="command", show_default=True, help="Kept with the message.")

@@ -129,3 +129,10 @@ async def cancel_message(message: UUID, engine: Engine, why: Annotated[Reason, B
     """Take back a message that has not been sent."""
     await engine.messages.cancel(MessageId(str(message)), reason=why.reason)
     return answer(None)
+
+
+@router.post("/messages/{message}/end-link", responses=shape(dict, "Done"), dependencies=WRITES)
+async def end_link(message: UUID, engine: Engine) -> Response:
+    """End the link to a document that a message carried: it opens no more."""
+    await engine.messages.end_link(MessageId(str(message)))
+    return answer(None)

@@ -1,4 +1,4 @@
-"""Where providers of messages call us: `/hooks/PLUGIN`, on a listener of its own that serves nothing else.
+"""Where providers of messages call us: `/hooks/PLUGIN`, on a listener of its own that serves nothing else but links to documents.
 
 It owns the size of a request, and which answer makes a provider tell it again. What a request means and whether it is genuine is the
 plugin's channel's; what follows from it is `messaging/`'s.
@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from dialer_core.errors import StoreError
+from dialer_core.http.document_links import LinkPages
 from dialer_core.log_setup import place_of
 from dialer_core.messaging.channel import ForgedError
 from dialer_core.messaging.messenger import Messenger
@@ -27,8 +28,8 @@ READ_LIMIT_S = 10.0
 """A body that has not come within this is not waited for."""
 
 
-def create_webhook_app(messenger: Messenger) -> Starlette:
-    """Return the application that serves the webhooks of a messenger's channels."""
+def create_webhook_app(messenger: Messenger, links: LinkPages | None = None) -> Starlette:
+    """Return the application that serves the webhooks of a messenger's channels, and links to documents where there are any."""
 
     async def told(request: Request) -> Response:
         plugin = request.path_params["plugin"]
@@ -60,7 +61,8 @@ def create_webhook_app(messenger: Messenger) -> Starlette:
         log.debug("webhook_taken", plugin=plugin, number=number)
         return Response(status_code=200)
 
-    return Starlette(routes=[Route("/hooks/{plugin}", told, methods=["GET", "POST"])])
+    routes = [Route("/hooks/{plugin}", told, methods=["GET", "POST"])]
+    return Starlette(routes=[*routes, *(links.routes() if links else ())])
 
 
 async def _body(request: Request) -> bytes | None:

@@ -14,11 +14,14 @@ import msgspec
 
 from dialer_core.errors import CommandRefusedError
 from dialer_core.message_events import MessageQueued
-from dialer_core.messaging import fields, outbox
+from dialer_core.messaging import document_links, fields, outbox
+from dialer_core.messaging.document_links import DocumentLinks
 from dialer_core.messaging.templates import Template
 from dialer_core.messaging.wording import LONGEST
 from dialer_core.store import consents, email_addresses, kept_caller_ids, messages, people
+from dialer_core.store import document_links as link_rows
 from dialer_core.store.contacts import ANSWER
+from dialer_core.store.document_links import LinkRow
 from dialer_core.store.messages import MessageRow
 from dialer_core.store.people import PhoneRow
 from dialer_core.store.promises import DueInstalment
@@ -82,6 +85,7 @@ def queue(
     callback_number: str = "",
     pool: str = "",
     session_hours: float | None = None,
+    links: DocumentLinks | None = None,
 ) -> MessageId:
     """Write a message into the outbox; return its id, or that of the one queued before under the same `request_key`.
 
@@ -89,10 +93,12 @@ def queue(
     """
     if request.request_key and (known := messages.requested(tx, request.request_key)):
         return known
-    message = compose(
-        tx, request, template, now, source=source, callback_number=callback_number, pool=pool, session_hours=session_hours
+    message, link = _composed(
+        tx, request, template, now, source=source, callback_number=callback_number, pool=pool, session_hours=session_hours, links=links
     )  # fmt: skip
     messages.add(tx, [message])
+    if link is not None:
+        link_rows.add(tx, link)
     outbox.tell(tx, MessageQueued, message, template=message.template or "")
     return message.id
 
@@ -107,6 +113,7 @@ def compose(
     callback_number: str = "",
     pool: str = "",
     session_hours: float | None = None,
+    links: DocumentLinks | None = None,
 ) -> MessageRow:
     """Return a message as it would be queued: to whom, and what it says.
 
@@ -126,12 +133,25 @@ def compose(
         The campaign's pool of caller IDs, if any: whoever is called from a number of it is told that one.
     session_hours
         Where the channel takes free text only so long after the person wrote: how long.
+    links
+        Signs links to documents; None: this host has no `[links]`.
 
     Raises
     ------
     CommandRefusedError
         There is no such account or address, a field is missing, or it reveals a debt to somebody who did not agree to the channel.
     """
+    return _composed(
+        tx, request, template, now, source=source, callback_number=callback_number, pool=pool, session_hours=session_hours, links=links
+    )[0]  # fmt: skip
+
+
+def _composed(
+    tx: Tx, request: MessageRequest, template: Template | None, now: dt.datetime, *, source: str, callback_number: str, pool: str,
+    session_hours: float | None, links: DocumentLinks | None,
+) -> tuple[MessageRow, LinkRow | None]:  # fmt: skip
+    """Return a message, and the link that it carries."""
+    message_id, link = MessageId(new_id()), None
     account = people.account(tx, request.account_id)
     if account is None:
         raise CommandRefusedError(f"there is no account {request.account_id}", "unknown")
@@ -160,6 +180,14 @@ def compose(
             callback_number=callback_number,
             language=language,
         )
+        if template.link is not None:
+            if links is None:
+                raise CommandRefusedError(
+                    f"template {template.name!r} has a link to a document, and dialer.toml has no [links]"
+                )
+            link = links.made(tx, template.link, account, person, language, now)
+            link = msgspec.structs.replace(link, message_id=message_id)
+            known_fields[document_links.FIELD] = links.url(link)
         rendered = template.render(known_fields | dict(request.given), language)
         language, subject, body, provider, letters = (
             rendered.language,
@@ -181,8 +209,8 @@ def compose(
     heard = messages.last_heard(tx, channel, address) if template is None else None
     if heard is not None and begins < heard + ANSWERS_WITHIN:
         purpose, latest = ANSWER, min(latest, heard + ANSWERS_WITHIN)
-    return MessageRow(
-        id=MessageId(new_id()), channel=channel, state=MessageState.QUEUED, person_id=person.id, account_id=request.account_id,
+    message = MessageRow(
+        id=message_id, channel=channel, state=MessageState.QUEUED, person_id=person.id, account_id=request.account_id,
         campaign_id=request.campaign_id, phone_id=phone.id if phone else None, address=address,
         purpose=purpose, letters=letters, template=template.name if template else None,
         language=language, subject=subject, body=body, provider_template=provider,
@@ -190,6 +218,7 @@ def compose(
         request_key=request.request_key, reminds=_reminds(request.reminds), source=source[:64], next_at_utc=begins,
         not_after_utc=latest, created_at_utc=now,
     )  # fmt: skip
+    return message, link
 
 
 def _reminds(one: DueInstalment | None) -> dict[str, Any] | None:

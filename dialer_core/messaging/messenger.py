@@ -20,10 +20,11 @@ from dialer_core.clock import Clock
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import CommandRefusedError
 from dialer_core.flows.language import Flow
-from dialer_core.messaging import composing, outbox
+from dialer_core.messaging import composing, document_links, outbox
 from dialer_core.messaging.bots import Bots
 from dialer_core.messaging.channel import MessageChannel
 from dialer_core.messaging.composing import MessageRequest
+from dialer_core.messaging.document_links import DocumentLinks
 from dialer_core.messaging.inbox import Inbox
 from dialer_core.messaging.sending import Sender
 from dialer_core.messaging.templates import Template
@@ -82,6 +83,8 @@ class Messenger:
         Those that templates name.
     agents
         As configured, by id: who may take which chats.
+    links
+        Signs links to documents, where `[links]` is set.
     """
 
     def __init__(
@@ -95,7 +98,9 @@ class Messenger:
         on_written: Callable[[], None] = lambda: None,
         flows: Mapping[str, Flow] = MappingProxyType({}),
         agents: Mapping[AgentId, AgentSettings] = MappingProxyType({}),
+        links: DocumentLinks | None = None,
     ) -> None:
+        self._links = links
         self._bots = Bots(flows, templates, campaigns)
         self.inbox = Inbox(
             database, self._bots, campaigns=campaigns, agents=agents, clock=clock, on_written=on_written
@@ -187,6 +192,7 @@ class Messenger:
                 callback_number=campaign.caller_id or "",
                 pool=campaign.caller_ids,
                 session_hours=session_hours,
+                links=self._links,
             )
             if template is None:  # what a person wrote themselves is accounted for
                 tx.audit("message.written", f"message {message_id}", actor=actor)
@@ -223,7 +229,7 @@ class Messenger:
                 told = MessageOption(template=template.name, channel=template.channel)
                 try:
                     message = composing.compose(
-                        tx, request, template, now, source="", callback_number=campaign.caller_id or "", pool=campaign.caller_ids
+                        tx, request, template, now, source="", callback_number=campaign.caller_id or "", pool=campaign.caller_ids, links=self._links
                     )  # fmt: skip
                 except CommandRefusedError as error:
                     found.append(msgspec.structs.replace(told, refused=str(error)))
@@ -321,6 +327,16 @@ class Messenger:
             tx.audit("message.cancelled", f"message {message_id}", actor=actor)
 
         await self._write(write)
+
+    async def end_link(self, message_id: MessageId, *, actor: str) -> None:
+        """End the link to a document that a message carried.
+
+        Raises
+        ------
+        CommandRefusedError
+            It carried none.
+        """
+        await self._write(lambda tx: document_links.end(tx, message_id, actor=actor))
 
     def _pack_of(self, campaign_id: CampaignId) -> RulePack | None:
         campaign = self._campaigns.get(campaign_id)

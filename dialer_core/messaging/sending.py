@@ -18,7 +18,7 @@ import structlog
 from dialer_core.clock import Clock
 from dialer_core.errors import StoreError
 from dialer_core.log_setup import place_of
-from dialer_core.messaging import chats, inbound, letters, opt_out, outbox
+from dialer_core.messaging import chats, document_links, inbound, letters, opt_out, outbox
 from dialer_core.messaging.bots import Bots
 from dialer_core.messaging.channel import (
     Accepted,
@@ -326,6 +326,6 @@ def outbound(message: MessageRow) -> OutboundMessage:
                 media_type=letters.PDF,
                 content=letters.pdf(one["title"], one["text"]),
             )
-            for one in message.letters or ()
+            for one in document_links.sent_along(message)
         ),
     )

@@ -22,7 +22,8 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, ValidationError
 
 from dialer_core.errors import CommandRefusedError, ConfigError
-from dialer_core.messaging import opt_out
+from dialer_core.messaging import document_links, opt_out
+from dialer_core.messaging.document_links import LinkSpec
 from dialer_core.messaging.wording import FIELDS, LONGEST, compiled, fields_of
 from dialer_core.setting_types import Section
 from dialer_core.store.contacts import ANSWER
@@ -68,6 +69,8 @@ class _File(Section):
     """Not sent later than so long after it was queued."""
     provider: ProviderTemplate | None = None
     letters: tuple[Letter, ...] = ()
+    link: LinkSpec | None = None
+    """Where `{{ document_link }}` leads."""
     flow: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,64}$")
     """The flow of `flows/` that handles what they answer; empty: people do."""
 
@@ -99,6 +102,7 @@ class Template:
         self.valid_hours = its.valid_hours
         self.provider = its.provider
         self.flow = its.flow
+        self.link = its.link
         self.languages = tuple(its.text)
         self.given = frozenset(its.given)
         self._texts = {
@@ -118,21 +122,25 @@ class Template:
             )
             for one in its.letters
         ]
-        self.fields = frozenset(
-            field
-            for key, source in [
-                *((f"text.{language}", text) for language, text in its.text.items()),
-                *((f"subject.{language}", text) for language, text in its.subject.items()),
-                *(
-                    (f"letters.{one.name}.{language}", text)
-                    for one in its.letters
-                    for said in (one.title, one.text)
-                    for language, text in said.items()
-                ),
+        told = [
+            *((f"text.{language}", text) for language, text in its.text.items()),
+            *((f"subject.{language}", text) for language, text in its.subject.items()),
+        ]
+        guarded: list[tuple[str, str]] = []  # read only by who answers the link's question
+        for one in its.letters:
+            into = guarded if its.link and its.link.field and its.link.letter == one.name else told
+            into += [
+                (f"letters.{one.name}.{at}", text)
+                for said in (one.title, one.text)
+                for at, text in said.items()
             ]
-            for field in fields_of(file, key, source, its.given)
-        ) | _provider_fields(file, its)
-        _check(file, its, self.fields)
+
+        def used(texts: list[tuple[str, str]], known: Mapping[str, str]) -> frozenset[str]:
+            return frozenset(field for key, source in texts for field in fields_of(file, key, source, known))
+
+        shown = used(told, its.given | _of_link(its)) | _provider_fields(file, its)
+        self.fields = shown | used(guarded, its.given)
+        _check(file, its, shown)
 
     def render(self, fields: Mapping[str, str | None], language: str) -> Rendered:
         """Return the texts in a language, or in the template's first where it does not speak it.
@@ -176,6 +184,7 @@ class Template:
         )
         letters = [
             {"name": name, "title": titles[spoken].render(said).strip(), "text": texts[spoken].render(said).strip()}
+            | ({document_links.FIELD: "yes"} if self.link and self.link.letter == name else {})
             for name, titles, texts in self._letters
         ]  # fmt: skip
         return Rendered(
@@ -239,11 +248,29 @@ def load_template(file: Path) -> Template:
 
 def _provider_fields(file: Path, its: _File) -> frozenset[str]:
     names = frozenset(its.provider.parameters) if its.provider else frozenset()
-    if unknown := sorted(names - FIELDS.keys() - its.given.keys()):
+    if unknown := sorted(names - FIELDS.keys() - its.given.keys() - _of_link(its).keys()):
         raise ConfigError(
             f"{file}: provider.parameters: {unknown[0]!r} is no field; there are {', '.join(FIELDS)}"
         )
     return names
+
+
+def _of_link(its: _File) -> dict[str, str]:
+    """Return the field of a template with a link: one that asks nobody anything is as private as what it opens."""
+    return {} if its.link is None else {document_links.FIELD: "plain" if its.link.field else "secret"}
+
+
+def _check_link(file: Path, its: _File, link: LinkSpec, fields: frozenset[str]) -> None:
+    if document_links.FIELD not in fields:
+        raise ConfigError(f"{file}: link: no text says where: write {{{{ {document_links.FIELD} }}}}")
+    if link.letter and link.letter not in {one.name for one in its.letters}:
+        raise ConfigError(f"{file}: link.letter: there is no [[letters]] of the name {link.letter!r}")
+    if link.field == document_links.NUMBER and (shown := sorted(fields & {"reference", "account"})):
+        raise ConfigError(
+            f"{file}: link.field: asks for the end of the account's number, and {shown[0]!r} tells it; ask for something else"
+        )
+    if link.question and its.text.keys() - link.question.keys():
+        raise ConfigError(f"{file}: link.question: is not asked in every language of [text]")
 
 
 def _check(file: Path, its: _File, fields: frozenset[str]) -> None:
@@ -255,15 +282,18 @@ def _check(file: Path, its: _File, fields: frozenset[str]) -> None:
         raise ConfigError(
             f"{file}: given.{twice[0]}: is a field of every account already; choose another name"
         )
+    linked = its.link.letter if its.link else None
+    if its.link is not None:
+        _check_link(file, its, its.link, fields)
     for name in sorted(fields):
-        if not its.to_confirmed and (FIELDS.get(name) or its.given.get(name) == "secret"):
+        if not its.to_confirmed and (FIELDS.get(name) or (its.given | _of_link(its)).get(name) == "secret"):
             raise ConfigError(
                 f"{file}: {name!r} reveals a debt, or something as private: set to_confirmed = true, so that it goes only to an address whose"
                 " person agreed to this channel, or leave the field out"
             )
     for one in its.letters:
-        if its.channel is Channel.SMS:
-            raise ConfigError(f"{file}: letters: no letter goes by SMS")
+        if its.channel is Channel.SMS and one.name != linked:
+            raise ConfigError(f"{file}: letters: no letter goes by SMS, but by a link")
         if its.text.keys() != one.title.keys() or its.text.keys() != one.text.keys():
             raise ConfigError(f"{file}: letters.{one.name}: speaks other languages than [text]")
     if its.subject.keys() - its.text.keys():

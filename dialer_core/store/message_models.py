@@ -136,6 +136,25 @@ class Chat(Base):
     """Since when it is known that it is the person who writes; empty: not yet."""
 
 
+class DocumentLink(Base):
+    """The link to a document that a message carries."""
+
+    __tablename__ = "document_link"
+    message_id: Mapped[str] = mapped_column(ID, ForeignKey("message.id"), primary_key=True)
+    account_id: Mapped[str] = mapped_column(ID, ForeignKey("account.id"))
+    person_id: Mapped[str] = mapped_column(ID, ForeignKey("person.id"))
+    document_id: Mapped[str | None] = mapped_column(ID, ForeignKey("account_document.id"))
+    """Empty: it leads to a letter of the message."""
+    letter: Mapped[str | None] = mapped_column(String(48))
+    field: Mapped[str] = mapped_column(String(80))
+    digits: Mapped[int] = mapped_column(Integer)
+    question: Mapped[str]
+    until_utc: Mapped[dt.datetime]
+    wrong: Mapped[int] = mapped_column(Integer)
+    opened: Mapped[int] = mapped_column(Integer)
+    ended_because: Mapped[str | None] = mapped_column(String(32))
+
+
 class EmailAddress(Base):
     """One e-mail address of one person."""
 
