@@ -27,7 +27,7 @@ def upgrade() -> None:
         sa.Column("letter", sa.String(length=48), nullable=True),
         sa.Column("field", sa.String(length=80), nullable=False),
         sa.Column("digits", sa.Integer(), nullable=False),
-        sa.Column("question", sa.String(), nullable=False),
+        sa.Column("question", sa.Text(), nullable=False),
         sa.Column("until_utc", sa.DateTime(timezone=True), nullable=False),
         sa.Column("wrong", sa.Integer(), nullable=False),
         sa.Column("opened", sa.Integer(), nullable=False),
