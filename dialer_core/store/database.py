@@ -46,6 +46,9 @@ _POSTGRESQL_LINK = {
     "tcp_user_timeout": 10_000,
 }
 
+_PLANNED_ONCE = ("plan_cache_mode=force_generic_plan", "jit=off")
+"""Of writers: they ask for few rows by key, the same way each time. Some were planned anew for each list of values."""
+
 _SQLITE_PRAGMAS = (
     f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
     "PRAGMA journal_mode=WAL",
@@ -194,7 +197,9 @@ def open_database(
     elif kind == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
         options |= {"pool_pre_ping": True}
-        writer = create_engine(parsed, **options, connect_args=_link(parsed, WRITING_IDLE_LIMIT_MS))
+        writer = create_engine(
+            parsed, **options, connect_args=_link(parsed, WRITING_IDLE_LIMIT_MS, *_PLANNED_ONCE)
+        )
         event.listen(writer, "connect", _prefer_indexes)
         reader = create_engine(
             parsed,
@@ -213,8 +218,9 @@ def open_database(
     )
 
 
-def _link(url: URL, idle_limit_ms: int) -> dict[str, Any]:
-    session = f"-c timezone=UTC -c idle_in_transaction_session_timeout={idle_limit_ms}"
+def _link(url: URL, idle_limit_ms: int, *more: str) -> dict[str, Any]:
+    settings = ("timezone=UTC", f"idle_in_transaction_session_timeout={idle_limit_ms}", *more)
+    session = " ".join(f"-c {one}" for one in settings)
     return _POSTGRESQL_LINK | {"options": f"{url.query.get('options', '')} {session}"}
 
 

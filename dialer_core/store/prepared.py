@@ -127,7 +127,8 @@ class _Text:
         if not self._positional:
             found = dict(zip(self._keys, picked, strict=True))
             for name, convert in self._arrays.items():
-                found[name] = list(given[name]) if convert is None else [convert(one) for one in given[name]]
+                several = given[name] if convert is None else [convert(one) for one in given[name]]
+                found[name] = _array(several)
             for name, convert in self._converted:
                 found[name] = convert(found[name])
             return found
@@ -264,6 +265,19 @@ def run_plain(connection: Connection, sql: str) -> None:
 def _expanding(statement: Any) -> tuple[str, ...]:
     found = (one for one in visitors.iterate(statement) if isinstance(one, BindParameter) and one.expanding)
     return tuple(dict.fromkeys(one.key for one in found))
+
+
+def _array(values: Collection[Any]) -> str | list[Any]:
+    """Return an array as the database reads it. The driver takes each value apart to see what it is, at a tenth of what a claim costs here."""
+    if not values:
+        return "{}"
+    try:
+        joined = '","'.join(values)
+    except TypeError:  # other than texts
+        return list(values)
+    if "\\" in joined or joined.count('"') > 2 * (len(values) - 1):
+        joined = '","'.join([one.replace("\\", "\\\\").replace('"', '\\"') for one in values])
+    return f'{{"{joined}"}}'
 
 
 def _filled(values: Collection[Any]) -> list[Any]:

@@ -61,6 +61,16 @@ def test_a_list_of_any_length_finds_each_of_its_values_once(database: Database, 
     assert [one.id for one in found] == ids[1:31]
 
 
+def test_a_list_holds_any_text(database: Database) -> None:
+    """Quotes, backslashes, what an array is written with, the word for nothing and no letter at all are each found as they are."""
+    odd = ["", "NULL", 'a"b', "a\\", '\\"', "{a,b}", "a,b", " ", "ñ 😀", '"', '","', "'; --"]
+    some = Prepared(select(PERSON.c.name).where(PERSON.c.name.in_(bindparam("names", expanding=True))))
+    with database.write() as tx:
+        tx.execute(Prepared(insert(PERSON)), [row(name=name) for name in [*odd, "null", "a", "b"]])
+        for names in (odd, odd[:2], *([one] for one in odd)):
+            assert sorted(tx.scalars(some, {"names": names})) == sorted(names)
+
+
 def test_changes_count_their_rows(database: Database) -> None:
     """An UPDATE says how many rows it changed; run once for each of several parameters it changes all of them."""
     rename = Prepared(
