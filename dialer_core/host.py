@@ -274,6 +274,7 @@ async def _serve(
         directory=settings.directory,
         records=Records(database, clock=SystemClock(), actor="host", on_written=tail.wake),
         state_dir=settings.state_dir,
+        zone=dialer.reports.zone,
     )
 
     async def report(event: Event) -> None:

@@ -198,7 +198,10 @@ class EngineHandle:
         directory: Path | None = None,
         records: Records | None = None,
         state_dir: Path | None = None,
+        zone: str = "UTC",
     ) -> None:
+        self.zone = zone
+        """IANA zone of the company's days and hours: `reports.zone`."""
         self._messenger = messenger
         self._state_dir = state_dir
         self._records = records
@@ -231,6 +234,7 @@ class EngineHandle:
             directory=self._directory,
             records=self._records.acting_as(actor) if self._records else None,
             state_dir=self._state_dir,
+            zone=self.zone,
         )
 
     @property

@@ -56,6 +56,7 @@ def open_handle(call: Invocation, plugin: str) -> Iterator[EngineHandle]:
             directory=call.settings.directory,
             records=Records(database, clock=clock, actor=actor),
             state_dir=call.settings.state_dir,
+            zone=call.settings.dialer.reports.zone,
             strategies=Strategies(database, clock=clock, node=call.settings.dialer.node.name),
         )
 

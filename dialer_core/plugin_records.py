@@ -342,6 +342,11 @@ class RestrictionRecords(_Group):
 class PluginStore(_Group):
     """What the plugin keeps for itself: JSON under keys of its own, unseen by others."""
 
+    @staticmethod
+    def _check(*keys: str) -> None:
+        if any(not 0 < len(key) <= plugin_values.MOST_KEY for key in keys):
+            raise CommandRefusedError(f"a key has 1 to {plugin_values.MOST_KEY} characters", "invalid")
+
     async def get(self, key: str, default: Any = None) -> Any:
         """Return what stands under a key."""
         return (await self.get_many([key])).get(key, default)
@@ -362,10 +367,23 @@ class PluginStore(_Group):
         CommandRefusedError
             A key is empty or longer than 255 characters.
         """
-        if any(not 0 < len(key) <= plugin_values.MOST_KEY for key in values):
-            raise CommandRefusedError(f"a key has 1 to {plugin_values.MOST_KEY} characters", "invalid")
+        self._check(*values)
         now = self._its.clock.utc()
         await self._its.write(lambda tx: plugin_values.put(tx, self._its.plugin, values, now))
+
+    async def swap(self, key: str, before: Any, after: Any) -> bool:
+        """Write a value if what stands under its key is still `before` (None: nothing); say whether it was: of several nodes, one does it.
+
+        Raises
+        ------
+        CommandRefusedError
+            The key is empty or longer than 255 characters.
+        """
+        self._check(key)
+        now = self._its.clock.utc()
+        return await self._its.write(
+            lambda tx: plugin_values.swap(tx, self._its.plugin, key, before, after, now)
+        )
 
     async def remove(self, *keys: str) -> None:
         """Take keys away."""

@@ -48,7 +48,10 @@ _IN_ROWS = (
     )
 )
 def report() -> None:
-    """Figures of campaigns, agents and days, and call detail records."""
+    """Figures of campaigns, agents and days, and call detail records.
+
+    By e-mail at their time: the plugin email, and 'dialer mail-reports'.
+    """
 
 
 def _asking(function: Callable[..., Any]) -> Callable[..., Any]:

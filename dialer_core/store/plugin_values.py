@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Table, bindparam, delete, select
+from sqlalchemy import Table, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dialer_core.store.dialing_models import PluginValue
@@ -53,6 +53,20 @@ def put(tx: Tx, plugin: str, values: Mapping[str, Any], now: dt.datetime) -> Non
             for key in sorted(values)
         ],
     )
+
+
+def swap(tx: Tx, plugin: str, key: str, before: Any, after: Any, now: dt.datetime) -> bool:
+    """Write a value if what stands under its key is still `before` (None: nothing); say whether it was. Of several at once one does it."""
+    row = {"plugin": plugin, "key": key, "value": after, "changed_at_utc": now}
+    if before is None:
+        new = _INSERT[tx.dialect](_TABLE).values(row).on_conflict_do_nothing().returning(_TABLE.c.key)
+        return tx.execute(new).first() is not None
+    this = (_TABLE.c.plugin == plugin, _TABLE.c.key == key)
+    # on SQLite a write transaction is alone from its beginning
+    if tx.scalar(select(_TABLE.c.value).where(*this).with_for_update()) != before:
+        return False
+    tx.execute(update(_TABLE).where(*this).values(value=after, changed_at_utc=now))
+    return True
 
 
 def remove(tx: Tx, plugin: str, keys: Collection[str]) -> None:

@@ -10,7 +10,8 @@ import asyncio
 import datetime as dt
 import imaplib
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from email.message import EmailMessage
 
 import aiosmtplib
 import structlog
@@ -32,6 +33,8 @@ from plugins.email.settings import EmailSettings
 log = structlog.get_logger(__name__)
 
 LIMIT_S = 20.0
+DATA_LIMIT_S = 120.0
+"""For the text with what is attached, and the server's look at it."""
 
 
 class EmailChannel:
@@ -69,15 +72,27 @@ class EmailChannel:
             mail = mail_of(message, self._its, dt.datetime.now(dt.UTC))
         except ValueError:
             return NotAccepted(code="unsendable", permanent=True)
+        return await self.hand_over(message.to, mail, message_id(message.idempotency_key, self._its.sender))
+
+    async def hand_over(
+        self, to: str, mail: EmailMessage, sent_as: str, about_to: Callable[[], Awaitable[bool]] | None = None
+    ) -> Answer:
+        """Hand over one mail to one address.
+
+        `about_to` is asked when the server has taken sender and receiver and the text would go next: where it says no, nothing is sent.
+        """
         try:
-            smtp = await self._addressed(message.to)
+            smtp = await self._addressed(to)
         except aiosmtplib.SMTPResponseException as refused:
             return NotAccepted(code=str(refused.code), permanent=_is_about_it(refused))
         except (aiosmtplib.SMTPException, OSError) as error:
             log.warning("smtp_unreachable", error=type(error).__name__)
             return NotAccepted(code="unreachable", permanent=False)  # nothing has left
+        if about_to is not None and not await about_to():
+            smtp.close()
+            return NotAccepted(code="withdrawn", permanent=True)
         try:
-            await smtp.data(mail.as_bytes())
+            await smtp.data(mail.as_bytes(), timeout=DATA_LIMIT_S)
         except aiosmtplib.SMTPDataError as refused:
             self._idle.append(smtp)
             return NotAccepted(code=str(refused.code), permanent=refused.code >= 500)
@@ -85,7 +100,7 @@ class EmailChannel:
             smtp.close()
             return Unknown(code=type(error).__name__)
         self._idle.append(smtp)
-        return Accepted(provider_id=message_id(message.idempotency_key, self._its.sender)[:128])
+        return Accepted(provider_id=sent_as[:128])
 
     async def receive(self) -> AsyncIterator[Sequence[Receipt | Inbound]]:
         """Yield what is new in the mailbox; what was yielded is marked as seen when the next is asked for: it is stored then."""

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import ipaddress
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Address = Annotated[str, Field(pattern=r"^[^\s@<>]{1,64}@[A-Za-z0-9.-]{1,190}$")]
 Security = Literal["starttls", "tls", "none"]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Days = Literal["today", "yesterday", "last_7_days", "this_month", "last_month"]
+Kind = Literal["summary", "outcomes", "dispositions", "reasons", "hours", "phones", "targets", "cdr"]
+_FILTERS: Final = frozenset({"campaign", "segment", "portfolio", "product", "agent"})
+BY: Final[Mapping[Kind, frozenset[str]]] = {
+    "summary": _FILTERS | {"day", "month", "hour"},
+    "outcomes": _FILTERS,
+    "dispositions": _FILTERS,
+    "reasons": _FILTERS,
+    "hours": frozenset(),
+    "phones": frozenset(),
+    "targets": frozenset(),
+    "cdr": frozenset(),
+}
+"""By what each report can be divided."""
 
 
 class _Server(BaseModel):
@@ -52,6 +70,45 @@ class ImapSettings(_Server):
     """How often it is looked into."""
 
 
+class ScheduledReport(BaseModel):
+    """`[[reports]]`: a report that goes out by itself, at a time of the company's clock (`reports.zone` of `dialer.toml`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+    """By which it is known here and in its file's name."""
+    report: Kind = "summary"
+    """Which `dialer report`."""
+    by: tuple[str, ...] = ()
+    """A row for each, as `--by`."""
+    days: Days = "yesterday"
+    """Of which days, seen from the day it goes out."""
+    campaigns: tuple[str, ...] = ()
+    """Only these; by default all."""
+    currency: Annotated[str, Field(pattern=r"^([A-Z]{3})?$")] = ""
+    """Of amounts, where there are several."""
+    at: dt.time
+    """When, by the company's clock."""
+    weekdays: Annotated[tuple[Weekday, ...], Field(min_length=1)] = get_args(Weekday)
+    to: Annotated[tuple[Address, ...], Field(min_length=1, max_length=50)]
+    format: Literal["csv", "json", "parquet"] = "csv"
+    language: Literal["es", "en"] = "es"
+
+    @model_validator(mode="after")
+    def _possible(self) -> ScheduledReport:
+        if wrong := sorted(set(self.by) - BY[self.report]):
+            known = ", ".join(sorted(BY[self.report])) or "nothing"
+            msg = f"{self.report} is given by {known}, not by {wrong[0]}"
+            raise ValueError(msg)
+        if self.at.tzinfo is not None:
+            msg = "at is a time without a zone: it is that of reports.zone"
+            raise ValueError(msg)
+        if self.format == "parquet" and find_spec("pyarrow") is None:
+            msg = "Parquet needs pip install 'marcador[parquet]'"
+            raise ValueError(msg)
+        return self
+
+
 class EmailSettings(BaseModel):
     """`plugins/email.toml`."""
 
@@ -69,6 +126,16 @@ class EmailSettings(BaseModel):
     """Messages a second that the server takes from us."""
     at_once: Annotated[int, Field(ge=1, le=50)] = 5
     """Connections at a time."""
+    reports: tuple[ScheduledReport, ...] = ()
+    """Reports that go out by themselves."""
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> EmailSettings:
+        names = [one.name for one in self.reports]
+        if twice := next((name for name in names if names.count(name) > 1), ""):
+            msg = f"two reports are called {twice!r}"
+            raise ValueError(msg)
+        return self
 
 
 def _is_here(host: str) -> bool:

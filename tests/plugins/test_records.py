@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -227,3 +228,16 @@ def test_every_column_for_plugins_is_there_and_says_nothing_personal(table: str)
     columns = set(plugin_tables.COLUMNS[table])
     assert columns <= set(Base.metadata.tables[table].c.keys())
     assert not columns & {"name", "e164", "number", "address", "body", "subject", "note", "external_id", "attributes", "region_name"}  # fmt: skip
+
+
+async def test_of_several_who_change_a_value_at_once_one_does(records: Records) -> None:
+    """A value is swapped only while it is what it was taken for: of many at once one is told that it was them."""
+    asked = [records.store.swap("turn", None, {"by": n}) for n in range(8)]
+    assert sum(await asyncio.gather(*asked)) == 1
+    first = await records.store.get("turn")
+    asked = [records.store.swap("turn", first, {"by": n + 10}) for n in range(8)]
+    assert sum(await asyncio.gather(*asked)) == 1
+    assert not await records.store.swap("turn", first, {"by": 99})
+    assert not await records.store.swap("none", {"by": 1}, {"by": 99})
+    with pytest.raises(CommandRefusedError, match="a key has"):
+        await records.store.swap("", None, 1)
