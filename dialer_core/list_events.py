@@ -1,4 +1,4 @@
-"""Events of how a list is worked: campaigns released and archived, leads shown to agents before they are dialed, and the strategies of accounts.
+"""Events of how a list is worked: campaigns released and archived, leads shown before they are dialed, strategies, promises taken back.
 
 It owns these classes; `events.py`, which imports them, says what an event is.
 """
@@ -102,3 +102,11 @@ class CallerIdHealthChanged(Event, frozen=True, kw_only=True):
     answered: int
     short: int
     blocked: int
+
+
+@event_named("promise.withdrawn")
+class PromiseWithdrawn(Event, frozen=True, kw_only=True):
+    """A promise does not count any more: it was `cancelled`, or `replaced` by another."""
+
+    promise_id: str
+    state: str

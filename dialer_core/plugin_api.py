@@ -97,14 +97,14 @@ from dialer_core.plugin_records import (
     LeadRecords,
     Matching,
     PaymentRow,
-    PluginStore,
     PromiseRecords,
     Records,
     RefusedRow,
     RestrictionRecords,
     Upserted,
 )
-from dialer_core.portfolio.account_view import AccountView
+from dialer_core.plugin_store import PluginStore
+from dialer_core.portfolio.account_view import AccountSummary, AccountView
 from dialer_core.portfolio.next_step import NextStep, Opening, StepFacts
 from dialer_core.portfolio.strategies import Strategies, StrategyAction, StrategyRequest, StrategyStep
 from dialer_core.portfolio.strategy_clock import StepSkippedError
@@ -114,7 +114,7 @@ from dialer_core.store import plugin_tables
 from dialer_core.store.chats import ChatRow
 from dialer_core.store.email_addresses import EmailRow
 from dialer_core.store.messages import MessageRow
-from dialer_core.store.promises import DueInstalment
+from dialer_core.store.promises import DueInstalment, PromiseRow
 from dialer_core.store.strategy_runs import Begun, Step, StrategyView
 from dialer_core.toml_files import explain, read_secret, read_toml
 from dialer_core.vocabulary import (
@@ -270,14 +270,15 @@ class EngineHandle:
         after: str = "",
         since: dt.datetime | None = None,
         campaign: CampaignId | None = None,
+        ids: Collection[str] | None = None,
     ) -> AsyncGenerator[tuple[dict[str, NDArray[Any]], str], None]:
         """Yield a table's rows in the order of their making, tens of thousands at a time, as arrays by column, each time with the last row's id.
 
         Nothing in them says who somebody is; `store/plugin_tables.py` lists what there is, and how each kind of column comes. `after`: only
-        rows made after that of this id; `since`: only those made from then on.
+        rows made after that of this id; `since`: only those made from then on; `ids`: only these.
         """
         begin = after or (plugin_tables.first_id_of(since) if since is not None else "")
-        return self._its_records.table(name, columns, after=begin, campaign=campaign)
+        return self._its_records.table(name, columns, after=begin, campaign=campaign, ids=ids)
 
     def folder(self) -> Path:
         """Return a folder of the plugin's own on this node, made where it is missing, for what is too large for `store`.
@@ -367,6 +368,7 @@ __all__ = [
     "Accepted",
     "AccountId",
     "AccountRecords",
+    "AccountSummary",
     "AccountView",
     "AgentId",
     "AgentNoted",
@@ -457,6 +459,7 @@ __all__ = [
     "Problem",
     "PromiseMade",
     "PromiseRecords",
+    "PromiseRow",
     "Receipt",
     "RefusedRow",
     "ReportsTaken",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -17,19 +17,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from dialer_core.campaigns import restricting
 from dialer_core.campaigns.amounts import PLAIN
-from dialer_core.campaigns.lead_columns import HEADERS, Columns, LeadRow
-from dialer_core.campaigns.lead_writing import write_batch
+from dialer_core.campaigns.lead_columns import HEADERS, PHONE, Columns, LeadRow
+from dialer_core.campaigns.lead_writing import plan, write_batch
 from dialer_core.clock import Clock
 from dialer_core.errors import CommandRefusedError
 from dialer_core.events import LeadsImported
+from dialer_core.plugin_store import Group, PluginStore
 from dialer_core.portfolio import account_view, payments, promises
-from dialer_core.portfolio.account_view import AccountView
+from dialer_core.portfolio.account_view import AccountSummary, AccountView
 from dialer_core.portfolio.payments import NewPayment
 from dialer_core.segment_language import Node, SegmentError, parse
-from dialer_core.store import campaigns, lead_ranks, off_loop, people, plugin_tables, plugin_values, segments
+from dialer_core.store import campaigns, lead_ranks, off_loop, people, plugin_tables, segments
 from dialer_core.store import promises as promise_rows
 from dialer_core.store.database import Database
-from dialer_core.store.promises import DueInstalment
+from dialer_core.store.promises import DueInstalment, PromiseRow
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     AccountId,
@@ -90,15 +91,11 @@ class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
     paid_on: dt.date
 
 
-class _Group:
-    """Some of the ways in: what they share is the store, the clock and the actor."""
-
-    def __init__(self, its: Records) -> None:
-        self._its = its
-
-
-class AccountRecords(_Group):
+class AccountRecords(Group):
     """Accounts, with whose they are and what hangs on them."""
+
+    fields: Final = tuple(HEADERS)
+    """What `upsert_many` knows by name; any other name is an attribute."""
 
     async def get(self, account: AccountId) -> AccountView:
         """Return an account with everything that hangs on it; most of it is personal data.
@@ -120,7 +117,20 @@ class AccountRecords(_Group):
 
         return await self._its.read(ask)
 
-    async def upsert_many(self, campaign: CampaignId, rows: Sequence[Mapping[str, str]]) -> Upserted:
+    async def summaries(self, accounts: Collection[AccountId]) -> dict[AccountId, AccountSummary]:
+        """Return what stands in the first line of those of these accounts that there are: the customer's id of it, what is owed, since when."""
+
+        def ask(tx: Tx) -> dict[AccountId, AccountSummary]:
+            return {
+                AccountId(key): account_view.summary(row)
+                for key, row in people.accounts(tx, accounts).items()
+            }
+
+        return await self._its.read(ask)
+
+    async def upsert_many(
+        self, campaign: CampaignId, rows: Sequence[Mapping[str, str]], *, dry_run: bool = False
+    ) -> Upserted:
         """Put accounts on a campaign's list: new ones in, changed ones changed, the same left alone.
 
         Parameters
@@ -130,7 +140,9 @@ class AccountRecords(_Group):
         rows
             One account each, fields by name as text, as a file of leads has them (`docs/leads.md`): `external_id phone person_id name balance
             …`; several numbers are `phone`, `phone_2`, …, and so are `email` addresses; a name that means nothing is an attribute. Amounts have a
-            point, days are `YYYY-MM-DD`. A field that is empty or absent changes nothing.
+            point, days are `YYYY-MM-DD`. A field that is empty or absent changes nothing; an account that is known needs no number.
+        dry_run
+            Write nothing, and say what would become of them.
 
         Raises
         ------
@@ -141,11 +153,16 @@ class AccountRecords(_Group):
         read: list[LeadRow] = []
         columns: dict[tuple[str, ...], Columns] = {}
         places: dict[tuple[str, str], int] = {}
+        known = await self._known(
+            [row for row in rows if not any(_meaning(name) == PHONE and row[name] for name in row)]
+        )
         for index, row in enumerate(rows):
             names = tuple(row)
             if names not in columns:
                 columns[names] = Columns(names, [_meaning(name) for name in names], PLAIN)
             meant, problems = columns[names].read(index, [str(value) for value in row.values()])
+            if not meant.phones and (meant.portfolio, meant.external_id) in known:
+                problems = [one for one in problems if one.column]  # all but that it has no number
             fatal = any(problem.fatal for problem in problems)
             refused += [RefusedRow(index, one.column, one.reason, not fatal) for one in problems]
             if fatal:
@@ -158,24 +175,41 @@ class AccountRecords(_Group):
                 read.append(meant)
         done = [0, 0, 0]
         for batch in _batches(read, _IN_ONE):
-            for place, number in enumerate(await self._its.write(lambda tx, b=batch: self._take(tx, campaign, b))):  # type: ignore[misc]  # fmt: skip
+            for place, number in enumerate(await self._take(campaign, batch, dry_run=dry_run)):
                 done[place] += number
         return Upserted(accepted=done[0], updated=done[1], unchanged=done[2], refused=tuple(refused))
 
-    def _take(self, tx: Tx, campaign: CampaignId, batch: Sequence[LeadRow]) -> tuple[int, int, int]:
-        if campaigns.settings_of(tx, campaign) is None:
-            known = ", ".join(sorted(campaigns.states(tx))) or "none"
-            raise CommandRefusedError(f"there is no campaign {campaign!r}; known are: {known}", "unknown")
-        if campaigns.states(tx)[campaign] is CampaignState.ARCHIVED:
-            raise CommandRefusedError(f"{campaign} is archived: 'dialer campaign reopen' takes it out")
-        result = write_batch(tx, batch, campaign, self._its.clock.utc())
-        if result.accepted or result.updated:
-            tx.emit(
-                LeadsImported(
-                    campaign_id=campaign, file_sha256="", accepted=result.accepted, updated=result.updated, rejected=0
-                )
-            )  # fmt: skip
-        return result.accepted, result.updated, result.unchanged
+    async def _known(self, rows: Iterable[Mapping[str, str]]) -> set[tuple[str, str]]:
+        """Return portfolio and id of those of these rows whose account there is."""
+        asked: dict[str, set[str]] = {}
+        for row in rows:
+            asked.setdefault(row.get("portfolio", "").strip() or "default", set()).add(
+                row.get("external_id", "").strip()
+            )
+        return {(name, one) for name, ids in asked.items() for one in await self.find(ids, name)}
+
+    async def _take(
+        self, campaign: CampaignId, batch: Sequence[LeadRow], *, dry_run: bool
+    ) -> tuple[int, int, int]:
+        def take(tx: Tx) -> tuple[int, int, int]:
+            if campaigns.settings_of(tx, campaign) is None:
+                known = ", ".join(sorted(campaigns.states(tx))) or "none"
+                raise CommandRefusedError(f"there is no campaign {campaign!r}; known are: {known}", "unknown")
+            if campaigns.states(tx)[campaign] is CampaignState.ARCHIVED:
+                raise CommandRefusedError(f"{campaign} is archived: 'dialer campaign reopen' takes it out")
+            now = self._its.clock.utc()
+            result = (
+                plan(tx, batch, campaign, now).result if dry_run else write_batch(tx, batch, campaign, now)
+            )
+            if (result.accepted or result.updated) and not dry_run:
+                tx.emit(
+                    LeadsImported(
+                        campaign_id=campaign, file_sha256="", accepted=result.accepted, updated=result.updated, rejected=0
+                    )
+                )  # fmt: skip
+            return result.accepted, result.updated, result.unchanged
+
+        return await (self._its.read(take) if dry_run else self._its.write(take))
 
     async def receive_payments(self, rows: Sequence[PaymentRow]) -> int:
         """Write payments that are not known yet, with what follows from them; return how many were new."""
@@ -195,7 +229,7 @@ class AccountRecords(_Group):
         return new
 
 
-class LeadRecords(_Group):
+class LeadRecords(Group):
     """Campaigns' lists: in which order."""
 
     async def rank_many(
@@ -274,7 +308,7 @@ class LeadRecords(_Group):
         return held is not None
 
 
-class PromiseRecords(_Group):
+class PromiseRecords(Group):
     """Promises to pay."""
 
     async def make(
@@ -304,12 +338,16 @@ class PromiseRecords(_Group):
 
         return await self._its.write(write)
 
+    async def get_many(self, promise_ids: Collection[str]) -> dict[str, PromiseRow]:
+        """Return those of these promises that there are, as they stand now, with their instalments."""
+        return await self._its.read(lambda tx: promise_rows.get_many(tx, promise_ids))
+
     async def due(self, first: dt.date, last: dt.date) -> list[DueInstalment]:
         """Return what is still to come of open promises between two days, both included."""
         return await self._its.read(lambda tx: promise_rows.due_between(tx, first, last))
 
 
-class RestrictionRecords(_Group):
+class RestrictionRecords(Group):
     """Why somebody may not be contacted."""
 
     async def add(
@@ -337,61 +375,6 @@ class RestrictionRecords(_Group):
             )  # fmt: skip
 
         return await self._its.write(write)
-
-
-class PluginStore(_Group):
-    """What the plugin keeps for itself: JSON under keys of its own, unseen by others."""
-
-    @staticmethod
-    def _check(*keys: str) -> None:
-        if any(not 0 < len(key) <= plugin_values.MOST_KEY for key in keys):
-            raise CommandRefusedError(f"a key has 1 to {plugin_values.MOST_KEY} characters", "invalid")
-
-    async def get(self, key: str, default: Any = None) -> Any:
-        """Return what stands under a key."""
-        return (await self.get_many([key])).get(key, default)
-
-    async def get_many(self, keys: Collection[str]) -> dict[str, Any]:
-        """Return what stands under those of these keys that there are."""
-        return await self._its.read(lambda tx: plugin_values.get(tx, self._its.plugin, keys))
-
-    async def put(self, key: str, value: Any) -> None:
-        """Write what JSON can hold under a key, in place of what stood there."""
-        await self.put_many({key: value})
-
-    async def put_many(self, values: Mapping[str, Any]) -> None:
-        """Write several at once, or none of them.
-
-        Raises
-        ------
-        CommandRefusedError
-            A key is empty or longer than 255 characters.
-        """
-        self._check(*values)
-        now = self._its.clock.utc()
-        await self._its.write(lambda tx: plugin_values.put(tx, self._its.plugin, values, now))
-
-    async def swap(self, key: str, before: Any, after: Any) -> bool:
-        """Write a value if what stands under its key is still `before` (None: nothing); say whether it was: of several nodes, one does it.
-
-        Raises
-        ------
-        CommandRefusedError
-            The key is empty or longer than 255 characters.
-        """
-        self._check(key)
-        now = self._its.clock.utc()
-        return await self._its.write(
-            lambda tx: plugin_values.swap(tx, self._its.plugin, key, before, after, now)
-        )
-
-    async def remove(self, *keys: str) -> None:
-        """Take keys away."""
-        await self._its.write(lambda tx: plugin_values.remove(tx, self._its.plugin, keys))
-
-    async def items(self, prefix: str = "", after: str = "", limit: int = 1_000) -> list[tuple[str, Any]]:
-        """Return the keys that begin like this, in order, those behind `after`."""
-        return await self._its.read(lambda tx: plugin_values.page(tx, self._its.plugin, prefix, after, limit))
 
 
 class Records:
@@ -428,9 +411,15 @@ class Records:
         return Records(self._database, clock=self.clock, actor=actor, on_written=self._on_written)
 
     async def table(
-        self, name: str, columns: Sequence[str], *, after: str = "", campaign: CampaignId | None = None
+        self,
+        name: str,
+        columns: Sequence[str],
+        *,
+        after: str = "",
+        campaign: CampaignId | None = None,
+        ids: Collection[str] | None = None,
     ) -> AsyncGenerator[tuple[dict[str, NDArray[Any]], str], None]:
-        """Yield a table's rows by column, some thousands at a time, each time with the id to go on `after` later.
+        """Yield a table's rows (of these ids) by column, some thousands at a time, each time with the id to go on `after` later.
 
         Raises
         ------
@@ -440,7 +429,7 @@ class Records:
         while True:
             found, last = await self.read(
                 lambda tx, at=after: plugin_tables.page(
-                    tx, name, columns, at, plugin_tables.MOST_ROWS, campaign
+                    tx, name, columns, at, plugin_tables.MOST_ROWS, campaign, ids
                 )  # type: ignore[misc]
             )
             if not found:

@@ -12,6 +12,7 @@ from typing import Any
 
 from dialer_core.errors import CommandRefusedError
 from dialer_core.events import PromiseBroken, PromiseKept, PromiseMade
+from dialer_core.list_events import PromiseWithdrawn
 from dialer_core.store import account_leads, claims, people, promises, strategy_runs
 from dialer_core.store.account_standing import PROMISED
 from dialer_core.store.promises import MOST_GRACE_DAYS, Instalment, PromiseRow
@@ -99,6 +100,7 @@ def make(
         said |= {tried.disposition} if tried.disposition else set()
     for old in promises.open_of(tx, [account_id]).values():
         promises.set_state(tx, old.id, PromiseState.REPLACED, now)
+        _withdrawn(tx, old, PromiseState.REPLACED)
     promise = PromiseRow(
         id=promise_id or new_id(),
         account_id=account_id,
@@ -176,8 +178,17 @@ def cancel(tx: Tx, promise: PromiseRow, now: dt.datetime, *, actor: str = "") ->
     if promise.state is not PromiseState.OPEN:
         raise CommandRefusedError(f"this promise is {promise.state}; only an open one is taken back")
     promises.set_state(tx, promise.id, PromiseState.CANCELLED, now)
+    _withdrawn(tx, promise, PromiseState.CANCELLED)
     account_leads.reopen(tx, promise.account_id, waiting_for=WAITS)
     tx.audit("promise.cancelled", f"promise {promise.id}", actor=actor)
+
+
+def _withdrawn(tx: Tx, promise: PromiseRow, state: PromiseState) -> None:
+    tx.emit(
+        PromiseWithdrawn(
+            campaign_id=promise.campaign_id, account_id=promise.account_id, promise_id=promise.id, state=state.value
+        )
+    )  # fmt: skip
 
 
 def keep(tx: Tx, promise: PromiseRow, now: dt.datetime) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -57,7 +57,13 @@ MOST_ROWS: Final = 50_000
 
 
 def page(
-    tx: Tx, table: str, columns: Sequence[str], after: str, limit: int, campaign_id: str | None = None
+    tx: Tx,
+    table: str,
+    columns: Sequence[str],
+    after: str,
+    limit: int,
+    campaign_id: str | None = None,
+    ids: Collection[str] | None = None,
 ) -> tuple[dict[str, NDArray[Any]], str]:
     """Return the next rows behind the id `after` (empty: from the first) by column, and the last one's id.
 
@@ -78,6 +84,8 @@ def page(
     query = select(*(_read(source.c[name], tx.dialect) for name in ("id", *columns))).order_by(source.c.id)
     if after:
         query = query.where(source.c.id > after)
+    if ids is not None:
+        query = query.where(source.c.id.in_(list(ids)))
     if campaign_id is not None:
         if "campaign_id" not in known:
             raise CommandRefusedError(f"{table} is of no campaign", "unknown")

@@ -160,8 +160,13 @@ def of(tx: Tx, account_ids: Collection[str]) -> list[PromiseRow]:
 
 def get(tx: Tx, promise_id: str) -> PromiseRow | None:
     """Return one promise, or None."""
-    found = _with_instalments(tx, tx.execute(select(_PROMISE).where(_PROMISE.c.id == promise_id)).mappings())
-    return found[0] if found else None
+    return get_many(tx, [promise_id]).get(promise_id)
+
+
+def get_many(tx: Tx, promise_ids: Collection[str]) -> dict[str, PromiseRow]:
+    """Return those of these promises that there are, by id."""
+    query = select(_PROMISE).where(_PROMISE.c.id.in_(list(promise_ids)))
+    return {one.id: one for one in _with_instalments(tx, tx.execute(query).mappings())}
 
 
 def payments_of(tx: Tx, account_ids: Collection[str]) -> list[PaymentRow]:

@@ -1,0 +1,43 @@
+"""CRM: accounts come in from the customer's systems, and what happens to them goes back: calls, messages, dispositions, promises.
+
+It owns the hooks. The mapping is `plugins/crm.toml` (docs/crm.md); `dialer crm check|sync|status|replay` are `commands.py`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from dialer_core.plugin_api import DialerError, EngineHandle, hookimpl
+from plugins.crm.settings import settings_of
+from plugins.crm.syncing import Syncing
+
+log = structlog.get_logger(__name__)
+
+_running: list[asyncio.Task[None]] = []
+
+
+@hookimpl
+async def dialer_startup(engine: EngineHandle) -> None:
+    """Read the mapping, and begin to sync; without one, nothing is."""
+    its = settings_of(engine)
+    if its.accounts or its.out:
+        task = asyncio.create_task(Syncing(engine, its).run(), name="crm")
+        task.add_done_callback(_tell_its_end)
+        _running[:] = [task]
+
+
+@hookimpl
+async def dialer_shutdown() -> None:
+    """Stop. Where reading and telling stand is in the store: the next start goes on from there."""
+    for task in _running:
+        task.cancel()
+    await asyncio.gather(*_running, return_exceptions=True)
+    _running.clear()
+
+
+def _tell_its_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        told = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
+        log.error("crm_ended", error=str(told) if isinstance(told, DialerError) else type(told).__name__)
