@@ -29,4 +29,3 @@ def open_connection(engine: EngineHandle, name: str, its: Connection) -> Connect
             return RestConnector(its, secret("auth.secret", its.auth.secret_env, its.auth.secret_file))
         case TrytonSettings():
             return TrytonConnector(its, secret("password", its.password_env, its.password_file))
-    raise NotImplementedError
