@@ -1,8 +1,7 @@
 """All that a plugin imports. Nothing else of `dialer_core` is promised to stay.
 
-It owns the surface for plugins: the hook marker, the event classes, and `EngineHandle`, the one object
-through which a plugin (and the HTTP API, which has no other way either) reads and commands the running
-system. It owns no transport and no queue.
+It owns the surface for plugins: the hook marker, the event classes, and `EngineHandle`, the one object through which a plugin (and the HTTP API,
+which has no other way either) reads and commands the running system. It owns no transport and no queue.
 
 A plugin is a module or an object whose functions are marked with `hookimpl`, named in the entry-point group
 `dialer.plugins`:
@@ -14,9 +13,8 @@ A plugin is a module or an object whose functions are marked with `hookimpl`, na
         if isinstance(event, AttemptBridged):
             print(event.attempt_id, event.agent_id)
 
-Its own settings a plugin has in `plugins/NAME.toml` of the configuration, read by `EngineHandle.settings`.
-
-Commands of its own (`dialer NAME ...`) it has in the entry-point group `dialer.commands`; what those import is `plugin_cli.py`.
+Its own settings a plugin has in `plugins/NAME.toml` of the configuration, read by `EngineHandle.settings`. Commands of its own (`dialer NAME ...`)
+it has in the entry-point group `dialer.commands`; what those import is `plugin_cli.py`.
 """
 
 from __future__ import annotations
@@ -177,8 +175,7 @@ class AgentStateSource(Protocol):
 class EngineHandle:
     """The running system, as one actor sees it.
 
-    Every command may raise `NotRunningError` (no engine is attached now; nothing was done, or it cannot be
-    known) and `CommandRefusedError` (the message says why, `kind` in one word).
+    Every command may raise `NotRunningError` (no engine is attached; nothing was done, or it cannot be known) and `CommandRefusedError` (says why).
 
     Parameters
     ----------
@@ -342,8 +339,7 @@ class EngineHandle:
     ) -> AsyncGenerator[tuple[StoredEvent, str], None]:
         """Yield events past the cursor, then new ones without end; each with the cursor behind it.
 
-        Keep the last cursor with what you made of the event, and nothing is missed, whatever dies. The empty
-        cursor is the beginning of the log, `last_cursor` its end. `names` None: every event.
+        Keep the last cursor with what you made of the event, and nothing is missed, whatever dies. The empty cursor is the log's beginning.
         """
         return self._tail.follow(since, names=names)
 
