@@ -1,6 +1,7 @@
 """The reject file: every row or cell of an import that was not taken, with line, column, reason and the row as it stood.
 
-It holds people's data, so only its owner may read it. It owns the file and nothing of the import.
+A row that a spreadsheet would take for a formula stands behind an apostrophe. It holds people's data, so only its owner may read it.
+It owns the file and nothing of the import.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from dialer_core.errors import ImportFileError
+from dialer_core.spreadsheet_cells import cell
 
 HEADER = ("line", "column", "reason", "row_imported", "row")
 
@@ -62,7 +64,7 @@ class RejectFile:
             if self._writer is None:
                 self._open()
             text = raw.encode("utf-8", errors="backslashreplace").decode("utf-8")
-            self._writer.writerow((line, column, reason, "yes" if imported else "no", text))
+            self._writer.writerow(map(cell, (line, column, reason, "yes" if imported else "no", text)))
         except OSError as error:
             raise ImportFileError(f"{self._path}: rejects cannot be written: {error.strerror}") from error
         key = f"{column}: {reason}" if column else reason

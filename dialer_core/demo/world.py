@@ -241,8 +241,8 @@ class World:
             for user in USERS:
                 access.add_user(tx, user, kept, tx.utc(), actor="demo")
 
-    def start_simulator(self) -> None:
-        """Start the simulated carrier and softphones, and wait until every port listens.
+    def start_simulator(self, *people: str) -> None:
+        """Start the simulated carrier and softphones, and wait until every port listens; `people` do something besides, as do `PEOPLE`.
 
         Raises
         ------
@@ -255,7 +255,7 @@ class World:
             "--rtp-ports", f"{self.ports.sim}-{self.ports.sim + SIM_PORTS - 1}",
             "--log", str(self.sim_log), "--recordings", str(self.folder / "sim" / "recordings"),
             "--seed", str(SEED), "--talk-s", "10-25" if self.web else "1.5-3",
-            *(part for person in PEOPLE for part in ("--person", person)),
+            *(part for person in (*PEOPLE, *people) for part in ("--person", person)),
         ]  # fmt: skip
         process = self._spawn("sim", ["-m", "dialer_core.sim", *arguments], output=subprocess.PIPE)
         assert process.stdout is not None  # noqa: S101 - asked for a pipe

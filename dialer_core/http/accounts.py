@@ -15,7 +15,7 @@ from dialer_core.errors import CommandRefusedError
 from dialer_core.http.answers import Engine, Parts, answer, shape
 from dialer_core.portfolio import account_view
 from dialer_core.portfolio.account_view import AccountSummary, AccountView
-from dialer_core.store import people
+from dialer_core.store import claims, people
 from dialer_core.vocabulary import AccountId, AttemptId
 from dialer_core.voice_events import IdentityVerified
 from dialer_core.web.needs import at_a_desk, needs, needs_account, principal_of
@@ -99,12 +99,17 @@ async def verify_identity(
         own = (view.attempt_id or view.last_attempt_id) if view else None
         if own is None or (view and view.shown and not view.attempt_id):
             raise Problem(409, "refused", "nobody is on the line")
+        if await parts.rights.account_of_attempt(own) != str(account):
+            raise Problem(409, "refused", "the conversation is about another account")
         attempt = AttemptId(own)
 
     def write() -> None:
         with parts.database.write() as tx:
             if people.account(tx, AccountId(str(account))) is None:
                 raise CommandRefusedError("there is no such account", "unknown")
+            tried = claims.tried(tx, attempt) if attempt and not at_a_desk(who) else None
+            if tried is not None and tried.account_id != str(account):
+                raise CommandRefusedError("this attempt is not one of this account's")
             tx.audit("identity.verified", f"account {account}", actor=actor)
             tx.emit(
                 IdentityVerified(

@@ -42,7 +42,7 @@ class NewTarget(BaseModel):
     metric: Annotated[str, Field(max_length=24)]
     """One of the figures of the summary: `promises`, `promised`, `recovered` ...; amounts in minor units."""
     goal: Annotated[int, Field(ge=0, lt=10**15)]
-    """0: nothing any more."""
+    """0 takes the target away."""
     day: dt.date
     """A day of the campaign's zone."""
 

@@ -57,7 +57,7 @@ class DeskRights:
         if view.shown is not None and view.attempt_id is None:
             return view.shown.account
         attempt = view.attempt_id or view.last_attempt_id
-        return await self._account(attempt) if attempt else None
+        return await self.account_of_attempt(attempt) if attempt else None
 
     async def may_see(self, view: AgentView | None, account: str) -> bool:
         """Say whether an account is the one that an agent talks about, is shown, or last talked about."""
@@ -66,7 +66,7 @@ class DeskRights:
         if view.shown is not None and view.shown.account == account:
             return True
         attempt = view.attempt_id or view.last_attempt_id
-        return attempt is not None and await self._account(attempt) == account
+        return attempt is not None and await self.account_of_attempt(attempt) == account
 
     async def may_write(self, agent: str, account: str) -> bool:
         """Say whether an agent may write about an account: they see it, or have talked about it lately."""
@@ -106,7 +106,7 @@ class DeskRights:
         if view.shown is not None and view.shown.account == account and view.attempt_id is None:
             return view.shown.attempt is None
         attempt = view.attempt_id or view.last_attempt_id
-        if attempt is None or await self._account(attempt) != account:
+        if attempt is None or await self.account_of_attempt(attempt) != account:
             return False
         if attempt not in self._known:
             if not await self._read(lambda tx: events.happened_in(tx, IdentityVerified.name, attempt)):
@@ -118,7 +118,8 @@ class DeskRights:
         """Note that the person of a conversation is known."""
         _kept(self._known, attempt, value=True)
 
-    async def _account(self, attempt: str) -> str | None:
+    async def account_of_attempt(self, attempt: str) -> str | None:
+        """Return the account that a conversation is about; None: there is no such attempt."""
         if attempt not in self._accounts:
             tried = await self._read(lambda tx: claims.tried(tx, AttemptId(attempt)))
             if tried is None:

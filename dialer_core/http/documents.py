@@ -10,12 +10,13 @@ import asyncio
 import datetime as dt
 import hashlib
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import itsdangerous
 import msgspec
 from fastapi import APIRouter, Query, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from dialer_core.errors import CommandRefusedError
 from dialer_core.http.answers import ApiParts, Engine, Parts, answer, shape
@@ -23,6 +24,7 @@ from dialer_core.portfolio import proof
 from dialer_core.store import documents
 from dialer_core.store.documents import DocumentRow
 from dialer_core.web.needs import at_a_desk, needs_account, needs_account_writer, principal_of
+from dialer_core.web.pages import CORE_ASSETS, HERE, Pages
 from dialer_core.web.principals import Scope
 from dialer_core.web.problems import Problem
 
@@ -37,7 +39,11 @@ _SHOWN: Final = {
     ".txt": "text/plain; charset=utf-8",
 }
 """Kinds of file that a browser may show by itself; every other one is stored as a file."""
-_CONTENT = {"description": "The file", "content": {"application/octet-stream": {}}}
+_CONTENT = {
+    "description": "The file; by a link to one in the customer's own archive, a page that names where it lies",
+    "content": {"application/octet-stream": {}, "text/html": {}},
+}
+_PAGES = Pages(HERE, CORE_ASSETS.prefix)
 
 
 class DocumentLink(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +73,7 @@ async def link_to_document(
 
 @router.get(
     "/content", dependencies=[needs_account_writer(Scope.RECORDS)], response_class=Response,
-    responses=shape(dict, "") | {200: _CONTENT, 303: {"description": "It lies in the customer's own archive, there"}},
+    responses=shape(dict, "") | {200: _CONTENT},
 )  # fmt: skip
 async def read_document(
     account: UUID,
@@ -77,7 +83,7 @@ async def read_document(
     parts: Parts,
     signed: Annotated[str, Query(max_length=512)] = "",
 ) -> Response:
-    """A document: the file that is kept here, after its checksum has been compared, or the way to the archive it lies in. Each reading is audited."""
+    """A document: the file that is kept here, its checksum compared, or a notice that names the archive it lies in. Each reading is audited."""
     who = principal_of(request)
     if Scope.RECORDS not in who.scopes or signed:
         _check(request, signed, [str(account), str(document), who.name])
@@ -85,7 +91,9 @@ async def read_document(
     headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     if signed and (elsewhere := proof.address(found)) is not None:
         await asyncio.to_thread(_audit, parts, found, engine.actor)
-        return RedirectResponse(elsewhere, status_code=303, headers=headers)
+        notice = _PAGES.page(request, "leaving.html", address=elsewhere, host=urlsplit(elsewhere).hostname or "", title=found.title)  # fmt: skip
+        notice.headers.update(headers)
+        return notice
     content = await asyncio.to_thread(_content, parts, found, engine.actor)
     suffix = found.location[found.location.rfind(".") :] if "." in found.location else ""
     if signed and suffix in _SHOWN:

@@ -23,6 +23,7 @@ from dialer_core.web.needs import principal_of
 from dialer_core.web.pages import CORE_ASSETS, HERE, PageLink, Pages
 from dialer_core.web.principals import Principal, Scope
 from dialer_core.web.problems import Problem
+from dialer_core.web.users import LONGEST_NAME
 
 log = structlog.get_logger(__name__)
 
@@ -171,7 +172,7 @@ class _Routes:
             log.warning("oidc_refused", why=str(error))
             answer = self._form(request, 401, "provider_refused")
         else:
-            known = await asyncio.to_thread(_active, self._access, name[:64])
+            known = len(name) <= LONGEST_NAME and await asyncio.to_thread(_active, self._access, name)
             answer = await (self._begun(request, name, after) if known else self._stranger(request))
         answer.delete_cookie(COOKIE, path=START, httponly=True, samesite="lax", secure=self._access.secure)
         return answer

@@ -7,13 +7,11 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Body, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Query
+from pydantic import Field
 from starlette.responses import Response
 
-from dialer_core.errors import CommandRefusedError
 from dialer_core.http.answers import Engine, Parts, answer, shape
-from dialer_core.plugin_api import CampaignId
 from dialer_core.reports import targets
 from dialer_core.reports.asked import Asked, By
 from dialer_core.reports.breakdown import best_hours, breakdown
@@ -41,17 +39,6 @@ _REPORTS: dict[str, _Build] = {
 }
 Name = Literal["summary", "targets", "outcomes", "dispositions", "reasons", "hours", "phones"]
 Values = Annotated[list[Annotated[str, Field(max_length=64)]], Query(max_length=50)]
-
-
-class NewTarget(BaseModel):
-    """What a campaign is to reach on a day."""
-
-    model_config = ConfigDict(extra="forbid")
-    campaign: Annotated[str, Field(max_length=64)]
-    day: dt.date
-    metric: Annotated[str, Field(max_length=24)]
-    goal: Annotated[int, Field(ge=0, lt=10**15)]
-    """Amounts in minor units; 0 takes the target away."""
 
 
 @router.get(
@@ -107,15 +94,3 @@ async def get_floor(engine: Engine, parts: Parts) -> Response:
     if parts.floor is None or now - parts.floor[0] > FRESH:
         parts.floor = now, await parts.read(lambda tx: floor(tx, zone, now))
     return answer(parts.floor[1])
-
-
-@router.post("/targets", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Set"))
-async def set_target(engine: Engine, parts: Parts, what: Annotated[NewTarget, Body()]) -> Response:
-    """Set a campaign's target of a day, in place of a former one."""
-    if CampaignId(what.campaign) not in parts.settings.campaigns:
-        raise CommandRefusedError("there is no such campaign; GET /api/v1/campaigns lists them", "unknown")
-    actor = engine.actor
-    await parts.write(
-        lambda tx: targets.put(tx, CampaignId(what.campaign), what.day, what.metric, what.goal, actor=actor)
-    )
-    return answer(None)

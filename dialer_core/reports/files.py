@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
@@ -16,13 +15,11 @@ import msgspec
 
 from dialer_core.errors import CommandRefusedError
 from dialer_core.reports.sheet import Column
+from dialer_core.spreadsheet_cells import cell
 
 Format = Literal["csv", "json", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 _ROWS_AT_ONCE = 20_000
-_BEGIN_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
-_NUMBER = re.compile(r"[+-]\d+(\.\d+)?").fullmatch
-"""A telephone number, or one below zero, stays as it is."""
 
 
 def write_csv(out: IO[str], columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> int:
@@ -31,18 +28,9 @@ def write_csv(out: IO[str], columns: Sequence[Column], rows: Iterable[Sequence[A
     writer.writerow(column.name for column in columns)
     written = 0
     for row in rows:
-        writer.writerow(_cell(value) for value in row)
+        writer.writerow(cell(value) for value in row)
         written += 1
     return written
-
-
-def _cell(value: Any) -> Any:
-    """Return a cell as no spreadsheet takes it for a formula: names of products and portfolios come out of files of others."""
-    if value is None:
-        return ""
-    if isinstance(value, str) and value.startswith(_BEGIN_FORMULAS) and not _NUMBER(value):
-        return f"'{value}"
-    return value
 
 
 def write_json(out: IO[str], columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> int:

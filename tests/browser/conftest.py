@@ -33,6 +33,8 @@ SCREENS = ROOT / "build" / "screens"
 SMALL_LAPTOP = {"width": 1366, "height": 768}
 HOOK = "https://dialer.example/hooks/sms"
 VISITS = CampaignId("visitas")
+TALKERS = tuple(f"5255000005{number:02d}=talk:90s" for number in range(12))
+"""Of the people of visits: they stay on the line until somebody hangs up."""
 OPTIONS = """channel = "sms"
 flow = "respuestas"
 [text]
@@ -98,7 +100,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, texts_provider: Provider) -> 
     with world(tmp_path_factory.mktemp("demo"), web=True) as running:
         running.prepare()
         furnish(running, texts_provider)
-        running.start_simulator()
+        running.start_simulator(*TALKERS)
         running.start_dialer()
         import httpx2
 

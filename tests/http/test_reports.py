@@ -31,12 +31,15 @@ async def test_reports_and_targets(database: Database, tmp_path: Path) -> None:
         assert len(sheet["rows"]) == 1
         reasons = (await client.get("/reports/reasons")).json()
         assert reasons["rows"][0][:2] == ["illness", 2]
-        body = {"campaign": "spring", "day": "2026-03-03", "metric": "kept", "goal": 2}
-        assert (await client.post("/targets", json=body)).status_code == 200
+        body = {"day": "2026-03-03", "metric": "kept", "goal": 2}
+        assert (await client.post("/campaigns/spring/targets", json=body)).status_code == 200
         assert (await client.get("/reports/targets")).json()["rows"] == [
             ["spring", "2026-03-03", "kept", "count", 2, 1, 0.5]
         ]
-        wrong = [body | {"campaign": "winter"}, body | {"metric": "luck"}, body | {"goal": -1}]
-        assert [(await client.post("/targets", json=one)).status_code for one in wrong] == [404, 422, 422]
+        wrong = {"winter": body, "spring": body | {"metric": "luck"}}
+        for campaign, one in wrong.items():
+            refused = await client.post(f"/campaigns/{campaign}/targets", json=one)
+            assert refused.status_code == (404 if campaign == "winter" else 422)
+        assert (await client.post("/campaigns/spring/targets", json=body | {"goal": -1})).status_code == 422
         for path in ("/reports/weather", "/reports/summary?by=moon", "/reports/summary?since=yesterday"):
             assert (await client.get(path)).status_code == 422

@@ -18,13 +18,14 @@
     setTimeout(() => item.remove(), bad ? 9000 : 3500);
   }
 
-  // Returns {ok, status, data, away}. Never throws: `away` says that nobody answered, so that what was typed is kept and sent again.
-  async function send(method, url, body, { quiet = false } = {}) {
+  // Returns {ok, status, data, away, version}. Never throws: `away` says that nobody answered, so that what was typed is kept and sent again.
+  // `match` is the version that a change builds on: 412 where somebody has changed it since.
+  async function send(method, url, body, { quiet = false, match = null } = {}) {
     let answer;
     try {
       answer = await fetch(url, {
         method, credentials: "same-origin",
-        headers: { "X-CSRF-Token": csrf, ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
+        headers: { "X-CSRF-Token": csrf, ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...(match ? { "If-Match": match } : {}) },
         body: body === undefined ? undefined : JSON.stringify(body),
       });
     } catch {
@@ -37,7 +38,7 @@
     const type = answer.headers.get("content-type") || "";
     const data = type.includes("json") ? await answer.json().catch(() => null) : await answer.text();
     if (!answer.ok && !quiet) toast(data?.detail || said.failed, true);
-    return { ok: answer.ok, status: answer.status, data, away: answer.status === 503 };
+    return { ok: answer.ok, status: answer.status, data, away: answer.status === 503, version: answer.headers.get("ETag") };
   }
 
   // A stream of events that comes back by itself and says so when it is away.
@@ -71,7 +72,7 @@
     (100 * value).toLocaleString(lang === "es" ? "es-MX" : "en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }) + " %";
   function money(minor, currency) {
     if (minor == null) return "–";
-    return (minor / 100).toLocaleString(lang === "es" ? "es-MX" : "en-US", { style: "currency", currency: currency || "MXN", currencyDisplay: "narrowSymbol" });
+    return (minor / 100).toLocaleString(lang === "es" ? "es-MX" : "en-US", currency ? { style: "currency", currency, currencyDisplay: "narrowSymbol" } : { minimumFractionDigits: 2, maximumFractionDigits: 2 });
   }
 
   // Text is only set where it changed: no layout is computed for numbers that stay.

@@ -21,6 +21,7 @@
     if (whom !== now.account) return;
     if (!answer.ok) { if (!now.view) drawLost(answer.data?.detail); return; }
     now.view = answer.data;
+    now.version = answer.version;
     draw();
     performance.mark("person", { detail: now.attempt });
     const found = await said;

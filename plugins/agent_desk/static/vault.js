@@ -62,11 +62,12 @@ window.Desk = (() => {
   // --- writes: sent at once, or as soon as somebody answers ------------------------------------------------------------------------
   const MOST_TRIES = 5;
   const later = (answer) => answer.away || answer.status === 401 || answer.status === 429;
-  async function save(url, body, words, after) {
-    const answer = await send("POST", url, body, { quiet: true });
+  async function save(url, body, words, after, match = null) {
+    const answer = await send("POST", url, body, { quiet: true, match });
     if (answer.ok) { toast(t("saved")); after?.(answer.data); return true; }
+    if (answer.status === 412) { dispatchEvent(new CustomEvent("desk:changed", { detail: { url, body, words, after } })); return false; }
     if (later(answer) || answer.status >= 500) {
-      kept.waiting.push({ url, body, words, at: Date.now(), tries: 0 });
+      kept.waiting.push({ url, body, words, match, at: Date.now(), tries: 0 });
       persist();
       toast(t("kept"), true);
       after?.(null);
@@ -83,11 +84,11 @@ window.Desk = (() => {
     try {
       while (kept.waiting.length) {
         const [first] = kept.waiting;
-        const answer = await send("POST", first.url, first.body, { quiet: true });
+        const answer = await send("POST", first.url, first.body, { quiet: true, match: first.match });
         if (later(answer)) return; // nobody there, or logged out: it is sent after the next log-in
         if (answer.status >= 500 && ++first.tries < MOST_TRIES) { persist(); return; }
         kept.waiting.shift();
-        if (answer.ok) { toast(t("saved")); dispatchEvent(new Event("desk:saved")); } else kept.refused.push({ ...first, why: answer.data?.detail || String(answer.status) });
+        if (answer.ok) { toast(t("saved")); dispatchEvent(new Event("desk:saved")); } else kept.refused.push({ ...first, match: null, why: answer.status === 412 ? t("changed_meanwhile") : answer.data?.detail || String(answer.status) }); // sent again by a press, it was read
         persist();
       }
     } finally { sending = false; }
@@ -111,7 +112,8 @@ window.Desk = (() => {
   const keepDraft = (draft) => { kept.draft = draft; return persist(); };
   const keepReply = (chat, text) => { if (text) kept.replies[chat] = text; else delete kept.replies[chat]; return persist(); };
 
-  /* me: the agent as the stream tells; account, view: whom they are shown or talk to; attempt: the conversation; words: what may be said of it. */
-  const now = { me: {}, account: null, view: null, attempt: "", campaign: "", words: null };
+  /* me: the agent as the stream tells; account, view: whom they are shown or talk to; attempt: the conversation; words: what may be said of it;
+     version: of the account as it is shown, so that two who change it know of each other. */
+  const now = { me: {}, account: null, view: null, attempt: "", campaign: "", words: null, version: null };
   return { t, has, id, agent, own, date, moment, local, newKey, save, sendWaiting, opened, kept, keepDraft, keepReply, now };
 })();

@@ -9,6 +9,9 @@
   const whose = () => now.view?.person.name || now.view?.account.external_id || "–";
   const policy = () => now.words?.promises ?? { most_instalments: 36, first_within_days: 365, all_within_days: 3650, least_minor: 0, most_discount: 0 };
 
+  // What we have changed ourselves is another version at once, and no news to us.
+  const refresh = () => { now.version = null; fetchPerson(); };
+
   // --- what is half typed ----------------------------------------------------------------------------------------------------------------
   const keep = () => { if (now.attempt) keepDraft({ attempt: now.attempt, account: now.account, typed: Object.fromEntries(TYPED.map((name) => [name, id(name).value])) }); };
   function restore() {
@@ -17,7 +20,6 @@
     tomorrow.setMinutes(0, 0, 0);
     const empty = { note: "", amount: "", first: local(later).slice(0, 10), many: "1", every: "30", kind: "agreement", when: local(tomorrow).slice(0, 16), disposition: "", reason: "" };
     for (const name of TYPED) id(name).value = typed[name] ?? empty[name];
-    id("mine").checked = false;
     for (const name of ["promise-said", "callback-said"]) { set(id(name), ""); id(name).classList.remove("wrong"); }
     for (const name of ["amount", "first", "many"]) id(name).removeAttribute("aria-invalid");
     needsReason();
@@ -53,7 +55,7 @@
     id("reason-field").hidden = !word?.needs_reason;
   }
   const say = (word) => { id("disposition").value = word; needsReason(); keep(); };
-  id("disposition").addEventListener("change", needsReason);
+  id("disposition").addEventListener("change", () => { needsReason(); if (id("disposition").value !== "callback") set(id("callback-said"), ""); });
   addEventListener("desk:word", (event) => say(event.detail));
   addEventListener("desk:not", (event) => { if (id("disposition").value === event.detail) say(""); });
 
@@ -104,7 +106,8 @@
     line.classList.toggle("wrong", Boolean(wrong));
     const parts = !wrong && id("amount").value ? instalments() : [];
     const shown = parts.length > 4 ? [...parts.slice(0, 3), null, parts.at(-1)] : parts;
-    set(line, wrong ? wrong[1] : parts.length ? t("schedule", parts.length, shown.map((one) => one ? `${date(one.due_date)} ${money(one.amount_minor, now.view?.account.currency)}` : "…").join(" · ")) : "");
+    const told = shown.map((one) => one ? `${date(one.due_date)} ${money(one.amount_minor, now.view?.account.currency)}` : "…").join(" · ");
+    set(line, wrong ? wrong[1] : !parts.length ? "" : parts.length === 1 ? t("schedule_one", told) : t("schedule", parts.length, told));
     return wrong;
   }
   for (const name of ["amount", "first", "many", "every", "kind"]) id(name).addEventListener("input", () => promiseWords());
@@ -113,19 +116,22 @@
     const wrong = promiseWords(true);
     if (wrong) { id(wrong[0]).focus(); return; }
     const words = `${t("promise_of", whose())}\n${id("promise-said").textContent}`;
-    const done = await save(api("/promises"), { key: newKey(), kind: id("kind").value, instalments: instalments(), attempt: now.attempt || null, agent }, words, () => { id("amount").value = ""; promiseWords(); say("promise"); fetchPerson(); dispatchEvent(new Event("desk:day")); });
+    const done = await save(api("/promises"), { key: newKey(), kind: id("kind").value, instalments: instalments(), attempt: now.attempt || null, agent }, words, () => { id("amount").value = ""; promiseWords(); say("promise"); refresh(); dispatchEvent(new Event("desk:day")); }, now.version);
     if (done) id("disposition").focus();
   });
 
   // --- call-back, restriction, note -------------------------------------------------------------------------------------------------------
-  id("pane-callback").addEventListener("submit", async (event) => {
+  id("pane-callback").addEventListener("submit", (event) => {
     event.preventDefault();
     const at = new Date(id("when").value), line = id("callback-said");
     if (isNaN(at) || at < new Date()) { set(line, t("date_wrong")); line.classList.add("wrong"); id("when").focus(); return; }
-    set(line, ""); line.classList.remove("wrong");
-    await save(api("/callbacks"), { campaign: now.campaign, at: at.toISOString(), agent: id("mine").checked ? agent : null }, `${t("callback_of", whose())}\n${moment(at.toISOString())}`, () => { say("callback"); fetchPerson(); });
+    // It goes with what the call was: until it is finished, the lead is being called.
+    line.classList.remove("wrong");
+    say("callback");
+    set(line, t("callback_at_finish", moment(at.toISOString())));
+    id("finish").focus();
   });
-  const restrict = (kind) => save(api("/restrictions"), OF_PHONE.includes(kind) ? { kind, scope: "phone", phone: now.view.phones[0].id } : { kind, scope: kind === "dispute" ? "account" : "person" }, `${t("restriction_of", whose())}\n${t(`restrict.${kind}`)}`, () => { fetchPerson(); tab("promise"); id("disposition").focus(); });
+  const restrict = (kind) => save(api("/restrictions"), OF_PHONE.includes(kind) ? { kind, scope: "phone", phone: now.view.phones[0].id } : { kind, scope: kind === "dispute" ? "account" : "person" }, `${t("restriction_of", whose())}\n${t(`restrict.${kind}`)}`, () => { refresh(); tab("promise"); id("disposition").focus(); });
   id("restrictions").append(...RESTRICTIONS.map((kind, index) => make("button", { class: "btn small", type: "button", "data-kind": kind, on: { click: () => { if (now.view) restrict(kind); } } }, make("kbd", {}, String(index + 1)), t(`restrict.${kind}`))));
   id("pane-restriction").addEventListener("keydown", (event) => {
     const kind = RESTRICTIONS[Number(event.key) - 1];

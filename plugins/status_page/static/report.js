@@ -13,8 +13,8 @@
     reasons: ["reasons", {}, null],
   };
 
-  const shown = (unit, value) => value == null ? "–" :
-    unit === "rate" ? share(value) : unit === "money" ? money(value, "MXN") : unit === "seconds" ? clock(value) : unit === "count" ? whole(value) : unit === "days" ? value.toFixed(1) : words_(value);
+  const shown = (unit, value, currency) => value == null ? "–" :
+    unit === "rate" ? share(value) : unit === "money" ? money(value, currency) : unit === "seconds" ? clock(value) : unit === "count" ? whole(value) : unit === "days" ? value.toFixed(1) : words_(value);
   const words_ = (value) => value === "" ? said.nobody : said[`value.${value}`] ?? String(value);
   const name = (column) => said[`column.${column}`] ?? column.replaceAll("_", " ");
 
@@ -24,22 +24,33 @@
     const words = (unit) => ["key", "text", "time"].includes(unit);
     if (!sheet.rows.length) { body.replaceChildren(section.querySelector("template").content.cloneNode(true)); return; }
     body.replaceChildren(make("table", {}, make("thead", {}, make("tr", {}, ...at.map((index) => make("th", { class: words(sheet.columns[index].unit) ? "" : "num", title: sheet.columns[index].words }, name(sheet.columns[index].name))))),
-      make("tbody", {}, ...sheet.rows.map((row) => make("tr", {}, ...at.map((index) => make("td", { class: words(sheet.columns[index].unit) ? "" : "num" }, shown(sheet.columns[index].unit, row[index]))))))));
+      make("tbody", {}, ...sheet.rows.map((row) => make("tr", {}, ...at.map((index) => make("td", { class: words(sheet.columns[index].unit) ? "" : "num" }, shown(sheet.columns[index].unit, row[index], sheet.currency))))))));
+  }
+
+  // Amounts of several currencies are never added up: where there are some, one is chosen.
+  function known(...names) {
+    const there = [...id("currency").options].map((one) => one.value);
+    id("currency").append(...names.filter((one) => !there.includes(one)).map((one) => make("option", {}, one)));
+    id("currency-field").hidden = id("currency").options.length < 3; // one, and none chosen, is no choice
+  }
+  function refused(section, why) {
+    known(...(why?.match(/\b[A-Z]{3}\b/g) ?? []));
+    section.querySelector(".body").replaceChildren(make("p", { class: "muted" }, !id("currency-field").hidden && !id("currency").value ? said.choose_currency : why || said.failed));
   }
 
   async function load() {
-    const day = id("day").value, campaign = id("campaign").value;
+    const day = id("day").value, currency = id("currency").value, campaign = id("campaign").value;
     await Promise.all(Object.entries(SHEETS).map(async ([place, [report, more, wanted]]) => {
-      const query = new URLSearchParams({ since: day, until: day, ...more, ...(campaign ? { campaign } : {}) });
-      const answer = await send("GET", `/api/v1/reports/${report}?${query}`);
-      if (answer.ok) draw(id(place), answer.data, wanted);
+      const query = new URLSearchParams({ since: day, until: day, ...more, ...(campaign ? { campaign } : {}), ...(currency && report === "summary" ? { currency } : {}) });
+      const answer = await send("GET", `/api/v1/reports/${report}?${query}`, undefined, { quiet: true });
+      if (answer.ok) { if (answer.data.currency) known(answer.data.currency); draw(id(place), answer.data, wanted); } else refused(id(place), answer.data?.detail);
     }));
     set(document.querySelector("h1"), `${said.title} · ${new Date(`${day}T12:00`).toLocaleDateString(lang, { weekday: "long", day: "numeric", month: "long", year: "numeric" })}${campaign ? ` · ${campaign}` : ""}`);
   }
 
   const two = (number) => String(number).padStart(2, "0"), today = new Date();
   id("day").value = new URLSearchParams(location.search).get("day") || `${today.getFullYear()}-${two(today.getMonth() + 1)}-${two(today.getDate())}`;
-  for (const input of ["day", "campaign"]) id(input).addEventListener("change", load);
+  for (const input of ["day", "campaign", "currency"]) id(input).addEventListener("change", load);
   id("print").addEventListener("click", () => print());
   send("GET", "/api/v1/campaigns", undefined, { quiet: true }).then((answer) => { if (answer.ok) id("campaign").append(...answer.data.map((one) => make("option", {}, one.id))); });
   load();

@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const { send, ask, clock, whole, share, money, set, make, lang } = window.Marcador;
-  const { dial, works, behind, wire, mode, told: command } = window.Steer;
+  const { dial, works, noteForm, behind, wire, mode, told: command } = window.Steer;
   const { now, said, t, state, reason, follow, totals, figures, alerts, system, states, meter, KIND, TONE } = window.Board;
   const id = (name) => document.getElementById(name);
   const page = id("main");
@@ -175,7 +175,7 @@
       const parts = rows.get(one.id) ?? agentRow(one);
       set(parts.who, one.name || one.id);
       parts.state.className = `badge ${TONE[one.state] ?? ""}`;
-      set(parts.state, state(one.state) + (one.state === "paused" && one.reason ? ` · ${reason(one.reason)}` : "") + (one.talk === "held" ? " ⏸" : "") + (one.supervised ? " 👁" : ""));
+      set(parts.state, state(one.state) + (one.state === "paused" && one.reason ? ` · ${reason(one.reason)}` : "") + (one.talk === "held" ? ` · ${t("on_hold")}` : "") + (one.supervised ? ` · ${t("supervised")}` : ""));
       const figures_ = floor.get(one.id);
       set(parts.busy, figures_?.occupancy == null ? "–" : share(figures_.occupancy, 0));
       set(parts.contacts, whole(figures_?.contacts ?? 0));
@@ -208,7 +208,7 @@
     set(id("agent-name"), one.name || one.id);
     const its = floor.get(one.id);
     let box = id("agent-body").querySelector(".figures");
-    if (!box) { box = make("dl", { class: "figures" }); id("agent-body").append(box, make("p", { class: "muted", id: "agent-now" }), make("div", { id: "agent-works" })); }
+    if (!box) { box = make("dl", { class: "figures" }); id("agent-body").append(box, make("p", { class: "muted", id: "agent-now" }), make("div", { id: "agent-works" })); if (control) id("agent-body").append(noteForm(() => open)); }
     figures(box, [["state", state(one.state), clock(Date.now() / 1000 - one.since)], ["busy", t("occupancy"), its?.occupancy == null ? "–" : share(its.occupancy, 0)], ["time", t("agent_talk_time"), clock(its?.talk_s ?? 0), t("agent_talks", whole(its?.talks ?? 0))], ["contacts", t("contacts_today"), whole(its?.contacts ?? 0)], ["promises", t("promises_today"), whole(its?.promises ?? 0)]]);
     set(id("agent-now"), [one.campaign, reason(one.reason), one.muted && t("muted"), one.recording && t("recording"), one.supervised && `${t("supervised")}: ${t(one.supervised)}`].filter(Boolean).join(" · ") || " ");
     const worked = `${one.id} ${one.campaigns.join()}`;

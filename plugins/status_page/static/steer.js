@@ -68,6 +68,13 @@ window.Steer = (() => {
     return make("fieldset", { class: "stack works" }, make("legend", {}, t("works_for")), make("div", { class: "row" }, ...boxes), make("div", { class: "row" }, apply, make("span", { class: "small muted" }, t("move_says"))));
   }
 
+  // --- a word to an agent, at the top of their desk until they have read it --------------------------------------------------
+  function noteForm(whom) {
+    const text = make("input", { id: "agent-note", maxlength: "1000", required: true, autocomplete: "off" }), button = make("button", { class: "btn small", type: "submit" }, t("note_send"));
+    return make("form", { class: "field", on: { submit: async (event) => { event.preventDefault(); if (text.value.trim() && await told(button, `/api/v1/agents/${encodeURIComponent(whom())}/notes`, { note: text.value.trim() })) text.value = ""; } } },
+      make("label", { for: "agent-note" }, t("note")), make("div", { class: "row nowrap" }, text, button));
+  }
+
   // --- from when on something is an alert ----------------------------------------------------------------------------------
   function limits() {
     for (const input of id("limits-form").elements) if (input.name) input.value = +(now.limits[input.name] * (input.dataset.percent ? 100 : 1)).toFixed(1);
@@ -90,5 +97,5 @@ window.Steer = (() => {
     return found;
   }
 
-  return { dial, works, behind, wire, mode, told };
+  return { dial, works, noteForm, behind, wire, mode, told };
 })();
