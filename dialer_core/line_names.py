@@ -6,6 +6,7 @@ It owns which E.164 numbers are the same telephone. How a number is read from wh
 from __future__ import annotations
 
 _NATIONAL_DIGITS = 10
+_LONG_FORM = len("+549") + _NATIONAL_DIGITS
 
 
 def same_line(e164: str) -> tuple[str, ...]:
@@ -22,4 +23,6 @@ def same_line(e164: str) -> tuple[str, ...]:
 
 def line_of(address: str) -> str:
     """Return one name for a line, whichever of its forms is given; any other address as it is."""
-    return min(same_line(address))
+    if len(address) == _LONG_FORM and address.startswith("+549"):
+        return f"+54{address[4:]}"
+    return address

@@ -29,6 +29,7 @@ from dialer_core.compliance.facts import ContactRequest, Facts
 from dialer_core.compliance.gate import Refused
 from dialer_core.compliance.rules import RulePack
 from dialer_core.errors import StoreError
+from dialer_core.line_names import line_of
 from dialer_core.list_settings import CallerIdPool
 from dialer_core.store import callbacks, claims, leads, people
 from dialer_core.store.callbacks import Asked
@@ -293,7 +294,7 @@ def _judge(
     }
     facts = Facts.read(tx, list(requests.values()), place.pack)
     live_persons = claims.live_persons(tx, phones)
-    live_numbers = claims.live_numbers(tx, {request.address for request in requests.values()})
+    live_lines = claims.live_lines(tx, {line_of(request.address) for request in requests.values()})
     tried = Tried.read(tx, place.settings.attempts, batch, place.now)
     number_rests = (
         caller_id_choice.waiting(
@@ -314,7 +315,7 @@ def _judge(
         if rest is not None:
             blocks.append((lead, rest))
             continue
-        numbers = [phone for phone in numbers_of[lead.id] if phone.e164 not in live_numbers]
+        numbers = [phone for phone in numbers_of[lead.id] if line_of(phone.e164) not in live_lines]
         if lead.person_id in live_persons or (numbers_of[lead.id] and not numbers):
             blocks.append((lead, refusals.live_elsewhere(lead, place.now)))
             continue
@@ -327,7 +328,7 @@ def _judge(
             if dialed:
                 facts.add(found.request.entry())
                 live_persons.add(lead.person_id)
-                live_numbers.add(found.phone.e164)
+                live_lines.add(line_of(found.phone.e164))
     return permits, blocks
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import update as sql_update
 
 from dialer_core.errors import StoreError
 from dialer_core.events import AttemptEnded
+from dialer_core.line_names import line_of
 from dialer_core.store import rollups
 from dialer_core.store.errors import AlreadyEndedError, AlreadyLiveError, violated_constraint
 from dialer_core.store.models import ANSWERED_LIVE, LIVE, Attempt, DetectionSample
@@ -49,7 +50,7 @@ _LIVE_GUARDS = {
     "uq_attempt_live_person": "person",
     "attempt.person_id": "person",
     "uq_attempt_live_number": "number",
-    "attempt.number": "number",
+    "attempt.line": "number",
 }
 
 
@@ -90,7 +91,9 @@ def insert(tx: Tx, *new: NewAttempt) -> None:
         return
     begun = {"live": True, "state": AttemptState.COMMITTED.value, "live_answer": False, "abandoned": False}
     rows = [
-        {field: getattr(one, field) for field in NewAttempt.__struct_fields__} | begun | {"call_id": one.id}
+        {field: getattr(one, field) for field in NewAttempt.__struct_fields__}
+        | begun
+        | {"call_id": one.id, "line": line_of(one.number)}
         for one in new
     ]
     try:

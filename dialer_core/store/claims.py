@@ -27,9 +27,9 @@ from dialer_core.vocabulary import (
 
 _ATTEMPT: Table = Attempt.__table__  # type: ignore[assignment]
 
-_LIVE_PERSONS, _LIVE_NUMBERS = (
-    Prepared(select(column).where(text(LIVE), column.in_(bindparam("values", expanding=True))))
-    for column in (_ATTEMPT.c.person_id, _ATTEMPT.c.number)
+_LIVE_PERSONS, _LIVE_LINES = (
+    Prepared(select(which).where(text(LIVE), which.in_(bindparam("values", expanding=True))))
+    for which in (_ATTEMPT.c.person_id, _ATTEMPT.c.line)
 )
 _LAST_TRIES = Prepared(
     select(_ATTEMPT.c.lead_id, _ATTEMPT.c.phone_id, _ATTEMPT.c.outcome)
@@ -99,9 +99,9 @@ def live_persons(tx: Tx, person_ids: Collection[str]) -> set[str]:
     return set(tx.scalars(_LIVE_PERSONS, {"values": list(person_ids)}))
 
 
-def live_numbers(tx: Tx, numbers: Collection[str]) -> set[str]:
-    """Return those of these numbers that have a live attempt."""
-    return set(tx.scalars(_LIVE_NUMBERS, {"values": list(numbers)}))
+def live_lines(tx: Tx, lines: Collection[str]) -> set[str]:
+    """Return those of these lines (`line_names.line_of`) that have a live attempt, whichever way its number is written."""
+    return set(tx.scalars(_LIVE_LINES, {"values": list(lines)}))
 
 
 def last_tries(tx: Tx, lead_ids: Collection[LeadId]) -> dict[LeadId, LastTry]:

@@ -188,7 +188,7 @@ class Attempt(Base):
         ),
         Index(
             "uq_attempt_live_number",
-            "number",
+            "line",
             unique=True,
             sqlite_where=text(LIVE),
             postgresql_where=text(LIVE),
@@ -258,6 +258,8 @@ class Attempt(Base):
     """The lead's segment when it was dialed."""
     caller_id: Mapped[str | None] = mapped_column(String(20))
     """The number that was shown, where it came from a pool."""
+    line: Mapped[str | None] = mapped_column(String(20))
+    """The number by the one name of its line (`line_names.line_of`): what rings once at a time."""
 
 
 class Leg(Base):

@@ -7,6 +7,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 
+from dialer_core.line_names import line_of
 from dialer_core.verify.carrier import CARRIER_SIDE
 from dialer_core.verify.report import Check, Invariant, Violation
 from dialer_core.verify.subject import Row, Subject, Trail
@@ -110,7 +111,9 @@ def live_at_once(subject: Subject) -> Iterator[Violation]:
     for column in ("lead_id", "number", "person_id"):
         groups: dict[str, list[Row]] = defaultdict(list)
         for attempt in subject.attempts:
-            groups[getattr(attempt, column)].append(attempt)
+            # the two numbers of a mobile of Argentina ring one telephone
+            value = getattr(attempt, column)
+            groups[line_of(value) if column == "number" else value].append(attempt)
         for group in groups.values():
             group.sort(key=lambda attempt: (attempt.committed_at_utc, attempt.id))
             for before, after in itertools.pairwise(group):

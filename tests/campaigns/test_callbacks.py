@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import insert
 
 from dialer_core.campaigns import dispositions, hopper, preview, why
+from dialer_core.store import callbacks, leads
 from dialer_core.store.database import Database
 from dialer_core.store.portfolio_models import Promise
 from dialer_core.store.tx import Tx
@@ -197,6 +198,31 @@ def test_a_callback_whose_agent_stays_away_is_anybodys(database: Database) -> No
         assert [one.lead_id for one in late.attempts] == [listed.lead]
         end(tx, late.attempts[0].attempt_id, Outcome.CONNECTED, ASKED + HOUR, live_answer=True, talked=True)
         assert [row["state"] for row in rows(tx, "callback")] == ["made"]
+
+
+def test_a_callback_whose_number_was_forbidden_goes_to_another_of_theirs(database: Database) -> None:
+    """The call goes there, to the agent they asked for; with none left the lead is finished by the restriction's name, and an event says so."""
+    with database.write() as tx:
+        put_list_campaign(tx)
+        listed = put_lead(tx, ["+525500000001", "+525500000002"])
+        ask_for_callback(tx)
+        named = callbacks.open_of(tx, listed.lead)
+        assert named is not None
+        numbers = dict(zip(listed.phones, ("+525500000001", "+525500000002"), strict=True))
+        asked_at = numbers.pop(str(named.phone_id))
+        [other] = numbers.values()
+        put_restriction(tx, "do_not_call", "number", asked_at)
+    with database.rehearse() as tx:
+        [made] = claimed(tx, ASKED)
+        assert (made.number, made.for_agent) == (other, ANA)
+    with database.write() as tx:
+        put_restriction(tx, "do_not_call", "number", other)
+        assert claimed(tx, ASKED) == []
+        found = leads.get(tx, listed.lead)
+        assert found is not None
+        assert (found.state, found.finished_reason) == ("finished", "do_not_call")
+    with database.read() as tx:
+        assert "lead.finished" in [row["name"] for row in rows(tx, "event")]
 
 
 def test_a_callback_is_shown_and_dialed_as_it_was_asked_for(database: Database) -> None:
