@@ -296,6 +296,7 @@ async def _serve(
                     add(plugin.name, thing)
                 except ValueError as error:
                     plugin.disable(str(error))
+        strategies.all_added()
         parts = ApiParts(
             engine=engine, database=database, plugins=plugins.views, settings=settings, packs=packs,
             scripts=load_scripts(settings.directory / "scripts", settings.segments), choose_step=plugins.choose_next_step,

@@ -9,6 +9,8 @@ from typing import Final
 
 WITHOUT_CENTS: Final = frozenset({"CLP", "PYG", "JPY"})
 """Currencies that are written without hundredths; like all others they are kept in them."""
+USUAL: Final = "MXN"
+"""The currency of amounts that come without one."""
 
 
 def written(minor: int, currency: str | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 
 from dialer_core.errors import CommandRefusedError
-from dialer_core.store import callbacks, leads, people
+from dialer_core.store import account_leads, callbacks, leads, people
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AccountId, AgentId, CampaignId, LeadId, LeadState, PhoneId
 
@@ -61,7 +61,7 @@ def ask(
         raise CommandRefusedError(
             "this lead is being called: its agent gives the disposition callback, with the time"
         )
-    if lead.state != LeadState.DIALABLE:
+    if not account_leads.is_callable(lead.state, lead.waiting_for):
         raise CommandRefusedError(f"this lead is {lead.state}: {lead.waiting_for or lead.finished_reason}")
     if phone_id is not None and all(
         one.id != phone_id for one in people.phones_of(tx, [lead.person_id])[lead.person_id]
@@ -72,7 +72,11 @@ def ask(
         phone_id=phone_id,
     )  # fmt: skip
     leads.update_lead(
-        tx, LeadId(lead.id), next_at_utc=open_from_utc or at_utc
+        tx,
+        LeadId(lead.id),
+        state=LeadState.DIALABLE.value,
+        waiting_for=None,
+        next_at_utc=open_from_utc or at_utc,
     )  # before it is anybody's, its agent alone claims it
     tx.audit("callback.asked", f"callback {made}", actor=actor)
     return made

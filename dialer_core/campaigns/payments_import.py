@@ -15,6 +15,7 @@ from dialer_core.campaigns.lead_columns import HEADERS
 from dialer_core.campaigns.leads_import import Progress
 from dialer_core.campaigns.mapping_file import MappingFile
 from dialer_core.campaigns.table_import import AMOUNT, Field, Reject, Row, TableReport, import_table
+from dialer_core.money import USUAL
 from dialer_core.portfolio import payments
 from dialer_core.portfolio.payments import NewPayment
 from dialer_core.store import people
@@ -69,7 +70,7 @@ def import_payments(
             if account is None:
                 reject(row, "account", "no such account")
                 continue
-            currency = values.get("currency") or account["currency"] or "MXN"
+            currency = values.get("currency") or account["currency"] or USUAL
             if account["currency"] not in {None, currency}:
                 reject(row, "currency", "not the account's currency")
                 continue

@@ -13,6 +13,7 @@ from num2words import num2words
 
 from dialer_core.flows.fields import Kind, field_of
 from dialer_core.flows.language import FIELD, Clip, Language, Text, parts_of
+from dialer_core.money import USUAL
 
 MONTHS: Final[dict[str, tuple[str, ...]]] = {
     "es": (
@@ -147,7 +148,7 @@ def rendered(
 
     A part that is nothing but spaces is left out.
     """
-    currency = str(values.get("account.currency") or "MXN")
+    currency = str(values.get("account.currency") or USUAL)
     parts: list[str | Clip] = []
     for part in parts_of(text):
         if isinstance(part, Clip):

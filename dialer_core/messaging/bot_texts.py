@@ -15,6 +15,7 @@ from dialer_core.flows.language import FIELD, Clip, Flow, Text, clips_in, parts_
 from dialer_core.flows.reading import flow_files, load_flow
 from dialer_core.messaging.fields import day, money
 from dialer_core.messaging.templates import Template, load_template
+from dialer_core.money import USUAL
 
 
 def load_bots(folder: Path, templates: Mapping[str, Template]) -> dict[str, Flow]:
@@ -64,7 +65,7 @@ def load_usable(
 
 def written(text: Text, values: Mapping[str, Value], language: str) -> str | None:
     """Return a text with every field written; None: one has no value."""
-    currency = str(values.get("account.currency") or "MXN")
+    currency = str(values.get("account.currency") or USUAL)
     said = " ".join(part for part in parts_of(text) if not isinstance(part, Clip))
     missing = False
 

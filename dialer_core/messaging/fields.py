@@ -9,7 +9,7 @@ import datetime as dt
 from typing import Any, Final
 
 from dialer_core.flows.spoken import MONTHS
-from dialer_core.money import written
+from dialer_core.money import USUAL, written
 from dialer_core.store import people, promises
 from dialer_core.store.people import PersonRow
 from dialer_core.store.tx import Tx
@@ -26,8 +26,6 @@ _SIGNS: Final = {
     "BRL": "R$",
 }
 REFERENCE_DIGITS = 4
-USUAL: Final = "MXN"
-"""The currency of amounts that come without one."""
 
 
 def of_account(
@@ -54,7 +52,7 @@ def of_account(
         "creditor": account.get("creditor") or None,
         "product": account.get("product"),
         "account": number or None,
-        "balance": money(account.get("balance_minor"), account.get("currency")),
+        "balance": money(account.get("balance_minor"), account.get("currency") or USUAL),
         "due_date": day(account.get("due_date"), language),
         "days_past_due": None if late is None else str(late),
         "promise_amount": money(next_due.open_minor, promise.currency) if promise and next_due else None,

@@ -204,7 +204,6 @@ def script_of(
     known = fields.of_account(
         tx, account_id, person, campaign_id=campaign_id, callback_number=callback_number, language=language
     )
-    # as on the rest of the screen: who names no creditor has the campaign's, and amounts without a currency are in pesos
+    # as on the rest of the screen: who names no creditor has the campaign's
     known["creditor"] = known["creditor"] or creditor or None
-    known["balance"] = known["balance"] or fields.money(account["balance_minor"], fields.USUAL)
     return chosen.render(known | {AGENT: agent}, language, identified=identified)

@@ -13,6 +13,7 @@ from typing import Any
 from dialer_core.errors import CommandRefusedError
 from dialer_core.events import PromiseBroken, PromiseKept, PromiseMade
 from dialer_core.list_events import PromiseWithdrawn
+from dialer_core.money import USUAL
 from dialer_core.store import account_leads, claims, people, promises, strategy_runs
 from dialer_core.store.account_standing import PROMISED
 from dialer_core.store.promises import MOST_GRACE_DAYS, Instalment, PromiseRow
@@ -110,7 +111,7 @@ def make(
         agent_id=agent_id,
         kind=kind,
         state=PromiseState.OPEN,
-        currency=account["currency"] or "MXN",
+        currency=account["currency"] or USUAL,
         total_minor=sum(amount for _, amount in instalments),
         settles_minor=settles_minor,
         grace_days=grace_days,

@@ -89,6 +89,7 @@ class Strategies:
         self._on_written = on_written
         self._actions: dict[str, Action] = dict(strategy_clock.ACTIONS)
         self._plugin_of = dict.fromkeys(self._actions, "the core")
+        self._complete = False
 
     def add_actions(self, plugin: str, actions: object) -> None:
         """Let a plugin do the steps of these names.
@@ -112,6 +113,10 @@ class Strategies:
         for name, action in actions.items():
             self._actions[name] = _of_plugin(action)
             self._plugin_of[name] = f"the plugin {plugin}"
+
+    def all_added(self) -> None:
+        """Say that every plugin's actions are known now. What was begun before, at start-up, is asked for its actions when a step is due."""
+        self._complete = True
 
     @property
     def actions(self) -> dict[str, str]:
@@ -159,7 +164,7 @@ class Strategies:
         ):
             return CommandRefusedError("this account has such a strategy, or had it lately")
         try:
-            for step in request.steps:
+            for step in request.steps if self._complete else ():
                 strategy_clock.action_of(step.what, self._actions)
             run_id = strategy_clock.start(
                 tx,

@@ -41,8 +41,8 @@ ACTION_LIMIT_S: Final = 10.0
 _CANCEL_GRACE_S: Final = 1.0
 MOST_TRIES: Final = 8
 MOST_STEPS: Final = 200
-STRATEGY = "strategy"
-"""What a lead waits for that only its strategy's `call` makes dialable."""
+CALL: Final = "call"
+"""The step that has somebody called: until then a lead waits for its strategy."""
 _PAUSE: Final = dt.timedelta(minutes=1)
 _LONGEST_PAUSE: Final = dt.timedelta(hours=1)
 
@@ -94,6 +94,8 @@ def start(
         tries=0,
     )
     strategy_runs.insert_run(tx, run)
+    if any(step.what == CALL for step in steps):
+        account_leads.hold_for_strategy(tx, account_id, campaign_id)
     return run.id
 
 
@@ -102,7 +104,7 @@ async def call(database: Database, run: Run) -> None:
 
     def write() -> None:
         with database.write() as tx:
-            account_leads.reopen(tx, run.account_id, waiting_for=STRATEGY)
+            account_leads.let_go_of_strategies(tx, [run.account_id])
 
     await asyncio.to_thread(write)
 
@@ -111,7 +113,7 @@ async def wait(_database: Database, _run: Run) -> None:
     """Do nothing: time has passed."""
 
 
-ACTIONS: Final[dict[str, Action]] = {"call": call, "wait": wait}
+ACTIONS: Final[dict[str, Action]] = {CALL: call, "wait": wait}
 """What the core itself can do in a step."""
 
 

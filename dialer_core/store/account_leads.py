@@ -22,6 +22,8 @@ _LEAD: Table = Lead.__table__  # type: ignore[assignment]
 _CAMPAIGN: Table = Campaign.__table__  # type: ignore[assignment]
 _CALLBACK: Table = Callback.__table__  # type: ignore[assignment]
 _AT_ONCE = 500
+STRATEGY = "strategy"
+"""What a lead waits for whose strategy has a call ahead: that, or its strategy's end."""
 _WHEN_OPEN_AGAIN = func.coalesce(
     select(_CALLBACK.c.open_from_utc)
     .where(_CALLBACK.c.lead_id == _LEAD.c.id, _CALLBACK.c.state == CallbackState.OPEN.value)
@@ -61,6 +63,41 @@ def wait(
             next_at_utc=until_utc or READY_UTC,
         )
     )
+
+
+def hold_for_strategy(tx: Tx, account_id: AccountId, campaign_id: CampaignId | None) -> None:
+    """Let an account's leads, or that on one list, wait until their strategy has come to its call; who asked to be called back is called."""
+    asked = (
+        select(_CALLBACK.c.id)
+        .where(_CALLBACK.c.lead_id == _LEAD.c.id, _CALLBACK.c.state == CallbackState.OPEN.value)
+        .exists()
+    )
+    query = update(_LEAD).where(
+        _LEAD.c.account_id == account_id, _LEAD.c.state == LeadState.DIALABLE.value, ~asked
+    )
+    if campaign_id is not None:
+        query = query.where(_LEAD.c.campaign_id == campaign_id)
+    tx.execute(query.values(state=LeadState.WAITING.value, waiting_for=STRATEGY, next_at_utc=READY_UTC))
+
+
+def let_go_of_strategies(tx: Tx, account_ids: Collection[str]) -> None:
+    """Make the leads of these accounts dialable that wait for a strategy: it is over."""
+    ids = list(account_ids)
+    for first in range(0, len(ids), _AT_ONCE):
+        tx.execute(
+            update(_LEAD)
+            .where(
+                _LEAD.c.account_id.in_(ids[first : first + _AT_ONCE]),
+                _LEAD.c.state == LeadState.WAITING.value,
+                _LEAD.c.waiting_for == STRATEGY,
+            )
+            .values(state=LeadState.DIALABLE.value, waiting_for=None, next_at_utc=_WHEN_OPEN_AGAIN)
+        )
+
+
+def is_callable(state: str, waiting_for: str | None) -> bool:
+    """Say whether a lead may be called where its person asks for it: a strategy's own call is no reason to wait then."""
+    return state == LeadState.DIALABLE or (state == LeadState.WAITING and waiting_for == STRATEGY)
 
 
 def reopen(
@@ -159,9 +196,17 @@ def call_now(
 ) -> bool:
     """Have an account's lead called at a time, now or later, before all that nobody asked for; False: it is not to be dialed at all."""
     kept = [
-        one for one in leads.of_account(tx, account_id) if one.campaign_id == campaign_id and one.state == LeadState.DIALABLE
+        one for one in leads.of_account(tx, account_id) if one.campaign_id == campaign_id and is_callable(one.state, one.waiting_for)
     ]  # fmt: skip
     for lead in kept:
-        leads.update_lead(tx, LeadId(lead.id), next_at_utc=due, blocked_rule=None, blocked_reason=None)
+        leads.update_lead(
+            tx,
+            LeadId(lead.id),
+            state=LeadState.DIALABLE.value,
+            waiting_for=None,
+            next_at_utc=due,
+            blocked_rule=None,
+            blocked_reason=None,
+        )
         callbacks.add(tx, lead_id=LeadId(lead.id), campaign_id=campaign_id, due_at_utc=due, phone_id=phone_id)
     return bool(kept)

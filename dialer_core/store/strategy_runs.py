@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy import Table, and_, insert, or_, select, update
 
 from dialer_core.list_events import StrategyStepDone, StrategyStopped
+from dialer_core.store import account_leads
 from dialer_core.store.dialing_models import StrategyRun
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import AccountId, CampaignId, PersonId, StrategyState, new_id
@@ -191,6 +192,8 @@ def done(tx: Tx, run: Run, now: dt.datetime, *, skipped: str = "") -> bool:
         changes["due_at_utc"] = now + dt.timedelta(seconds=run.steps[position].after_s)
     if tx.execute(update(_TABLE).where(*_mine(run)).values(**changes)).rowcount != 1:
         return False
+    if over:
+        account_leads.let_go_of_strategies(tx, [run.account_id])
     tx.emit(
         StrategyStepDone(
             campaign_id=run.campaign_id, account_id=run.account_id, run_id=run.id, strategy=run.strategy, position=run.position,
@@ -241,6 +244,7 @@ def stop(
             leased_until_utc=None,
         )
     )
+    account_leads.let_go_of_strategies(tx, {run.account_id for run in found})
     tx.emit(
         *(
             StrategyStopped(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dialer_core.portfolio.strategy_clock import CALL
+from dialer_core.store import scan
+from dialer_core.store.account_leads import STRATEGY
 from dialer_core.verify.report import Check, Invariant, Violation
 from dialer_core.verify.subject import Row, Subject
-from dialer_core.vocabulary import LeadState
+from dialer_core.vocabulary import LeadState, StrategyState
 
 _STATES = frozenset(state.value for state in LeadState)
 
@@ -30,6 +33,18 @@ def partition(subject: Subject) -> Iterator[Violation]:
             )
         if lead.state == LeadState.DIALABLE and lead.waiting_for:
             yield _broken(lead, f"is dialable, and waits for {lead.waiting_for!r}")
+
+
+def held_by_a_strategy(subject: Subject) -> Iterator[Violation]:
+    """I18: a lead that waits for its strategy has one that runs and has a call ahead."""
+    ahead = {
+        run.account_id
+        for run in scan.rows(subject.tx, "strategy_run", only=("state", StrategyState.RUNNING.value))
+        if any(step["what"] == CALL for step in run.steps[run.position :])
+    }
+    for lead in subject.leads:
+        if lead.state == LeadState.WAITING and lead.waiting_for == STRATEGY and lead.account_id not in ahead:
+            yield _broken(lead, "waits for its strategy, and none that runs has a call ahead")
 
 
 def in_attempt(subject: Subject) -> Iterator[Violation]:
@@ -62,6 +77,7 @@ def account_and_person(subject: Subject) -> Iterator[Violation]:
 
 CHECKS = (
     Check(Invariant.I18, "lead states partition the list", whole=partition),
+    Check(Invariant.I18, "a lead waits for a strategy that has a call ahead", whole=held_by_a_strategy),
     Check(Invariant.I18, "a lead is in an attempt when it has a live one", whole=in_attempt),
     Check(Invariant.I18, "attempts are of their leads' accounts and people", whole=account_and_person),
 )

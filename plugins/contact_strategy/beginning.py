@@ -142,7 +142,7 @@ class Beginner:
             )  # fmt: skip
         answers = await self._engine.strategies.start_many(requests)
         for request, answer in zip(requests, answers, strict=True):
-            if isinstance(answer, CommandRefusedError) and answer.kind == "unknown":
+            if isinstance(answer, CommandRefusedError) and answer.kind != "refused":
                 log.warning("contact_strategy_refused", strategy=request.strategy, error=str(answer))
         return [
             one.account_id

@@ -36,6 +36,7 @@ class World:
     def __init__(self, database: Database, clock: VirtualClock) -> None:
         self.database, self.clock = database, clock
         self.strategies = Strategies(database, clock=clock, node="n1")
+        self.strategies.all_added()
         self.done: list[StrategyStep] = []
         self.fault: dict[str, Any] = {}
         """What the action does instead, by account."""
@@ -115,6 +116,16 @@ async def test_the_key_of_a_step_is_the_same_at_every_try(world: World) -> None:
     world.clock.set_elapsed_s(2 * 86_400)
     await world.turn()
     assert [step.key for step in world.done] == [taken.key, f"{run_id}:1"]
+
+
+async def test_what_begins_before_all_plugins_have_told_is_not_refused(world: World) -> None:
+    """At start-up a step may be another plugin's, who has yet to say so; it is looked for when the step is due."""
+    early = Strategies(world.database, clock=world.clock, node="n1")
+    asked = StrategyRequest(account_id=world.accounts[0], strategy="soft", steps=(Step(0, "pigeon"),))
+    assert isinstance(await early.start(asked, actor="cli"), str)
+    early.all_added()
+    with pytest.raises(CommandRefusedError, match="pigeon"):
+        await early.start(asked, actor="cli")
 
 
 async def test_what_cannot_begin_is_refused_each_for_itself(world: World) -> None:

@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 
+from dialer_core.campaigns import callbacks_asked
 from dialer_core.clock import VirtualClock
 from dialer_core.errors import CommandRefusedError, StoreError
 from dialer_core.portfolio import payments, promises, strategy_clock
 from dialer_core.portfolio.payments import NewPayment
-from dialer_core.store import events, people, restrictions, strategy_runs
+from dialer_core.store import account_leads, events, people, restrictions, strategy_runs
 from dialer_core.store.database import Database, open_database
 from dialer_core.store.strategy_runs import Run, Step
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import Outcome, PromiseKind, RestrictionKind, RestrictionScope
+from dialer_core.verify.leads import CHECKS
+from dialer_core.verify.subject import Subject
+from dialer_core.vocabulary import CampaignId, Outcome, PromiseKind, RestrictionKind, RestrictionScope
 from tests.campaigns.lists import CAMPAIGN, NOON, TABLES, Listed, put_lead, put_list_campaign, row_of, rows
 from tests.campaigns.test_recycle import dial, end
 
@@ -36,11 +39,11 @@ def clocked(database_url: str) -> Any:
 
 @pytest.fixture
 def listed(clocked: tuple[Database, VirtualClock]) -> Listed:
-    """Return a lead that waits for its strategy, which has begun."""
+    """Return a lead whose strategy has begun: it waits for its call."""
     database, _ = clocked
     with database.write() as tx:
         put_list_campaign(tx)
-        found = put_lead(tx, ["+525500000001"], state="waiting", waiting_for=strategy_clock.STRATEGY)
+        found = put_lead(tx, ["+525500000001"])
         people.update_account(tx, found.account, {"balance_minor": 100_000, "currency": "MXN"})
         strategy_clock.start(
             tx, account_id=found.account, strategy="soft", steps=STEPS, now=NOON, campaign_id=CAMPAIGN
@@ -65,6 +68,12 @@ class Sent:
 def turn(database: Database, sent: Sent, owner: str = "node1") -> int:
     """Do what is due."""
     return asyncio.run(strategy_clock.run_due(database, {**strategy_clock.ACTIONS, "sms": sent}, owner))
+
+
+def broken(tx: Tx) -> list[str]:
+    """Return what is wrong with leads."""
+    subject = Subject(tx, packs=None, trunks=None, carrier_calls=None, logs=(), now=NOON)
+    return [str(one) for check in CHECKS if check.whole for one in check.whole(subject)]
 
 
 def state_of(tx: Tx) -> tuple[str, str | None]:
@@ -162,7 +171,7 @@ def test_it_stops_when_there_is_no_more_reason(
                 from_utc=NOON,
             )
         elif what == "contact":
-            tx.execute(TABLES["lead"].update().values(state="dialable", waiting_for=None))
+            account_leads.call_now(tx, listed.account, CampaignId(CAMPAIGN), NOON)
             end(tx, dial(tx).attempt_id, Outcome.CONNECTED, live_answer=True, talked=True)
         else:
             people.update_account(tx, listed.account, {"status": "withdrawn"})
@@ -171,6 +180,34 @@ def test_it_stops_when_there_is_no_more_reason(
     assert sent.keys == [("t1", 0)]
     with database.read() as tx:
         assert state_of(tx) == ("stopped", what)
+        assert row_of(tx, "lead", listed.lead)["waiting_for"] != account_leads.STRATEGY
+        assert not broken(tx)
+
+
+def test_a_lead_waits_only_for_a_call_that_comes(clocked: tuple[Database, VirtualClock]) -> None:
+    """Messages alone hold nobody back, nor one who asked to be called; who asks later is called before the strategy's turn."""
+    database, _ = clocked
+    with database.write() as tx:
+        put_list_campaign(tx)
+        written, asked, asks = (put_lead(tx, [f"+52550000000{n}"]) for n in range(3))
+        tomorrow = NOON + DAY
+        ask = {"campaign_id": CampaignId(CAMPAIGN), "at_utc": tomorrow, "now": NOON, "actor": "t"}
+        callbacks_asked.ask(tx, account_id=asked.account, **ask)  # type: ignore[arg-type]
+        for one, steps in ((written, STEPS[:1]), (asked, STEPS), (asks, STEPS)):
+            strategy_clock.start(tx, account_id=one.account, strategy="soft", steps=steps, now=NOON)
+
+        def states() -> list[str]:
+            return [row_of(tx, "lead", one.lead)["state"] for one in (written, asked, asks)]
+
+        assert states() == ["dialable", "dialable", "waiting"]
+        callbacks_asked.ask(tx, account_id=asks.account, **ask)  # type: ignore[arg-type]
+        assert states() == ["dialable"] * 3
+        assert row_of(tx, "lead", asks.lead)["next_at_utc"] == tomorrow
+        strategy_runs.stop(tx, "command", accounts=[asks.account])
+        assert row_of(tx, "lead", asks.lead)["next_at_utc"] == tomorrow
+        assert not broken(tx)
+        tx.execute(TABLES["lead"].update().values(state="waiting", waiting_for=account_leads.STRATEGY))
+        assert len(broken(tx)) == 2, "the strategy of one runs and has its call ahead"
 
 
 def test_what_passes_does_not_stop_it(clocked: tuple[Database, VirtualClock], listed: Listed) -> None:
