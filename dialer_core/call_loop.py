@@ -35,6 +35,7 @@ from dialer_core.calls.originate import Originator, signers_of
 from dialer_core.calls.records import CallRecords
 from dialer_core.calls.referrals import Referrals
 from dialer_core.calls.sound import Sound
+from dialer_core.calls.talk_adoption import TalkAdoption
 from dialer_core.calls.trunk_watch import TrunkWatch
 from dialer_core.calls.trunks import Trunks
 from dialer_core.campaigns import caller_ids, hopper
@@ -207,9 +208,12 @@ class CallLoop:
         adoption = Adoption(
             runtime, self.machine, campaigns, self.trunks, self.workers, self.roster, self.softphones, self.flow, self.answers, records
         )  # fmt: skip
+        talks = TalkAdoption(
+            self.roster, self.machine, self.extensions, self.deliveries, self.desk, self.inbound
+        )
         self.recovery = Recovery(
             runtime, self.roster, self.softphones, self.machine, self.trunks, self.workers, self.media, self.dialing, adoption,
-            self.inbound, on_done=self._recovered,
+            self.inbound, talks, on_done=self._recovered,
         )  # fmt: skip
         self.presence = MediaPresence(
             runtime, self.machine, self.media, self.roster, self.dialing, self.flow, self.softphones, self.inbound, self.sound, self.desk,
@@ -284,6 +288,7 @@ class CallLoop:
         """Everything a former engine left is taken over: legs nobody knows are ended, the media plane is brought in line."""
         for name, state in self.recovery.states.items():
             self.legs.end_strays(name, state)
+        self.presences.begin()
         if self.media.state is not None:
             self.legs.on_media_attached(self.media.state)
         else:

@@ -114,7 +114,7 @@ class LegEvents:
         elif leg_id is not None and self._softphones.owns(leg_id):
             self._softphones.on_worker(name, event)
         elif leg_id is not None and self._extensions.owns(leg_id):
-            self._extensions.on_worker(name, event)
+            self._extensions.on_worker(event)
         elif leg_id is not None and self._inbound.owns(leg_id):
             self._inbound.on_worker(event)
         else:

@@ -24,6 +24,7 @@ from dialer_core.calls.adoption import Adoption, Found
 from dialer_core.calls.attempt import Attempt
 from dialer_core.calls.inbound import InboundCalls
 from dialer_core.calls.machine import AttemptMachine
+from dialer_core.calls.talk_adoption import TalkAdoption
 from dialer_core.calls.trunks import WINDOW_NS, Trunks
 from dialer_core.dialing import Dialing
 from dialer_core.events import EngineRestarted, StoredEvent
@@ -89,6 +90,7 @@ class Recovery:
         dialing: Dialing,
         adoption: Adoption,
         inbound: InboundCalls,
+        talks: TalkAdoption,
         *,
         on_done: Callable[[], None],
     ) -> None:
@@ -102,6 +104,7 @@ class Recovery:
         self._dialing = dialing
         self._adoption = adoption
         self._inbound = inbound
+        self._talks = talks
         self._on_done = on_done
         self.states: dict[WorkerId, WorkerState] = {}
         self._held: list[tuple[WorkerId | None, Callable[[], None]]] = []
@@ -212,8 +215,12 @@ class Recovery:
         for trunk, sent_ns in found.sent:
             self._trunks[trunk].resume(sent_ns)
         agents = self._take_agents()
+        outside = (*self._legs(LegKind.EXTENSION), *self._ends(LegKind.EXTENSION))
+        self._talks.look(outside, found.legs)
         taken = self._take_attempts()
+        self._talks.customers(taken, found.left)
         self._take_inbound()
+        self._talks.company(found.left)
         for attempt, what in taken:
             self._catch_up(attempt, what)
         self._settle_agents()
@@ -222,7 +229,7 @@ class Recovery:
         lost = sum(what.leg is None for _, what in taken)
         ended = sum(what.leg is not None and what.leg.ended is not None for _, what in taken)
         self._end_orphans({what.leg_row.id for _, what in taken if what.leg_row is not None})
-        left_behind.tell_supervision(self._runtime, found.left)
+        left_behind.tell_supervision(self._runtime, found.left, self._talks.supervisors)
         told = EngineRestarted(
             adopted=len(taken) - lost - ended,
             interrupted=lost + found.ended,
@@ -272,7 +279,8 @@ class Recovery:
             name, leg = live.get(row.id, (None, None))
             leg_row = leg_rows_of.get(row.id)
             sound = sounds.get(leg.leg_id if leg is not None else LegId(row.id))
-            what = Found(row=row, leg_row=leg_row, worker=name, leg=leg, sound=sound)
+            extension = self._talks.extension_of(row, sound)
+            what = Found(row=row, leg_row=leg_row, worker=name, leg=leg, sound=sound, extension=extension)
             taken.append((self._adoption.take(what, self._pool_of), what))
         return taken
 
@@ -296,6 +304,7 @@ class Recovery:
     def _settle_agents(self) -> None:
         """Whoever was reserved or talked, and whose attempt is over or with another agent, is free, or in wrap-up."""
         ended = {leg.owner for _, leg in self._ends(LegKind.AGENT)}
+        sounds = self._sounds()
         for agent in list(self._roster.all()):
             if agent.state is AgentState.LOGGED_OUT:
                 continue
@@ -313,6 +322,8 @@ class Recovery:
             together = (attempt is not None and attempt.agent_id == agent.id) or self._inbound.talks_with(
                 agent
             )
+            if agent.state is AgentState.TALKING and self._talks.is_third(agent, sounds):
+                continue
             if agent.state in _TALK_STATES and not together:
                 cue = AgentCue.UNRESERVE if agent.state is AgentState.RESERVED else AgentCue.CALL_ENDED
                 self._roster.apply(agent, cue)

@@ -25,6 +25,8 @@ from dialer_core.voice_events import AgentSourceChanged
 
 log = structlog.get_logger(__name__)
 
+FIRST_WORD_S = 15.0
+"""After a new engine has taken over, a source may be silent for so long before its agents are paused; they are offered nobody meanwhile."""
 MOST_REPORTS = 2000
 """In one command."""
 _IN_TALK = (AgentState.RESERVED, AgentState.TALKING)
@@ -39,7 +41,6 @@ class _Source:
 
     name: str
     stale_after_s: float
-    heard_ns: int = 0
     fresh: bool = False
     timer: asyncio.TimerHandle | None = None
     said: dict[AgentId, AgentReport] = field(default_factory=dict)
@@ -61,6 +62,13 @@ class Presences:
                 agent.told_free = False
         roster.on_entered(self._entered)
 
+    def begin(self) -> None:
+        """A former engine's agents are taken over: a source that has agents at work must speak to this one."""
+        for name in self._agents:
+            if any(agent.state is not AgentState.LOGGED_OUT for agent in self._of_source(name)):
+                source = self._sources.setdefault(name, _Source(name, FIRST_WORD_S))
+                self._wait_for(source)
+
     def of(self, agent: Agent) -> Presence | None:
         """Return what an agent's source says of them now; None: nothing that is believed."""
         source = self._sources.get(agent.settings.state_from)
@@ -72,7 +80,7 @@ class Presences:
         return self._agents.get(source, {}).get(name)
 
     def heard(self, name: str, stale_after_s: float, reports: Iterable[Any]) -> ReportsTaken:
-        """Take a source's words; none at all still says that it is alive.
+        """Take a source's words; none at all still says that it is alive, and words that are all older than what it said last do not.
 
         Parameters
         ----------
@@ -95,12 +103,9 @@ class Presences:
         if len(read) > MOST_REPORTS:
             raise CommandRefusedError(f"at most {MOST_REPORTS} reports at a time", "invalid")
         source = self._sources.setdefault(name, _Source(name, stale_after_s))
-        source.stale_after_s, source.heard_ns = stale_after_s, self._runtime.clock.mono_ns()
-        if source.timer is not None:
-            source.timer.cancel()
-        source.timer = self._runtime.later(stale_after_s, lambda: self._silent(source))
-        changed, late, unknown = 0, 0, []
-        back, source.fresh = not source.fresh, True
+        source.stale_after_s = stale_after_s
+        changed: list[Agent] = []
+        late, older, unknown = 0, 0, []
         for report in read:
             agent = self.known_as(name, report.agent)
             if agent is None:
@@ -109,16 +114,27 @@ class Presences:
             before = source.said.get(agent.id)
             if before is not None and report.order <= before.order:
                 late += 1
+                older += report.order < before.order
                 continue
             source.said[agent.id] = report
             if before is None or (before.state, before.reason) != (report.state, report.reason):
-                changed += 1
-                self._settle(agent)
+                changed.append(agent)
+        back = False
+        if not older or older < len(read):
+            back, source.fresh = not source.fresh, True
+            self._wait_for(source)
+        for agent in changed:
+            self._settle(agent)
         if back:
             self._tell(source, fresh=True)
             for agent in self._of_source(name):
                 self._settle(agent)
-        return ReportsTaken(changed=changed, late=late, unknown=tuple(sorted(set(unknown)))[:10])
+        return ReportsTaken(changed=len(changed), late=late, unknown=tuple(sorted(set(unknown)))[:10])
+
+    def _wait_for(self, source: _Source) -> None:
+        if source.timer is not None:
+            source.timer.cancel()
+        source.timer = self._runtime.later(source.stale_after_s, lambda: self._silent(source))
 
     def _silent(self, source: _Source) -> None:
         source.fresh = False

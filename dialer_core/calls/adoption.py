@@ -68,6 +68,14 @@ S = AttemptState
 
 
 @dataclass(frozen=True, slots=True)
+class HeldExtension:
+    """An extension's leg in a worker; its `ended` says that it is over."""
+
+    worker: WorkerId
+    leg: LegSnapshot
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """What is known of a live attempt when an engine starts."""
 
@@ -77,6 +85,8 @@ class Found:
     """Who holds the leg, or saw it end; None: nobody does, its worker is dead."""
     leg: LegSnapshot | None
     sound: MediaLegSnapshot | None
+    extension: HeldExtension | None = None
+    """Who has the customer, had them at its end, or is being called for them, where that is no softphone of ours."""
 
 
 class Adoption:
@@ -111,15 +121,12 @@ class Adoption:
         row, leg, sound = found.row, found.leg, found.sound
         campaign = self._campaigns[CampaignId(row.campaign_id)]
         agent = self._roster.agents.get(AgentId(row.agent_id)) if row.agent_id else None
-        state, in_pbx = S(row.state), agent is not None and agent.in_pbx
+        state = _state(found, agent)
         attempt = Attempt(
             id=AttemptId(row.id), campaign_id=campaign.id, lead_id=LeadId(row.lead_id), account_id=AccountId(row.account_id),
             person_id=PersonId(row.person_id), phone_id=PhoneId(row.phone_id), number=row.number, trunk=TrunkId(row.trunk),
             pool=pool(campaign.id, agent), leg_id=_leg_id(found), retry_of=AttemptId(row.retry_of) if row.retry_of else None,
-            # A reservation is not in the row: the agent's interval and the media plane say whether it came to a bridge. Of an extension's leg
-            # nobody knows: it is hung up, and they wait for an agent again.
-            state=S.WAITING if state in (S.BRIDGING, S.TRANSFERRING, S.TRANSFERRED) or (state is S.BRIDGED and in_pbx) else state,
-            worker=found.worker or (WorkerId(row.worker) if row.worker else None), placements=int(bool(leg or found.leg_row)),
+            state=state, worker=found.worker or (WorkerId(row.worker) if row.worker else None), placements=int(bool(leg or found.leg_row)),
             call_id=row.call_id or "", live=row.live_answer, abandoned=row.abandoned, verdict=Verdict(row.verdict) if row.verdict else None,
             ringing_seen=leg is not None and leg.ringing_code == 180, negotiated=leg.negotiated if leg else None, dialog=_dialog(found),
             media_port=(leg.media_port if leg else 0) or (found.leg_row.media_port if found.leg_row else 0) or 0,
@@ -137,6 +144,14 @@ class Adoption:
         if attempt.state is S.BRIDGED and agent is not None:
             attempt.agent_id = attempt.last_agent_id = agent.id
             attempt.bridge_began_ns = (sound.bridged_ns if sound else 0) or attempt.bridged_ns
+        elif attempt.state in (S.TRANSFERRING, S.TRANSFERRED):
+            attempt.last_agent_id = AgentId(row.agent_id) if row.agent_id else None
+            until_ns = (
+                sound.bridged_ns
+                if sound is not None and attempt.state is S.TRANSFERRED
+                else self._runtime.clock.mono_ns()
+            )
+            attempt.talk_ns = max(0, until_ns - attempt.bridged_ns)
         self._trunks[attempt.trunk].take_over(unsent=not attempt.sent_ns)
         campaign.attempts += 1
         campaign.live_answers += attempt.live
@@ -156,12 +171,15 @@ class Adoption:
 
     def catch_up(self, attempt: Attempt, found: Found) -> None:
         """Feed what the row does not say yet. An attempt whose leg nobody holds any more is over."""
-        if S(found.row.state) in (S.TRANSFERRING, S.TRANSFERRED):  # its leg is hung up, as a stray
+        handed_on = (S.TRANSFERRING, S.TRANSFERRED)
+        if (
+            S(found.row.state) in handed_on and attempt.state not in handed_on
+        ):  # its leg is gone, or is hung up as a stray
             now_ns = self._runtime.clock.mono_ns()
             told = event_of(AttemptTransferFailed, attempt, now_ns, extension="", sip_code=0)
             self._runtime.journal.append(told)
         former = self._roster.agents.get(AgentId(found.row.agent_id)) if found.row.agent_id else None
-        if S(found.row.state) is S.BRIDGED and former is not None and former.in_pbx:
+        if S(found.row.state) is S.BRIDGED and attempt.state is S.WAITING and former is not None:  # a PBX's
             now_ns = self._runtime.clock.mono_ns()
             attempt.talk_ns += max(0, now_ns - attempt.bridged_ns)
             self._runtime.journal.append(event_of(AttemptUnbridged, attempt, now_ns, agent_id=former.id))
@@ -173,6 +191,8 @@ class Adoption:
             return
         self._signalling(attempt, found, found.worker, found.leg)
         ended = found.leg.ended
+        if found.extension is not None and found.extension.leg.ended is not None and ended is None:
+            self._left_by_extension(attempt)
         if found.sound is not None:
             self._hearing(attempt, found, found.sound, ended.at_ns if ended else _NEVER_NS)
         if attempt.state is S.RELEASING and attempt.release_outcome is None:
@@ -188,6 +208,13 @@ class Adoption:
             self._flow.on_worker(found.worker, ended)
         elif attempt.state is S.RELEASING:
             self._workers.send(found.worker, Hangup(leg_id=attempt.leg_id))
+
+    def _left_by_extension(self, attempt: Attempt) -> None:
+        """Whom they talked to has hung up while there was no engine: the call is over."""
+        if attempt.state is S.TRANSFERRED:
+            self._machine.feed(attempt, Cue.TRANSFER_FAILED)
+        elif attempt.state is S.BRIDGED:
+            self._flow.release(attempt, Outcome.CONNECTED)
 
     def settle(self, attempt: Attempt, found: Found) -> None:
         """Part a talk from an agent who is not in it any more: nobody is left talking to silence, or to somebody who has gone on."""
@@ -272,6 +299,18 @@ class Adoption:
         if state is S.BRIDGED:
             return attempt.bridged_ns or now_ns
         return now_ns
+
+
+def _state(found: Found, agent: Agent | None) -> AttemptState:
+    """Return the row's state, as far as somebody still holds what it needs; else they wait for an agent again.
+
+    A reservation is not in the row: the agent's interval and the media plane say whether it came to a bridge.
+    """
+    state = S(found.row.state)
+    outside = state in (S.TRANSFERRING, S.TRANSFERRED) or (
+        state is S.BRIDGED and agent is not None and agent.in_pbx
+    )
+    return S.WAITING if state is S.BRIDGING or (outside and found.extension is None) else state
 
 
 def _leg_id(found: Found) -> LegId:

@@ -27,7 +27,7 @@ from dialer_core.errors import CommandRefusedError
 from dialer_core.ipc.messages import Bridge
 from dialer_core.lines import MediaPort
 from dialer_core.runtime import Runtime
-from dialer_core.vocabulary import AgentId, AgentState, AttemptId, AttemptState, LegId
+from dialer_core.vocabulary import AgentId, AgentState, AttemptId, AttemptState, LegId, LegPurpose
 from dialer_core.voice_events import AttemptDelivered, AttemptDeliveryBegan, AttemptDeliveryFailed
 
 log = structlog.get_logger(__name__)
@@ -93,10 +93,12 @@ class Deliveries:
         its = self._of[attempt.id] = _Delivery(attempt, agent, name, now_ns, announcement)
         its.leg_id = self._extensions.call(
             name,
+            LegPurpose.DELIVERY,
+            attempt.id,
             on_up=lambda: self._answered(its),
             on_gone=lambda code: self._gone(its, code),
             on_line=lambda user: self._line(its, user),
-            about=attempt,
+            customer=attempt,
             headers={ATTEMPT_HEADER: attempt.id},
         )
         told = event_of(
@@ -137,6 +139,14 @@ class Deliveries:
             if its.up:
                 self._connect(its, "told", name)
         return {"attempt": attempt_id, "agent": its.agent.id}
+
+    def adopt(self, attempt: Attempt, agent: Agent, extension: str, leg_id: LegId) -> Callable[[int], None]:
+        """Go on with a former engine's: this attempt talks to this agent over this leg. Returns what to call when the leg is over."""
+        now_ns = self._runtime.clock.mono_ns()
+        its = _Delivery(attempt, agent, extension, now_ns, leg_id=leg_id, up=True, connected=True)
+        self._of[attempt.id] = its
+        agent.leg_id = leg_id
+        return lambda code: self._gone(its, code)
 
     def bridged(self, attempt: Attempt) -> None:
         """Customer and agent hear each other."""

@@ -35,9 +35,9 @@ from dialer_core.vocabulary import (
     CONSULTED,
     AgentId,
     AgentState,
-    AttemptState,
     CampaignId,
     LegId,
+    LegPurpose,
     Outcome,
     RecordSwitch,
     SupervisionMode,
@@ -83,8 +83,9 @@ class Desk:
         self.supervision = Supervision(
             runtime, roster, extensions, on_change=self.apply, on_lost=self.transfers.leg_lost
         )
+        self.go_on: Callable[[Mapping[LegId, MediaLegSnapshot]], None] = lambda _held: None
+        """Goes on with a former engine's conversations, by what the media plane holds."""
         self._hang_up_caller: Callable[[LegId], None] = lambda _leg_id: None
-        self._inbound_talks: Callable[[], list[tuple[Agent, LegId, CampaignId]]] = list
         self.transfers.on_left = self.supervision.gave_back
         self.transfers.keeps = self.supervision.is_supervisor
 
@@ -93,7 +94,7 @@ class Desk:
         self._answers.on_bridged = lambda agent, attempt: self.begun(
             Talk(agent, attempt.leg_id, attempt.campaign_id, attempt, number=attempt.number)
         )
-        self._inbound_talks, self._hang_up_caller = inbound.talks, inbound.hang_up
+        self._hang_up_caller = inbound.hang_up
         self._answers.on_parted = inbound.on_parted = self.ended
         inbound.on_bridged = lambda agent, call: self.begun(
             Talk(agent, call.leg_id, call.campaign_id, number=call.number)
@@ -156,30 +157,13 @@ class Desk:
 
     def bring_in_line(self, held: Mapping[LegId, MediaLegSnapshot]) -> None:
         """There is a new media plane, or a new engine, which is this one: tell it again who hears whom."""
-        self.transfers.bring_in_line()
+        self.transfers.bring_in_line(held)
         self.recordings.bring_in_line()
-        self._take_over(held)
+        self.go_on(held)
         for agent in self._roster.all():
             sound = held.get(agent.leg_id) if agent.leg_id is not None else None
             if self._is_more_than_a_bridge(agent) or (sound is not None and sound.hears is not None):
                 self.apply(agent)
-
-    def _take_over(self, held: Mapping[LegId, MediaLegSnapshot]) -> None:
-        """Go on with a former engine's conversations: on hold, muted and recorded as they are. Their thirds are gone."""
-        talks = [
-            Talk(self._roster[attempt.agent_id], attempt.leg_id, attempt.campaign_id, attempt, number=attempt.number)
-            for attempt in self._machine.attempts.values()
-            if attempt.state is AttemptState.BRIDGED and attempt.agent_id is not None
-        ]  # fmt: skip
-        talks += [Talk(agent, leg_id, campaign_id) for agent, leg_id, campaign_id in self._inbound_talks()]
-        for talk in talks:
-            sound = held.get(talk.customer)
-            if sound is None or talk.agent.id in self.talks:
-                continue
-            self.talks[talk.agent.id] = talk
-            talk.state = TalkState.HELD if sound.music else TalkState.TOGETHER
-            talk.muted = sound.hears == () and not sound.music
-            self.recordings.take_over(talk, sound.recording_id, paused=sound.recording_paused)
 
     def _is_more_than_a_bridge(self, agent: Agent) -> bool:
         talk = self.talks.get(agent.id)
@@ -281,9 +265,11 @@ class Desk:
             self._known(extension)
             leg_id = self._extensions.call(
                 extension,
-                on_up=partial(self._third_up, talk),
+                LegPurpose.THIRD,
+                agent_id,
+                on_up=partial(self.third_up, agent_id),
                 on_gone=partial(self._third_gone, talk),
-                about=talk.attempt,
+                customer=talk.attempt,
             )
             talk.third = Third(leg_id, extension=extension)
             self._feed(talk, TalkCue.CONSULT)
@@ -404,8 +390,18 @@ class Desk:
         )  # fmt: skip
         self._runtime.journal.append(told)
 
-    def _third_up(self, talk: Talk) -> None:
-        self._feed(talk, TalkCue.THIRD_ANSWERED)
+    def third_up(self, agent_id: AgentId) -> None:
+        """Whom an agent has called has answered."""
+        if (talk := self.talks.get(agent_id)) is not None:
+            self._feed(talk, TalkCue.THIRD_ANSWERED)
+
+    def third_gone(self, agent_id: AgentId, leg_id: LegId, code: int) -> None:
+        """A third that a former engine's agent had called is over, whatever has become of it since."""
+        talk = self.talks.get(agent_id)
+        if talk is not None and talk.third is not None and talk.third.leg_id == leg_id:
+            self._third_gone(talk, code)
+        else:
+            self.transfers.leg_lost(leg_id, code)
 
     def _third_gone(self, talk: Talk, code: int) -> None:
         third = talk.third

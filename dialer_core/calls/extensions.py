@@ -28,6 +28,7 @@ from dialer_core.ipc.messages import (
     LegOpened,
     LegRtpLost,
     LegSent,
+    LegSnapshot,
     MediaEvent,
     MediaLegSnapshot,
     OpenLeg,
@@ -38,7 +39,7 @@ from dialer_core.ipc.messages import (
 from dialer_core.lines import MediaPort, WorkerPool
 from dialer_core.runtime import Runtime
 from dialer_core.store import legs as leg_rows
-from dialer_core.vocabulary import LegId, LegKind, WorkerId, new_id
+from dialer_core.vocabulary import LegId, LegKind, LegPurpose, WorkerId, new_id
 from dialer_core.voice_settings import ExtensionSettings
 
 log = structlog.get_logger(__name__)
@@ -53,6 +54,8 @@ class _Line:
 
     name: str
     settings: ExtensionSettings
+    purpose: LegPurpose
+    about: str
     on_up: Callable[[], None]
     on_gone: Callable[[int], None]
     on_line: Callable[[str], None]
@@ -93,11 +96,13 @@ class Extensions:
     def call(
         self,
         name: str,
+        purpose: LegPurpose,
+        about: str = "",
         *,
         on_up: Callable[[], None],
         on_gone: Callable[[int], None],
         on_line: Callable[[str], None] = lambda _user: None,
-        about: Attempt | None = None,
+        customer: Attempt | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> LegId:
         """Call an extension; return its leg.
@@ -106,26 +111,71 @@ class Extensions:
         ----------
         name
             One of `settings`.
+        purpose, about
+            What for, and whose id: the next engine goes on with it by these.
         on_up
             Called when it has answered.
         on_gone
             Called once, with the final SIP code, when the leg is over by anything but `hang_up`.
         on_line
             Called with the user part of whom the PBX has connected it to, when it says so after the answer.
-        about
-            Whose customer it is called for: its INVITE says so in the ways its settings ask for.
+        customer
+            For whom it is called: its INVITE says so in the ways its settings ask for.
         headers
             Of its INVITE, besides.
         """
         leg_id = LegId(new_id())
-        line = self._lines[leg_id] = _Line(name, self.settings[name], on_up, on_gone, on_line)
-        if about is not None:
-            line.headers = told_headers(line.settings, about, self._sip_host)
+        line = _Line(name, self.settings[name], purpose, about, on_up, on_gone, on_line)
+        self._lines[leg_id] = line
+        if customer is not None:
+            line.headers = told_headers(line.settings, customer, self._sip_host)
         line.headers |= headers or {}
-        limit_s = line.settings.ring_limit_s + SETUP_MARGIN_S
-        line.setup = self._runtime.later(limit_s, lambda: self._gone(leg_id, 408, hangup=True))
+        self._run_setup(leg_id, line)
         self._media.send(OpenLeg(leg_id=leg_id, kind=LegKind.EXTENSION))
         return leg_id
+
+    def adopt(
+        self,
+        worker: WorkerId,
+        leg: LegSnapshot,
+        *,
+        stored: bool,
+        on_up: Callable[[], None],
+        on_gone: Callable[[int], None],
+    ) -> None:
+        """Go on with a former engine's leg; what the media plane lacks of it is ordered by `bring_in_line`.
+
+        Parameters
+        ----------
+        worker, leg
+            Who holds it, and what it says of it: its owner is one of `settings`, its purpose is known.
+        stored
+            Whether it has its row.
+        on_up, on_gone
+            As for `call`; a leg that is up already does not say so again.
+        """
+        assert leg.purpose is not None  # noqa: S101 - whoever adopts it has looked
+        line = self._lines[leg.leg_id] = _Line(
+            leg.owner, self.settings[leg.owner], leg.purpose, leg.about, on_up, on_gone, lambda _user: None,
+            media_port=leg.media_port, worker=worker, negotiated=leg.negotiated,
+        )  # fmt: skip
+        log.info(
+            "extension_adopted",
+            leg_id=leg.leg_id,
+            extension=leg.owner,
+            purpose=leg.purpose,
+            up=bool(leg.dialog),
+        )
+        if not stored:
+            self._store_leg(leg.leg_id, line)
+        if leg.dialog is None:
+            self._run_setup(leg.leg_id, line)
+        else:
+            self._up(leg.leg_id, line, leg.dialog)
+
+    def _run_setup(self, leg_id: LegId, line: _Line) -> None:
+        limit_s = line.settings.ring_limit_s + SETUP_MARGIN_S
+        line.setup = self._runtime.later(limit_s, lambda: self._gone(leg_id, 408, hangup=True))
 
     def hang_up(self, leg_id: LegId) -> None:
         """End a leg; nobody is told. Harmless when it is over."""
@@ -144,7 +194,7 @@ class Extensions:
             case _:
                 pass
 
-    def on_worker(self, worker: WorkerId, event: WorkerEvent) -> None:
+    def on_worker(self, event: WorkerEvent) -> None:
         """Take an event of a leg that `owns` says is ours."""
         leg_id: LegId = event.leg_id  # type: ignore[union-attr] # `owns` has looked at it
         line = self._lines[leg_id]
@@ -155,7 +205,7 @@ class Extensions:
                 line.negotiated = event
                 self._media.send(connect_command(event))
             case LegAnswered():
-                self._answered(leg_id, line, worker, event.dialog)
+                self._answered(leg_id, line, event.dialog)
             case LegConnectedLine(user=user):
                 line.on_line(user)
             case LegEnded(code=code):
@@ -209,27 +259,34 @@ class Extensions:
             self._gone(leg_id, 503, hangup=False)
             return
         line.worker, line.media_port = worker, opened.port
-        row = leg_rows.NewLeg(
-            id=leg_id, kind=LegKind.EXTENSION, node=self._runtime.node, worker=worker, media_port=opened.port,
-            opened_at_utc=self._runtime.clock.utc(),
-        )  # fmt: skip
-        self._runtime.store(lambda tx: leg_rows.insert(tx, row))
+        self._store_leg(leg_id, line)
         limit_s = line.settings.ring_limit_s
         place = Place(
-            leg_id=leg_id, kind=LegKind.EXTENSION, owner=line.name, to_uri=line.settings.sip,
+            leg_id=leg_id, kind=LegKind.EXTENSION, owner=line.name, purpose=line.purpose, about=line.about, to_uri=line.settings.sip,
             identity=SipIdentity(from_uri=f"sip:marcador@{self._sip_host}", display_name="Marcador"),
             media_host=opened.host, media_port=opened.port, srtp=line.settings.srtp, headers=line.headers,
             ring_limit_s=limit_s, unattended_limit_s=limit_s,
         )  # fmt: skip
         self._workers.send(worker, place)
 
-    def _answered(self, leg_id: LegId, line: _Line, worker: WorkerId, dialog: Dialog) -> None:
+    def _store_leg(self, leg_id: LegId, line: _Line) -> None:
+        row = leg_rows.NewLeg(
+            id=leg_id, kind=LegKind.EXTENSION, node=self._runtime.node, worker=line.worker or WorkerId(""),
+            media_port=line.media_port, opened_at_utc=self._runtime.clock.utc(),
+        )  # fmt: skip
+        self._runtime.store(lambda tx: leg_rows.insert(tx, row))
+
+    def _up(self, leg_id: LegId, line: _Line, dialog: Dialog) -> None:
         line.dialog, line.up = dialog, True
         if line.setup is not None:
             line.setup.cancel()
-        self._workers.send(worker, Attend(leg_id=leg_id))
+        if line.worker is not None:
+            self._workers.send(line.worker, Attend(leg_id=leg_id))
         row = msgspec.to_builtins(dialog)
         self._runtime.store(lambda tx: leg_rows.update(tx, leg_id, dialog=row, call_id=dialog.call_id))
+
+    def _answered(self, leg_id: LegId, line: _Line, dialog: Dialog) -> None:
+        self._up(leg_id, line, dialog)
         log.info("extension_up", leg_id=leg_id, extension=line.name)
         line.on_up()
 

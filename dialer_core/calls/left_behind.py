@@ -1,4 +1,4 @@
-"""What a former engine left unsaid: calls that came in and whose worker died with it, and supervisors whose phones are hung up now.
+"""What a former engine left unsaid: calls that came in and whose worker died with it, and supervisors whose phones are gone.
 
 It owns reading these stories from the log and telling their ends. Legs and BYEs are `recovery.py`'s; calls that somebody still holds are adopted.
 """
@@ -61,9 +61,10 @@ def tell_calls(runtime: Runtime, left: LeftBehind, ended: Collection[LegId]) -> 
         runtime.journal.append(told)
 
 
-def tell_supervision(runtime: Runtime, left: LeftBehind) -> None:
-    """Tell that supervisors are with nobody: their phones are not taken over, they are hung up. Written down where nobody changes it, too."""
-    for told in _none_of(left.supervision.values(), runtime.clock.mono_ns()):
+def tell_supervision(runtime: Runtime, left: LeftBehind, taken: Collection[str]) -> None:
+    """Tell that supervisors are with nobody whose phones have not been taken over: they are hung up. Written down where nobody changes it, too."""
+    gone = [event for supervisor, event in left.supervision.items() if supervisor not in taken]
+    for told in _none_of(gone, runtime.clock.mono_ns()):
         agent_id, supervisor = told.agent_id, told.supervisor
 
         def write(tx: Tx, agent_id: AgentId = agent_id, supervisor: str = supervisor) -> None:

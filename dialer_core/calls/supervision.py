@@ -17,7 +17,7 @@ from dialer_core.calls.extensions import Extensions
 from dialer_core.errors import CommandRefusedError
 from dialer_core.runtime import Runtime
 from dialer_core.store.tx import Tx
-from dialer_core.vocabulary import AgentId, LegId, SupervisionMode
+from dialer_core.vocabulary import AgentId, LegId, LegPurpose, SupervisionMode
 from dialer_core.voice_events import AgentSupervisionChanged
 
 log = structlog.get_logger(__name__)
@@ -83,6 +83,7 @@ class Supervision:
         if watch is None:
             leg_id = self._extensions.call(
                 supervisor,
+                LegPurpose.SUPERVISION,
                 on_up=lambda: self._up(supervisor),
                 on_gone=lambda code: self._gone(supervisor, code),
             )
@@ -98,6 +99,12 @@ class Supervision:
         self._on_change(agent)
         if before is not agent:
             self._on_change(before)
+
+    def adopt(self, watch: Watch) -> tuple[Callable[[], None], Callable[[int], None]]:
+        """Go on with a former engine's; nothing is told. Returns what to call when their phone has answered, and when it is over."""
+        supervisor = watch.supervisor
+        self.watches[supervisor] = watch
+        return lambda: self._up(supervisor), lambda code: self._gone(supervisor, code)
 
     def stop(self, supervisor: str) -> None:
         """Hang the supervisor's phone up."""

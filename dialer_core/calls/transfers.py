@@ -5,7 +5,7 @@ It owns which extension has which customer. The attempt's states are its machine
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -14,10 +14,10 @@ from dialer_core.calls.extensions import Extensions
 from dialer_core.calls.live_answers import MUSIC
 from dialer_core.calls.machine import AttemptMachine, event_of
 from dialer_core.calls.referrals import Referrals, succeeded
-from dialer_core.ipc.messages import Bridge, Hear, Unbridge
+from dialer_core.ipc.messages import Bridge, Hear, MediaLegSnapshot, Unbridge
 from dialer_core.lines import MediaPort
 from dialer_core.runtime import Runtime
-from dialer_core.vocabulary import AttemptId, AttemptState, LegId
+from dialer_core.vocabulary import AttemptId, AttemptState, LegId, LegPurpose
 from dialer_core.voice_events import AttemptTransferFailed, AttemptTransferred
 
 log = structlog.get_logger(__name__)
@@ -63,9 +63,11 @@ class Transfers:
             return
         leg_id = self._extensions.call(
             extension,
-            on_up=lambda: self._answered(attempt),
+            LegPurpose.TRANSFER,
+            attempt.id,
+            on_up=lambda: self.answered(attempt),
             on_gone=lambda code: self.gone(attempt, code),
-            about=attempt,
+            customer=attempt,
         )
         self._legs[attempt.id] = (extension, leg_id)
 
@@ -143,18 +145,27 @@ class Transfers:
             self._runtime.journal.append(told)
         self._machine.feed(attempt, Cue.TRANSFER_FAILED)
 
-    def bring_in_line(self) -> None:
-        """There is a new media plane: bridges and music once more."""
-        for attempt_id, (_, leg_id) in self._legs.items():
+    def adopt(self, attempt: Attempt, extension: str, leg_id: LegId) -> None:
+        """Go on with a former engine's: this leg has this customer, or is being called for them."""
+        self._legs[attempt.id] = (extension, leg_id)
+
+    def bring_in_line(self, held: Mapping[LegId, MediaLegSnapshot]) -> None:
+        """There is a new media plane, or a new engine: bridges and music once more, where they are missing."""
+        for attempt_id, (_, leg_id) in list(self._legs.items()):
             attempt = self._machine.attempts.get(attempt_id)
             if attempt is None:
                 continue
+            leg = held.get(attempt.leg_id)
             if attempt.state is S.TRANSFERRED:
-                self._media.send(Bridge(leg_id=attempt.leg_id, agent_leg_id=leg_id, connect_tone=""))
-            else:
+                if leg is None or leg.bridged_to != leg_id:
+                    self._media.send(Bridge(leg_id=attempt.leg_id, agent_leg_id=leg_id, connect_tone=""))
+            elif self._extensions.dialog_of(leg_id) is not None:  # it answered while there was no engine
+                self.answered(attempt)
+            elif leg is None or not leg.music:
                 self._media.send(Hear(hears={}, music={attempt.leg_id: MUSIC}))
 
-    def _answered(self, attempt: Attempt) -> None:
+    def answered(self, attempt: Attempt) -> None:
+        """The extension has answered: they hear each other, if it still has a customer."""
         held = self._legs.get(attempt.id)
         if held is not None and self._machine.feed(attempt, Cue.TRANSFER_ANSWERED):
             self.connect(attempt, *held)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from dialer_core.ipc.base import Drain, DumpState, Message, SourcedEvent, SrtpKeys
-from dialer_core.vocabulary import EndedBy, LegId, LegKind, SrtpUse
+from dialer_core.vocabulary import EndedBy, LegId, LegKind, LegPurpose, SrtpUse
 
 
 class SipIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +30,11 @@ class Place(Message, frozen=True, kw_only=True, tag="place"):
     leg_id: LegId
     kind: LegKind
     owner: str = ""
-    """The attempt's or the agent's id: what a later engine joins the leg to its journal by."""
+    """The attempt's or the agent's id, or the extension's name: what a later engine joins the leg to its journal by."""
+    purpose: LegPurpose | None = None
+    """Of an extension's leg."""
+    about: str = ""
+    """Of an extension's leg: the attempt's id, for a transfer and a delivery; the agent's for a third."""
     to_uri: str
     identity: SipIdentity
     media_host: str
@@ -307,7 +311,9 @@ class LegSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     leg_id: LegId
     kind: LegKind
     owner: str
-    """As in its `Place`."""
+    """As in its `Place`, and so the next two."""
+    purpose: LegPurpose | None = None
+    about: str = ""
     call_id: str
     state: str
     """`calling`, `early`, `confirmed`, `releasing` or `ended`."""

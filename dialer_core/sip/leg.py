@@ -10,7 +10,7 @@ import enum
 from dataclasses import dataclass
 
 from dialer_core.ipc.messages import Dialog, LegEnded, LegIncoming, LegNegotiated, LegSnapshot, Place
-from dialer_core.vocabulary import EndedBy, LegId, LegKind, SrtpUse
+from dialer_core.vocabulary import EndedBy, LegId, LegKind, LegPurpose, SrtpUse
 
 RELEASE_LIMIT_S = 2.0
 """How long a CANCEL may wait for the final answer of its INVITE before the leg is reported as over."""
@@ -126,6 +126,8 @@ class Offer:
     leg_id: LegId
     kind: LegKind = LegKind.CUSTOMER
     owner: str = ""
+    purpose: LegPurpose | None = None
+    about: str = ""
     media_host: str
     media_port: int
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
@@ -210,6 +212,8 @@ class Leg:
             leg_id=self.order.leg_id,
             kind=self.order.kind,
             owner=self.order.owner,
+            purpose=self.order.purpose,
+            about=self.order.about,
             call_id=self.call_id,
             state=self.phase.value,
             media_port=self.order.media_port,

@@ -170,6 +170,19 @@ class LegKind(enum.StrEnum):
     """The leg to a named extension of the contact centre: a supervisor's phone, a colleague, a queue of the PBX."""
 
 
+class LegPurpose(enum.StrEnum):
+    """What an extension is called for."""
+
+    THIRD = "third"
+    """An agent asks somebody, beside their customer."""
+    TRANSFER = "transfer"
+    """An agent hands their customer on, and leaves."""
+    SUPERVISION = "supervision"
+    """A supervisor's phone, from one conversation to the next."""
+    DELIVERY = "delivery"
+    """A live answer goes into a queue of a PBX."""
+
+
 class TalkState(enum.StrEnum):
     """Where an agent's conversation is. The table of transitions is in `calls/conversation.py`."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -110,8 +112,18 @@ class _Story:
         )
 
 
+def _replace_engine(desk: Desk) -> None:
+    """Kill the engine, and wait until another one is in charge."""
+    before = len(desk.dialer.events("engine.restarted"))
+    os.kill(desk.dialer.pid("engine"), signal.SIGKILL)
+    desk.dialer.until(
+        lambda: len(desk.dialer.events("engine.restarted")) > before, 20.0, "another engine to be in charge"
+    )
+    desk.dialer.until(desk.dialer.is_up, 20.0, "the API to answer again")
+
+
 def test_hold_three_way_and_transfer(desk: Desk) -> None:
-    """One conversation through all of it: each party receives exactly those it should, and the customer music on hold."""
+    """One conversation through all of it, over a killed engine: each party receives exactly those it should, and the customer music on hold."""
     desk.tidy()  # who was called before the capture began is not known to it
     with capture(desk.floor.folder, desk.floor.ports) as watching:
         desk.dialer.login(AGENT)
@@ -127,6 +139,8 @@ def test_hold_three_way_and_transfer(desk: Desk) -> None:
         story.moment("consulting")
         story.do(f"/agents/{AGENT}/join")
         story.moment("three_way")
+        _replace_engine(desk)
+        story.moment("three_way again")
         story.do(f"/agents/{AGENT}/transfer")
         desk.dialer.wait_agent(AGENT, "wrap_up", "ready")
         story.moment("transferred")
@@ -150,6 +164,7 @@ def test_hold_three_way_and_transfer(desk: Desk) -> None:
         "three_way": {"customer": {AGENT, LEGAL}, AGENT: {"customer", LEGAL}, LEGAL: {"customer", AGENT}},
         "transferred": {"customer": {LEGAL}, LEGAL: {"customer"}, AGENT: set()},
     }
+    expected["three_way again"] = expected["three_way"]
     for name, parties in expected.items():
         heard = {party: _heard(wire, port[party], story.moments[name]) for party in parties}
         assert heard == parties, (name, {p: _levels(wire, port[p], story.moments[name]) for p in parties})
@@ -160,7 +175,7 @@ def test_hold_three_way_and_transfer(desk: Desk) -> None:
 
 
 def test_a_supervisor_switches_and_takes_over(desk: Desk) -> None:
-    """Listen, whisper, barge and take over from one phone, in one call; only barging reaches the customer."""
+    """Listen, whisper, barge and take over from one phone, in one call, over a killed engine; only barging reaches the customer."""
     desk.tidy()
     with capture(desk.floor.folder, desk.floor.ports) as watching:
         desk.dialer.login(AGENT)
@@ -175,6 +190,8 @@ def test_a_supervisor_switches_and_takes_over(desk: Desk) -> None:
                 f"the supervisor to {mode}",
             )
             story.moment(mode)
+        _replace_engine(desk)
+        story.moment("barge again")
         story.do(f"/supervisors/{MARTA}/take_over")
         story.moment("taken over")
         (call,) = desk.dialer.get("/calls")
@@ -195,6 +212,7 @@ def test_a_supervisor_switches_and_takes_over(desk: Desk) -> None:
         "barge": {"customer": {AGENT, MARTA}, AGENT: {"customer", MARTA}, MARTA: {"customer", AGENT}},
         "taken over": {"customer": {MARTA}, MARTA: {"customer"}, AGENT: set()},
     }
+    expected["barge again"] = expected["barge"]
     for name, parties in expected.items():
         heard = {party: _heard(wire, port[party], story.moments[name]) for party in parties}
         assert heard == parties, (name, {p: _levels(wire, port[p], story.moments[name]) for p in parties})

@@ -66,7 +66,8 @@ class HeldCall:
         """Say what a worker says of it."""
         place, early = self.place, self.behaviour.early
         return LegSnapshot(
-            leg_id=place.leg_id, kind=place.kind, owner=place.owner, call_id=place.leg_id if self.sent_ns else "",
+            leg_id=place.leg_id, kind=place.kind, owner=place.owner, purpose=place.purpose, about=place.about,
+            call_id=place.leg_id if self.sent_ns else "",
             state="confirmed" if self.answered_ns else "early" if self.ringing_ns else "calling", media_port=place.media_port,
             sent_ns=self.sent_ns, ringing_ns=self.ringing_ns, ringing_code=(183 if early else 180) if self.ringing_ns else 0,
             early_sdp=early and bool(self.ringing_ns), answered_ns=self.answered_ns, negotiated=self.negotiated, dialog=self.dialog, ended=ended,

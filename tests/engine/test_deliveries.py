@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dialer_core.agents.presence import FIRST_WORD_S
 from dialer_core.ipc.messages import LegConnectedLine, LegReferred, LegRtpLost, Refer
 from dialer_core.store import scan
 from dialer_core.vocabulary import AgentState, AttemptState, EndedBy, LegKind, Outcome, Presence
@@ -202,21 +203,6 @@ def test_a_queues_leg_that_sends_no_sound_is_lost(make_floor: MakeFloor) -> None
     assert told["reason"] == "not_acknowledged"
 
 
-def test_a_new_engine_hands_on_who_was_delivered(make_floor: MakeFloor) -> None:
-    """The queue's leg is nobody's to a new engine: it is hung up, and the person waits for an agent again, or hears the message."""
-    floor = a_floor(make_floor, staff={"ana": ANA})
-
-    async def story(s: Story) -> None:
-        await s.talking()
-        floor.kill_engine()
-        await floor.start_again()
-        await s.idle()
-        await floor.until(lambda: s.agent("ana").state in (AgentState.READY, AgentState.WRAP_UP))
-
-    run(floor, story)
-    assert "attempt.unbridged" in event_names(floor)
-
-
 def test_a_blind_transfer_by_refer_leaves_the_call_to_the_trunk(make_floor: MakeFloor) -> None:
     """REFER on the customer's leg: 202, then 200 by NOTIFY, and our leg goes; a refusal, or no word, brings the customer back to the agents."""
     caja = {"sip": "sip:700@127.0.0.1:5090", "hand_over": "refer"}
@@ -350,14 +336,17 @@ def test_a_silent_source_is_not_believed(make_floor: MakeFloor) -> None:
 def test_a_new_engine_takes_over_before_the_source_has_spoken(
     make_floor: MakeFloor, state: AgentState
 ) -> None:
-    """Their agents, in a conversation when the engine died, are nobody's until the source speaks to the new one; everything else goes on."""
+    """Who talks talks on; after it, or at once where nobody had been bridged, their agents are nobody's until the source speaks to the new engine."""
     floor = a_floor(make_floor, staff={"ana": TOLD})
+    floor.carrier.default = Behaviour(talk_s=5.0)
 
     async def story(s: Story) -> None:
         tell(s, 1, ana="available")
         await floor.until(lambda: s.agent("ana").state is state, 30)
         floor.kill_engine()
         await floor.start_again()
+        if state is AgentState.TALKING:
+            assert s.agent("ana").state is state
         await floor.until(
             lambda: (s.agent("ana").state, s.agent("ana").reason) == (AgentState.PAUSED, "source_stale"), 30
         )
@@ -365,6 +354,46 @@ def test_a_new_engine_takes_over_before_the_source_has_spoken(
         tell(s, 2, ana="available")
         assert s.agent("ana").offered
         await s.idle()
+
+    run(floor, story)
+
+
+def test_a_source_that_never_speaks_to_a_new_engine_is_not_believed(make_floor: MakeFloor) -> None:
+    """Its agents were ready when the engine died: nobody is dialed for them, and after a while they are shown paused, and the log says why."""
+    floor = a_floor(make_floor, staff={"ana": TOLD}, leads=[])
+
+    async def story(s: Story) -> None:
+        tell(s, 1, ana="available")
+        floor.kill_engine()
+        await floor.start_again()
+        assert (s.agent("ana").state, s.agent("ana").offered) == (AgentState.READY, False)
+        await floor.pass_s(FIRST_WORD_S + 0.1)
+        assert (s.agent("ana").state, s.agent("ana").reason) == (AgentState.PAUSED, "source_stale")
+        tell(s, 2, ana="available")
+        assert s.agent("ana").offered
+
+    run(floor, story)
+    assert [told["fresh"] for told in data_of(floor, "agent_source.changed")] == [True, False, True]
+
+
+def test_old_words_do_not_keep_a_source_fresh(make_floor: MakeFloor) -> None:
+    """Whoever repeats what was so before says nothing of now; the last word said again, and an empty list, do."""
+    floor = a_floor(make_floor, staff={"ana": TOLD}, leads=[])
+
+    async def story(s: Story) -> None:
+        tell(s, 5, ana="available")
+        for _ in range(3):
+            await floor.pass_s(4.0)
+            tell(s, 5, ana="available")
+        assert s.agent("ana").offered
+        for _ in range(3):
+            await floor.pass_s(4.0)
+            assert tell(s, 4, ana="busy")["late"] == 1
+        assert (s.agent("ana").state, s.agent("ana").reason) == (AgentState.PAUSED, "source_stale")
+        tell(s, 4, ana="available")
+        assert not s.agent("ana").offered
+        tell(s, 6)
+        assert s.agent("ana").offered
 
     run(floor, story)
 
