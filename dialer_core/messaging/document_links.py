@@ -175,9 +175,11 @@ class DocumentLinks:
             tx.audit("document_link.refused", subject, actor="link", why=found.standing.value)
             return found
         account = people.account(tx, row.account_id) or {}
-        if row.field and not hmac.compare_digest(
-            _plain(said)[-row.digits :].encode(), _answer(account, row.field, row.digits).encode()
-        ):
+        right = _answer(account, row.field, row.digits) if row.field else ""
+        if row.field and len(right) < row.digits:  # what is asked for is gone: nothing is a right answer now
+            tx.audit("document_link.refused", subject, actor="link", why="no_question")
+            return Found(LinkStanding.ENDED, row)
+        if row.field and not hmac.compare_digest(_plain(said)[-row.digits :].encode(), right.encode()):
             over = row.wrong + 1 >= MOST_WRONG
             document_links.put(
                 tx,

@@ -173,6 +173,19 @@ async def test_another_question(send: Callable[..., Sent]) -> None:
         send(LETTER + asked.replace("x.nacio", "x.curp"))
 
 
+@pytest.mark.parametrize("attributes", [{}, {"nacio": ""}, {"nacio": "80"}, {"nacio": "----"}])
+async def test_a_question_whose_answer_is_gone(
+    send: Callable[..., Sent], database: Database, debtor: Listed, attributes: dict[str, str]
+) -> None:
+    """An attribute that was taken away or cut short since opens the link to nobody, and least of all to who answers nothing."""
+    sent = send(LETTER + '\nfield = "x.nacio"\nquestion = { es = "¿En qué año nació?", en = "When?" }\n')
+    with database.write() as tx:
+        people.update_account(tx, debtor.account, {"attributes": attributes})
+    for said in ("", "1980", "80", "----"):
+        assert (await sent.answer(said)).status_code == 410, said
+    assert sent.audited() == ["document_link.refused"] * 4
+
+
 def _forged(token: str, **changes: bytes) -> str:
     name, _, told = token.partition(".")
     raw = base64.urlsafe_b64decode(told + "=" * (-len(told) % 4))
