@@ -22,6 +22,7 @@ PACKAGES = {
     "dovecot": "dovecot-imapd",
     "espeak-ng": "espeak-ng",
     "kamailio": "kamailio",
+    "npm": "npm",
     "openssl": "openssl",
     "secsipidx": "secsipidx",
     "sipp": "sip-tester",

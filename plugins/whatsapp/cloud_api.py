@@ -143,7 +143,6 @@ def body_of(message: OutboundMessage, media: str = "") -> dict[str, Any]:
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
         "to": message.to.removeprefix("+"),
-        "biz_opaque_callback_data": message.idempotency_key,
     }
     document = {"id": media, "filename": message.attachments[0].name} if media else {}
     if message.template is None and document:
