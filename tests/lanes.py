@@ -1,4 +1,4 @@
-"""Two lanes for the whole suite (`make test`): what uses fixed ports or the wall clock in one, what only computes in the other.
+"""Lanes for the whole suite (`make test`), side by side: real time on fixed ports, real time on ports found free, databases, and what only computes.
 
 Owns which test runs in which lane, and what becomes of a failure. A suite of real SIP and RTP mostly waits, a unit test
 mostly computes: side by side they fill two cores. What failed is run once more, alone: a test that passes then is named as
@@ -7,6 +7,7 @@ one that does not hold beside others, and the run passes; what fails twice fails
 pytest-xdist's groups would do the first half, but its 3.8 does not see pytest 9.2's node ids, and all groups run everywhere.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -18,11 +19,16 @@ from pathlib import Path
 
 import click
 
-LINE = "(sip or browser or bench) and not soak"
-"""Kinds that share the machine's ports or its clock, and therefore never run beside each other."""
-REST = f"not ({LINE}) and not soak"
-REST_NICE = 10
-"""The lane that only computes gives way to the one in which packets are due."""
+_REAL_TIME = "(sip or browser or bench)"
+LANES = {
+    "line": f"{_REAL_TIME} and not own_ports and not soak",
+    "worlds": "own_ports and not soak",
+    "db": f"db and not {_REAL_TIME} and not soak",
+    "rest": f"not db and not {_REAL_TIME} and not soak",
+}
+"""Kinds by lane. Those of `line` share the machine's fixed ports, and therefore never run beside each other."""
+GIVES_WAY = {"db": 10, "rest": 10}
+"""Niceness of lanes that only compute, beside those in which packets are due."""
 TESTS_FAILED = 1
 """pytest's exit code when it ran to its end and a test failed."""
 
@@ -43,27 +49,35 @@ def pytest_run(lane: str, kinds: str, *more: str) -> list[str]:
 
 
 def side_by_side(arguments: Sequence[str]) -> dict[str, int]:
-    """Run both lanes, print the quieter one's report when it has ended; return each lane's exit code."""
+    """Run every lane, the first one's words at once and the others' when all have ended; return each lane's exit code."""
     began = time.monotonic()
-    with tempfile.TemporaryFile() as report:
-        rest = subprocess.Popen(
-            ["nice", "-n", str(REST_NICE), *pytest_run("rest", REST, *arguments)],
-            stdout=report,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    shown, *others = LANES
+    with contextlib.ExitStack() as held:
+        reports, running = {}, {}
+        for lane in others:
+            reports[lane] = held.enter_context(tempfile.TemporaryFile())
+            running[lane] = subprocess.Popen(
+                ["nice", "-n", str(GIVES_WAY.get(lane, 0)), *pytest_run(lane, LANES[lane], *arguments)],
+                stdout=reports[lane],
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         try:
-            line_code = subprocess.run(pytest_run("line", LINE, *arguments), check=False).returncode
-            rest_code = rest.wait()
+            codes = {
+                shown: subprocess.run(pytest_run(shown, LANES[shown], *arguments), check=False).returncode
+            }
+            codes |= {lane: process.wait() for lane, process in running.items()}
         finally:
-            if rest.poll() is None:
-                os.killpg(rest.pid, signal.SIGINT)
-                rest.wait()
-        report.seek(0)
-        click.echo("\nThe other lane (unit, db, sim, meta):")
-        click.echo(report.read().decode(errors="replace"))
-    click.echo(f"both lanes: {time.monotonic() - began:.0f} s")
-    return {"line": line_code, "rest": rest_code}
+            for process in running.values():
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGINT)
+                    process.wait()
+        for lane, report in reports.items():
+            report.seek(0)
+            click.echo(f"\nThe lane {lane!r} ({LANES[lane]}):")
+            click.echo(report.read().decode(errors="replace"))
+    click.echo(f"all lanes: {time.monotonic() - began:.0f} s")
+    return codes
 
 
 def again(lane: str, arguments: Sequence[str]) -> int:
@@ -71,8 +85,9 @@ def again(lane: str, arguments: Sequence[str]) -> int:
     click.echo(
         f"\nOnce more, alone, what failed in the lane {lane!r}. What passes now does not hold beside others:",
     )
-    kinds = {"line": LINE, "rest": REST}[lane]
-    command = pytest_run(lane, kinds, "-v", "--last-failed", "--last-failed-no-failures=none", *arguments)
+    command = pytest_run(
+        lane, LANES[lane], "-v", "--last-failed", "--last-failed-no-failures=none", *arguments
+    )
     return subprocess.run(command, check=False).returncode
 
 

@@ -51,8 +51,8 @@ SIP_WORKERS = 24
 """Ports set aside for line workers; more than 24 lines and six agents need with any pjsua2."""
 MEDIA_PORTS = 400
 SIM_PORTS = 400
-LOW_PORT, HIGH_PORT = 10_000, 32_000
-"""Below the kernel's ephemeral ports, so that nobody's outgoing socket takes one of ours."""
+LOW_PORT, HIGH_PORT = 10_000, 22_000
+"""Below the kernel's ephemeral ports, so that nobody's outgoing socket takes one of ours, and below what the tests have for themselves."""
 READY_LIMIT_S = 30.0
 DRAIN_LIMIT_S = 30.0
 STOP_LIMIT_S = 30.0

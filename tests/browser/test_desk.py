@@ -14,7 +14,12 @@ from tests.browser.conftest import SCREENS, SMALL_LAPTOP, Open, Provider, access
 from tests.polling import wait_until
 from tests.skips import requires_program
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180), requires_program("chromium")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.own_ports,
+    pytest.mark.timeout(180),
+    requires_program("chromium"),
+]
 
 IN_WRAP_UP = "#now[data-state=wrap_up]"
 

@@ -14,7 +14,12 @@ from tests.browser.conftest import SCREENS, VISITS, Open, Provider, accessible, 
 from tests.polling import wait_until
 from tests.skips import requires_program
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180), requires_program("chromium")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.own_ports,
+    pytest.mark.timeout(180),
+    requires_program("chromium"),
+]
 
 WRITES, ASKS = "+525500000503", "+525500000505"
 

@@ -15,7 +15,12 @@ from tests.browser.conftest import SCREENS, Open, accessible, url_of
 from tests.polling import wait_until
 from tests.skips import requires_program
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180), requires_program("chromium")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.own_ports,
+    pytest.mark.timeout(180),
+    requires_program("chromium"),
+]
 
 ALLOWED_BYTES = 200_000
 

@@ -13,7 +13,12 @@ from tests.browser.test_desk import IN_WRAP_UP, begin, saved
 from tests.polling import wait_until
 from tests.skips import requires_program
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180), requires_program("chromium")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.own_ports,
+    pytest.mark.timeout(180),
+    requires_program("chromium"),
+]
 
 
 def test_a_talk_is_supervised_handed_on_and_written_about(made: World, log_in: Open) -> None:

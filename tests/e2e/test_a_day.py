@@ -39,7 +39,7 @@ from tests.plugins.tryton_server import PASSWORD, tryton_server
 from tests.polling import wait_until
 from tests.skips import ROOT
 
-pytestmark = [pytest.mark.sip, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sip, pytest.mark.own_ports, pytest.mark.timeout(300)]
 
 ACCOUNTS = 1000
 TEXTED, ON_WHATSAPP = range(560), range(560, 970)
