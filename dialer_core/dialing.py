@@ -420,7 +420,7 @@ class Dialing:
         attempt = Attempt(
             id=AttemptId(claimed.attempt_id), campaign_id=campaign.id, lead_id=claimed.lead_id, account_id=claimed.account_id,
             person_id=claimed.person_id, phone_id=claimed.phone_id, number=claimed.number, trunk=claimed.trunk, pool=pool,
-            leg_id=LegId(claimed.attempt_id), retry_of=claimed.retry_of, language=claimed.language,
+            leg_id=LegId(claimed.attempt_id), retry_of=claimed.retry_of, language=claimed.language, region=claimed.region,
             for_agent=claimed.for_agent, caller_id=claimed.caller_id, previewed=claimed.previewed, propensity=claimed.propensity,
             personal=claimed.open_from_utc is not None and claimed.open_from_utc > self._runtime.clock.utc(),
         )  # fmt: skip

@@ -36,8 +36,10 @@ from dialer_core.store import agents as agent_rows
 from dialer_core.store import attempts as attempt_rows
 from dialer_core.store import events as event_rows
 from dialer_core.store import legs as leg_rows
+from dialer_core.store import people
 from dialer_core.store.models import AgentInterval, Leg
 from dialer_core.store.models import Attempt as AttemptRow
+from dialer_core.store.people import PersonRow
 from dialer_core.store.tx import Tx
 from dialer_core.vocabulary import (
     AgentId,
@@ -64,6 +66,8 @@ class _Journalled:
     """What the journal says was going on."""
 
     attempts: list[AttemptRow] = field(default_factory=list)
+    people: dict[str, PersonRow] = field(default_factory=dict)
+    """Of these attempts."""
     legs: dict[LegId, Leg] = field(default_factory=dict)
     intervals: list[AgentInterval] = field(default_factory=list)
     campaign_of: dict[str, CampaignId] = field(default_factory=dict)
@@ -130,6 +134,7 @@ class Recovery:
         now_utc = clock.utc()
         end_lost(tx, self._runtime, self._dialing.campaigns, lost, now_utc)
         found.ended, found.attempts = len(lost), known
+        found.people = people.persons(tx, {row.person_id for row in known})
         found.legs = {LegId(leg.id): leg for leg in leg_rows.live(tx, node)}
         found.left = left_behind.read(tx, found.legs)
         found.intervals = agent_rows.open_intervals(tx, node)
@@ -280,7 +285,15 @@ class Recovery:
             leg_row = leg_rows_of.get(row.id)
             sound = sounds.get(leg.leg_id if leg is not None else LegId(row.id))
             extension = self._talks.extension_of(row, sound)
-            what = Found(row=row, leg_row=leg_row, worker=name, leg=leg, sound=sound, extension=extension)
+            what = Found(
+                row=row,
+                leg_row=leg_row,
+                worker=name,
+                leg=leg,
+                sound=sound,
+                extension=extension,
+                person=found.people.get(row.person_id),
+            )
             taken.append((self._adoption.take(what, self._pool_of), what))
         return taken
 

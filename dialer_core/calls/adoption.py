@@ -42,6 +42,7 @@ from dialer_core.lines import WorkerPool
 from dialer_core.runtime import Runtime
 from dialer_core.store.models import Attempt as AttemptRow
 from dialer_core.store.models import Leg as LegRow
+from dialer_core.store.people import PersonRow
 from dialer_core.vocabulary import (
     LIVE_VERDICTS,
     AccountId,
@@ -85,6 +86,7 @@ class Found:
     """Who holds the leg, or saw it end; None: nobody does, its worker is dead."""
     leg: LegSnapshot | None
     sound: MediaLegSnapshot | None
+    person: PersonRow | None = None
     extension: HeldExtension | None = None
     """Who has the customer, had them at its end, or is being called for them, where that is no softphone of ours."""
 
@@ -126,6 +128,7 @@ class Adoption:
             id=AttemptId(row.id), campaign_id=campaign.id, lead_id=LeadId(row.lead_id), account_id=AccountId(row.account_id),
             person_id=PersonId(row.person_id), phone_id=PhoneId(row.phone_id), number=row.number, trunk=TrunkId(row.trunk),
             pool=pool(campaign.id, agent), leg_id=_leg_id(found), retry_of=AttemptId(row.retry_of) if row.retry_of else None,
+            language=found.person.language if found.person else "es", region=found.person.region if found.person else None,
             state=state, worker=found.worker or (WorkerId(row.worker) if row.worker else None), placements=int(bool(leg or found.leg_row)),
             call_id=row.call_id or "", live=row.live_answer, abandoned=row.abandoned, verdict=Verdict(row.verdict) if row.verdict else None,
             ringing_seen=leg is not None and leg.ringing_code == 180, negotiated=leg.negotiated if leg else None, dialog=_dialog(found),

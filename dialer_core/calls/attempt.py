@@ -167,6 +167,8 @@ class Attempt:
     leg_id: LegId
     retry_of: AttemptId | None = None
     language: str = "es"
+    region: str | None = None
+    """Of the person, where it is known."""
     caller_id: str | None = None
     """The number shown, where it comes from a pool."""
     for_agent: AgentId | None = None

@@ -13,6 +13,7 @@ from typing import Final
 
 from dialer_core.agents.state import Agent
 from dialer_core.calls.attempt import Attempt
+from dialer_core.calls.inbound_call import InboundCall
 from dialer_core.vocabulary import CampaignId, LegId, SupervisionMode, TalkState
 
 
@@ -85,6 +86,8 @@ class Talk:
     """None: somebody who called."""
     number: str = ""
     """The customer's, E.164; empty: a caller's that is not known."""
+    region: str | None = None
+    """The customer's, where it is known."""
     state: TalkState = TalkState.TOGETHER
     muted: bool = False
     """Nobody hears the agent."""
@@ -93,6 +96,19 @@ class Talk:
     def next_state(self, cue: TalkCue) -> TalkState | TalkCell:
         """Look the cell up; changes nothing."""
         return TABLE[self.state, cue]
+
+
+def talk_of(agent: Agent, attempt: Attempt) -> Talk:
+    """Return an agent's conversation with somebody who was dialed."""
+    return Talk(
+        agent, attempt.leg_id, attempt.campaign_id, attempt, number=attempt.number, region=attempt.region
+    )
+
+
+def caller_talk(agent: Agent, call: InboundCall) -> Talk:
+    """Return an agent's conversation with somebody who called."""
+    region = call.caller.region if call.caller is not None else None
+    return Talk(agent, call.leg_id, call.campaign_id, number=call.number, region=region)
 
 
 @dataclass(frozen=True, slots=True)

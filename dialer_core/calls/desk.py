@@ -17,7 +17,7 @@ from dialer_core.agents.softphones import Softphones
 from dialer_core.agents.state import Agent, AgentCue
 from dialer_core.calls.attempt import Attempt, Cue
 from dialer_core.calls.call_flow import CallFlow
-from dialer_core.calls.conversation import Talk, TalkCell, TalkCue, Third, hearing
+from dialer_core.calls.conversation import Talk, TalkCell, TalkCue, Third, caller_talk, hearing, talk_of
 from dialer_core.calls.extensions import Extensions
 from dialer_core.calls.inbound import InboundCalls
 from dialer_core.calls.live_answers import MUSIC, LiveAnswers
@@ -91,14 +91,10 @@ class Desk:
 
     def listen_to(self, flow: CallFlow, inbound: InboundCalls, softphones: Softphones) -> None:
         """Have bridges, partings and digits told."""
-        self._answers.on_bridged = lambda agent, attempt: self.begun(
-            Talk(agent, attempt.leg_id, attempt.campaign_id, attempt, number=attempt.number)
-        )
+        self._answers.on_bridged = lambda agent, attempt: self.begun(talk_of(agent, attempt))
         self._hang_up_caller = inbound.hang_up
         self._answers.on_parted = inbound.on_parted = self.ended
-        inbound.on_bridged = lambda agent, call: self.begun(
-            Talk(agent, call.leg_id, call.campaign_id, number=call.number)
-        )
+        inbound.on_bridged = lambda agent, call: self.begun(caller_talk(agent, call))
         flow.on_transfer_left = self.transfers.left
         self._answers.on_transfer_refused = self.transfers.refused
         flow.on_digit = self.customer_pressed

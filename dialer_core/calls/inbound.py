@@ -369,10 +369,10 @@ class InboundCalls:
         """Whether a call that came in has this agent."""
         return any(call.agent is agent for call in self._calls.values())
 
-    def talks(self) -> list[tuple[Agent, LegId, CampaignId]]:
-        """Return who talks: agent, caller's leg, campaign."""
+    def talks(self) -> list[tuple[Agent, InboundCall]]:
+        """Return who talks with whom."""
         return [
-            (call.agent, call.leg_id, call.campaign_id)
+            (call.agent, call)
             for call in self._calls.values()
             if call.agent is not None and call.state is CallState.TALKING
         ]
@@ -419,8 +419,8 @@ class InboundCalls:
         call.agent = agent
 
         run = self._campaigns[call.campaign_id]
-        language = call.caller.language if call.caller else "es"
-        told = run.announcement(call.number, language) if not call.bridged_ns else ""
+        language, region = (call.caller.language, call.caller.region) if call.caller else ("es", None)
+        told = run.announcement(call.number, language, region) if not call.bridged_ns else ""
 
         def bridge(leg_id: LegId) -> None:
             if call.state is CallState.BRIDGING and call.agent is agent:

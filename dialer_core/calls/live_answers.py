@@ -279,7 +279,8 @@ class LiveAnswers:
             return
         attempt.agent_id = agent.id
         run = self._campaigns[attempt.campaign_id]
-        told = run.announcement(attempt.number, attempt.language) if not attempt.bridged_ns else ""
+        announced = run.announcement(attempt.number, attempt.language, attempt.region)
+        told = announced if not attempt.bridged_ns else ""
         self._roster.apply(agent, AgentCue.RESERVE, attempt=attempt.id, campaign=attempt.campaign_id)
         if agent.in_pbx:
             self.deliveries.begin(attempt, agent, told)

@@ -131,7 +131,7 @@ class CallRecordings:
     def pressed(self, talk: Talk, key: str) -> None:
         """The customer has pressed a key: the one that refuses the recording deletes it, the one that agrees begins it."""
         run = self._run(talk)
-        if key == run.refuse_key(talk.number) and self.of(talk):
+        if key == run.refuse_key(talk.number, talk.region) and self.of(talk):
             log.info("recording_refused", leg_id=talk.customer)
             self.switch(talk, RecordSwitch.DISCARD, "customer")
         elif (
@@ -158,7 +158,7 @@ class CallRecordings:
         return self._campaigns[talk.campaign_id]
 
     def _rule(self, talk: Talk) -> RecordingRule:
-        return self._run(talk).recording_rule(talk.number)
+        return self._run(talk).recording_rule(talk.number, talk.region)
 
     def _remember(self, leg_id: LegId, recording_id: str) -> None:
         self._former.setdefault(leg_id, []).append(recording_id)

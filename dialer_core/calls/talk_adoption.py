@@ -16,7 +16,7 @@ from dialer_core.agents.roster import Roster
 from dialer_core.agents.state import Agent, AgentCue
 from dialer_core.calls.adoption import Found, HeldExtension
 from dialer_core.calls.attempt import Attempt
-from dialer_core.calls.conversation import Talk, Third
+from dialer_core.calls.conversation import Talk, Third, caller_talk, talk_of
 from dialer_core.calls.deliveries import Deliveries
 from dialer_core.calls.desk import Desk
 from dialer_core.calls.extensions import Extensions
@@ -164,11 +164,11 @@ class TalkAdoption:
     def take_over(self, held: Mapping[LegId, MediaLegSnapshot]) -> None:
         """Make conversations what they were: on hold, muted, recorded, with their thirds."""
         talks = [
-            Talk(self._roster[attempt.agent_id], attempt.leg_id, attempt.campaign_id, attempt, number=attempt.number)
+            talk_of(self._roster[attempt.agent_id], attempt)
             for attempt in self._machine.attempts.values()
             if attempt.state is S.BRIDGED and attempt.agent_id is not None
         ]  # fmt: skip
-        talks += [Talk(agent, leg_id, campaign_id) for agent, leg_id, campaign_id in self._inbound.talks()]
+        talks += [caller_talk(agent, call) for agent, call in self._inbound.talks()]
         for talk in talks:
             if talk.agent.id in self._desk.talks:
                 continue

@@ -55,6 +55,8 @@ class ClaimedAttempt:
     trunk: TrunkId
     retry_of: AttemptId | None
     language: str
+    region: str | None = None
+    """Of the person, ISO 3166-2, where it is known."""
     for_agent: AgentId | None = None
     """The agent they were promised: by a call-back, theirs to take until `open_from_utc`, or by the promise they made with; None: anybody's."""
     open_from_utc: dt.datetime | None = None
@@ -139,6 +141,7 @@ def _write(
             trunk=trunk,
             retry_of=retry_of,
             language=permit.lead.language,
+            region=permit.lead.region,
             for_agent=permit.asked.agent_id if permit.asked else promised.get(permit.lead.account_id),
             open_from_utc=permit.asked.open_from_utc if permit.asked else None,
             caller_id=shown.get(permit.lead.person_id),

@@ -162,25 +162,25 @@ class CampaignRun:
         voicemail = self.pack.voicemail
         return self.settings.machines.message if voicemail is not None and voicemail.message else ""
 
-    def recording_rule(self, number: str) -> RecordingRule:
-        """Return what must come before somebody is recorded who has this number; of an unknown one the pack's own word."""
-        return self.pack.recording_for(number, None)
+    def recording_rule(self, number: str, region: str | None = None) -> RecordingRule:
+        """Return what must come before somebody is recorded; where neither number nor region says more, the pack's own word."""
+        return self.pack.recording_for(number, region)
 
-    def announcement(self, number: str, language: str) -> str:
+    def announcement(self, number: str, language: str, region: str | None = None) -> str:
         """Return the prompt that comes before a conversation which is recorded by itself; empty: none."""
         record = self.settings.record
         if record.policy is not RecordPolicy.ALWAYS:
             return ""
-        rule = self.recording_rule(number)
+        rule = self.recording_rule(number, region)
         if record.announcement or rule is RecordingRule.NONE:
             return record.announcement
         stem = "recording-consent" if rule is RecordingRule.CONSENT else "recording"
         return f"{stem}-{'en' if language == 'en' else 'es'}"
 
-    def refuse_key(self, number: str) -> str:
+    def refuse_key(self, number: str, region: str | None = None) -> str:
         """Return the key that refuses to be recorded: the campaign's, or that of the packaged announcement."""
         record = self.settings.record
-        packaged = bool(self.announcement(number, "es")) and not record.announcement
+        packaged = bool(self.announcement(number, "es", region)) and not record.announcement
         return record.refuse_key or (PACKAGED_REFUSE_KEY if packaged else "")
 
     @property

@@ -45,6 +45,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     lead_id: LeadId | None = None
     account_id: AccountId | None = None
     language: str = "es"
+    region: str | None = None
     agent_id: AgentId | None = None
     """Whom they were promised by a call-back, else who took their promise, else who spoke with them last."""
 
@@ -54,7 +55,7 @@ def find(tx: Tx, campaign_id: CampaignId, numbers: Collection[str]) -> Caller | 
     query = (
         select(
             _PHONE.c.id.label("phone_id"), _PHONE.c.person_id, _LEAD.c.id.label("lead_id"), _LEAD.c.account_id, _LEAD.c.state,
-            _PERSON.c.language,
+            _PERSON.c.language, _PERSON.c.region,
         )
         .join(_PERSON, _PERSON.c.id == _PHONE.c.person_id)
         .outerjoin(_LEAD, (_LEAD.c.person_id == _PHONE.c.person_id) & (_LEAD.c.campaign_id == campaign_id))
@@ -68,7 +69,7 @@ def find(tx: Tx, campaign_id: CampaignId, numbers: Collection[str]) -> Caller | 
         return None
     row = (listed or rows)[0]
     return Caller(
-        language=row.language,
+        language=row.language, region=row.region,
         person_id=row.person_id, phone_id=row.phone_id, lead_id=row.lead_id, account_id=row.account_id,
         agent_id=_agent_of(tx, row.person_id, row.lead_id, row.account_id),
     )  # fmt: skip

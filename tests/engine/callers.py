@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from dialer_core.call_loop import CallLoop
 from dialer_core.ipc.messages import (
     Answer,
     DumpState,
@@ -16,7 +17,7 @@ from dialer_core.ipc.messages import (
     SipIdentity,
     WorkerState,
 )
-from dialer_core.vocabulary import EndedBy, LegId, LegKind, WorkerId
+from dialer_core.vocabulary import AgentId, EndedBy, LegId, LegKind, WorkerId
 from tests.engine.fakes import FakeCarrier
 from tests.engine.held import Behaviour, HeldCall
 from tests.engine.virtual import Floor
@@ -91,3 +92,8 @@ def take_calls(floor: Floor, workers: int = 1) -> CallerCarrier:
     floor.carrier = carrier = CallerCarrier(floor)
     floor.worker_names += [WorkerId(f"inbound-{index}") for index in range(workers)]
     return carrier
+
+
+def talking(engine: CallLoop) -> list[tuple[AgentId, LegId]]:
+    """Return which agent talks to which caller."""
+    return [(agent.id, call.leg_id) for agent, call in engine.inbound.talks()]

@@ -14,7 +14,7 @@ from dialer_core.campaigns.callbacks_asked import ask
 from dialer_core.store import callbacks
 from dialer_core.store.models import EventRow, Lead, Phone
 from dialer_core.vocabulary import AccountId, AgentId, AgentState, CampaignId, LeadId, TalkState
-from tests.engine.callers import INBOUND, OUR_NUMBER, CallerCarrier, take_calls
+from tests.engine.callers import INBOUND, OUR_NUMBER, CallerCarrier, take_calls, talking
 from tests.engine.conftest import MakeFloor
 from tests.engine.held import Behaviour
 from tests.engine.readings import attempts, event_names, verified
@@ -74,7 +74,7 @@ def test_a_caller_waits_with_music_and_gets_the_next_free_agent(make_floor: Make
         third = carrier.call_in("anonymous", talk_s=10)
         await floor.until(lambda: carrier.hearing.music == {second, third})
         await floor.until(lambda: first not in carrier.calls)
-        await floor.until(lambda: engine.inbound.talks() == [(engine.roster[A0], second, "demo")])
+        await floor.until(lambda: talking(engine) == [("a0", second)])
         assert carrier.hearing.music == {third}
         await floor.until(lambda: not carrier.calls.keys() & set(carrier.callers))
 
@@ -106,9 +106,9 @@ def test_a_known_caller_goes_to_the_agent_who_promised_them(make_floor: MakeFloo
         mine = carrier.call_in(known.removeprefix("+52"), talk_s=20)
         await floor.pass_s(5)
         assert engine.roster[A1].state is AgentState.READY
-        await floor.until(lambda: (engine.roster[A0], mine, "demo") in engine.inbound.talks(), limit_s=20)
+        await floor.until(lambda: ("a0", mine) in talking(engine), limit_s=20)
         again = carrier.call_in(known, talk_s=20)
-        await floor.until(lambda: (engine.roster[A1], again, "demo") in engine.inbound.talks(), limit_s=20)
+        await floor.until(lambda: ("a1", again) in talking(engine), limit_s=20)
         await floor.until(lambda: not carrier.calls.keys() & set(carrier.callers))
 
     run(floor, story)

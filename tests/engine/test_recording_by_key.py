@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dialer_core.compliance.rules import Recording, RecordingRule
+from dialer_core.compliance.rules import LocalRules, Recording, RecordingRule
 from dialer_core.ipc.messages import Bridge, LegDigit
 from dialer_core.store import scan
 from dialer_core.store.models import Base
@@ -113,6 +113,37 @@ def test_where_the_law_wants_consent_nothing_is_recorded_before_it(
     assert found == {"key": ["customer"], "agent": ["test"], "never": []}[how]
 
 
+def test_the_law_of_where_somebody_lives_holds_whatever_their_number(
+    make_floor: MakeFloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A number of one state, a person of another that wants consent: they are asked, also under an engine that took the call over."""
+    monkeypatch.setattr("dialer_core.recording_place.wanted", lambda _settings: True)
+    floor = make_floor(agents=1, campaign={"record": {"policy": "always"}})
+    pack, rule = floor.packs["demo"], Recording(cite=("demo",), rule=RecordingRule.CONSENT)
+    floor.packs["strict"] = pack.model_copy(update={"name": "strict", "recording": rule})
+    there = LocalRules(cite=("demo",), pack="strict", regions=("US-CA",))
+    floor.packs["demo"] = pack.model_copy(update={"local": (there,)})
+    assert floor.packs["demo"].link(floor.packs) is None
+    floor.carrier.default = Behaviour(talk_s=60.0)
+    with floor.database.write() as tx:
+        tx.execute(Base.metadata.tables["person"].update().values(region="US-CA"))
+
+    async def story(s: Story) -> None:
+        await s.talking()
+        customer, recorded = s.customer.leg_id, floor.carrier.hearing.recorded
+        assert customer not in recorded
+        floor.kill_engine()
+        await floor.start_again()
+        assert (s.customer.region, customer in recorded) == ("US-CA", False)
+        floor.carrier.tell_media(LegDigit(at_ns=floor.clock.mono_ns(), leg_id=customer, digit="1"))
+        await floor.pass_s(0.1)
+        assert customer in recorded
+        s.do("calls.hangup", attempt=s.customer.id)
+        await s.idle()
+
+    run(floor, story)
+
+
 def test_where_the_law_wants_it_said_a_packaged_prompt_says_it(
     make_floor: MakeFloor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,7 +199,11 @@ def test_a_caller_is_recorded_by_the_rules_of_their_own_number(
             ("+525599990000", "recording-es", True),
         ):
             leg_id = carrier.call_in(caller, talk_s=10)
-            await floor.until(lambda leg=leg_id: engine.inbound.talks() == [(agent, leg, "demo")])
+            await floor.until(
+                lambda leg=leg_id: (
+                    [(who, call.leg_id) for who, call in engine.inbound.talks()] == [(agent, leg)]
+                )
+            )
             assert asked[-1] == (leg_id, expected)
             assert (leg_id in carrier.hearing.recorded) is at_once
             await floor.until(lambda leg=leg_id: leg not in carrier.calls)
