@@ -186,5 +186,5 @@ class TrytonSettings(_Connection):
 
 
 Connection = Annotated[
-    RestSettings | TrytonSettings, Field(discriminator="kind")
+    RestSettings | SalesforceSettings | SqlSettings | FilesSettings | SftpSettings | TrytonSettings, Field(discriminator="kind")
 ]  # fmt: skip

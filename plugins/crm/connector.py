@@ -11,7 +11,7 @@ It owns these and no kind's protocol.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -50,6 +50,8 @@ class Page:
     records: list[dict[str, Any]]
     resume: str | None
     """With which reading goes on behind this page, also after a restart; None: this was the last."""
+    once_kept: Callable[[], Awaitable[None]] | None = None
+    """What is to be done there once everything of the page is kept here: a file is moved aside."""
 
 
 @dataclass(frozen=True, slots=True)

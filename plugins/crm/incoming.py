@@ -133,6 +133,8 @@ class Incoming:
                 ):  # the whole of it is read: the next reading begins at the latest change
                     state |= {"cursor": state["high"], **state.pop("began", {})}
                 await self._take_page(page, found, state, dry_run=dry_run)
+                if page.once_kept is not None and not dry_run:
+                    await page.once_kept()
         finally:
             await pages.aclose()
 

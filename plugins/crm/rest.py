@@ -74,7 +74,9 @@ class RestConnector:
             seen += len(records)
             total = at(answer, paging.total) if paging.total else None
             after = self._after(answer, place, records)
-            if after is None and isinstance(total, int) and seen < total:
+            if paging.by in {"page", "offset"} and isinstance(total, int) and seen >= total:
+                after = None
+            elif after is None and isinstance(total, int) and seen < total:
                 raise AwayError(f"{its.source}: the list ended after {seen} of {total} records")
             place = {"seen": seen} | (after or {})
             yield Page(records, json.dumps(place) if after is not None else None)

@@ -131,7 +131,7 @@ class Floor:
             insert(tx, new)
             table = _TABLES["attempt"]
             said = {"outcome": "connected", "agent_id": "ana", "disposition": disposition.value}
-            its = said | {"bridged_mono_ns": 10**9, "ended_mono_ns": 43 * 10**9}
+            its = said | {"live": False, "bridged_mono_ns": 10**9, "ended_mono_ns": 43 * 10**9}
             tx.execute(update(table).where(table.c.id == attempt).values(**its))
             common: dict[str, Any] = {
                 "campaign_id": CampaignId(CAMPAIGN),
