@@ -138,6 +138,20 @@ def default(field: FieldInfo) -> str:
             return f'`"{value}"`'
 
 
+def fields_table(model: type[BaseModel], texts: Mapping[str, str]) -> str:
+    """Return a model's settings as a table; they have no environment variables."""
+    rows = [
+        (
+            f"`{name}`",
+            allowed(field.annotation, field.metadata),
+            default(field),
+            texts.get(f"{model.__name__}.{name}", ""),
+        )
+        for name, field in model.model_fields.items()
+    ]
+    return table(("key", "allowed", "default", "what it is"), rows)
+
+
 def _fields(model: type[BaseModel], texts: Mapping[str, str], section: str = "") -> str:
     rows = []
     for name, field in model.model_fields.items():

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tools.doc_crm import crm_page
 from tools.doc_events import events_page, hooks_page
 from tools.doc_settings import commands_page, settings_page
 from tools.doc_source import page, table
@@ -49,6 +50,7 @@ PAGES: dict[str, tuple[str, Callable[[], str]]] = {
         "every setting of every file, its values, default and environment variable",
         settings_page,
     ),
+    "crm-settings.md": ("every setting of `plugins/crm.toml`", crm_page),
     "commands.md": ("every `dialer` command with its help, and the exit statuses", commands_page),
     "events.md": ("every event of the log, its fields and ids; the envelope and cursors", events_page),
     "hooks.md": ("every plugin hook; how a plugin is written, enabled and limited", hooks_page),
