@@ -70,7 +70,7 @@ from dialer_core.events import (
     WorkerLost,
 )
 from dialer_core.host_commands import ChatCommands, MessageCommands, StrategyCommands
-from dialer_core.list_events import StrategyStepDone, StrategyStopped
+from dialer_core.list_events import CallerIdHealthChanged, StrategyStepDone, StrategyStopped
 from dialer_core.message_events import ChatStateChanged, MessageReceived, OptOutReceived
 from dialer_core.messaging.channel import (
     Accepted,
@@ -393,6 +393,7 @@ __all__ = [
     "AttemptVerdictRevised",
     "Begun",
     "CallView",
+    "CallerIdHealthChanged",
     "CampaignEmpty",
     "CampaignId",
     "CampaignPaused",

@@ -7,7 +7,7 @@ import datetime as dt
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Body, Path, Request
+from fastapi import APIRouter, Body, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -158,8 +158,10 @@ async def steer_campaign(campaign: Name, engine: Engine, what: Annotated[Steerin
         CampaignDay, "The day until now; for an agent at their desk, with their own figures alone"
     ),
 )
-async def get_day(campaign: Name, request: Request, engine: Engine, parts: Parts) -> Response:
-    """A campaign's day: by the hour, promises and what came of them, against last week and its targets, and what is left to dial."""
+async def get_day(
+    campaign: Name, request: Request, engine: Engine, parts: Parts, agents: Annotated[bool, Query()] = True  # noqa: FBT002 - of the address
+) -> Response:  # fmt: skip
+    """A campaign's day: by the hour, promises and what came of them, against last week and targets, what is left to dial, and agents."""
     name, now = _known(parts, campaign), engine.now()
     kept = parts.days.get(name)
     if kept is None or now - kept[0] > FRESH:
@@ -167,7 +169,7 @@ async def get_day(campaign: Name, request: Request, engine: Engine, parts: Parts
     found, who = await asyncio.shield(kept[1]), principal_of(request)
     if Scope.READ not in who.scopes:
         found = day.for_agent(found, who.agent)
-    return answer(found)
+    return answer(found if agents else msgspec.structs.replace(found, agents=()))
 
 
 @router.post("/{campaign}/targets", dependencies=[needs(Scope.CONTROL)], responses=shape(dict, "Done"))

@@ -7,6 +7,7 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Annotated, Literal
 
+import msgspec
 from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
@@ -88,9 +89,10 @@ async def get_report(
 @router.get(
     "/floor", dependencies=[needs(Scope.READ)], responses=shape(tuple[AgentDay, ...], "By agent's name")
 )
-async def get_floor(engine: Engine, parts: Parts) -> Response:
-    """Every agent's day until now, over all campaigns: time in each state, occupancy, conversations, contacts, promises."""
+async def get_floor(engine: Engine, parts: Parts, states: Annotated[bool, Query()] = True) -> Response:  # noqa: FBT002 - of the address
+    """Every agent's day until now, over all campaigns: occupancy, conversations, contacts, promises, and, if wanted, the time in each state."""
     now, zone = engine.now(), parts.settings.dialer.reports.zone
     if parts.floor is None or now - parts.floor[0] > FRESH:
         parts.floor = now, await parts.read(lambda tx: floor(tx, zone, now))
-    return answer(parts.floor[1])
+    found = parts.floor[1]
+    return answer(found if states else tuple(msgspec.structs.replace(one, states={}) for one in found))

@@ -208,12 +208,13 @@ def spent_in_states(tx: Tx, since_utc: dt.datetime, now: dt.datetime) -> dict[Ag
     found: dict[AgentId, dict[str, float]] = {}
     for row in tx.execute(over):
         found.setdefault(AgentId(row.agent_id), {})[row.state] = float(row.length_ns) / 1e9
-    going_on = select(_TABLE.c.agent_id, _TABLE.c.state, _TABLE.c.from_utc).where(
-        began, _TABLE.c.to_utc.is_(null())
+    # what goes on, and what a later engine ended, whose clock says nothing of when it began
+    by_the_wall = select(_TABLE.c.agent_id, _TABLE.c.state, _TABLE.c.from_utc, _TABLE.c.to_utc).where(
+        began, _TABLE.c.to_mono_ns.is_(null())
     )
-    for row in tx.execute(going_on):
+    for row in tx.execute(by_the_wall):
         states = found.setdefault(AgentId(row.agent_id), {})
-        states[row.state] = states.get(row.state, 0.0) + max(0.0, (now - row.from_utc).total_seconds())
+        states[row.state] = states.get(row.state, 0.0) + max(0.0, ((row.to_utc or now) - row.from_utc).total_seconds())  # fmt: skip
     return found
 
 

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
 from dialer_core.plugin_api import (
+    CallerIdHealthChanged,
     EngineHandle,
     Event,
     EventStream,
@@ -92,10 +93,10 @@ def dialer_register_routes(engine: EngineHandle) -> APIRouter:
 
 @hookimpl
 async def dialer_track_event(event: Event) -> None:
-    """Keep each pool's last pacing decision, to tell it in the reader's language."""
-    if isinstance(event, PacingDecided):
+    """Keep each pool's last pacing decision, to tell it in the reader's language, and which numbers that we call from alarm."""
+    if isinstance(event, PacingDecided | CallerIdHealthChanged):
         for board in _boards:
-            board.decided(event)
+            board.happened(event)
 
 
 @hookimpl

@@ -1,16 +1,16 @@
-"""What deserves a supervisor's eye now: thresholds over one status of the engine.
+"""What deserves a supervisor's eye now: thresholds over one status of the engine, and numbers that we call from.
 
 It owns the thresholds and nothing else: no words (`texts.toml`), no history, no clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dialer_core.plugin_api import AgentState, AgentView, CampaignView, Snapshot
+from dialer_core.plugin_api import AgentState, AgentView, CallerIdHealthChanged, CampaignView, Snapshot
 
 FEWEST_LIVE: Final = 20
 """Live answers below which a share of them says nothing."""
@@ -57,6 +57,15 @@ def alerts(now: Snapshot, limits: Thresholds) -> list[Alert]:
     found = [*_system(now, limits), *(one for its in now.campaigns for one in _campaign(its, now, limits))]
     found += [one for agent in now.agents for one in _agent(agent, limits)]
     return sorted(found, key=lambda one: one.level != "bad")
+
+
+def caller_ids(told: Iterable[CallerIdHealthChanged]) -> list[Alert]:
+    """Return the numbers that something speaks against, as last told of each."""
+    return [
+        Alert("caller_id", "warn", one.pool, {"position": one.position, "signs": " ".join(one.signs)})
+        for one in told
+        if one.signs
+    ]
 
 
 def _system(now: Snapshot, limits: Thresholds) -> Iterator[Alert]:

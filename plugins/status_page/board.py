@@ -14,6 +14,7 @@ import msgspec
 
 from dialer_core.plugin_api import (
     AgentView,
+    CallerIdHealthChanged,
     CommandRefusedError,
     EngineHandle,
     NotRunningError,
@@ -22,7 +23,7 @@ from dialer_core.plugin_api import (
     Snapshot,
     Still,
 )
-from plugins.status_page.alerts import Thresholds, alerts
+from plugins.status_page.alerts import Alert, Thresholds, alerts, caller_ids
 
 EVERY_S = PACE_S = 0.5
 """How often the engine is asked, while somebody looks: an update is seen within a second."""
@@ -49,10 +50,14 @@ class Board(SharedReading):
         self._patch = b""
         """From the version before to the present one."""
         self._decisions: dict[str, PacingDecided] = {}
+        self._caller_ids: dict[tuple[str, int], CallerIdHealthChanged] = {}
 
-    def decided(self, event: PacingDecided) -> None:
-        """Keep a pool's last decision."""
-        self._decisions[event.pool] = event
+    def happened(self, event: PacingDecided | CallerIdHealthChanged) -> None:
+        """Keep a pool's last decision, and what was last told of a number that we call from."""
+        if isinstance(event, PacingDecided):
+            self._decisions[event.pool] = event
+        else:
+            self._caller_ids[event.pool, event.position] = event
 
     async def recall(self) -> None:
         """Take the thresholds that supervisors have set, once; those of an older version that fit no more are left."""
@@ -98,7 +103,8 @@ class Board(SharedReading):
         except (NotRunningError, CommandRefusedError) as away:
             self._tell({**self._state, "system": {"up": False, "why": str(away)}, "alerts": []})
         else:
-            self._tell(_state(now, self._state, self._decisions, self.limits))
+            found = [*alerts(now, self.limits), *caller_ids(self._caller_ids.values())]
+            self._tell(_state(now, self._state, self._decisions, self.limits, found))
 
     def _tell(self, state: State) -> None:
         change = difference(self._state, state)
@@ -125,14 +131,16 @@ def difference(before: State, after: State) -> State:
     return change
 
 
-def _state(now: Snapshot, before: State, decisions: dict[str, PacingDecided], limits: Thresholds) -> State:
+def _state(
+    now: Snapshot, before: State, decisions: dict[str, PacingDecided], limits: Thresholds, found: list[Alert]
+) -> State:
     at_s = time.time()
     return {
         "system": {
             "up": True, "node": now.node, "store": now.store_healthy, "media": now.media_attached, "draining": now.draining,
             "lag_ms": round(now.loop_lag_ms_p99), "held": now.held, "brake": now.brake,
         },
-        "alerts": [alert._asdict() for alert in alerts(now, limits)[:MOST_ALERTS]],
+        "alerts": [alert._asdict() for alert in found[:MOST_ALERTS]],
         "limits": limits.model_dump(),
         "campaigns": {
             one.id: msgspec.to_builtins(one) | {"decision": _decision(one.id, decisions)} for one in now.campaigns

@@ -18,16 +18,18 @@ from dialer_core.clock import SystemClock
 from dialer_core.demo.world import BROADCAST, CAMPAIGN, World, free_block, world
 from dialer_core.portfolio import proof
 from dialer_core.reports import targets
-from dialer_core.store import access, people
+from dialer_core.store import access, attempts, leads, people
 from dialer_core.store import campaigns as campaign_rows
 from dialer_core.store.access import UserView
 from dialer_core.store.database import open_database
 from dialer_core.store.models import Base
-from dialer_core.vocabulary import AccountId, CampaignId
+from dialer_core.store.tx import Tx
+from dialer_core.vocabulary import AccountId, CampaignId, LeadId, Outcome
 from dialer_core.web import passwords
 from plugins.sms.twilio import signature
 from tests.polling import wait_until
 from tests.skips import ROOT
+from tests.store.rows import Debtor, new_attempt
 
 SCREENS = ROOT / "build" / "screens"
 SMALL_LAPTOP = {"width": 1366, "height": 768}
@@ -183,9 +185,28 @@ def _stock(running: World) -> None:
                     tx, account_id=AccountId(row["id"]), kind="agreement", title="Carta convenio", location=location,
                     sha256=digest, actor="test", now=tx.utc(),
                 )  # fmt: skip
+            _last_week(tx)
             targets.put(tx, VISITS, dt.datetime.now(dt.UTC).date(), "promises", 4, actor="test")
     finally:
         database.dispose()
+
+
+def _last_week(tx: Tx) -> None:
+    """Let a week ago at this time of the day many people have answered: today lags behind."""
+    [account] = people.accounts_by_external_id(tx, "default", ["VIS-011"]).values()
+    [lead] = leads.of_account(tx, AccountId(account["id"]))
+    [phone] = people.phones_of(tx, [account["person_id"]])[account["person_id"]]
+    debtor = Debtor(phone.e164, account["person_id"], phone.id, AccountId(account["id"]), LeadId(lead.id))
+    week_ago = tx.utc() - dt.timedelta(days=7)
+    for minutes in (1, 61):
+        at = week_ago - dt.timedelta(minutes=minutes)
+        for _ in range(250):
+            new = new_attempt(debtor, committed_at_utc=at, campaign_id=VISITS)
+            attempts.insert(tx, new)
+            attempts.end(
+                tx, new.id, outcome=Outcome.CONNECTED, at_utc=at, at_mono_ns=3, sip_code=200, sent_mono_ns=1,
+                answered_mono_ns=2, live_answer=True,
+            )  # fmt: skip
 
 
 @pytest.fixture(scope="package")

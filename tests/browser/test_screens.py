@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dialer_core.demo.world import World
-from tests.browser.conftest import SCREENS, Open, accessible, url_of
+from tests.browser.conftest import SCREENS, SMALL_LAPTOP, Open, accessible, url_of
 from tests.polling import wait_until
 from tests.skips import requires_program
 
@@ -49,6 +49,7 @@ def test_a_supervisor_sees_numbers_move_and_stops_the_dialing(made: World, log_i
         "n => Number(document.querySelector('[aria-label=demo] [data-key=attempts] dd').textContent.replace(',', '')) > n",
         arg=before,
     )
+    page.wait_for_selector("#alerts .alert:has-text('visitas'):has-text('Va atrás')")
     page.screenshot(path=SCREENS / "status.png")
     _demo(page).get_by_role("button", name="Pausar").click()
     page.wait_for_selector('[aria-label=demo] .badge:has-text("En pausa")')
@@ -104,6 +105,19 @@ def test_a_supervisor_changes_the_pace_and_whom_agents_work_for(made: World, log
     page.goto(f"{url_of(made)}/status/report")
     page.wait_for_selector("#by_campaign td")
     page.screenshot(path=SCREENS / "report.png", full_page=True)
+    page.wait_for_selector("#by_agent td")
+    for paper in ("A4", "Letter"):  # nothing of a sheet is wider than the paper between its margins
+        width_px = {"A4": 8.27, "Letter": 8.5}[paper] * 96 - 2 * 12 / 25.4 * 96
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": int(width_px), "height": 1000})
+        wide = page.evaluate(
+            "() => [...document.querySelectorAll('.report table')]"
+            ".filter(one => one.scrollWidth > document.body.clientWidth).map(one => one.closest('section').id)"
+        )
+        assert wide == [], paper
+        page.pdf(path=SCREENS / f"report-{paper}.pdf", format=paper, print_background=True)
+    page.emulate_media(media="screen")
+    page.set_viewport_size(SMALL_LAPTOP)
     assert accessible(page) == []
     page.goto(f"{url_of(made)}/nothing")
     page.wait_for_selector("h1:text('Esta página no existe')")

@@ -9,10 +9,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from dialer_core.campaigns import attempt_limits, refusals, schedule
+from dialer_core.compliance.packs import load_packs
+from dialer_core.compliance.rules import RESERVED_RULES
+from dialer_core.list_events import CallerIdHealthChanged
 from dialer_core.snapshot import AgentView, TrunkView
+from dialer_core.store.account_standing import PROMISED
+from dialer_core.vocabulary import AccountStatus
 from dialer_core.web.texts import LANGUAGES, Texts
-from plugins.status_page.alerts import Thresholds, alerts
-from plugins.status_page.board import difference
+from plugins.status_page.alerts import Thresholds, alerts, caller_ids
+from plugins.status_page.board import Board, difference
 from tests.host.scripted_engine import SNAPSHOT
 from tests.skips import ROOT
 
@@ -49,6 +55,24 @@ def test_every_text_that_a_script_uses_is_there(folder: Path) -> None:
     assert sorted(used - told.keys()) == []
     plain = {key for key in told if "." not in key}
     assert sorted(key for key in plain if f'"{key}"' not in scripts) == []
+
+
+def test_every_reason_of_the_gate_is_said_in_both_languages() -> None:
+    """Each name under which the gate, a shipped rule pack or a restriction refuses has its words, so that no desk in Spanish reads English."""
+    packs = load_packs(ROOT / "dialer_core" / "config_defaults" / "compliance").values()
+    own = {
+        schedule.RULE,
+        attempt_limits.MOST,
+        attempt_limits.PER_DAY,
+        attempt_limits.PER_DAY_PART,
+        refusals.NUMBER_RESTS,
+    }
+    standing = {AccountStatus.PAID.value, AccountStatus.WITHDRAWN.value, PROMISED}
+    names = RESERVED_RULES | {rule.id for pack in packs for rule in pack.named()} | standing | own
+    texts = Texts(CORE / "texts.toml")
+    for language in LANGUAGES:
+        said = texts.table(language, "script")
+        assert sorted(name for name in names if not said.get(f"rule.{name}")) == []
 
 
 @pytest.mark.parametrize("folder", PARTS, ids=lambda path: path.name)
@@ -101,6 +125,23 @@ def test_alerts_say_what_holds_and_nothing_else() -> None:
     near = msgspec.structs.replace(campaign, ledger_live=1000, ledger_abandoned=25)
     assert [a.key for a in alerts(msgspec.structs.replace(calm, campaigns=(near,)), LIMITS)] == [
         "abandonment_near"
+    ]
+
+
+def test_numbers_that_alarm_are_told_until_it_is_over() -> None:
+    """What was last told of each number of each pool holds; one against which nothing speaks any more is no alert."""
+    board = Board()
+
+    def told(pool: str, position: int, *signs: str) -> None:
+        board.happened(
+            CallerIdHealthChanged(pool=pool, position=position, signs=signs, attempts=90, answered=3, short=0, blocked=9)
+        )  # fmt: skip
+
+    told("norte", 1, "blocked", "answered_less")
+    told("norte", 2, "blocked")
+    told("norte", 2)
+    assert caller_ids(board._caller_ids.values()) == [
+        ("caller_id", "warn", "norte", {"position": 1, "signs": "blocked answered_less"})
     ]
 
 

@@ -59,6 +59,9 @@
     addEventListener("pagehide", () => source.close());
   }
 
+  // Why the law does not let somebody be contacted; a rule of an operator's own pack says it in its own words.
+  const rule = (name, reason) => said[`rule.${name}`] ?? (reason || name.replaceAll("_", " "));
+
   const two = (number) => String(number).padStart(2, "0");
   function clock(seconds) {
     const whole = Math.max(0, Math.floor(seconds));
@@ -132,5 +135,5 @@
     else { wrong.textContent = answer ? (await answer.json().catch(() => ({}))).detail || said.failed : said.away; wrong.hidden = false; }
   });
 
-  window.Marcador = { send, stream, toast, ask, clock, whole, share, money, set, make, lang };
+  window.Marcador = { send, stream, toast, ask, clock, whole, share, money, set, make, rule, lang };
 })();

@@ -1,9 +1,9 @@
 // The person: shown before they are dialed, then asked who they are, then all that is known of them, and what to say and do.
 "use strict";
 (() => {
-  const { send, toast, clock, whole, money, make, set, lang } = window.Marcador;
+  const { send, toast, clock, whole, money, make, set, rule, lang } = window.Marcador;
   const { t, has, id, own, date, moment, now } = window.Desk;
-  const word = (name) => t(["disposition", "kind", "restrict", "outcome", "message"].map((table) => `${table}.${name}`).find(has) ?? name);
+  const word = (name) => { const key = ["disposition", "kind", "restrict", "outcome", "message"].map((table) => `${table}.${name}`).find(has); return key ? t(key) : rule(name); };
   const fact = (label, value) => value == null || value === "" ? null : make("div", {}, make("dt", {}, label), make("dd", {}, String(value)));
   const figure = (label, value, tone) => make("div", { class: "figure" }, make("dt", {}, label), make("dd", { class: tone ?? "" }, value));
   const api = (path) => `/api/v1/accounts/${now.account}${path}`;
@@ -42,7 +42,7 @@
       ...found.restrictions.map((one) => make("span", { class: "badge bad" }, word(one.kind))));
   }
   function openingWords(one) {
-    const why = has(`rule.${one.rule}`) ? t(`rule.${one.rule}`) : one.reason;
+    const why = rule(one.rule, one.reason);
     const [near] = Object.values(one.counts ?? {}).sort((a, b) => a[1] - a[0] - b[1] + b[0]); // the cap that is reached first
     if (one.allowed) return [t("allowed"), near && t("of_most", ...near)].filter(Boolean).join(" · ");
     return one.from_utc ? t("allowed_from", moment(one.from_utc), why) : t("never_allowed", why);

@@ -1,7 +1,7 @@
 // What is done about it: promise, call-back, restriction, message, note, outcome. What is typed is kept until it is saved.
 "use strict";
 (() => {
-  const { send, toast, money, set, make } = window.Marcador;
+  const { send, toast, money, set, make, rule } = window.Marcador;
   const { t, has, id, agent, own, date, moment, local, newKey, save, kept, keepDraft, now, api, asked, fetchPerson } = window.Desk;
   const RESTRICTIONS = ["do_not_call", "dispute", "attorney", "bankruptcy", "deceased", "cease_contact", "hardship", "wrong_number", "workplace"];
   const OF_PHONE = ["wrong_number", "workplace"];
@@ -162,7 +162,7 @@
     id("templates").disabled = !one;
     set(id("message-text"), one?.text || "");
     id("message-text").hidden = !one?.text;
-    const reason = one && (has(`rule.${one.rule}`) ? t(`rule.${one.rule}`) : one.refused);
+    const reason = one && (one.rule ? rule(one.rule, one.refused) : one.refused);
     set(id("message-said"), why || (!one ? "" : !one.refused ? t("sent_at_once") : !one.text || !one.allowed_from ? t("cannot_be_sent", reason) : t("sent_from", moment(one.allowed_from), reason)));
     id("message-said").classList.toggle("wrong", Boolean(one?.refused && !(one.text && one.allowed_from)));
     id("send-message").disabled = !one?.text || Boolean(one.refused && !one.allowed_from);

@@ -1,7 +1,7 @@
 // The status page: campaigns with what they do and what to do about them, agents with what they do and since when.
 "use strict";
 (() => {
-  const { send, ask, clock, whole, share, money, set, make, lang } = window.Marcador;
+  const { send, ask, clock, whole, share, money, set, make, rule: ruleWords, lang } = window.Marcador;
   const { dial, works, noteForm, behind, wire, mode, told: command } = window.Steer;
   const { now, said, t, state, reason, follow, totals, figures, alerts, system, states, meter, KIND, TONE } = window.Board;
   const id = (name) => document.getElementById(name);
@@ -33,7 +33,7 @@
           make("div", { class: "stack" }, under(t("abandonment"), parts.abandoned, parts.ceiling), parts.meter, parts.windows),
           make("div", { class: "stack" }, under(t("pacing"), parts.mode, parts.bold), parts.words, under(t("lost"), parts.lost, parts.interval), under(t("passed"), parts.passed, parts.among))),
         parts.money,
-        parts.more = make("div", { class: "pair", hidden: cards.size >= 2 },
+        parts.more = make("div", { class: "pair", hidden: cards.size >= 2 || one.state !== "running" },
           make("div", { class: "stack" }, make("div", { class: "split" }, make("h3", {}, t("total")), make("span", { class: "swatches small muted" }, make("span", {}, t("attempts")), make("span", { class: "second" }, t("live_answers")), make("span", { class: "third" }, t("week_ago")))), parts.chart),
           make("div", { class: "stack" }, make("h3", {}, t("left")), parts.left, parts.reasons))));
     const fold = make("button", { class: "btn small ghost", type: "button", "aria-expanded": String(!parts.more.hidden), on: { click: () => {
@@ -96,7 +96,7 @@
 
   // --- the day: asked for now and then, not streamed -----------------------------------------------------------------------
   async function fetchDay(name) {
-    const answer = await send("GET", `/api/v1/campaigns/${encodeURIComponent(name)}/day`, undefined, { quiet: true });
+    const answer = await send("GET", `/api/v1/campaigns/${encodeURIComponent(name)}/day?agents=false`, undefined, { quiet: true });
     if (answer.ok && cards.has(name)) { days.set(name, answer.data); drawDay(name, answer.data); now.late = behind(days); alerts(id("alerts"), 4); }
   }
 
@@ -120,7 +120,7 @@
     parts.reasons.replaceChildren(...(held.length ? held.slice(0, 6).map(([rule, count]) => {
       const bar = make("div", { class: "meter" }, make("i"));
       bar.firstElementChild.style.width = `${100 * count / Math.max(1, day.dialable)}%`;
-      return make("li", { class: "small" }, make("span", { class: "truncate", title: rule }, said[`held.${rule}`] ?? rule), bar, make("span", { class: "num" }, whole(count)));
+      return make("li", { class: "small" }, make("span", { class: "truncate", title: rule }, said[`held.${rule}`] ?? ruleWords(rule)), bar, make("span", { class: "num" }, whole(count)));
     }) : [make("li", { class: "muted small" }, t("held_none"))]));
     drawChart(parts, day);
   }
@@ -230,7 +230,7 @@
     alerts(id("alerts"), 4);
     figures(id("totals"), totals());
     for (const [name, parts] of cards) if (!now.campaigns[name]) { parts.box.remove(); cards.delete(name); }
-    const campaigns = Object.values(now.campaigns);
+    const idle = (one) => Number(one.state !== "running"), campaigns = Object.values(now.campaigns).sort((a, b) => idle(a) - idle(b)); // those that dial first, once
     if (!campaigns.length && !id("campaigns").children.length) id("campaigns").append(id("no-campaigns").content.cloneNode(true));
     for (const one of campaigns) if (all || told.campaigns?.[one.id]) drawCampaign(one);
     if (all || told.agents || told.gone?.agents) drawAgents(told.agents);
@@ -239,7 +239,7 @@
   id("search").addEventListener("input", () => drawAgents());
   setInterval(tick, 1000);
   async function fetchFloor() {
-    const answer = await send("GET", "/api/v1/floor", undefined, { quiet: true });
+    const answer = await send("GET", "/api/v1/floor?states=false", undefined, { quiet: true });
     if (answer.ok) { floor = new Map(answer.data.map((one) => [one.agent, one])); drawAgents(); }
   }
   wire();

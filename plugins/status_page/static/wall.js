@@ -21,6 +21,7 @@
     figures(id("totals"), totals());
     states(id("states"), id("legend"));
     for (const [name, parts] of rows) if (!now.campaigns[name]) { parts.box.remove(); rows.delete(name); }
+    id("campaigns").dataset.many = String(Math.min(4, Object.keys(now.campaigns).length));
     for (const one of Object.values(now.campaigns)) {
       const parts = rows.get(one.id) ?? row(one);
       set(parts.name, one.id);

@@ -92,7 +92,8 @@ window.Board = (() => {
 
   function words(alert) {
     const values = { ...alert.values };
-    for (const name of ["share", "ceiling"]) if (name in values) values[name] = share(values[name], name === "share" ? 2 : 1);
+    for (const name of ["share", "ceiling"]) if (name in values) values[name] = share(values[name], alert.key.startsWith("behind") ? 0 : name === "share" ? 2 : 1);
+    if ("signs" in values) values.signs = values.signs.split(" ").map((sign) => said[`sign.${sign}`] ?? sign).join(", ");
     if ("state" in values) values.state = state(values.state).toLowerCase();
     return (said[`alert.${alert.key}`] ?? alert.key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
   }
