@@ -97,7 +97,7 @@ def decimal(text: str, style: AmountStyle = PLAIN) -> Decimal:
         value = Decimal(plain)
     except InvalidOperation:
         raise ValueError("not a number") from None
-    if not value.is_finite() or abs(value) >= Decimal(10) ** 15:
+    if not value.is_finite() or (value and value.adjusted() >= 15):
         raise ValueError("not a number of a sensible size")
     return value
 

@@ -183,7 +183,7 @@ def _attempt(its: Mapping[str, Any] | None, what: What) -> dict[str, Any] | None
     found = {
         "direction": "out", "channel": "voice", "outcome": its["outcome"], "verdict": its["verdict"], "disposition": its["disposition"],
         "reason": its["reason"], "agent": its["agent_id"], "at": its["committed_at_utc"], "campaign": its["campaign_id"],
-        "seconds": 0 if np.isnan(talked) else round(float(talked) / 1e9),
+        "seconds": 0 if np.isnan(talked) else max(0, round(float(talked) / 1e9)),
     }  # fmt: skip
     return {name: value for name, value in found.items() if name in FACTS[what]}
 

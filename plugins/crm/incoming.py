@@ -17,7 +17,7 @@ from dialer_core.plugin_api import CampaignId, EngineHandle
 from plugins.crm.conflicts import Conflicts, Offered
 from plugins.crm.connector import Connector, MappingError, Page, StaleError
 from plugins.crm.mapping import changed_at, key_of, row_of
-from plugins.crm.records import as_text, earlier, kept, later, moment
+from plugins.crm.records import as_text, by_now, earlier, kept, later, moment
 from plugins.crm.settings import AccountsSettings
 
 log = structlog.get_logger(__name__)
@@ -127,7 +127,7 @@ class Incoming:
                 high = moment(state["high"])
                 for record in page.records:
                     high = later(high, changed_at(self._its, record))
-                state |= {"high": kept(high), "resume": page.resume}
+                state |= {"high": kept(by_now(high, self._engine.now())), "resume": page.resume}
                 if (
                     page.resume is None
                 ):  # the whole of it is read: the next reading begins at the latest change

@@ -26,6 +26,8 @@ from plugins.crm.settings import CrmSettings
 log = structlog.get_logger(__name__)
 
 _REASON: Final = 300
+_PASSED_OVER: Final = 1_000
+"""Events that nobody is told of, after which the cursor is moved though there is nothing to tell: else each look goes over them again."""
 Pairs = Sequence[tuple[Outgoing, Told]]
 
 
@@ -158,6 +160,15 @@ class Teller:
         seconds = (self._engine.now() - _time(first[0].at_utc)).total_seconds() if first else 0.0
         return Lag(events if first else 0, max(0.0, seconds), len(await self.letters()))
 
+    async def waits(self) -> bool:
+        """Say whether there is something to tell of, or so much else that the cursor should go over it."""
+        cursor = await self.cursor()
+        found, behind = await self._engine.read_events(cursor, self._names, 1)
+        at = _positions(cursor)
+        return (
+            bool(found) or sum(seq - at.get(one, 0) for one, seq in _positions(behind).items()) > _PASSED_OVER
+        )
+
     async def letters(self, limit: int = 100_000) -> list[dict[str, Any]]:
         """Return the dead letters."""
         return [one for _, one in await self._engine.store.items(f"dead/{self._name}/", limit=limit)]
@@ -167,8 +178,8 @@ class Teller:
         kept = await self._engine.store.get(f"out/{self._name}")
         if kept is None:
             kept = "" if self._its.begin == "start" else await self._engine.last_cursor()
-            if keep:
-                await self._engine.store.put(f"out/{self._name}", kept)
+            if keep and not await self._engine.store.swap(f"out/{self._name}", None, kept):
+                kept = await self._engine.store.get(f"out/{self._name}", kept)  # another node was first
         return str(kept)
 
     async def _deliver(

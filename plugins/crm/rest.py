@@ -67,6 +67,8 @@ class RestConnector:
             asked[self._its.since_parameter] = kept(since)
         place = json.loads(resume) if resume else {"seen": 0}
         seen = int(place["seen"])
+        before: list[dict[str, Any]] = []
+        been: set[str] = set()
         url = self._url(its.source)
         while True:
             answer = await self._ask_list(*self._where(url, asked, place), stale=bool(resume))
@@ -74,6 +76,15 @@ class RestConnector:
             seen += len(records)
             total = at(answer, paging.total) if paging.total else None
             after = self._after(answer, place, records)
+            if records and records == before and paging.by in {"page", "offset"}:
+                raise MappingError(
+                    f"{its.source}: each page is the same: does it know {paging.parameter or paging.by!r}?"
+                )
+            if paging.by in {"cursor", "link"} and after is not None:
+                if str(after[paging.by]) in been:
+                    raise AwayError("its pages lead round in a circle")
+                been.add(str(after[paging.by]))
+            before = records
             if paging.by in {"page", "offset"} and isinstance(total, int) and seen >= total:
                 after = None
             elif after is None and isinstance(total, int) and seen < total:
@@ -85,7 +96,13 @@ class RestConnector:
 
     async def write(self, batch: Sequence[Outgoing]) -> list[Written]:
         """Send a request for each, some at a time."""
-        return list(await asyncio.gather(*(self._write(one) for one in batch)))
+        writing = [asyncio.ensure_future(self._write(one)) for one in batch]
+        try:
+            return list(await asyncio.gather(*writing))
+        finally:  # where one found it away, none of the others arrives after what is written next
+            for one in writing:
+                one.cancel()
+            await asyncio.gather(*writing, return_exceptions=True)
 
     async def _write(self, one: Outgoing) -> Written:
         headers = JSON | {name: fill_text(text, one.places) for name, text in one.its.headers.items()}
@@ -116,10 +133,14 @@ class RestConnector:
         paging = self._its.paging
         match paging.by:
             case "link" if "link" in place:
-                link = urljoin(url, str(place["link"]))
-                if urlsplit(link)[:2] != urlsplit(self._its.url)[:2]:
+                try:
+                    link = urljoin(url, str(place["link"]))
+                    there = urlsplit(link)
+                except ValueError:
+                    raise MappingError("the address of the next page is none") from None
+                if there[:2] != urlsplit(self._its.url)[:2]:
                     raise MappingError(
-                        f"the next page stands at another machine ({urlsplit(link).netloc}): our secret is not shown there"
+                        f"the next page stands at another machine ({there.netloc}): our secret is not shown there"
                     )
                 return link, {}
             case "cursor" if "cursor" in place:

@@ -146,15 +146,16 @@ class TrytonConnector:
                 await self._open()
         used = self._session
         try:
-            async with self._turns:
-                return await self._ask(method, [*params, self._context])
-        except LoginError:
-            async with self._login:
-                if self._session == used:
-                    await self._open()
-            async with self._turns:
-                return await self._ask(method, [*params, self._context])
-        except _FaultError as error:
+            try:
+                async with self._turns:
+                    return await self._ask(method, [*params, self._context])
+            except LoginError:
+                async with self._login:
+                    if self._session == used:
+                        await self._open()
+                async with self._turns:
+                    return await self._ask(method, [*params, self._context])
+        except (_FaultError, RefusedError) as error:
             if ".search_read" in method or ".fields_get" in method:
                 raise MappingError(f"{where}: {error}") from None
             raise

@@ -67,6 +67,13 @@ def test_amounts_in_their_files_style(text: str, style: AmountStyle, value: int)
     assert cents(text, style) == value
 
 
+@pytest.mark.parametrize("text", ["1E+999999999", "-1E999999999999", "9" * 16, "inf", "nan"])
+def test_an_amount_of_no_sensible_size(text: str) -> None:
+    """It is the cell's fault, told as such: one that is too large to be calculated with ends no import."""
+    with pytest.raises(ValueError, match="not a number"):
+        cents(text)
+
+
 @pytest.mark.parametrize("text", ["1,234.50", "12.34,5", "45.00", "mucho", "1,2,3", ""])
 def test_a_declared_style_is_kept(text: str) -> None:
     """What is written otherwise than the user said is wrong, and is not guessed at."""
