@@ -49,6 +49,7 @@ from dialer_core.messaging.document_links import DocumentLinks
 from dialer_core.messaging.messenger import Messenger
 from dialer_core.messaging.scripts import load_scripts
 from dialer_core.plugin_api import EngineHandle
+from dialer_core.plugin_contacts import ContactRecords
 from dialer_core.plugin_host import Plugin, PluginHost, installed, load
 from dialer_core.plugin_records import Records
 from dialer_core.portfolio import segmenting, upkeep
@@ -275,7 +276,11 @@ async def _serve(
         records=Records(database, clock=SystemClock(), actor="host", on_written=tail.wake),
         state_dir=settings.state_dir,
         zone=dialer.reports.zone,
-    )
+        contacts=ContactRecords(
+            database, clock=SystemClock(), actor="host", campaigns=settings.campaigns, packs=packs, state_dir=settings.state_dir,
+            on_written=tail.wake,
+        ),
+    )  # fmt: skip
 
     async def report(event: Event) -> None:
         await asyncio.to_thread(_write_event, database, event)

@@ -22,8 +22,9 @@ from dialer_core.campaigns.lead_writing import plan, write_batch
 from dialer_core.clock import Clock
 from dialer_core.errors import CommandRefusedError
 from dialer_core.events import LeadsImported
+from dialer_core.list_settings import PromiseSettings
 from dialer_core.plugin_store import Group, PluginStore
-from dialer_core.portfolio import account_view, payments, promises
+from dialer_core.portfolio import account_view, payments, promise_policy, promises
 from dialer_core.portfolio.account_view import AccountSummary, AccountView
 from dialer_core.portfolio.payments import NewPayment
 from dialer_core.segment_language import Node, SegmentError, parse
@@ -320,16 +321,25 @@ class PromiseRecords(Group):
         campaign: CampaignId | None = None,
         agent: AgentId | None = None,
         key: str | None = None,
+        policy: PromiseSettings | None = None,
     ) -> str:
         """Write a promise down, days and amounts in hundredths; return its id. `key`, a UUID: asked for twice, it is written once.
+
+        `policy`: what whoever agreed to it may agree to (`engine.contacts.promise_policy`).
 
         Raises
         ------
         CommandRefusedError
-            There is no such account, or what is promised makes no sense.
+            There is no such account, or what is promised makes no sense, or goes beyond the policy.
         """
 
         def write(tx: Tx) -> str:
+            row = people.account(tx, account)
+            if policy is not None and row is not None and not (key and promise_rows.get(tx, key)):
+                today = self._its.clock.utc().date()
+                promise_policy.check(
+                    policy, list(instalments), kind, row["balance_minor"], row["currency"], today
+                )
             made = promises.make(
                 tx, account_id=account, instalments=instalments, kind=kind, now=self._its.clock.utc(), agent_id=agent, campaign_id=campaign,
                 actor=self._its.actor, promise_id=key,

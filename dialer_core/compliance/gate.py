@@ -87,12 +87,17 @@ def may_contact(
     return Allowed(decision, reservation)
 
 
-def reserve(tx: Tx, allowed: Sequence[tuple[ContactRequest, AttemptId | None]]) -> list[str]:
-    """Write the contacts of requests that `decide` allowed in this transaction, each with its attempt; return their ids."""
+def reserve(
+    tx: Tx, allowed: Sequence[tuple[ContactRequest, AttemptId | None]], *, external_id: str | None = None
+) -> list[str]:
+    """Write the contacts of requests that `decide` allowed in this transaction, each with its attempt; return their ids.
+
+    `external_id`: the name that whoever makes a single one has for it.
+    """
     return contacts.reserve(
         tx,
         [
-            NewContact(request.entry(), request.campaign_id, request.purpose, attempt_id)
+            NewContact(request.entry(), request.campaign_id, request.purpose, attempt_id, external_id)
             for request, attempt_id in allowed
         ],
     )

@@ -48,6 +48,8 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 """On every answer. No script or style stands inside a page, so none that got in there runs."""
+OF_THE_PAGE = "Permissions-Policy"
+"""A page that needs the device's place says so itself."""
 TLS_ONLY = "max-age=31536000"
 
 
@@ -118,7 +120,8 @@ class Guard:
 
     def _harden(self, headers: MutableHeaders) -> None:
         for name, value in HEADERS.items():
-            headers[name] = value
+            if name != OF_THE_PAGE or name not in headers:
+                headers[name] = value
         headers.setdefault("Cache-Control", "no-store")
         if self._access.secure:
             headers["Strict-Transport-Security"] = TLS_ONLY

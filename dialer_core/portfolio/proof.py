@@ -41,8 +41,18 @@ def keep(state_dir: Path, file: Path) -> tuple[str, str]:
         if not 0 < size <= MOST_BYTES:
             raise CommandRefusedError(f"{file}: a document has 1 byte to {MOST_BYTES >> 20} MiB")
         content = file.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        suffix = file.suffix.lower() if _SUFFIX(file.suffix.lower()) else ""
+    except OSError as error:
+        raise CommandRefusedError(f"{file}: cannot be kept: {error.strerror}") from error
+    return keep_content(state_dir, content, file.suffix.lower())
+
+
+def keep_content(state_dir: Path, content: bytes, suffix: str) -> tuple[str, str]:
+    """Write a document's content among the others; the rest is `keep`'s. `suffix`: `.jpg`; one that is no suffix is left out."""
+    if not 0 < len(content) <= MOST_BYTES:
+        raise CommandRefusedError(f"a document has 1 byte to {MOST_BYTES >> 20} MiB")
+    digest = hashlib.sha256(content).hexdigest()
+    suffix = suffix if _SUFFIX(suffix) else ""
+    try:
         kept = state_dir / FOLDER / f"{digest}{suffix}"
         kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = kept.with_name(f"{kept.name}.{os.getpid()}")
@@ -52,8 +62,20 @@ def keep(state_dir: Path, file: Path) -> tuple[str, str]:
             os.fsync(out.fileno())
         fresh.replace(kept)
     except OSError as error:
-        raise CommandRefusedError(f"{file}: cannot be kept: {error.strerror}") from error
+        raise CommandRefusedError(f"the document cannot be kept: {error.strerror}") from error
     return f"{FOLDER}/{kept.name}", digest
+
+
+def add_once(
+    tx: Tx, *, account_id: AccountId, kind: str, title: str, location: str, sha256: str, actor: str, now: dt.datetime
+) -> DocumentRow:  # fmt: skip
+    """Link a document to an account, unless it has one of this kind with the same content: then that one is returned. Errors as `add`."""
+    for one in documents.of(tx, [account_id]):
+        if (one.kind, one.sha256) == (kind, sha256):
+            return one
+    return add(
+        tx, account_id=account_id, kind=kind, title=title, location=location, sha256=sha256, actor=actor, now=now
+    )  # fmt: skip
 
 
 def add(

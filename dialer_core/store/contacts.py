@@ -75,6 +75,8 @@ class NewContact(msgspec.Struct, frozen=True):
     campaign_id: CampaignId | None
     purpose: str
     attempt_id: AttemptId | None = None
+    external_id: str | None = None
+    """What somebody outside of calls and messages knows it by; it is there once."""
 
 
 def _query(column: str) -> Prepared:
@@ -130,6 +132,7 @@ def reserve(tx: Tx, new: Sequence[NewContact]) -> list[str]:
             "settlement": ContactSettlement.RESERVED.value,
             "conversation": False,
             "prior": False,
+            "external_id": one.external_id,
         }
         for one, contact_id in zip(new, new_ids(len(new)), strict=True)
     ]
@@ -221,3 +224,20 @@ def settle_message(tx: Tx, contact_id: str, settlement: ContactSettlement, *, ou
     """Settle a message's contact; False where it has been settled before, and then nothing changes."""
     values = {"key": contact_id, "settled": settlement.value, "ended_as": outcome[:24]}
     return tx.execute(_SETTLE_ONE, values).rowcount > 0
+
+
+def is_known(tx: Tx, external_id: str) -> bool:
+    """Say whether a contact of this name is in the ledger."""
+    return tx.execute(select(_TABLE.c.id).where(_TABLE.c.external_id == external_id)).first() is not None
+
+
+def settle_named(
+    tx: Tx, external_id: str, settlement: ContactSettlement, *, outcome: str, conversation: bool
+) -> bool:
+    """Settle a contact by its name; False where it has been settled before, or is none, and then nothing changes.
+
+    One that was told late counts from the beginning: it only gets its outcome.
+    """
+    query = update(_TABLE).where(_TABLE.c.external_id == external_id, _TABLE.c.outcome.is_(None))
+    values = {"settlement": settlement.value, "outcome": outcome[:24], "conversation": conversation}
+    return tx.execute(query.values(**values)).rowcount > 0

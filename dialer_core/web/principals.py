@@ -15,6 +15,7 @@ SCOPES: Mapping[Role, frozenset[Scope]] = {
     Role.ADMIN: frozenset(Scope),
     Role.SUPERVISOR: frozenset({Scope.READ, Scope.CONTROL, Scope.RECORDS}),
     Role.AGENT: frozenset({Scope.DESK}),
+    Role.VISITOR: frozenset({Scope.VISITS}),
 }
 
 

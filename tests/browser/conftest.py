@@ -42,7 +42,25 @@ flow = "respuestas"
 [text]
 es = "{{ first_name }}: 1 fecha, 2 asesor, 3 resuelto. Responda BAJA para salir."
 """
-_LEAD = "VIS-{0:03d},Persona de visita {0:03d},55 0000 05{0:02d},{1}.00,{2}"
+_LEAD = "VIS-{0:03d},Persona de visita {0:03d},55 0000 05{0:02d},{1}.00,{2},MXN,Calle {0} núm. 12,19.4{0:02d},-99.13"
+_FIELD_VISITS = f"""
+campaign = "{VISITS}"
+zone = "UTC"
+[visitors.vera]
+name = "Vera Solís"
+start = [19.4, -99.13]
+[[questions]]
+id = "knows"
+kind = "yes_no"
+label = {{ es = "¿Reconoce el adeudo?", en = "Do they know of the debt?" }}
+required = true
+when = ["spoke"]
+[[questions]]
+id = "house"
+kind = "choice"
+label = {{ es = "¿Cómo es la vivienda?", en = "What is the home like?" }}
+choices = [{{ id = "own", es = "Propia", en = "Owned" }}, {{ id = "rented", es = "Rentada", en = "Rented" }}]
+"""
 
 
 @dataclass(slots=True)
@@ -154,9 +172,10 @@ def furnish(running: World, provider: Provider) -> None:
         encoding="utf-8",
     )
     dialer = config / "dialer.toml"
-    text = dialer.read_text(encoding="utf-8").replace('"agent_desk"]', '"agent_desk", "sms"]')
+    text = dialer.read_text(encoding="utf-8").replace('"agent_desk"]', '"agent_desk", "sms", "field_visits"]')
     provider.hooks = free_block(1, set())
     dialer.write_text(f"{text}\n[webhooks]\nenabled = true\nport = {provider.hooks}\n", encoding="utf-8")
+    (config / "plugins" / "field_visits.toml").write_text(_FIELD_VISITS, encoding="utf-8")
     _stock(running)
 
 
@@ -165,7 +184,10 @@ def _stock(running: World) -> None:
     database = open_database(settings.store_url, node=settings.dialer.node.name)
     leads = running.folder / "visits.csv"
     rows = [_LEAD.format(number, 1000 + 500 * number, 10 * number) for number in range(12)]
-    leads.write_text("\n".join(["cuenta,nombre,telefono,saldo,dias_mora", *rows]) + "\n", encoding="utf-8")
+    leads.write_text(
+        "\n".join(["cuenta,nombre,telefono,saldo,dias_mora,moneda,domicilio,latitud,longitud", *rows]) + "\n",
+        encoding="utf-8",
+    )
     letter = running.folder / "carta.txt"
     letter.write_text("Carta convenio\n", encoding="utf-8")
     try:
@@ -177,7 +199,9 @@ def _stock(running: World) -> None:
         assert report.accepted == 12
         with database.write() as tx:
             elena = UserView(id="elena", role="agent", agent="elena")
-            assert access.add_user(tx, elena, passwords.hashed(running.password), tx.utc(), actor="test")
+            vera = UserView(id="vera", role="visitor")
+            for user in (elena, vera):
+                assert access.add_user(tx, user, passwords.hashed(running.password), tx.utc(), actor="test")
             location, digest = proof.keep(settings.state_dir, letter)
             for number in range(12):
                 [row] = people.accounts_by_external_id(tx, "default", [f"VIS-{number:03d}"]).values()
@@ -255,7 +279,7 @@ def enter(made: World, page: Any, user: str) -> None:
     page.keyboard.press("Tab")
     page.keyboard.type(made.password)
     page.keyboard.press("Enter")
-    page.wait_for_url("**/status" if user == "maria" else "**/desk")
+    page.wait_for_url({"maria": "**/status", "vera": "**/visits"}.get(user, "**/desk"))
 
 
 def url_of(made: World) -> str:
