@@ -75,7 +75,11 @@ def dialer_register_pages() -> list[PageLink]:
 @hookimpl
 def dialer_register_routes(engine: EngineHandle) -> APIRouter:
     """Serve the pages and what they ask and tell."""
-    routes = _Routes(engine, settings_of(engine))
+    return routes_of(_Routes(engine, settings_of(engine)))
+
+
+def routes_of(routes: _Routes) -> APIRouter:
+    """Return the routes."""
     router = APIRouter(include_in_schema=False)
     own, plans = [needs(Scope.VISITS)], [needs(Scope.CONTROL), needs(Scope.RECORDS)]
     router.add_api_route(PATH, routes.page, dependencies=own)

@@ -254,7 +254,7 @@ def log_in(made: World, chromium: Any) -> Iterator[Open]:
     contexts = []
 
     def go(user: str, **options: Any) -> Any:
-        context = chromium.new_context(viewport=SMALL_LAPTOP, locale="es-MX", **options)
+        context = chromium.new_context(**({"viewport": SMALL_LAPTOP, "locale": "es-MX"} | options))
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -15,7 +14,11 @@ from tests.skips import requires_program
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120), requires_program("chromium")]
 
-TELEPHONE = {"viewport": {"width": 375, "height": 667}, "geolocation": {"latitude": 19.411, "longitude": -99.13, "accuracy": 12}, "permissions": ["geolocation"]}  # fmt: skip
+TELEPHONE = {
+    "viewport": {"width": 375, "height": 667},
+    "geolocation": {"latitude": 19.411, "longitude": -99.13, "accuracy": 12},
+    "permissions": ["geolocation"],
+}
 
 
 def test_a_visit_without_a_network(made: World, log_in: Open, tmp_path: Path) -> None:
@@ -70,7 +73,7 @@ def test_a_visit_without_a_network(made: World, log_in: Open, tmp_path: Path) ->
     page.keyboard.press("Enter")
     page.wait_for_selector("#link.ok:has-text('Con conexión')")
     page.wait_for_selector("#stops .badge.ok:has-text('Hecha')")
-    assert "Sin conexión" in page.inner_text("#stops li:has-text('011')")
+    assert "Hecha sin conexión" in page.inner_text("#stops li:has-text('011')")
     page.screenshot(path=SCREENS / "visits-sent.png")
     _in_the_history(made)
 
@@ -98,6 +101,3 @@ def _picture() -> bytes:
     into = io.BytesIO()
     Image.effect_noise((2400, 1800), 40).convert("RGB").save(into, "PNG")
     return into.getvalue()
-
-
-__all__: list[Any] = []

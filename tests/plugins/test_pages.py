@@ -25,7 +25,12 @@ from tests.skips import ROOT
 pytestmark = pytest.mark.unit
 
 CORE = ROOT / "dialer_core" / "web"
-PARTS = (CORE, ROOT / "plugins" / "status_page", ROOT / "plugins" / "agent_desk")
+PARTS = (
+    CORE,
+    ROOT / "plugins" / "status_page",
+    ROOT / "plugins" / "agent_desk",
+    ROOT / "plugins" / "field_visits",
+)
 LARGEST_PAGE = 200_000
 LIMITS = Thresholds()
 
