@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +87,8 @@ class FullSize:
         How many SIPp there are, a trunk to each: one has a single RTP socket, whose buffer does not hold a packet of 600 calls at once.
     campaign
         Settings over those of the end-to-end tests.
+    plugins
+        Those that are enabled.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class FullSize:
         calls_per_second: float,
         campaign: Mapping[str, Any],
         carriers: int = 1,
+        plugins: Sequence[str] = ("metrics",),
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="mb-"))
         self.ports = FullSizePorts(0)
@@ -130,7 +133,7 @@ class FullSize:
                 campaign={**campaign, "start": False},
                 environment={
                     "MARCADOR_MEDIA__PROMPTS_DIR": str(prompts),
-                    "MARCADOR_PLUGINS__ENABLED": "metrics",
+                    "MARCADOR_PLUGINS__ENABLED": ",".join(plugins),
                 },
             )
         except BaseException:

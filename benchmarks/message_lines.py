@@ -69,7 +69,7 @@ class Line(msgspec.Struct, frozen=True):
 
 def smpp_client(number: int) -> Line:
     """Say how fast the SMPP client alone sends, receipts acknowledged: 2 binds, a window of 50 each."""
-    with _far_end(_centre) as (port, report):
+    with far_end(centre) as (port, report):
         seconds, receipts = asyncio.run(_through_client(port, number))
         came = report()
     return _line("smpp_client", number, receipts, seconds, came)
@@ -83,7 +83,7 @@ def smpp_gate_outbox(number: int) -> Line:
         channel.start()
         return channel
 
-    with _far_end(_centre) as (port, report):
+    with far_end(centre) as (port, report):
         seconds, delivered = asyncio.run(_through_outbox(lambda: made(port), "sms", number))
         came = report()
     return _line("smpp_gate_outbox", number, delivered, seconds, came)
@@ -98,7 +98,7 @@ def whatsapp(number: int) -> Line:
         )
         return CloudChannel(its, access_token="t", app_secret=SECRET)  # noqa: S106 - nobody's
 
-    with _far_end(_cloud) as (port, report):
+    with far_end(_cloud) as (port, report):
         seconds, delivered = asyncio.run(
             _through_outbox(lambda: made(port), "whatsapp", number, receipts=lambda: _receipts(port))
         )
@@ -118,7 +118,7 @@ def email(number: int) -> Line:
         }
         return EmailChannel(EmailSettings.model_validate(its))
 
-    with _far_end(_mails) as (port, report):
+    with far_end(_mails) as (port, report):
         seconds, accepted = asyncio.run(_through_outbox(lambda: made(port), "email", number))
         came = report()
     return _line("email", number, accepted, seconds, came)
@@ -229,7 +229,7 @@ async def _until(done: Callable[[], bool], limit_s: float) -> None:
 
 
 @contextmanager
-def _far_end(run: Callable[[int, Connection], None]) -> Iterator[tuple[int, Callable[[], Counter[str]]]]:
+def far_end(run: Callable[[int, Connection], None]) -> Iterator[tuple[int, Callable[[], Counter[str]]]]:
     """Run a far end in a process of its own; yield its port, and what returns each text that came with how often."""
     context = multiprocessing.get_context("spawn")
     port = free_port()
@@ -250,7 +250,7 @@ def _far_end(run: Callable[[int, Connection], None]) -> Iterator[tuple[int, Call
         process.join()
 
 
-def _centre(port: int, pipe: Connection) -> None:
+def centre(port: int, pipe: Connection) -> None:
     """Serve SMPP: every submit is taken, and its receipt comes at once."""
 
     async def serve() -> None:

@@ -87,9 +87,9 @@ async def _look(engine: EngineHandle, its: PrioritizationSettings) -> None:
     if not (train or order):
         return
     for campaign in await _campaigns(engine, its):
-        if train:
-            await _run(engine, "train", campaign)
-        if order:
+        if train:  # then the list is put in order as well, out of the same reading
+            await _run(engine, "run", campaign, "--train")
+        elif order:
             await _run(engine, "run", campaign)
     done = {_TRAINED: now.isoformat()} if train else {}
     await engine.store.put_many(done | {_ORDERED: now.isoformat()})
@@ -104,10 +104,11 @@ async def _campaigns(engine: EngineHandle, its: PrioritizationSettings) -> list[
         return []
 
 
-async def _run(engine: EngineHandle, what: str, campaign: CampaignId) -> None:
+async def _run(engine: EngineHandle, what: str, campaign: CampaignId, *options: str) -> None:
     """Do one `dialer score` command; what it says of an error stands in the log by its own."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "dialer_core.commands.cli", "score", what, campaign, "--config", str(engine.config_directory), "--json",
+        sys.executable, "-m", "dialer_core.commands.cli", "score", what, campaign, *options, "--config", str(engine.config_directory),
+        "--json",
         stdout=asyncio.subprocess.DEVNULL,
         preexec_fn=lambda: os.nice(_NICE) and None,
     )  # fmt: skip

@@ -57,21 +57,27 @@ def train(call: Invocation, campaign: str) -> None:
     """Learn from CAMPAIGN's history who answers and who pays, and say how good it is on the latest part of it."""
     with open_handle(call, PLUGIN) as engine, threadpool_limits(limits=1):
         its = settings_of(engine)
-        history = _history(call, engine, campaign, its)
-        told: dict[str, Any] = {}
-        for what in scoring.WHAT:
-            known = scoring.rows_of(what, history, its)
-            file = scoring.model_file(engine.folder(), campaign, what)
-            if lacking := scoring.enough(known, its):
-                file.unlink(missing_ok=True)
-                told[what] = {"model": None, "reason": lacking}
-                call.say(f"{what}: the rule score is used: {lacking}")
-                continue
-            quality, *_ = _judge(known)
-            scoring.train(known).save(file)
-            told[what] = {"model": str(file), "held_out": asdict(quality)}
-            call.say(f"{what}: learned from {known.happened.size:,} calls; {_in_words(quality)}")
+        told = _learn(call, engine, campaign, _history(call, engine, campaign, its), its)
     call.give(told)
+
+
+def _learn(
+    call: Invocation, engine: EngineHandle, campaign: str, history: History, its: PrioritizationSettings
+) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    for what in scoring.WHAT:
+        known = scoring.rows_of(what, history, its)
+        file = scoring.model_file(engine.folder(), campaign, what)
+        if lacking := scoring.enough(known, its):
+            file.unlink(missing_ok=True)
+            told[what] = {"model": None, "reason": lacking}
+            call.say(f"{what}: the rule score is used: {lacking}")
+            continue
+        quality, *_ = _judge(known)
+        scoring.train(known).save(file)
+        told[what] = {"model": str(file), "held_out": asdict(quality)}
+        call.say(f"{what}: learned from {known.happened.size:,} calls; {_in_words(quality)}")
+    return told
 
 
 def _judge(known: scoring.Rows) -> tuple[Quality, Any, Any, Any]:
@@ -87,18 +93,25 @@ def _in_words(quality: Quality) -> str:
     )
 
 
-@score.command("run", epilog=example("dialer score run cobranza", "dialer score run cobranza --dry-run"))
+@score.command("run", epilog=example("dialer score run cobranza", "dialer score run cobranza --train"))
 @click.argument("campaign")
 @click.option("--seed", type=int, default=None, help="Of the draws of hour and channel; by default the day.")
 @click.option("--dry-run", is_flag=True, help="Change no list.")
+@click.option(
+    "--train",
+    "anew",
+    is_flag=True,
+    help="Learn anew first, as 'dialer score train' does, of the same reading.",
+)
 @invocation
-def run(call: Invocation, campaign: str, seed: int | None, *, dry_run: bool) -> None:
+def run(call: Invocation, campaign: str, seed: int | None, *, dry_run: bool, anew: bool) -> None:
     """Put CAMPAIGN's list in order for this hour, by expected value; keep each account's best hour and channel."""
     with open_handle(call, PLUGIN) as engine, threadpool_limits(limits=1):
         its = settings_of(engine)
         enabled = call.settings.dialer.plugins.enabled
         usable = {name: name == "voice" or name in enabled for name in CHANNELS}
         history = _history(call, engine, campaign, its)
+        learned = _learn(call, engine, campaign, history, its) if anew else None
         found = scoring.models(engine.folder(), campaign)
         drawn = int(history.now_s // 86_400) if seed is None else seed
         scores = scoring.score(history, found, its, usable=usable, seed=drawn)
@@ -111,7 +124,7 @@ def run(call: Invocation, campaign: str, seed: int | None, *, dry_run: bool) -> 
             "accounts": int(scores.ids.size), "changed": changed, "learned": sorted(found),
             "best_channel": dict(zip(CHANNELS, by_channel.tolist(), strict=True)),
             "expected": round(float(np.maximum(scores.value, 0).sum()), 2),
-        }  # fmt: skip
+        } | ({"train": learned} if learned is not None else {})  # fmt: skip
     call.give(told)
     how = " and ".join(sorted(found)) or "nothing yet: the rule score is used"
     call.say(

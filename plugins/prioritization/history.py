@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 F = NDArray[np.float64]
-I = NDArray[np.int64]  # noqa: E741 - an array of whole numbers
+I = NDArray[np.integer[Any]]  # noqa: E741 - an array of whole numbers
 DAY_S: Final = 86_400
 CHANNELS: Final = ("voice", "sms", "whatsapp", "email")
 
@@ -47,39 +47,49 @@ class Happened:
 
     def __init__(self, account: I, at_s: F, weight: F | None = None) -> None:
         known = (account >= 0) & np.isfinite(at_s)
-        account, at_s = account[known], at_s[known]
-        weights = np.ones(account.size) if weight is None else weight[known]
-        order = np.lexsort((at_s, account))
-        self._account, self._at_s = account[order], at_s[order]
-        self._key = self._account * _SPAN + np.clip(self._at_s, 0, _SPAN - 1).astype(np.int64)
-        self._sum = np.concatenate([[0.0], np.cumsum(weights[order])])
+        key = _moments(account[known], at_s[known])
+        # of what counts one each the place among the sorted is the sum: ten million calls are eight octets each
+        self._sum: F | None = None
+        if weight is None:
+            self._key = np.sort(key)
+        else:
+            order = np.argsort(key, kind="stable")
+            self._key = key[order]
+            self._sum = np.concatenate([[0.0], np.cumsum(weight[known][order])])
 
     def _places(self, account: I, at_s: F) -> I:
-        return np.searchsorted(self._key, account * _SPAN + np.clip(at_s, 0, _SPAN - 1).astype(np.int64))
+        return np.searchsorted(self._key, _moments(account, at_s))
+
+    def _between(self, first: I, last: I) -> F:
+        if self._sum is None:
+            return (last - first).astype(np.float64)
+        return np.asarray(self._sum[last] - self._sum[first], np.float64)
 
     def before(self, account: I, at_s: F, within_s: float | None = None) -> F:
         """Return how much happened to each account before its moment, or within so many seconds before it."""
         earliest = np.zeros_like(at_s) if within_s is None else at_s - within_s
-        first, last = self._places(account, earliest), self._places(account, at_s)
-        return np.asarray(self._sum[last] - self._sum[first], np.float64)
+        return self._between(self._places(account, earliest), self._places(account, at_s))
 
     def within(self, account: I, at_s: F, ahead_s: float) -> F:
         """Return how much happened to each account from its moment on, within so many seconds."""
-        first, last = self._places(account, at_s), self._places(account, at_s + ahead_s)
-        return np.asarray(self._sum[last] - self._sum[first], np.float64)
+        return self._between(self._places(account, at_s), self._places(account, at_s + ahead_s))
 
     def days_since(self, account: I, at_s: F) -> F:
         """Return the days since the last thing before each moment; NaN where there was none."""
         if not self._key.size:
             return np.full(account.shape, np.nan)
         place = self._places(account, at_s) - 1
-        held = np.maximum(place, 0)
-        mine = (place >= 0) & (self._account[held] == account)
-        return np.where(mine, (at_s - self._at_s[held]) / DAY_S, np.nan)
+        whose, then_s = np.divmod(self._key[np.maximum(place, 0)], _SPAN)
+        return np.where((place >= 0) & (whose == account), (at_s - then_s) / DAY_S, np.nan)
 
 
 _SPAN = 1 << 32
 """Seconds that a place in the list has for itself: more than there are since 1970."""
+
+
+def _moments(account: I, at_s: F) -> I:
+    """Return accounts and whole seconds as one number each, in the order of both."""
+    return account.astype(np.int64) * _SPAN + np.clip(at_s, 0, _SPAN - 1).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -88,10 +98,10 @@ class Tries:
 
     account: I
     at_s: F
-    hour: I
+    hour: NDArray[np.int8]
     """Of the callee."""
-    weekday: I
-    channel: I
+    weekday: NDArray[np.int8]
+    channel: NDArray[np.int8]
     """Index into `CHANNELS`."""
     answered: NDArray[np.bool_]
     """Somebody spoke, or wrote back within two days."""
@@ -133,7 +143,9 @@ class History:
     now_s: float
 
 
-def local_times(at_s: F, zone: I, zones: Sequence[str], fallback: str) -> tuple[I, I]:
+def local_times(
+    at_s: F, zone: I, zones: Sequence[str], fallback: str
+) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """Return the hour and the weekday (0: Monday) of moments, each by the clock of its zone, or by `fallback` (-1)."""
     shift = np.zeros(at_s.shape)
     day = np.floor(np.nan_to_num(at_s) / DAY_S).astype(np.int64)
@@ -145,7 +157,7 @@ def local_times(at_s: F, zone: I, zones: Sequence[str], fallback: str) -> tuple[
         offsets = np.array([_offset_s(clock, int(one)) for one in days])
         shift[its] = offsets[where] if days.size else 0.0
     local = np.nan_to_num(at_s) + shift
-    return ((local // 3600) % 24).astype(np.int64), ((local // DAY_S + 3) % 7).astype(np.int64)
+    return ((local // 3600) % 24).astype(np.int8), ((local // DAY_S + 3) % 7).astype(np.int8)
 
 
 @functools.lru_cache(maxsize=100_000)

@@ -29,7 +29,7 @@ _TRUSTED: Final = (
     "sklearn.", "numpy.", "scipy.", "builtins.", "functools.partial",
 )  # fmt: skip
 _EDGE: Final = 1e-6
-_MOST_ROWS: Final = 400_000
+MOST_ROWS: Final = 400_000
 """Rows that are learned from: the latest. More change nothing that can be measured, and cost minutes."""
 
 
@@ -136,7 +136,7 @@ def fit(
     ModelError
         It happened always or never, early or late.
     """
-    latest = np.argsort(order, kind="stable")[-_MOST_ROWS:]
+    latest = np.argsort(order, kind="stable")[-MOST_ROWS:]
     rows, happened = rows[latest], happened[latest]
     cut = int(0.8 * len(latest))
     rows[:, ~np.isfinite(rows[:cut]).any(axis=0)] = (

@@ -6,7 +6,7 @@ It owns which tables are read and what in them counts. What is asked of it is `h
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -42,6 +42,13 @@ async def read(
     return await _Reader(engine, campaign, days, zone, progress or (lambda _what, _rows: None)).history()
 
 
+def coded(values: Collection[str | None]) -> tuple[tuple[str, ...], I]:
+    """Return the words among values in the order in which they came, and of each value which it is: a new word changes no other's number."""
+    known: dict[str, int] = {}
+    codes = np.fromiter((known.setdefault(one or "", len(known)) for one in values), np.int64, len(values))
+    return tuple(known), codes
+
+
 class _Reader:
     """One reading."""
 
@@ -67,12 +74,11 @@ class _Reader:
             recent=False,
         )  # fmt: skip
         at = self._place(rows["id"])
-        category, words = {}, {}
+        category: dict[str, I] = {}
+        words: dict[str, tuple[str, ...]] = {}
         for name in ("product", "creditor", "portfolio"):
-            texts = np.array([str(one or "") for one in rows[name]] or [""], str)
-            known, codes = np.unique(texts, return_inverse=True)
-            words[name] = tuple(map(str, known))
-            category[name] = self._spread(at, codes[: at.size], -1).astype(np.int64)
+            words[name], codes = coded(rows[name].tolist())
+            category[name] = self._spread(at, codes, -1).astype(np.int64)
         persons = np.zeros(self._mine.size, np.uint64)
         persons[at[at >= 0]] = keys(rows["person_id"].astype("S32"))[at >= 0]
         phones, mobiles, zone, zones = await self._phones(persons)
@@ -98,21 +104,25 @@ class _Reader:
     async def _columns(
         self, table: str, names: Sequence[str], *, recent: bool = True, of_campaign: bool = False
     ) -> _Columns:
-        pages: list[_Columns] = []
+        pages = [page async for page in self._pages(table, names, recent=recent, of_campaign=of_campaign)]
+        if not pages:
+            return {name: np.empty(0, object) for name in names}
+        return {name: np.concatenate([page[name] for page in pages]) for name in names}
+
+    async def _pages(
+        self, table: str, names: Sequence[str], *, recent: bool, of_campaign: bool
+    ) -> AsyncGenerator[_Columns, None]:
         rows = 0
-        pages_of = self._engine.read_table(
+        pages = self._engine.read_table(
             table,
             names,
             since=self._since if recent else None,
             campaign=self._campaign if of_campaign else None,
         )
-        async for page, _ in pages_of:
-            pages.append(page)
+        async for page, _ in pages:
+            yield page
             rows += len(page[names[0]])
             self._tell(table, rows)
-        if not pages:
-            return {name: np.empty(0, object) for name in names}
-        return {name: np.concatenate([page[name] for page in pages]) for name in names}
 
     def _place(self, ids: NDArray[Any]) -> I:
         """Return where in the list the accounts of these ids stand; -1: not on it."""
@@ -135,35 +145,35 @@ class _Reader:
         first = np.searchsorted(persons[order], owner)
         last = np.searchsorted(persons[order], owner, side="right")
         number, mobile, zone = np.zeros(persons.size), np.zeros(persons.size), np.full(persons.size, -1)
-        texts, codes = np.unique(
-            [str(one or "").split(" ")[0] for one in rows["zones"]] or [""], return_inverse=True
-        )
+        texts, codes = coded([(one or "").split(" ")[0] for one in rows["zones"]])
         is_mobile = np.array([one == "mobile" for one in rows["kind"]], bool)
         for shift in range(int((last - first).max(initial=0))):  # accounts of one person, mostly one
             has = first + shift < last
             to = order[(first + shift)[has]]
             np.add.at(number, to, 1)
             np.add.at(mobile, to, is_mobile[has])
-            zone[to] = codes[: owner.size][has]
-        return number, mobile, zone, tuple(str(one) or self._zone for one in texts)
+            zone[to] = codes[has]
+        return number, mobile, zone, tuple(one or self._zone for one in texts)
+
+    async def _calls(self) -> tuple[I, F, NDArray[np.bool_]]:
+        """Return of each call that got so far whose it was, when, and whether somebody answered: page by page, for there may be ten million."""
+        found: list[tuple[I, F, NDArray[np.bool_]]] = []
+        names = ("account_id", "live", "outcome", "live_answer", "committed_at_utc")
+        async for page in self._pages("attempt", names, recent=True, of_campaign=True):
+            account = self._place(page["account_id"])
+            reached = np.array([one not in _NEVER_REACHED for one in page["outcome"]], bool)
+            reached &= (account >= 0) & (page["live"].astype(np.float64) == 0)
+            at_s = seconds(page["committed_at_utc"].astype("datetime64[us]"))
+            heard = page["live_answer"].astype(np.float64) == 1
+            found.append((account[reached].astype(np.int32), at_s[reached], heard[reached]))
+        empty = (np.empty(0, np.int32), np.empty(0), np.empty(0, bool))
+        account, at_s, heard = (np.concatenate(held) for held in zip(*(found or [empty]), strict=True))
+        return account, at_s, heard
 
     async def _tries(self, zone: I, zones: tuple[str, ...]) -> tuple[Tries, dict[str, Happened]]:
-        calls = await self._columns(
-            "attempt", ("account_id", "live", "outcome", "live_answer", "committed_at_utc"), of_campaign=True
-        )
+        call, call_s, heard = await self._calls()
         messages = await self._columns(
             "message", ("account_id", "channel", "state", "submitted_at_utc", "created_at_utc")
-        )
-        call, call_s = (
-            self._place(calls["account_id"]),
-            seconds(calls["committed_at_utc"].astype("datetime64[us]")),
-        )
-        reached = np.array([one not in _NEVER_REACHED for one in calls["outcome"]], bool)
-        reached &= (call >= 0) & (calls["live"].astype(np.float64) == 0)
-        call, call_s, heard = (
-            call[reached],
-            call_s[reached],
-            calls["live_answer"].astype(np.float64)[reached] == 1,
         )
         account = self._place(messages["account_id"])
         came = np.array([one == "received" for one in messages["state"]], bool)
@@ -173,12 +183,12 @@ class _Reader:
         message, message_s = account[went], sent_s[went]
         wrote_back = answers.within(message, message_s, 2 * DAY_S) > 0
         channel = np.array(
-            [CHANNELS.index(one) if one in CHANNELS else -1 for one in messages["channel"]], np.int64
+            [CHANNELS.index(one) if one in CHANNELS else -1 for one in messages["channel"]], np.int8
         )[went]
-        every, every_s = np.concatenate([call, message]).astype(np.int64), np.concatenate([call_s, message_s])
+        every, every_s = np.concatenate([call, message]).astype(np.int32), np.concatenate([call_s, message_s])
         hour, weekday = local_times(every_s, zone[every], zones, self._zone)
         tries = Tries(
-            every, every_s, hour, weekday, np.concatenate([np.zeros(call.size, np.int64), channel]), np.concatenate([heard, wrote_back])
+            every, every_s, hour, weekday, np.concatenate([np.zeros(call.size, np.int8), channel]), np.concatenate([heard, wrote_back])
         )  # fmt: skip
         return tries, {
             "calls": Happened(call, call_s),

@@ -52,12 +52,17 @@ def rows_of(what: str, history: History, settings: PrioritizationSettings) -> Ro
     used = tries.channel == 0
     if what == "pay":
         used &= tries.at_s < history.now_s - settings.pay_days * DAY_S  # of later ones it is not known yet
-    account, at_s = tries.account[used], tries.at_s[used]
-    rows = build(history, account, at_s, tries.hour[used], tries.weekday[used])
+    latest = np.flatnonzero(used)
+    if (
+        latest.size > learning.MOST_ROWS
+    ):  # no more are learned from: the rest of ten million need not be described
+        latest = latest[np.argpartition(tries.at_s[latest], -learning.MOST_ROWS)[-learning.MOST_ROWS :]]
+    account, at_s = tries.account[latest], tries.at_s[latest]
+    rows = build(history, account, at_s, tries.hour[latest], tries.weekday[latest])
     # the store knows today's days past due alone: of who has paid since they are few, and would tell so of the past
     rows[:, COLUMNS.index("days_past_due")] = np.nan
     paid = history.payments.within(account, at_s, settings.pay_days * DAY_S) > 0
-    happened = paid if what == "pay" else tries.answered[used]
+    happened = paid if what == "pay" else tries.answered[latest]
     order = np.argsort(at_s, kind="stable")
     return Rows(rows[order], happened[order], at_s[order])
 

@@ -16,6 +16,7 @@ from dialer_core.plugin_records import Records
 from dialer_core.store.database import Database, open_database
 from dialer_core.vocabulary import CampaignId
 from plugins.prioritization import due, evaluation, learning, reasons, scoring
+from plugins.prioritization import history as history_module
 from plugins.prioritization.features import COLUMNS, GROUPS, build
 from plugins.prioritization.history import Happened, History, keys, local_times
 from plugins.prioritization.learning import Model, ModelError
@@ -86,11 +87,17 @@ def test_everything_is_read(history: History) -> None:
 def test_nothing_ahead_is_known(history: History) -> None:
     """A row holds what was before its moment: with all that happened later taken away, it reads the same."""
     cut = NOW.timestamp() - 30 * 86_400
+    span = history_module._SPAN
     used = history.tries.at_s < cut
     before = dataclasses.replace(
         history,
         **{
-            name: Happened(*(part[kept._at_s < cut] for part in (kept._account, kept._at_s)))
+            name: Happened(
+                *(
+                    part[kept._key % span < cut]
+                    for part in (kept._key // span, (kept._key % span).astype(float))
+                )
+            )
             for name in ("calls", "contacts", "payments", "made", "kept", "broken", "written", "answers")
             for kept in [getattr(history, name)]
         },
