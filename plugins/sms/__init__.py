@@ -24,7 +24,7 @@ async def dialer_register_channel(engine: EngineHandle) -> MessageChannel:
     channel: TwilioChannel | SmppChannel | MappedChannel
     if isinstance(settings, SmppSettings):
         password = engine.secret(f"{where}: password", settings.password_env, settings.password_file)
-        channel = SmppChannel(settings, password)
+        channel = SmppChannel(settings, password, engine.store)
         channel.start()
     elif isinstance(settings, MappedSettings):
         asks, signs = settings.request, settings.signature

@@ -7,11 +7,10 @@ the parts that wait for others. Acknowledging and storing are others'.
 from __future__ import annotations
 
 import re
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, NamedTuple
 
-from dialer_core.plugin_api import Inbound, Receipt
+from dialer_core.plugin_api import Receipt
 from plugins.sms import pdus
 from plugins.sms.alphabet import decode
 from plugins.sms.pdus import ShortMessage
@@ -116,6 +115,17 @@ def part_of(message: ShortMessage) -> Part:
     return part
 
 
+class Text(NamedTuple):
+    """What somebody wrote, as far as it came."""
+
+    sender: str
+    text: str
+    parts: tuple[str, ...]
+    """Digests of the `deliver_sm` that it came in."""
+    late: bool = False
+    """Some of its parts did not come."""
+
+
 class Incoming:
     """Texts that people write, put together.
 
@@ -127,23 +137,25 @@ class Incoming:
 
     def __init__(self, clock_s: Callable[[], float]) -> None:
         self._clock_s = clock_s
-        self._waiting: dict[tuple[str, str, int, int], tuple[float, ShortMessage, dict[int, str]]] = {}
+        self._waiting: dict[
+            tuple[str, str, int, int], tuple[float, ShortMessage, dict[int, tuple[str, str]]]
+        ] = {}
 
-    def take(self, message: ShortMessage) -> Inbound | None:
-        """Return a text that is whole with this `deliver_sm`; None: more parts are to come."""
+    def take(self, message: ShortMessage, digest: str, waits_s: float = WAITS_S) -> Text | None:
+        """Return a text that is whole with this `deliver_sm`, which is known by its digest; None: more parts are to come."""
         part = part_of(message)
         text = decode(message.data_coding, part.octets)
         if part.total == 1:
-            return _inbound(message, text)
+            return Text(_sender(message), text, (digest,))
         key = (message.source, message.destination, part.reference, part.total)
-        _, _, parts = self._waiting.setdefault(key, (self._clock_s() + WAITS_S, message, {}))
-        parts[part.number] = text
+        _, _, parts = self._waiting.setdefault(key, (self._clock_s() + waits_s, message, {}))
+        parts[part.number] = (digest, text)
         if len(parts) < part.total:
             return None
         del self._waiting[key]
-        return _inbound(message, "".join(parts[number] for number in sorted(parts)))
+        return _text(message, [parts[number] for number in sorted(parts)])
 
-    def overdue(self) -> list[Inbound]:
+    def overdue(self) -> list[Text]:
         """Return, as far as they came, texts whose other parts nobody waits for any more; a gap is written `[…]`."""
         now_s = self._clock_s()
         late = [key for key, (until_s, _, _) in self._waiting.items() if until_s <= now_s]
@@ -151,15 +163,17 @@ class Incoming:
         told = []
         for key in dict.fromkeys(late):
             _, message, parts = self._waiting.pop(key)
-            text = "".join(parts.get(number, "[…]") for number in range(1, key[3] + 1))
-            told.append(_inbound(message, text))
+            found = [parts.get(number, ("", "[…]")) for number in range(1, key[3] + 1)]
+            told.append(_text(message, found)._replace(late=True))
         return told
 
 
-def _inbound(message: ShortMessage, text: str) -> Inbound:
-    """Return a text as the core is told it. A centre gives what people write no id: each that is handed over is one of its own."""
+def _text(message: ShortMessage, parts: Sequence[tuple[str, str]]) -> Text:
+    digests = tuple(digest for digest, _ in parts if digest)
+    return Text(_sender(message), "".join(text for _, text in parts), digests)
+
+
+def _sender(message: ShortMessage) -> str:
     source = message.source
     international = source.isdigit() and (message.source_ton == 1 or len(source) > 10)
-    return Inbound(
-        provider_id=f"mo-{secrets.token_hex(16)}", sender=f"+{source}" if international else source, text=text
-    )
+    return f"+{source}" if international else source

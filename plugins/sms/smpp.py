@@ -8,7 +8,6 @@ twice, and cannot be asked about a message by our id, so one without an answer s
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -29,6 +28,7 @@ from dialer_core.plugin_api import (
 from plugins.sms import pdus
 from plugins.sms.alphabet import encode
 from plugins.sms.bind import Bind, Delivered, LostError, NotBoundError
+from plugins.sms.kept import AGAIN_WITHIN_S, Kept, Store, digest_of, keys_of
 from plugins.sms.pdus import Pdu, PduError, ShortMessage
 from plugins.sms.receipts import Incoming, is_receipt, receipt_of
 from plugins.sms.settings import SmppSettings
@@ -43,7 +43,6 @@ TOGETHER: Final = 500
 MOST_UNSTORED: Final = 5000
 """What waits to be stored; beyond, the centre is told to come again."""
 OVERDUE_S: Final = 5.0
-HANDED_OVER_AGAIN_S: Final = 3600.0
 _PERMANENT: Final = frozenset(
     {
         0x01, 0x02, 0x03, 0x0A, 0x0B, 0x0C, 0x0D, 0x0E, 0x0F, 0x15, 0x33, 0x40, 0x42, 0x43, 0x44, 0x48, 0x49, 0x50, 0x51, 0x53, 0x54, 0x55,
@@ -62,11 +61,13 @@ class SmppChannel:
         Of the plugin.
     password
         The account's.
+    store
+        The plugin's own, in which parts of texts are kept; None: they do not outlive the process.
     """
 
     channel = Channel.SMS
 
-    def __init__(self, settings: SmppSettings, password: str) -> None:
+    def __init__(self, settings: SmppSettings, password: str, store: Store | None = None) -> None:
         self.per_second = settings.per_second
         self.at_once = settings.window * len(settings.binds)
         self._its = settings
@@ -74,7 +75,10 @@ class SmppChannel:
         self._binds = [Bind(where, settings, password, self._take) for where in settings.binds]
         self._reference = random.randrange(256)
         self._incoming = Incoming(time.monotonic)
-        self._unanswered: dict[bytes, float] = {}
+        self._kept = Kept(store)
+        self._open: dict[str, list[str]] = {}
+        """What is kept until a `deliver_sm` is acknowledged, by that one's digest."""
+        self._unanswered: dict[str, float] = {}
         """What was stored and could not be acknowledged, its session being gone: by its digest, until when it is looked out for."""
 
     @property
@@ -112,22 +116,37 @@ class SmppChannel:
         return Accepted(provider_id=ids[0], part_ids=tuple(ids) if len(ids) > 1 else ())
 
     async def receive(self) -> AsyncIterator[Sequence[Receipt | Inbound]]:
-        """Yield what arrives, in batches; acknowledge each when the next is asked for: it is stored then."""
+        """Yield what arrives, in batches; acknowledge each when the next is asked for: it is stored then.
+
+        A part whose text is not whole is acknowledged when it is in the plugin's store: a centre may hand over the next only then.
+        """
+        if whole := await self._kept.recall(self._incoming):
+            await self._kept.write()
+            yield whole
         while True:
             try:
                 first = await asyncio.wait_for(self._came.get(), OVERDUE_S)
             except TimeoutError:
-                if overdue := self._incoming.overdue():
-                    yield overdue
+                late = self._incoming.overdue()
+                if told_late := [self._kept.named(one) for one in late if not self._kept.told_before(one)]:
+                    await self._kept.write()
+                    yield told_late
+                await self._kept.forget(key for one in late for key in keys_of(one))
                 continue
             arrived = [first]
             while len(arrived) < TOGETHER and not self._came.empty():
                 arrived.append(self._came.get_nowait())
             told = [one for delivered in arrived if (one := self._told(delivered)) is not None]
+            await self._kept.write()
             yield told
+            done: list[str] = []
             for delivered in arrived:
-                if not delivered.answer(pdus.OK):
-                    self._unanswered[_digest(delivered)] = time.monotonic() + HANDED_OVER_AGAIN_S
+                digest = digest_of(delivered.body)
+                if delivered.answer(pdus.OK):
+                    done += self._open.pop(digest, ())
+                else:
+                    self._unanswered[digest] = time.monotonic() + AGAIN_WITHIN_S
+            await self._kept.forget(done)
 
     def _take(self, delivered: Delivered) -> bool:
         try:
@@ -137,7 +156,7 @@ class SmppChannel:
         return True
 
     def _told(self, delivered: Delivered) -> Receipt | Inbound | None:
-        digest = _digest(delivered)
+        digest = digest_of(delivered.body)
         if self._unanswered.pop(digest, 0.0) > time.monotonic():
             return None  # stored already, when its session was lost
         try:
@@ -147,7 +166,12 @@ class SmppChannel:
             return None
         if is_receipt(message):
             return receipt_of(message, self._its.receipt_ids)
-        return self._incoming.take(message)
+        text = self._incoming.take(message, digest)
+        if text is None:
+            self._kept.part(digest, delivered.body)
+            return None
+        self._open[digest] = keys_of(text)
+        return self._kept.named(text)
 
     async def _submit(self, body: bytes, until_s: float) -> Pdu | Answer:
         """Submit by the bind with the fewest under way; wait for one that is away, or throttled, until a time."""
@@ -192,7 +216,3 @@ def _meaning(answer: Pdu) -> Answer:
     """Return what a refusal means: of this message for good, or of now. A `generic_nack` is of a PDU that the centre could not read."""
     code = f"0x{answer.status:08X}"
     return NotAccepted(code=code, permanent=answer.status in _PERMANENT)
-
-
-def _digest(delivered: Delivered) -> bytes:
-    return hashlib.sha256(delivered.body).digest()

@@ -120,10 +120,10 @@ def test_texts_in_parts() -> None:
     incoming = Incoming(lambda: now_s)
     header = bytes([5, 0, 3, 42, 2])
     second = ShortMessage("525512345678", "5", header + b"\x02" + b"mundo", pdus.UDHI, source_ton=1)
-    assert incoming.take(second) is None
-    whole = incoming.take(second._replace(octets=header + b"\x01" + b"hola "))
+    assert incoming.take(second, "b") is None
+    whole = incoming.take(second._replace(octets=header + b"\x01" + b"hola "), "a")
     assert whole
-    assert (whole.sender, whole.text) == ("+525512345678", "hola mundo")
+    assert whole == ("+525512345678", "hola mundo", ("a", "b"), False)
     sar = {pdus.SAR_REFERENCE: b"\0\x07", pdus.SAR_TOTAL: b"\x02", pdus.SAR_NUMBER: b"\x01"}
     assert part_of(ShortMessage("1", "2", b"x", options=sar)) == (7, 2, 1, b"x")
     assert part_of(ShortMessage("1", "2", bytes([6, 8, 4, 1, 2, 3, 3]) + b"x", pdus.UDHI)) == (
@@ -140,12 +140,12 @@ def test_texts_in_parts() -> None:
         b"",
     ):
         part_of(ShortMessage("1", "2", lie, pdus.UDHI))
-    short_code = incoming.take(ShortMessage("72345", "2", b"BAJA"))
+    short_code = incoming.take(ShortMessage("72345", "2", b"BAJA"), "c")
     assert short_code
     assert short_code.sender == "72345"
-    assert incoming.take(second) is None
+    assert incoming.take(second, "b") is None
     assert incoming.overdue() == []
     now_s = 301.0
     [late] = incoming.overdue()
-    assert late.text == "[…]mundo"
+    assert late == ("+525512345678", "[…]mundo", ("b",), True)
     assert incoming.overdue() == []

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
 import smpp34
 from pydantic import ValidationError
 
+from dialer_core.clock import SystemClock
 from dialer_core.messaging.channel import (
     Accepted,
     Inbound,
@@ -21,8 +23,11 @@ from dialer_core.messaging.channel import (
     Receipt,
     Unknown,
 )
+from dialer_core.plugin_records import Records
+from dialer_core.plugin_store import PluginStore
+from dialer_core.store.database import open_database
 from plugins.sms import bind as binds
-from plugins.sms import smpp
+from plugins.sms import kept, receipts, smpp
 from plugins.sms.alphabet import decode
 from plugins.sms.settings import SmppSettings
 from plugins.sms.smpp import SmppChannel
@@ -308,6 +313,121 @@ async def test_what_is_handed_over_again_is_told_once() -> None:
     assert len(await anext(stream)) == 1  # they wrote it again
     await stream.aclose()
     assert answers == [0, 0]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[PluginStore]:
+    """Return the plugin's own store, over a real one."""
+    database = open_database(f"sqlite:///{tmp_path / 'sms.db'}")
+    database.migrate()
+    yield Records(database, clock=SystemClock(), actor="plugin:sms").store
+    database.dispose()
+
+
+class Host:
+    """One host's channel over the plugin's store, which is handed things over without a session."""
+
+    def __init__(self, store: PluginStore) -> None:
+        self.channel = SmppChannel(settings(1), "secret", store)
+        self.answered: list[int] = []
+        self._stream = self.channel.receive()
+        self._next: asyncio.Future[Any] | None = None
+
+    def hand_over(self, *bodies: bytes) -> None:
+        """Hand things over, and hear of each answer."""
+
+        def answer(status: int) -> bool:
+            self.answered.append(status)
+            return True
+
+        for body in bodies:
+            assert self.channel._take(binds.Delivered(body, answer))
+
+    async def told(self) -> list[Any]:
+        """Return the next batch; what was told before it is stored, and acknowledged."""
+        return list(await anext(self._stream))
+
+    async def stored(self) -> None:
+        """Let it know that what it told last is stored."""
+        self._next = asyncio.ensure_future(anext(self._stream))
+        before = len(self.answered)
+        await wait_until_async(lambda: len(self.answered) > before, 5, "the answer")
+        await asyncio.sleep(0.05)  # it forgets, then waits
+
+    async def die(self) -> None:
+        """End in the middle of whatever it does."""
+        if self._next is not None:
+            self._next.cancel()
+            await asyncio.gather(self._next, return_exceptions=True)
+        await self._stream.aclose()
+
+
+def part(number: int, total: int, text: bytes, reference: int = 7) -> bytes:
+    """Return the body of one part of a text."""
+    octets = bytes([5, 0, 3, reference, total, number]) + text
+    pdu = smpp34.DeliverSm("525512345678", "55000", octets, source_addr_ton=1, esm_class=0x40)
+    return bytes(pdu.encode()[16:])
+
+
+async def test_acknowledged_parts_outlive_the_host(store: PluginStore) -> None:
+    """A host dies between the parts of a text; the next one puts it together, tells it once, and keeps nothing of it."""
+    first = Host(store)
+    first.hand_over(part(1, 3, b"uno "), part(2, 3, b"dos "))
+    assert await first.told() == []
+    await first.stored()
+    assert first.answered == [0, 0]
+    await first.die()
+    second = Host(store)
+    second.hand_over(part(3, 3, b"tres"))
+    [text] = await second.told()
+    assert (text.sender, text.text) == ("+525512345678", "uno dos tres")
+    await second.stored()
+    await second.die()
+    assert await store.items() == []
+
+
+async def test_a_text_told_and_not_acknowledged_keeps_its_id(store: PluginStore) -> None:
+    """Handed over again after its host died, a text is told by the same id, so that the core knows it; what they write again later, by another."""
+    bodies = [smpp34.DeliverSm("525512345678", "55000", b"1", source_addr_ton=1).encode()[16:]]
+    bodies += [part(1, 2, b"a", 9), part(2, 2, b"b", 9)]
+    first = Host(store)
+    first.hand_over(*bodies)
+    told = await first.told()
+    assert [one.text for one in told] == ["1", "ab"]
+    await first.die()
+    second = Host(store)
+    second.hand_over(*bodies)
+    assert [one.provider_id for one in await second.told()] == [one.provider_id for one in told]
+    second.hand_over(*bodies)
+    again = await second.told()
+    assert [one.text for one in again] == ["1", "ab"]
+    assert {one.provider_id for one in again}.isdisjoint(one.provider_id for one in told)
+    await second.die()
+
+
+async def test_what_is_left_of_a_told_text_is_no_text(store: PluginStore, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """After a host that died with all acknowledged and nothing forgotten, parts are let go; a text that never became whole is told with its gap."""
+    monkeypatch.setattr(receipts, "WAITS_S", 0.0)
+    monkeypatch.setattr(kept, "WAITS_S", 0.0)
+    monkeypatch.setattr(smpp, "OVERDUE_S", 0.02)
+    first = Host(store)
+    first.hand_over(part(1, 2, b"a", 9))
+    assert await first.told() == []
+    first.hand_over(part(2, 2, b"b", 9))
+    [whole] = await first.told()
+    left = await store.items()
+    assert len(left) == 2
+    first.hand_over(part(1, 3, b"x", 8))
+    assert await first.told() == []
+    await first.die()
+    await store.put_many(dict(left))
+    second = Host(store)
+    [gap] = await second.told()
+    assert (gap.text, gap.provider_id != whole.provider_id) == ("x[…][…]", True)
+    second.hand_over(part(1, 1, b"z"))
+    assert [one.text for one in await second.told()] == ["z"]
+    await second.die()
+    assert not [key for key, _ in await store.items("part/")]
 
 
 async def test_a_partly_sent_text_is_not_sent_again() -> None:
