@@ -125,6 +125,15 @@ def list_plugins(enabled: Sequence[str]) -> list[PluginView]:
     ]
 
 
+def check_names(enabled: Sequence[str], available: Mapping[str, importlib.metadata.EntryPoint]) -> None:
+    """Raise `ConfigError` for a name that is not installed; it names those that are."""
+    if missing := [name for name in enabled if name not in available]:
+        known = ", ".join(sorted(available)) or "none"
+        raise ConfigError(
+            f"plugins.enabled: {missing[0]!r} is not an installed plugin; installed are: {known}"
+        )
+
+
 def load(enabled: Sequence[str], available: Mapping[str, importlib.metadata.EntryPoint]) -> list[Plugin]:
     """Import and register the enabled plugins, in the order given.
 
@@ -136,11 +145,7 @@ def load(enabled: Sequence[str], available: Mapping[str, importlib.metadata.Entr
     ConfigError
         A name that is not installed; names those that are.
     """
-    if missing := [name for name in enabled if name not in available]:
-        known = ", ".join(sorted(available)) or "none"
-        raise ConfigError(
-            f"plugins.enabled: {missing[0]!r} is not an installed plugin; installed are: {known}"
-        )
+    check_names(enabled, available)
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hookspecs)
     return [_load_one(manager, name, available[name]) for name in dict.fromkeys(enabled)]

@@ -76,6 +76,33 @@ def plugin_commands() -> dict[str, importlib.metadata.EntryPoint]:
     return {point.name: point for point in sorted(found, key=lambda one: one.name) if point.name not in TABLE}
 
 
+def _load(point: importlib.metadata.EntryPoint) -> click.Command:
+    """Return a plugin's command; in the place of one that is broken, one that says so when it is called: whatever lists commands goes on."""
+    try:
+        command = point.load()
+        fault = "" if isinstance(command, click.Command) else "is no click command"
+    except Exception as error:  # noqa: BLE001 - foreign code at its import
+        fault = f"cannot be loaded: {type(error).__name__}: {error}"
+    return _broken(point, fault) if fault else command
+
+
+def _broken(point: importlib.metadata.EntryPoint, fault: str) -> click.Command:
+    package = f", of {point.dist.name}" if point.dist is not None else ""
+
+    def refuse(words: tuple[str, ...]) -> None:
+        del words
+        raise ConfigError(f"the plugin's command {point.name!r} ({point.value}{package}) {fault}")
+
+    return click.Command(
+        point.name,
+        callback=refuse,
+        params=[click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)],
+        context_settings={"ignore_unknown_options": True},
+        add_help_option=False,
+        hidden=True,
+    )
+
+
 class DialerGroup(LazyGroup):
     """The root: one-line errors, exit statuses, and plugins' commands behind ours."""
 
@@ -87,15 +114,7 @@ class DialerGroup(LazyGroup):
         """Return a command of ours, or else a plugin's."""
         if cmd_name in TABLE or (point := plugin_commands().get(cmd_name)) is None:
             return super().get_command(ctx, cmd_name)
-        try:
-            command = point.load()
-        except Exception as error:
-            raise ConfigError(
-                f"the plugin's command {cmd_name!r} ({point.value}) cannot be loaded: {type(error).__name__}: {error}"
-            ) from error
-        if not isinstance(command, click.Command):
-            raise ConfigError(f"the plugin's command {cmd_name!r} ({point.value}) is no click command")
-        return command
+        return _load(point)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write our table, and where plugins' commands come from."""

@@ -11,6 +11,7 @@ from dialer_core.commands.invocation import Invocation, example, invocation
 from dialer_core.compliance.packs import load_packs
 from dialer_core.errors import ConfigError, StartError
 from dialer_core.log_setup import configure_logging
+from dialer_core.plugin_host import check_names, installed
 from dialer_core.store.database import open_database
 
 
@@ -25,6 +26,7 @@ def run(call: Invocation) -> int:
     settings = call.settings
     if problems := readiness.check(settings, load_packs(settings.directory / "compliance")):
         raise ConfigError("\n".join(problems))
+    check_names(settings.dialer.plugins.enabled, installed())  # else the host would die of it again and again
     if runs_already(settings):
         raise StartError(
             f"a dialer runs with {settings.directory} already: stop it first, or give this one its own folder"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 from dialer_core.commands import cli
@@ -274,6 +275,16 @@ def test_run_refuses_what_must_be_settled_first(config: Path) -> None:
         assert told in result.stderr
 
 
+def test_run_refuses_a_plugin_that_is_not_installed(config: Path) -> None:
+    """A slip in `plugins.enabled` is told before anything is started: the host would die of it for as long as the dialer runs."""
+    file = config / "dialer.toml"
+    file.write_text(file.read_text().replace("[plugins]\n", '[plugins]\nenabled = ["metrisc"]\n'))
+    refused = invoke("run", "--config", str(config))
+    assert refused.exit_code == 2
+    assert "'metrisc' is not an installed plugin; installed are: " in refused.stderr
+    assert not (config.parent / "state").exists()
+
+
 class TestPluginCommands:
     """Commands that plugins bring by an entry point."""
 
@@ -301,10 +312,16 @@ class TestPluginCommands:
         assert shown.exit_code == 0
         assert "broken" in shown.output
         assert invoke("completion", "--help").exit_code == 0
-        for name in ("broken", "wrong"):
-            refused = invoke(name)
+        for name, *more in (("broken",), ("wrong",), ("broken", "list", "--json"), ("broken", "--help")):
+            refused = invoke(name, *more)
             assert refused.exit_code == 2
             assert f"the plugin's command '{name}'" in refused.output
+
+    def test_a_broken_one_is_not_completed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A shell completes the other commands beside one that cannot be loaded."""
+        self._with(monkeypatch, events2="dialer_core.commands.events:events", everywhere="not_there:group")
+        completed = ShellComplete(main, {}, "dialer", "_DIALER_COMPLETE").get_completions([], "ev")
+        assert [word.value for word in completed] == ["events", "events2"]
 
     def test_ours_stays_ours(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A plugin cannot put itself in a command's place."""
