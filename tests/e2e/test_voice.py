@@ -9,7 +9,9 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,9 @@ from amd import g711
 from dialer_core.sim.audio_check import tone_levels_dbfs
 from tests.e2e.desk import PERSON_HZ, Desk
 from tests.e2e.floor import Floor
-from tests.e2e.scenario import Answer, Ring, Stay
+from tests.e2e.keys import write_keys
+from tests.e2e.live import number
+from tests.e2e.scenario import Answer, Press, Ring, Stay
 from tests.e2e.sounds import AGENT_HZ, ALL_HZ, Sounds
 from tests.e2e.wire import Wire, capture, requires_capture
 from tests.skips import requires_program
@@ -31,6 +35,10 @@ pytestmark = [
     requires_capture,
 ]
 AGENT, LEGAL, MARTA = "a0", "legal", "marta"
+AGREES, CONSENT_AREA = 2, 400_000
+"""Suffix of who presses one; and the index from which numbers belong to a part of the country that wants it."""
+QUESTION = str(files("dialer_core") / "media" / "prompts" / "recording-consent-es.wav")
+CONSENT_S = soundfile.info(QUESTION).duration
 HZ = {"customer": PERSON_HZ, AGENT: AGENT_HZ[0], LEGAL: AGENT_HZ[1], MARTA: AGENT_HZ[2]}
 SETTLE_NS = 500_000_000
 """After a command, until every far end must receive what it changed (the media plane needs 80 ms; a loaded machine more)."""
@@ -49,7 +57,13 @@ class Moment:
 def desk(tmp_path_factory: pytest.TempPathFactory, sounds: Sounds) -> Iterator[Desk]:
     """Yield a floor with one agent, a legal department and a supervisor's phone."""
     with Floor(tmp_path_factory.mktemp("voice"), sounds) as floor:
-        carrier = floor.carrier({1: (Ring(100), Answer(sounds.speaking(PERSON_HZ, talk_s=60)), Stay(60000))})
+        agrees = Press(write_keys(floor.folder / "1.pcap", [(CONSENT_S + 1.0, "1")]))
+        carrier = floor.carrier(
+            {
+                1: (Ring(100), Answer(sounds.speaking(PERSON_HZ, talk_s=60)), Stay(60000)),
+                AGREES: (Ring(100), Answer(echo=True), agrees, Stay(60000)),
+            }
+        )
         agent = floor.softphone(AGENT)
         sip = [f"sip:{name}@127.0.0.1:{floor.ports.softphone(n)}" for n, name in ((1, LEGAL), (2, MARTA))]
         sections: dict[str, dict[str, Any]] = {
@@ -62,9 +76,21 @@ def desk(tmp_path_factory: pytest.TempPathFactory, sounds: Sounds) -> Iterator[D
             sections=sections,
             environment={"VOICE_TEST_KEY": base64.b64encode(bytes(32)).decode()},
         )
+        _want_consent(dialer.config / "compliance")
         phones = [agent, floor.softphone(LEGAL), floor.softphone(MARTA)]
         dialer.start()
         yield Desk(floor, dialer, carrier, {phone.name: phone for phone in phones})
+
+
+def _want_consent(packs: Path) -> None:
+    """Give the packs a part of the country where nobody is recorded who has not agreed."""
+    pack = (packs / "demo.toml").read_text(encoding="utf-8")
+    strict = pack.replace('name = "demo"', 'name = "strict"').replace('rule = "none"', 'rule = "consent"')
+    (packs / "strict.toml").write_text(strict, encoding="utf-8")
+    there = (
+        f'[[local]]\ncite = ["demo"]\npack = "strict"\nprefixes = ["{number(AGREES, CONSENT_AREA)[:6]}"]\n'
+    )
+    (packs / "demo.toml").write_text(f"{pack}\n{there}", encoding="utf-8")
 
 
 def _levels(wire: Wire, port: int, moment: Moment) -> dict[str, float]:
@@ -290,6 +316,31 @@ def test_who_refuses_is_not_recorded(desk: Desk) -> None:
     (refused,) = desk.dialer.get(of_call)
     assert not list((desk.dialer.folder / "state" / "recordings").glob(f"{refused['id']}*"))
     assert desk.dialer.ask("GET", f"/recordings/{refused['id']}/sound").status_code == 409
+
+
+def test_who_must_agree_hears_the_question_and_is_recorded_from_their_key_on(desk: Desk) -> None:
+    """The packaged question, whole, and nothing recorded until they have pressed one, by RFC 4733: then by their consent."""
+    desk.tidy()
+    with capture(desk.floor.folder, desk.floor.ports) as watching:
+        desk.dialer.login(AGENT)
+        to = number(AGREES, CONSENT_AREA)
+        desk.dialer.import_numbers([to])
+        desk.talking()
+        assert desk.dialer.agent(AGENT)["recording"] == ""
+        desk.dialer.until(
+            lambda: desk.dialer.agent(AGENT)["recording"] == "on", CONSENT_S + 6.0, "them to agree"
+        )
+        (call,) = desk.dialer.get("/calls")
+        desk.dialer.post(f"/calls/{call['attempt_id']}/hangup")
+        (attempt,) = desk.dialer.ended(to)
+        wire = watching.read()
+    (leg,) = (leg for leg in desk.dialer.legs("customer") if leg.attempt_id == attempt.id)
+    heard = b"".join(p.payload for p in wire.rtp if p.source == leg.media_port and p.payload_type == 0)
+    asked, _ = soundfile.read(QUESTION, dtype="int16")
+    assert g711.encode_pcmu(asked[:-160]).tobytes() in heard
+    (began,) = desk.dialer.events("recording.changed", attempt=attempt.id)[:1]
+    assert (began.data["switch"], began.data["basis"]) == ("on", "consent")
+    assert began.at_mono_ns > attempt.bridged_mono_ns + CONSENT_S * 1e9
 
 
 def _target(wire: Wire, media_port: int) -> int:
