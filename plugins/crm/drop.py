@@ -11,6 +11,7 @@ import datetime as dt
 import fnmatch
 import io
 import json
+import os
 import posixpath
 from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
@@ -87,7 +88,9 @@ class DropConnector:
         if place["file"] and place["file"] not in names:
             raise StaleError(f"{place['file']} is not there any more")
         for index, name in enumerate(names):
-            header, rows = _rows(await self._place.get(self._in(name)), self._its, name)
+            header, rows = await asyncio.to_thread(
+                _rows, await self._place.get(self._in(name)), self._its, name
+            )
             at = int(place["row"]) if name == place["file"] else 0
             last_file = index == len(names) - 1
             while True:
@@ -170,7 +173,10 @@ class LocalPlace:
         def write() -> None:
             whole = self._base / path
             part = whole.with_name(f".{whole.name}.part")
-            part.write_bytes(content)
+            with part.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())  # what it tells is noted as told next
             part.replace(whole)
 
         await self._do(write, path)
@@ -201,7 +207,11 @@ def _rows(content: bytes, its: FilesSettings | SftpSettings, name: str) -> tuple
         text = content.decode(its.encoding)
     except (UnicodeDecodeError, LookupError) as error:
         raise MappingError(f"{name} is not {its.encoding}: set encoding ({error})") from None
-    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=its.delimiter))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=its.delimiter)
+    try:
+        rows = [row for row in reader]  # noqa: C416 - list() would let no other thread run until the last row
+    except csv.Error as error:
+        raise MappingError(f"{name}: row {reader.line_num} is none: {error}") from None
     if not rows:
         return [], []
     return [one.strip() for one in rows[0]], [row for row in rows[1:] if any(cell.strip() for cell in row)]

@@ -80,7 +80,7 @@ class SalesforceConnector:
     async def read(self, its: AccountsSettings, since: Any, resume: str | None) -> AsyncGenerator[Page, None]:
         """Yield pages in the order of their changes; a list that ends before its `totalSize` is an answer that broke off."""
         path, asked = (resume, None) if resume else ("/query", {"q": soql(its, since)})
-        seen = _seen(resume)
+        seen, been = _seen(resume), {resume}
         while True:
             try:
                 told = await self._ask("GET", path, params=asked)
@@ -100,6 +100,9 @@ class SalesforceConnector:
                 raise AwayError(f"{its.source}: the list is not done, and there is no next page")
             if not following and isinstance(total, int) and seen < total and not resume:
                 raise AwayError(f"{its.source}: the list ended after {seen} of {total} records")
+            if following and str(following) in been:
+                raise AwayError(f"{its.source}: its pages lead round in a circle")
+            been.add(str(following))
             yield Page(records, str(following) if following else None)
             if not following:
                 return

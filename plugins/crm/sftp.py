@@ -111,7 +111,7 @@ class SftpPlace:
             asyncssh.connect(
                 its.host, its.port, username=its.user, password=self._password or None, known_hosts=str(known), config=None,
                 client_keys=[str(self._directory / its.key_file)] if its.key_file else None, agent_path=None,
-                connect_timeout=its.timeout_s, login_timeout=its.timeout_s,
+                connect_timeout=its.timeout_s, login_timeout=its.timeout_s, keepalive_interval=its.timeout_s,
             )
         )  # fmt: skip
         self._client = await self._stack.enter_async_context(connection.start_sftp_client())

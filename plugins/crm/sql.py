@@ -9,6 +9,7 @@ import asyncio
 import datetime as dt
 import json
 from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
@@ -52,6 +53,8 @@ class SqlConnector:
         self._its = its
         self._tables: dict[str, Table] = {}
         try:
+            # threads of its own: a database that answers nothing keeps one for as long, and the host has few
+            self._reading, self._writing = (ThreadPoolExecutor(1, f"crm-sql-{one}") for one in ("in", "out"))
             self._engine: Engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
         except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
             raise LoginError(
@@ -59,7 +62,9 @@ class SqlConnector:
             ) from None
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; what hangs is not waited for."""
+        for one in (self._reading, self._writing):
+            one.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._engine.dispose)
 
     async def check(self) -> None:
@@ -90,13 +95,13 @@ class SqlConnector:
     async def write(self, batch: Sequence[Outgoing]) -> list[Written]:
         """Write all in one transaction; where the database refuses one of them, each in its own."""
         try:
-            return await self._do(lambda: self._all(batch), "the database")
+            return await self._do(lambda: self._all(batch), "the database", writes=True)
         except MappingError:
             return [await self._one(one) for one in batch]
 
     async def _one(self, one: Outgoing) -> Written:
         try:
-            return (await self._do(lambda: self._all([one]), one.target))[0]
+            return (await self._do(lambda: self._all([one]), one.target, writes=True))[0]
         except MappingError as error:
             return Written("refused", str(error))
 
@@ -159,9 +164,11 @@ class SqlConnector:
                 raise MappingError(f"there is no table {name!r} in the database") from None
         return self._tables[name]
 
-    async def _do(self, work: Callable[[], T], what: str) -> T:
+    async def _do(self, work: Callable[[], T], what: str, *, writes: bool = False) -> T:
+        """Do something in the thread of its direction. What is late may come yet: the next waits behind it, so that no row is written twice."""
+        thread = self._writing if writes else self._reading
         try:
-            return await asyncio.wait_for(asyncio.to_thread(work), self._its.timeout_s)
+            return await asyncio.wait_for(asyncio.wrap_future(thread.submit(work)), self._its.timeout_s)
         except TimeoutError as error:
             raise AwayError(f"{what}: no answer in {self._its.timeout_s:g} s") from error
         except ProgrammingError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+import threading
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -13,13 +14,19 @@ from typing import Any
 import httpx2
 import pytest
 import structlog.testing
+from sqlalchemy import create_engine, text
 
 from dialer_core.events import LeadsImported
 from dialer_core.store.database import Database
 from dialer_core.vocabulary import CampaignId
-from plugins.crm.connector import AwayError, Connector, CrmError, MappingError
+from plugins.crm import drop
+from plugins.crm.connection_settings import FilesSettings, SalesforceSettings, SqlSettings
+from plugins.crm.connector import OK, AwayError, Connector, CrmError, MappingError, Outgoing
 from plugins.crm.incoming import Incoming
 from plugins.crm.records import as_text, later, moment
+from plugins.crm.salesforce import SalesforceConnector
+from plugins.crm.settings import AccountsSettings, OutSettings
+from plugins.crm.sql import SqlConnector
 from plugins.crm.syncing import Syncing
 from tests.plugins.crm.floor import NOW, Floor
 from tests.store.conftest import *  # noqa: F403 - fixtures: whichever that file needs among themselves
@@ -209,3 +216,79 @@ async def test_two_nodes_begin_at_the_first_ones_place(floor: Floor) -> None:
         floor.engine.store.get = looked_before  # type: ignore[method-assign]
         assert await second.cursor() == began != await floor.engine.last_cursor()
         assert not await second.waits()
+
+
+async def test_an_answer_larger_than_any_page(floor: Floor) -> None:
+    """It is not read to its end, nor taken apart: that would hold up everything else in the process."""
+    with pytest.raises(AwayError, match="over 16 MB"):
+        await pull(floor, lambda _: httpx2.Response(200, content=b" " * (17 << 20)))
+
+
+async def test_salesforce_pages_in_a_circle(floor: Floor) -> None:
+    """A next page that was there before is told of."""
+    page = {"records": [], "done": False, "nextRecordsUrl": "/services/data/v62.0/query/01g-2"}
+    its = SalesforceSettings(kind="salesforce", client_id="c", client_secret_env="S")
+    connector: Any = SalesforceConnector(its, "secret")
+    granted = {"access_token": "t", "instance_url": "http://x"}
+    await answered(
+        connector, lambda asked: httpx2.Response(200, json=granted if "token" in asked.url.path else page)
+    )
+    with pytest.raises(AwayError, match="in a circle"):
+        [one async for one in connector.read(floor.its.accounts["cartera"], None, None)]
+    await connector.close()
+
+
+async def test_a_database_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it is tried, it keeps one thread of its own and none of the host's; what came late after all is there once."""
+    url, goes_on = f"sqlite:///{tmp_path / 'theirs.db'}", threading.Event()
+    engine = create_engine(url)
+    with engine.begin() as their:
+        their.execute(text("CREATE TABLE p (id TEXT, a TEXT)"))  # whose key is none
+    connector = SqlConnector(SqlSettings(kind="sql", url_env="U", timeout_s=0.1), url)
+    upsert = SqlConnector._upsert
+
+    def hang(self: SqlConnector, *given: Any) -> Any:
+        found = upsert(self, *given)
+        goes_on.wait(20)
+        return found
+
+    monkeypatch.setattr(SqlConnector, "_upsert", hang)
+    out = OutSettings(connection="crm", what="promise", target="p", key="id", fields={"a": "1"})
+    one = Outgoing("p", out, "p-1", "k", "p", {"a": "1"}, {})
+    before = threading.active_count()
+    for _ in range(3):
+        with pytest.raises(AwayError, match=r"no answer in 0\.1 s"):
+            await connector.write([one])
+    assert threading.active_count() == before + 1
+    goes_on.set()
+    connector._its = SqlSettings(kind="sql", url_env="U")
+    assert await connector.write([one]) == [OK]
+    with engine.begin() as their:
+        assert their.scalar(text("SELECT count(*) FROM p")) == 1
+    await connector.close()
+    engine.dispose()
+
+
+async def test_a_file_is_taken_apart_beside_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows are read in a thread, in which others get their turn; one with a row that is none is told by its name."""
+    rows, threads = drop._rows, []
+
+    def note(*given: Any) -> Any:
+        threads.append(threading.current_thread())
+        return rows(*given)
+
+    monkeypatch.setattr(drop, "_rows", note)
+    its = FilesSettings(kind="files", in_folder=".", settle_s=0)
+    connector = drop.DropConnector(its, drop.LocalPlace(tmp_path))
+    accounts = AccountsSettings(
+        connection="f", campaign="spring", source="*.csv", fields={"external_id": "id"}
+    )
+    (tmp_path / "a.csv").write_text("id\nA-1\n")
+    (tmp_path / "b.csv").write_text("id\n" + "x" * 200_000 + "\n")
+    found = []
+    pages = connector.read(accounts, None, None)
+    found += (await anext(pages)).records
+    with pytest.raises(MappingError, match=r"b\.csv: row 2 is none"):
+        await anext(pages)
+    assert [one["id"] for one in found] == ["A-1"]
+    assert threading.main_thread() not in threads
