@@ -14,7 +14,7 @@ from sqlalchemy import func, select, text
 from dialer_core.clock import SystemClock, VirtualClock
 from dialer_core.errors import StoreError
 from dialer_core.events import AttemptCommitted, CampaignStarted, PluginFailed
-from dialer_core.store import attempts, events
+from dialer_core.store import attempts, events, people
 from dialer_core.store.database import Database, open_database
 from dialer_core.store.errors import AlreadyLiveError
 from dialer_core.store.journal import Journal
@@ -306,6 +306,41 @@ async def test_units_outlive_a_lost_connection(postgresql_database: str) -> None
         assert sorted(tx.scalars(select(TABLES["campaign"].c.id))) == ["cut", "one", "two"]
     await asyncio.to_thread(journal.close)
     database.dispose()
+
+
+async def test_a_deadlock_of_two_nodes_costs_neither_its_unit(postgresql_database: str) -> None:
+    """Two nodes keep one row each and want the other's: the server ends one of them, which is written again when the other is done."""
+    nodes = [open_database(postgresql_database, node=name) for name in ("one", "two")]
+    nodes[0].migrate()
+    with nodes[0].write() as tx:
+        put_campaign(tx)
+        debtors = [put_debtor(tx, f"+52551234567{place}") for place in range(2)]
+    meet, runs = threading.Barrier(2), []
+
+    def keeps(name: str, *persons: str) -> Callable[[Tx], None]:
+        def unit(tx: Tx) -> None:
+            runs.append(name)
+            people.lock(tx, persons[:1])
+            if runs.count(name) == 1:
+                meet.wait(20)
+            people.lock(tx, persons[1:])
+            put_campaign(tx, name)
+
+        return unit
+
+    ids = [one.person for one in debtors]
+    journals = [Journal(one, node=one.node, boot_id="boot-1", clock=SystemClock()) for one in nodes]
+    await asyncio.gather(
+        journals[0].submit(keeps("one", *ids), CampaignStarted(campaign_id=CAMPAIGN)),
+        journals[1].submit(keeps("two", *reversed(ids)), CampaignStarted(campaign_id=CAMPAIGN)),
+    )
+    assert len(runs) == 3
+    assert all(journal.healthy for journal in journals)
+    with nodes[0].read() as tx:
+        assert {"one", "two"} <= set(tx.scalars(select(TABLES["campaign"].c.id)))
+    for journal, database in zip(journals, nodes, strict=True):
+        await asyncio.to_thread(journal.close)
+        database.dispose()
 
 
 async def test_full_disk_is_waited_for(tmp_path: Path) -> None:
