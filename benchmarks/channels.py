@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from benchmarks import message_lines, score_line
+from benchmarks import crm_lines, message_lines, score_line
 from benchmarks.message_lines import Line
 
 LINES: Final[dict[str, tuple[Callable[[int], Line], int]]] = {
@@ -23,6 +23,8 @@ LINES: Final[dict[str, tuple[Callable[[int], Line], int]]] = {
     "smpp_gate_outbox": (message_lines.smpp_gate_outbox, 5_000),
     "whatsapp": (message_lines.whatsapp, 3_000),
     "email": (message_lines.email, 3_000),
+    "crm_in": (crm_lines.crm_in, 20_000),
+    "crm_out": (crm_lines.crm_out, 5_000),
     "score": (score_line.score, 1_000_000),
     "score_postgresql": (score_line.score_postgresql, 1_000_000),
 }

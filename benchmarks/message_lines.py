@@ -72,7 +72,7 @@ def smpp_client(number: int) -> Line:
     with far_end(centre) as (port, report):
         seconds, receipts = asyncio.run(_through_client(port, number))
         came = report()
-    return _line("smpp_client", number, receipts, seconds, came)
+    return line_of("smpp_client", number, receipts, seconds, came)
 
 
 def smpp_gate_outbox(number: int) -> Line:
@@ -86,7 +86,7 @@ def smpp_gate_outbox(number: int) -> Line:
     with far_end(centre) as (port, report):
         seconds, delivered = asyncio.run(_through_outbox(lambda: made(port), "sms", number))
         came = report()
-    return _line("smpp_gate_outbox", number, delivered, seconds, came)
+    return line_of("smpp_gate_outbox", number, delivered, seconds, came)
 
 
 def whatsapp(number: int) -> Line:
@@ -103,7 +103,7 @@ def whatsapp(number: int) -> Line:
             _through_outbox(lambda: made(port), "whatsapp", number, receipts=lambda: _receipts(port))
         )
         came = report()
-    return _line("whatsapp", number, delivered, seconds, came)
+    return line_of("whatsapp", number, delivered, seconds, came)
 
 
 def email(number: int) -> Line:
@@ -121,7 +121,7 @@ def email(number: int) -> Line:
     with far_end(_mails) as (port, report):
         seconds, accepted = asyncio.run(_through_outbox(lambda: made(port), "email", number))
         came = report()
-    return _line("email", number, accepted, seconds, came)
+    return line_of("email", number, accepted, seconds, came)
 
 
 def _settings(port: int) -> SmppSettings:
@@ -215,7 +215,7 @@ def _queue(tx: Any, template: Template, nth: int, now: Any) -> None:
     composing.queue(tx, request, template, now, source="bench")
 
 
-def _line(what: str, number: int, receipts: int, seconds: float, came: Counter[str]) -> Line:
+def line_of(what: str, number: int, receipts: int, seconds: float, came: Counter[str]) -> Line:
     """Return the line of so many messages, of which these came and so many receipts."""
     lost = number - min(len(came), receipts)
     twice = sum(times > 1 for times in came.values())
@@ -271,7 +271,7 @@ def centre(port: int, pipe: Connection) -> None:
 
         async with message_centre(port) as centre:
             centre.on_submit = take
-            await _report(pipe, came)
+            await told_of(pipe, came)
 
     asyncio.run(serve())
 
@@ -316,7 +316,7 @@ def _cloud(port: int, pipe: Connection) -> None:
         )
         serving = asyncio.create_task(server.serve())
         await _until(lambda: server.started, 20)
-        await _report(pipe, came)
+        await told_of(pipe, came)
         await serving
 
     asyncio.run(serve())
@@ -335,12 +335,12 @@ def _mails(port: int, pipe: Connection) -> None:
         await asyncio.get_running_loop().create_server(
             lambda: SMTP(Taker(), enable_SMTPUTF8=True), "127.0.0.1", port
         )
-        await _report(pipe, came)
+        await told_of(pipe, came)
 
     asyncio.run(serve())
 
 
-async def _report(pipe: Connection, came: Counter[str]) -> None:
+async def told_of(pipe: Connection, came: Counter[str]) -> None:
     """Say that it serves, then answer each question with what came."""
     pipe.send("ready")
     while True:

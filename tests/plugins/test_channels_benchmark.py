@@ -12,7 +12,7 @@ from benchmarks import channels
 pytestmark = pytest.mark.bench
 
 
-@pytest.mark.parametrize("what", ["smpp_gate_outbox", "score"])
+@pytest.mark.parametrize("what", ["smpp_gate_outbox", "score", "crm_in", "crm_out"])
 def test_report(what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A short run prints a line for what it was asked, nothing of it lost or twice."""
     monkeypatch.setattr(sys, "argv", ["channels", "--json", "--number", "50", "--what", what])

@@ -13,6 +13,7 @@ import pytest
 from dialer_core.clock import VirtualClock
 from dialer_core.errors import CommandRefusedError
 from dialer_core.plugin_records import PaymentRow, Records
+from dialer_core.portfolio import promises
 from dialer_core.store import lead_ranks, plugin_tables, plugin_values, scan
 from dialer_core.store.database import Database
 from dialer_core.store.models import Base
@@ -241,3 +242,44 @@ async def test_of_several_who_change_a_value_at_once_one_does(records: Records) 
     assert not await records.store.swap("none", {"by": 1}, {"by": 99})
     with pytest.raises(CommandRefusedError, match="a key has"):
         await records.store.swap("", None, 1)
+
+
+async def test_what_a_crm_needs_of_accounts(records: Records, database: Database) -> None:
+    """A dry run writes nothing; an account that is known needs no number; accounts are told in a line, rows of tables by their ids."""
+    would = await records.accounts.upsert_many(
+        CAMPAIGN, [ROW, {"external_id": "2", "phone": "12"}], dry_run=True
+    )
+    assert (would.accepted, [one.index for one in would.refused]) == (1, [1])
+    assert rows(database, "account", "id") == []
+    await records.accounts.upsert_many(CAMPAIGN, [ROW])
+    lean = await records.accounts.upsert_many(
+        CAMPAIGN, [{"external_id": "4401", "balance": "7"}, {"external_id": "x", "balance": "7"}]
+    )
+    assert (lean.updated, [(one.index, one.taken) for one in lean.refused]) == (1, [(1, False)])
+    (account,) = (await records.accounts.find(["4401"])).values()
+    told = await records.accounts.summaries([account, AccountId(new_id())])
+    assert [(one.external_id, one.balance_minor) for one in told.values()] == [("4401", 700)]
+    await records.accounts.upsert_many(CAMPAIGN, [ROW | {"external_id": "4402"}])
+    found = [
+        page["balance_minor"].tolist()
+        async for page, _ in records.table("account", ["balance_minor"], ids=[account])
+    ]
+    assert found == [[700.0]]
+
+
+async def test_promises_by_id_and_taken_back(records: Records, database: Database) -> None:
+    """Promises are read by id with their instalments, and one that is replaced or taken back is told in the log."""
+    await records.accounts.upsert_many(CAMPAIGN, [ROW])
+    (account,) = (await records.accounts.find(["4401"])).values()
+    day = NOON.date() + dt.timedelta(days=3)
+    first = await records.promises.make(account, [(day, 10_000)])
+    second = await records.promises.make(account, [(day, 10_000), (day, 20_000)])
+    found = await records.promises.get_many([first, second, new_id()])
+    assert {key: (one.state.value, len(one.instalments)) for key, one in found.items()} == {
+        first: ("replaced", 1),
+        second: ("open", 2),
+    }
+    with database.write() as tx:
+        promises.cancel(tx, found[second], NOON)
+    told = [row[1] for row in rows(database, "event", "name", "data") if row[0] == "promise.withdrawn"]
+    assert [(one["promise_id"], one["state"]) for one in told] == [(first, "replaced"), (second, "cancelled")]

@@ -10,6 +10,7 @@ It owns the prepared database, kept for all runs with these versions of these mo
 
 from __future__ import annotations
 
+import datetime as dt
 import fcntl
 import hashlib
 import json
@@ -119,10 +120,15 @@ class TrytonServer:
 
 
 @contextmanager
-def tryton_server(folder: Path, port: int | None = None) -> Iterator[TrytonServer]:
-    """Yield a running server on a copy of the prepared database; it ends with the block."""
+def tryton_server(
+    folder: Path, port: int | None = None, *, debts: Sequence[Debt] = ()
+) -> Iterator[TrytonServer]:
+    """Yield a running server on a copy of the prepared database; it ends with the block.
+
+    `debts` are in it from the beginning, and kept with the prepared database: a thousand are made once (half a minute), not in each run.
+    """
     number = port or free_port()
-    shutil.copy(prepared(), folder / f"{DATABASE}.sqlite")
+    shutil.copy(prepared(debts), folder / f"{DATABASE}.sqlite")
     _configure(folder, number)
     server = TrytonServer(folder, number)
     try:
@@ -132,9 +138,16 @@ def tryton_server(folder: Path, port: int | None = None) -> Iterator[TrytonServe
         server.stop()
 
 
-def prepared() -> Path:
-    """Return the prepared database for these versions, made where it is missing (some ten seconds)."""
-    about = " ".join(f"{name}={version(name)}" for name in MODULES) + _SCRIPT.read_text(encoding="utf-8")
+def prepared(debts: Sequence[Debt] = ()) -> Path:
+    """Return the prepared database for these versions and debts, made where it is missing (some ten seconds)."""
+    # how overdue a debt is counts from the day of its making: tomorrow it is made anew
+    today = dt.datetime.now(dt.UTC).date().isoformat() if debts else ""
+    about = (
+        " ".join(f"{name}={version(name)}" for name in MODULES)
+        + _SCRIPT.read_text(encoding="utf-8")
+        + repr([*debts])
+        + today
+    )
     name = f"marcador-tests-{os.getuid()}-tryton-{hashlib.sha256(about.encode()).hexdigest()[:16]}"
     folder = Path(tempfile.gettempdir()) / name
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -143,7 +156,11 @@ def prepared() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists():
             with tempfile.TemporaryDirectory(dir=folder) as place:
-                _prepare(Path(place))
+                if debts:
+                    with tryton_server(Path(place)) as server:
+                        server.add(debts)
+                else:
+                    _prepare(Path(place))
                 (Path(place) / f"{DATABASE}.sqlite").rename(done)
     return done
 
