@@ -7,6 +7,7 @@ letters and opt-outs are the core's.
 from __future__ import annotations
 
 import asyncio
+import traceback
 
 import structlog
 
@@ -78,4 +79,7 @@ async def _look(rounds: Rounds) -> None:
             await rounds.go()
         except DialerError as error:  # the store is away, say: looked at again in a moment
             log.warning("reports_not_looked_at", error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - a report that breaks us today is no reason to send none tomorrow
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            log.error("reports_broke", error=f"{type(error).__name__} in {at.name}:{at.lineno}")  # noqa: TRY400 - its text may name whom it was for
         await asyncio.sleep(LOOK_S)

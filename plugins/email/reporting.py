@@ -79,7 +79,10 @@ class Made:
 
     file: str
     content: bytes
+    """Empty where the file is too large for a mail: it is not taken into memory then."""
     figures: dict[str, Any]
+    octets: int
+    """Of the file."""
 
 
 async def make(report: ScheduledReport, on: dt.date, config: Path) -> Made:
@@ -88,8 +91,19 @@ async def make(report: ScheduledReport, on: dt.date, config: Path) -> Made:
     Raises
     ------
     ReportError
-        It failed, or took longer than `MAKING_LIMIT_S`.
+        It failed, or took longer than `MAKING_LIMIT_S`; or this machine has no room for its file, or for another process.
     """
+    try:
+        return await _made(report, on, config)
+    except OSError as error:
+        raise ReportError(
+            f"'dialer report' cannot be run: {error.strerror or type(error).__name__}"
+        ) from error
+    except ValueError:
+        raise ReportError("'dialer report' gave no figures that can be read") from None
+
+
+async def _made(report: ScheduledReport, on: dt.date, config: Path) -> Made:
     first, last = span(report.days, on)
     asked = ["--since", first.isoformat(), "--until", last.isoformat(), "--config", str(config)]
     asked += [word for name in report.campaigns for word in ("--campaign", name)]
@@ -100,9 +114,10 @@ async def make(report: ScheduledReport, on: dt.date, config: Path) -> Made:
         file = Path(folder) / name
         divided = [word for one in report.by for word in ("--by", one)]
         await _dialer(["report", report.report, *divided, *asked, "--output", str(file)])
-        content = await asyncio.to_thread(file.read_bytes)
+        octets = file.stat().st_size
+        content = await asyncio.to_thread(file.read_bytes) if octets <= MOST_OCTETS else b""
     figures = json.loads(await _dialer(["report", "summary", *asked, "--json"]))
-    return Made(name, content, figures[0] if figures else {})
+    return Made(name, content, figures[0] if figures else {}, octets)
 
 
 async def _dialer(arguments: Sequence[str]) -> bytes:
@@ -139,8 +154,8 @@ def mail_of(
         for name, (unit, *label) in _FIGURES.items()
         if made.figures.get(name) is not None
     ]
-    fits = len(made.content) <= MOST_OCTETS
-    where = words["attached" if fits else "large"].format(file=made.file, size=len(made.content) / 1e6)
+    fits = made.octets <= MOST_OCTETS
+    where = words["attached" if fits else "large"].format(file=made.file, size=made.octets / 1e6)
     mail = EmailMessage(policy=SMTP)
     name, domain = its.sender.split("@")
     mail["From"] = HeaderAddress(its.sender_name, name, domain)

@@ -147,7 +147,7 @@ class Rounds:
                 "at_utc": self._engine.now().isoformat(),
                 "as": sent_as,
             }
-            log.info("report_sent", report=report.name, day=mark["day"], octets=len(made.content))
+            log.info("report_sent", report=report.name, day=mark["day"], octets=made.octets)
         elif isinstance(answer, NotAccepted) and answer.code == "withdrawn":
             return
         elif isinstance(answer, NotAccepted) and not answer.permanent:
@@ -164,6 +164,8 @@ class Rounds:
     async def _put_off(self, report: ScheduledReport, address: str, code: str = "not_made") -> None:
         key = key_of(report, address)
         mark: Mark = await self._engine.store.get(key)
+        if mark["state"] not in {"taken", "handing"}:  # it took so long that another node has settled it
+            return
         if mark["tries"] >= TRIES:
             log.warning("report_given_up", report=report.name, day=mark["day"], code=code)
             await self._engine.store.put(key, {"day": mark["day"], "state": "failed", "code": code})

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import errno
 import itertools
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+import structlog.testing
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -20,6 +23,8 @@ from dialer_core.event_tail import EventTail
 from dialer_core.plugin_api import EngineHandle
 from dialer_core.plugin_records import Records
 from dialer_core.store.database import Database, open_database
+from plugins import email
+from plugins.email import reporting
 from plugins.email.channel import EmailChannel
 from plugins.email.reporting import MOST_OCTETS, Made, ReportError, mail_of
 from plugins.email.rounds import LEASE, TRIES, Rounds, key_of
@@ -86,7 +91,7 @@ class Node:
         if self.fails:
             raise ReportError("error: the store is away")
         self.made.append(on)
-        return Made(f"{one.name}.csv", b"campaign,attempts\n", {"attempts": 12})
+        return Made(f"{one.name}.csv", b"campaign,attempts\n", {"attempts": 12}, 18)
 
     async def mark(self, address: str = "jefa@example.mx") -> dict[str, object]:
         """Return a report's mark for an address."""
@@ -279,6 +284,66 @@ async def test_a_server_or_a_store_that_is_away_is_tried_again(database: Databas
     assert pauses == sorted(pauses)
 
 
+async def test_a_node_that_was_slow_leaves_what_another_has_settled(database: Database) -> None:
+    """Its own making failed after its time was over: the other's mail is sent, and stays so."""
+    clock = VirtualClock(MORNING)
+    async with mail_server() as server:
+        slow, other = (
+            Node(database, clock, server.port, DAY | {"to": ["jefa@example.mx"]}) for _ in range(2)
+        )
+        await began(slow, other, clock=clock)
+
+        async def make(*_: object) -> Made:
+            at(clock, MORNING + LEASE)
+            await other.rounds.go()
+            raise ReportError("took longer")
+
+        slow.rounds = Rounds(slow.engine, slow.channel, slow.its, make)
+        await slow.rounds.go()
+        await other.channel.close()
+    assert ((await other.mark())["state"], len(server.mails)) == ("sent", 1)
+
+
+async def test_a_machine_without_room_puts_reports_off(
+    database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A full disk, or no process to be had, is a report that is not made now, and tried again; it does not end the looking."""
+    clock = VirtualClock(MORNING)
+    async with mail_server() as server:
+        node = Node(database, clock, server.port, DAY | {"to": ["jefa@example.mx"]})
+        node.rounds = Rounds(node.engine, node.channel, node.its)
+        await began(node, clock=clock)
+
+        def full(**_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(reporting.tempfile, "TemporaryDirectory", full)
+        await node.rounds.go()
+        assert ((await node.mark())["state"], (await node.mark())["code"]) == ("again", "not_made")
+
+
+async def test_what_breaks_the_looking_once_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, without what it quotes, and the clock is looked at again."""
+    looked = asyncio.Event()
+    tries: list[int] = []
+
+    class Breaking:
+        async def go(self) -> None:
+            tries.append(1)
+            if len(tries) == 2:
+                looked.set()
+            raise KeyError("jefa@example.mx")
+
+    monkeypatch.setattr(email, "LOOK_S", 0.0)
+    with structlog.testing.capture_logs() as logs:
+        task = asyncio.create_task(email._look(Breaking()))  # type: ignore[arg-type]
+        await asyncio.wait_for(looked.wait(), 10)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert logs[0]["event"] == "reports_broke"
+    assert "jefa" not in repr(logs)
+
+
 # --- what -------------------------------------------------------------------------------------------------------------------------
 
 
@@ -296,7 +361,7 @@ def test_a_mail_says_the_figures_and_has_the_file(more: dict[str, object], subje
     """In the report's language, as text and as HTML; what is not known is left out."""
     its = settings(25, DAY | more)
     figures = {"attempts": 1200, "contact_rate": 0.315, "promised": 900_000, "kept_rate": None}
-    made = Made("dia.csv", "campaña,1\n".encode(), figures)
+    made = Made("dia.csv", "campaña,1\n".encode(), figures, 11)
     mail = mail_of(its.reports[0], made, dt.date(2026, 6, 16), "jefa@example.mx", its, "<x@y>", MORNING)
     plain, page = mail.get_body(("plain",)), mail.get_body(("html",))
     assert plain
@@ -312,7 +377,7 @@ def test_a_mail_says_the_figures_and_has_the_file(more: dict[str, object], subje
 def test_a_file_too_large_for_a_mail_is_told_of() -> None:
     """The figures go out, the file stays."""
     its = settings(25)
-    made = Made("dia.csv", b"x" * (MOST_OCTETS + 1), {"attempts": 1})
+    made = Made("dia.csv", b"", {"attempts": 1}, MOST_OCTETS + 1)
     mail = mail_of(its.reports[0], made, dt.date(2026, 6, 16), "jefa@example.mx", its, "<x@y>", MORNING)
     plain = mail.get_body(("plain",))
     assert plain
