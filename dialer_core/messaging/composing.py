@@ -197,7 +197,7 @@ def _composed(
             rendered.letters or None,
         )
     else:
-        subject, body, provider, letters = "", request.body, None, None
+        subject, body, provider, letters = _subject_of_answer(tx, channel, address), request.body, None, None
     purpose = template.purpose if template else outbox.COLLECTION
     begins = max(now, request.not_before or now)
     if begins - now > LATEST:
@@ -227,6 +227,16 @@ def _reminds(one: DueInstalment | None) -> dict[str, Any] | None:
         if one is not None
         else None
     )
+
+
+def _subject_of_answer(tx: Tx, channel: Channel, address: str) -> str:
+    """Return the subject under which their mail program puts an answer beside what it answers; other channels have none."""
+    if channel is not Channel.EMAIL:
+        return ""
+    last = next(
+        (one.subject for one in reversed(messages.at_address(tx, channel, address, 20)) if one.subject), ""
+    )
+    return last if not last or last.lower().startswith("re:") else f"Re: {last}"[:998]
 
 
 def takes_messages(phone: PhoneRow) -> bool:

@@ -59,6 +59,8 @@ class MessageOption(msgspec.Struct, frozen=True, kw_only=True):
     language: str = ""
     text: str = ""
     """As they would read it."""
+    letters: tuple[str, ...] = ()
+    """Titles of what goes with it."""
     refused: str = ""
     """Why it cannot be sent, or not now; empty: it would be sent at once."""
     rule: str = ""
@@ -237,7 +239,8 @@ class Messenger:
                 said = outbox.decide(tx, message, pack, now)
                 found.append(
                     msgspec.structs.replace(
-                        told, language=message.language, text=message.body, refused=said.reason if said else "",
+                        told, language=message.language, text=message.body,
+                        letters=tuple(one["title"] for one in message.letters or ()), refused=said.reason if said else "",
                         rule=said.rule if said else "", allowed_from=said.allowed_from if said else None,
                     )
                 )  # fmt: skip

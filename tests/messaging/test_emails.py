@@ -146,11 +146,11 @@ def test_answers_by_hand_are_answers(database: Database, debtor: Listed, mexico:
         sent = composing.queue(tx, request, None, night, source="test")
         assert messages.get(tx, [sent])[sent].purpose == "collection"
         inbound.receive(
-            tx, Channel.EMAIL, Inbound(provider_id="<r>", sender="ana@example.mx", text="?"), night
+            tx, Channel.EMAIL, Inbound(provider_id="<r>", sender="ana@example.mx", text="?", subject="Mi plan"), night
         )
         sent = composing.queue(tx, request, None, night, source="test")
         [claimed] = outbox.claim(tx, Channel.EMAIL, night, 10, node="n", pack_of=lambda _: mexico)
-        assert (claimed.id, claimed.purpose) == (sent, "answer")
+        assert (claimed.id, claimed.purpose, claimed.subject) == (sent, "answer", "Re: Mi plan")
         assert claimed.not_after_utc == night + dt.timedelta(hours=24)
 
 

@@ -75,6 +75,7 @@
     (100 * value).toLocaleString(lang === "es" ? "es-MX" : "en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }) + " %";
   function money(minor, currency) {
     if (minor == null) return "–";
+    if (!minor && !currency) return "0";
     return (minor / 100).toLocaleString(lang === "es" ? "es-MX" : "en-US", currency ? { style: "currency", currency, currencyDisplay: "narrowSymbol" } : { minimumFractionDigits: 2, maximumFractionDigits: 2 });
   }
 

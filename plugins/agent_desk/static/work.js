@@ -160,7 +160,7 @@
   function drawMessage(why = "") {
     const one = options[Number(id("templates").value)];
     id("templates").disabled = !one;
-    set(id("message-text"), one?.text || "");
+    set(id("message-text"), [one?.text, one?.letters?.length ? t("with_letters", one.letters.join(", ")) : ""].filter(Boolean).join("\n\n"));
     id("message-text").hidden = !one?.text;
     const reason = one && (one.rule ? rule(one.rule, one.refused) : one.refused);
     set(id("message-said"), why || (!one ? "" : !one.refused ? t("sent_at_once") : !one.text || !one.allowed_from ? t("cannot_be_sent", reason) : t("sent_from", moment(one.allowed_from), reason)));

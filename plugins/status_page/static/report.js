@@ -6,7 +6,7 @@
   const id = (name) => document.getElementById(name);
   const SHEETS = {
     by_campaign: ["summary", { by: "campaign" }, ["campaign", "attempts", "live_answers", "contact_rate", "abandonment_rate", "right_party", "promises", "promised", "kept", "broken", "recovered", "talk_s"]],
-    targets: ["targets", {}, null],
+    targets: ["targets", {}, ["campaign", "day", "metric", "goal", "reached", "share"]],
     by_agent: ["summary", { by: "agent" }, ["agent", "contacts", "right_party", "promises", "promised", "talk_s", "agent_s"]],
     by_hour: ["hours", {}, null],
     outcomes: ["outcomes", {}, null],
@@ -15,16 +15,17 @@
 
   const shown = (unit, value, currency) => value == null ? "–" :
     unit === "rate" ? share(value) : unit === "money" ? money(value, currency) : unit === "seconds" ? clock(value) : unit === "count" ? whole(value) : unit === "days" ? value.toFixed(1) : words_(value);
-  const words_ = (value) => value === "" ? said.nobody : said[`value.${value}`] ?? String(value);
+  const words_ = (value) => value === "" ? said.nobody : said[`value.${value}`] ?? said[`column.${value}`] ?? String(value);
   const name = (column) => said[`column.${column}`] ?? column.replaceAll("_", " ");
 
   function draw(section, sheet, wanted) {
     const body = section.querySelector(".body");
     const at = (wanted ?? sheet.columns.map((one) => one.name)).map((column) => sheet.columns.findIndex((one) => one.name === column)).filter((index) => index >= 0);
+    const own = sheet.columns.findIndex((one) => one.name === "unit"); // of a sheet whose rows each have a unit of their own
     const words = (unit) => ["key", "text", "time"].includes(unit);
     if (!sheet.rows.length) { body.replaceChildren(section.querySelector("template").content.cloneNode(true)); return; }
     body.replaceChildren(make("table", {}, make("thead", {}, make("tr", {}, ...at.map((index) => make("th", { class: words(sheet.columns[index].unit) ? "" : "num", title: sheet.columns[index].words }, name(sheet.columns[index].name))))),
-      make("tbody", {}, ...sheet.rows.map((row) => make("tr", {}, ...at.map((index) => make("td", { class: words(sheet.columns[index].unit) ? "" : "num" }, shown(sheet.columns[index].unit, row[index], sheet.currency))))))));
+      make("tbody", {}, ...sheet.rows.map((row) => make("tr", {}, ...at.map((index) => make("td", { class: words(sheet.columns[index].unit) ? "" : "num" }, shown(own >= 0 && ["goal", "reached"].includes(sheet.columns[index].name) ? row[own] : sheet.columns[index].unit, row[index], sheet.currency))))))));
   }
 
   // Amounts of several currencies are never added up: where there are some, one is chosen.
