@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import msgspec
 
 from dialer_core.errors import CommandRefusedError
+from dialer_core.money import USUAL
 from dialer_core.report_settings import ReportSettings
 from dialer_core.store import portfolio_totals
 from dialer_core.store.tx import Tx
@@ -97,7 +98,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         found = portfolio_totals.currencies(tx)
         if len(found) > 1:
             raise CommandRefusedError(f"promises and payments are in {', '.join(found)}: name one currency")
-        return found[0] if found else "MXN"
+        return found[0] if found else USUAL
 
     def _midnight(self, day: dt.date) -> dt.datetime:
         return dt.datetime.combine(day, dt.time(), self.zone).astimezone(dt.UTC)

@@ -73,10 +73,10 @@
   const whole = (value) => number.format(value);
   const share = (value, digits = 1) => value == null || !isFinite(value) ? "–" :
     (100 * value).toLocaleString(lang === "es" ? "es-MX" : "en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }) + " %";
+  const USUAL = "MXN"; // of accounts that name none, as `dialer_core/money.py` has it
   function money(minor, currency) {
     if (minor == null) return "–";
-    if (!minor && !currency) return "0";
-    return (minor / 100).toLocaleString(lang === "es" ? "es-MX" : "en-US", currency ? { style: "currency", currency, currencyDisplay: "narrowSymbol" } : { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+    return (minor / 100).toLocaleString(lang === "es" ? "es-MX" : "en-US", { style: "currency", currency: currency || USUAL, currencyDisplay: "narrowSymbol" });
   }
 
   // Text is only set where it changed: no layout is computed for numbers that stay.
