@@ -146,7 +146,10 @@ def test_answers_by_hand_are_answers(database: Database, debtor: Listed, mexico:
         sent = composing.queue(tx, request, None, night, source="test")
         assert messages.get(tx, [sent])[sent].purpose == "collection"
         inbound.receive(
-            tx, Channel.EMAIL, Inbound(provider_id="<r>", sender="ana@example.mx", text="?", subject="Mi plan"), night
+            tx,
+            Channel.EMAIL,
+            Inbound(provider_id="<r>", sender="ana@example.mx", text="?", subject="Mi plan"),
+            night,
         )
         sent = composing.queue(tx, request, None, night, source="test")
         [claimed] = outbox.claim(tx, Channel.EMAIL, night, 10, node="n", pack_of=lambda _: mexico)
