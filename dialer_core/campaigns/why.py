@@ -59,7 +59,7 @@ class LeadAnswer:
         parts = [] if blocked and self.reason == _READY else [self.reason]
         if self.dialable_from is not None:
             first = next(one for one in self.numbers if one.allowed_from == self.dialable_from)
-            parts.append(f"can be dialed from {_local(self.dialable_from, first.zone)}")
+            parts.append(f"can be dialed from {local(self.dialable_from, first.zone)}")
         if blocked:
             soonest = min(self.numbers, key=lambda one: one.allowed_from or _NEVER)
             parts.append(f"blocked now: {_RULE_WORDS.get(soonest.rule, soonest.rule)} ({soonest.reason})")
@@ -80,7 +80,8 @@ _TURNS = 8
 """How often the gate's "from then on" is held against the schedule's."""
 
 
-def _local(at: dt.datetime, zone: str) -> str:
+def local(at: dt.datetime, zone: str) -> str:
+    """Return a time as people say it, with its weekday, where it is counted; without a zone, in UTC."""
     if not zone:
         return f"{at:%A %Y-%m-%d %H:%M} UTC"
     return f"{at.astimezone(windows.zone_info(zone)):%A %Y-%m-%d %H:%M} {zone}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from dialer_core.campaigns.forecast import forecast
-from dialer_core.campaigns.why import why
+from dialer_core.campaigns.why import local, why
 from dialer_core.clock import SystemClock
 from dialer_core.commands.invocation import Invocation, example, invocation
 from dialer_core.commands.store_access import campaign_of, open_store, pack_of
@@ -16,35 +16,51 @@ from dialer_core.compliance import windows
 from dialer_core.errors import CommandRefusedError
 from dialer_core.store import leads as lead_rows
 from dialer_core.store import people
-from dialer_core.vocabulary import LeadId
+from dialer_core.vocabulary import AccountId, LeadId
 
 
 @click.command("why", epilog=example("dialer leads why A-1 --campaign cobranza"))
 @click.argument("account")
-@click.option("--campaign", required=True, metavar="NAME", help="On whose list.")
+@click.option("--campaign", metavar="NAME", help="On whose list; not needed where it is on one only.")
 @click.option("--portfolio", default="default", show_default=True, help="The account's portfolio.")
 @invocation
-def why_not_dialed(call: Invocation, account: str, *, campaign: str, portfolio: str) -> None:
+def why_not_dialed(call: Invocation, account: str, *, campaign: str | None, portfolio: str) -> None:
     """Say why an account's lead is not dialed now, and from when it can be.
 
     ACCOUNT is its number in your file.
     """
     settings = call.settings
-    name = campaign_of(settings, campaign)
-    pack, its = pack_of(settings, name), settings.campaigns[name]
+    wanted = campaign_of(settings, campaign) if campaign else None
     with open_store(settings) as database, database.read() as tx:
         found = people.accounts_by_external_id(tx, portfolio, [account]).get(account)
-        lead = lead_rows.by_account(tx, name, [found["id"]]).get(found["id"]) if found else None
-        if lead is None:
+        of_it = lead_rows.of_account(tx, AccountId(found["id"])) if found else []
+        on = [lead for lead in of_it if wanted in {None, lead.campaign_id}]
+        if not on:
             raise CommandRefusedError(
-                f"account {account} (portfolio {portfolio}) has no lead in {campaign}", "unknown"
+                f"account {account} (portfolio {portfolio}) has no lead in {campaign or 'any campaign'}",
+                "unknown",
             )
-        said = why(tx, LeadId(lead.id), settings=its, pack=pack, now=SystemClock().utc())
+        if len(on) > 1:
+            names = ", ".join(lead.campaign_id for lead in on)
+            raise CommandRefusedError(
+                f"account {account} is on the lists of {names}: say --campaign", "invalid"
+            )
+        name = campaign_of(settings, on[0].campaign_id)
+        pack, its = pack_of(settings, name), settings.campaigns[name]
+        said = why(tx, LeadId(on[0].id), settings=its, pack=pack, now=SystemClock().utc())
     call.give(said)
     call.say(f"{account}: {said.words()}")
     call.table(
         ("number", "may be dialed", "rule", "why"),
-        [(one.rank, one.allowed_from or "-", one.rule or "-", one.reason) for one in said.numbers],
+        [
+            (
+                one.rank,
+                local(one.allowed_from, one.zone) if one.allowed_from else "-",
+                one.rule or "-",
+                one.reason,
+            )
+            for one in said.numbers
+        ],
     )
 
 

@@ -242,6 +242,9 @@ def test_why_a_lead_is_not_dialed_is_told_in_words(config: Path, tmp_path: Path)
     said = json.loads(invoke("leads", "why", "A1", "--json", *where).stdout)
     assert said["numbers"][0]["rule"] == "do_not_call"
     assert "A1: " in invoke("leads", "why", "A1", *where).stdout
+    # on one list only: which need not be said
+    assert json.loads(invoke("leads", "why", "A1", "--json", *where[2:]).stdout)["lead_id"] == said["lead_id"]
+    assert "has no lead in any campaign" in invoke("leads", "why", "A2", *where[2:]).stderr
     missing = invoke("leads", "why", "A2", *where)
     assert missing.exit_code == 1
     assert "has no lead in cobranza" in missing.stderr
