@@ -6,7 +6,6 @@ It owns the hooks and the routes. What a visit is and where it stands is `states
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -32,6 +31,7 @@ from plugins.field_visits import photos
 from plugins.field_visits.day import asked, stops
 from plugins.field_visits.results import Item, Results
 from plugins.field_visits.settings import FieldVisitSettings, settings_of
+from plugins.field_visits.turns import Turn
 from plugins.field_visits.visits import Book
 
 PATH: Final = "/visits"
@@ -107,7 +107,7 @@ class _Routes:
         self._engine, self._its = engine, its
         self._book = Book(engine, its)
         self._results = Results(engine, its, self.pages.texts)
-        self._turn = asyncio.Lock()
+        self._turn = Turn(engine)
         """A visit is read, changed and written by one at a time."""
 
     async def page(self, request: Request) -> Response:

@@ -14,6 +14,7 @@ from dialer_core.plugin_cli import Invocation, example, invocation, open_handle
 from plugins.field_visits import route
 from plugins.field_visits.settings import PLUGIN, settings_of
 from plugins.field_visits.states import VisitState
+from plugins.field_visits.turns import Turn
 from plugins.field_visits.visits import Book, Visit, marks_in
 
 T = TypeVar("T")
@@ -34,7 +35,8 @@ def _with_book(call: Invocation, work: Callable[[Book], Awaitable[T]]) -> T:
 
 
 async def _run(engine: EngineHandle, work: Callable[[Book], Awaitable[T]]) -> T:
-    return await work(Book(engine, settings_of(engine)))
+    async with Turn(engine):
+        return await work(Book(engine, settings_of(engine)))
 
 
 async def _row(book: Book, one: Visit) -> tuple[object, ...]:

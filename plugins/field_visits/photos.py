@@ -35,7 +35,7 @@ async def keep(
         raise CommandRefusedError("this is no photo: JPEG and PNG are", "invalid")
     if len(content) > MOST_BYTES:
         raise CommandRefusedError(f"a photo has {MOST_BYTES} bytes at most", "invalid")
-    if not hmac.compare_digest(hashlib.sha256(content).hexdigest(), sha256.lower()):
+    if not hmac.compare_digest(hashlib.sha256(content).hexdigest().encode(), sha256.lower().encode()):
         raise CommandRefusedError(
             "the photo is not the one that was sent: its checksum is another", "invalid"
         )
