@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from dialer_core.campaigns import propensity
 from dialer_core.plugin_records import Records
-from dialer_core.store import models
-from dialer_core.vocabulary import AccountId, CampaignId
+from dialer_core.store import lead_ranks, models
+from dialer_core.store.leads import ReadyLead
+from dialer_core.vocabulary import AccountId, CampaignId, LeadId, PersonId
 from pacing import Decision, Pacer, Snapshot
 from pacing.learned import PRIOR_ANSWER_RATE
 from tests.engine.conftest import MakeFloor
 from tests.engine.readings import verified
-from tests.engine.virtual import Behaviour, Floor
+from tests.engine.virtual import START, Behaviour, Floor
 
 pytestmark = pytest.mark.unit
 
@@ -125,6 +127,24 @@ def test_without_a_fresh_word_of_this_hour_the_pool_goes_by_its_own(
     play(floor)
     assert seen
     assert all(one.ring_propensity is None and one.next_propensity is None for one, _ in seen)
+
+
+def test_the_hour_is_the_callees() -> None:
+    """At one moment a number in Tijuana is asked for its own hour, one whose zone nobody knows for the campaign's; outside told hours nobody says."""
+    told = np.full((1, 24), np.nan)
+    told[0, 10:13] = 0.1, 0.2, 0.3
+    (row,) = lead_ranks.encoded(told)
+    lead = ReadyLead(
+        LeadId("l"), CampaignId("c"), AccountId("a"), PersonId("p"), 0, None, "es", None, None, row, START
+    )
+    assert propensity.of(lead, ("America/Mexico_City",), "UTC", START) == 0.3
+    assert propensity.of(lead, ("America/Tijuana",), "UTC", START) == 0.1
+    assert propensity.of(lead, (), "America/Mexico_City", START) == 0.3
+    assert propensity.of(lead, ("UTC",), "UTC", START) is None
+    assert (
+        propensity.of(lead, ("America/Tijuana",), "UTC", START + propensity.HOLDS + dt.timedelta(seconds=1))
+        is None
+    )
 
 
 def test_a_list_that_hardly_answers_is_dialed_deeper(make_floor: MakeFloor, seen: Seen) -> None:
