@@ -151,12 +151,12 @@ def test_a_list_that_hardly_answers_is_dialed_deeper(make_floor: MakeFloor, seen
     """Before anything is learned: of leads told to answer one in twenty more are placed for the same agents than of leads told to answer always."""
     placed = {}
     for chance in (0.05, 0.95):
-        floor = make_floor(folder=str(chance), leads=300, agents=5, campaign={"pacing": "predictive"}, trunks={
+        floor = make_floor(folder=str(chance), leads=120, agents=5, campaign={"pacing": "predictive"}, trunks={
             "carrier": {"host": "127.0.0.1", "lines": 200, "calls_per_second": 100},
         }, workers=20)  # fmt: skip
         floor.carrier.default = Behaviour(final_s=None)
-        tell(floor, [chance] * 300)
+        tell(floor, [chance] * 120)
         seen.clear()
-        play(floor, 8.0)
+        play(floor, 4.0)
         placed[chance] = sum(decision.place for _, decision in seen)
     assert placed[0.05] > 2 * placed[0.95]
