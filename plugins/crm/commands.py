@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +14,7 @@ import click
 from dialer_core.plugin_api import ConfigError, EngineHandle
 from dialer_core.plugin_cli import Invocation, campaign_settings, example, invocation, open_handle
 from plugins.crm.checking import Finding, findings
-from plugins.crm.connector import AwayError
+from plugins.crm.connector import AwayError, CrmError
 from plugins.crm.incoming import Incoming, Pulled
 from plugins.crm.outgoing import Pushed, Teller
 from plugins.crm.records import as_text
@@ -72,15 +72,15 @@ def sync(call: Invocation, *, only_in: bool, only_out: bool, whole: bool, dry_ru
                 _turn(syncing, f"in-{name}", free=dry_run),
             ):
                 reader = Incoming(engine, name, accounts, connector)
-                found = await _patiently(lambda r=reader: r.pull(whole=whole, dry_run=dry_run))  # type: ignore[misc]
+                with _about(name):
+                    found = await _patiently(lambda r=reader: r.pull(whole=whole, dry_run=dry_run))  # type: ignore[misc]
                 told["in"][name] = asdict(found)
                 call.say(f"{name}: {_came(found)}{' (dry run, nothing written)' if dry_run else ''}")
         for name in _tellers(its) if not only_in or only_out else ():
             async with syncing.connection(name) as connector, _turn(syncing, f"out-{name}", free=dry_run):
                 teller = Teller(engine, name, its, connector)
-                told["out"][name] = await (
-                    _would(call, name, teller) if dry_run else _went(call, name, teller)
-                )
+                with _about(name):
+                    told["out"][name] = await (_would if dry_run else _went)(call, name, teller)
 
     _do(call, work)
     call.give(told)
@@ -179,6 +179,15 @@ async def _turn(syncing: Syncing, what: str, *, free: bool = False) -> AsyncIter
                     yield
                     return
             await asyncio.sleep(0.25)
+
+
+@contextlib.contextmanager
+def _about(name: str) -> Iterator[None]:
+    """Have an error say which table or connection it is about."""
+    try:
+        yield
+    except CrmError as error:
+        raise CrmError(str(error) if name in str(error) else f"{name}: {error}") from None
 
 
 async def _patiently(work: Callable[[], Awaitable[Pulled]]) -> Pulled:

@@ -76,9 +76,11 @@ class Outgoing:
 class Written:
     """What has become of one record."""
 
-    state: Literal["ok", "refused", "failed"]
-    """`refused`: it will not be taken another time either. `failed`: the CRM's own fault, or nobody can say; the same again later."""
+    state: Literal["ok", "refused", "failed", "later"]
+    """`refused`: it will not be taken another time either. `failed`: the CRM's own fault, or nobody can say; the same again later. `later`: it was
+    not taken now, and nothing speaks against it."""
     reason: str = ""
+    retry_after_s: float | None = None
 
 
 OK = Written("ok")

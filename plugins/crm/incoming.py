@@ -175,7 +175,7 @@ class Incoming:
         found.new, found.updated = found.new + done.accepted, found.updated + done.updated
         found.unchanged += done.unchanged
         found.rejected += refused
-        found.left_out += len(done.refused) + len(offered) - len(named) - refused
+        found.left_out += len(reasons) - refused
         if dry_run:
             return
         keep = {key: value for key, value in keep.items() if not _refused(key, reasons)}
@@ -209,7 +209,7 @@ def _refused(key: str, reasons: dict[str, tuple[str, str, bool]]) -> bool:
 def _cells(record: Any) -> Any:
     """Return a record as JSON keeps it, no cell longer than it needs to be."""
     if isinstance(record, dict):
-        return {str(name): _cells(one) for name, one in record.items()}
+        return {as_text(name): _cells(one) for name, one in record.items()}
     if isinstance(record, list | tuple):
         return [_cells(one) for one in record]
     if record is None or isinstance(record, bool | int):

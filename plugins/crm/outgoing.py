@@ -26,6 +26,7 @@ from plugins.crm.settings import CrmSettings
 log = structlog.get_logger(__name__)
 
 _REASON: Final = 300
+_DOUBTED_TIMES: Final = 4
 _PASSED_OVER: Final = 1_000
 """Events that nobody is told of, after which the cursor is moved though there is nothing to tell: else each look goes over them again."""
 Pairs = Sequence[tuple[Outgoing, Told]]
@@ -203,6 +204,9 @@ class Teller:
                 if answer.state == "ok":
                     taken.append(pair)
                     self._doubted = False
+                elif answer.state == "later":
+                    again.append(pair)
+                    error = AwayError(answer.reason, answer.retry_after_s)
                 elif answer.state == "refused" or self._given_up(tries, key):
                     dead[key] = self._letter(one.name, its, answer.reason)
                     self._doubted = answer.state == "failed"
@@ -215,9 +219,9 @@ class Teller:
         return taken, dead
 
     def _given_up(self, tries: Counter[str], key: str) -> bool:
-        """Say whether a record that the CRM fails at is given up: after many tries, and not two after each other with nothing taken between."""
+        """Say whether a record that the CRM fails at is given up: after many tries, and many more where nothing was taken since the last one was."""
         tries[key] += 1
-        return tries[key] >= self._its.most_tries and not self._doubted
+        return tries[key] >= self._its.most_tries * (_DOUBTED_TIMES if self._doubted else 1)
 
     async def _wait(self, waits: BackOff, error: CrmError | None, patience: int | None) -> None:
         if patience is not None and waits.tries >= patience and error is not None:

@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, urljoin, urlsplit
+from urllib.parse import parse_qsl, quote, urljoin, urlsplit
 
 import httpx2
 
@@ -96,16 +96,24 @@ class RestConnector:
 
     async def write(self, batch: Sequence[Outgoing]) -> list[Written]:
         """Send a request for each, some at a time."""
-        writing = [asyncio.ensure_future(self._write(one)) for one in batch]
-        try:
-            return list(await asyncio.gather(*writing))
-        finally:  # where one found it away, none of the others arrives after what is written next
-            for one in writing:
-                one.cancel()
-            await asyncio.gather(*writing, return_exceptions=True)
+        # each is waited for: none of them arrives after what is written next
+        found = await asyncio.gather(*(self._write(one) for one in batch), return_exceptions=True)
+        answers: list[Written] = []
+        for one in found:
+            if isinstance(one, AwayError):
+                answers.append(Written("later", str(one), one.retry_after_s))
+            elif isinstance(one, BaseException):
+                raise one
+            else:
+                answers.append(one)
+        if found and isinstance(found[0], AwayError) and all(one.state == "later" for one in answers):
+            raise found[0]
+        return answers
 
     async def _write(self, one: Outgoing) -> Written:
-        headers = JSON | {name: fill_text(text, one.places) for name, text in one.its.headers.items()}
+        headers = JSON | {
+            name: fill_text(text, one.places, _in_a_header) for name, text in one.its.headers.items()
+        }
         async with self._turns:
             try:
                 await ask(
@@ -195,3 +203,8 @@ def _shown(its: AuthSettings, secret: str) -> tuple[dict[str, str], httpx2.Basic
         case "key":
             return {its.header: secret}, None
     return {}, None
+
+
+def _in_a_header(text: str) -> str:
+    """Return a value as it may stand in a header: what is no plain letter is written as in an address."""
+    return quote(text, safe=" !#$&'()*+,/:;=?@[]~")

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, MetaData, Table, and_, create_engine, or_, select, text
+from sqlalchemy import ColumnElement, MetaData, String, Table, and_, create_engine, or_, select, text
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import (
     ArgumentError,
@@ -27,11 +27,12 @@ from sqlalchemy.exc import (
     ProgrammingError,
     SQLAlchemyError,
 )
+from sqlalchemy.types import NullType
 
 from plugins.crm.connection_settings import SqlSettings
 from plugins.crm.connector import OK, AwayError, LoginError, MappingError, Outgoing, Page, Written
 from plugins.crm.mapping import paths_of
-from plugins.crm.records import kept, moment
+from plugins.crm.records import as_text, kept, moment
 from plugins.crm.settings import AccountsSettings
 
 T = TypeVar("T")
@@ -113,10 +114,12 @@ class SqlConnector:
         table = self._table(one.target)
         if unknown := [name for name in (*one.fields, one.its.key) if name not in table.c]:
             return Written("refused", f"{one.target} has no column {unknown[0]!r}")
+        row = {
+            name: as_text(value) if value is not None and _is_text(table.c[name]) else value
+            for name, value in one.fields.items()
+        }
         mine = table.c[one.its.key] == one.id
-        changed = (
-            connection.execute(table.update().where(mine).values(**one.fields)).rowcount if one.fields else 0
-        )
+        changed = connection.execute(table.update().where(mine).values(**row)).rowcount if one.fields else 0
         if (
             changed
             or connection.execute(select(table.c[one.its.key]).where(mine).limit(1)).first() is not None
@@ -124,7 +127,7 @@ class SqlConnector:
             return OK
         if not one.its.create:
             return Written("refused", f"{one.target} has no row of this id")
-        connection.execute(table.insert().values({one.its.key: one.id} | one.fields))
+        connection.execute(table.insert().values({one.its.key: one.id} | row))
         return OK
 
     def _page(self, its: AccountsSettings, since: Any, after: Sequence[Any] | None) -> list[dict[str, Any]]:
@@ -187,15 +190,20 @@ def _behind(table: Table, its: AccountsSettings, after: Sequence[Any]) -> Any:
     if not its.modified:
         return key > after[1]
     grown = table.c[its.modified]
-    last = after[0] if grown.type.python_type is str else moment(after[0])
+    last = after[0] if _is_text(grown) else moment(after[0])
     return or_(grown > last, and_(grown == last, key > after[1]))
 
 
 def _bound(column: ColumnElement[Any], since: Any) -> Any:
     """Return a moment as a column compares it: where times are text, one that stands before every way to write it."""
-    if column.type.python_type is str:
+    if _is_text(column):
         return str(kept(since)).replace("T", " ")
     return since.replace(tzinfo=None) if isinstance(since, dt.datetime) and not _aware(column) else since
+
+
+def _is_text(column: ColumnElement[Any]) -> bool:
+    """Say whether a column holds text; one without a type, as SQLite has them, does."""
+    return isinstance(column.type, String | NullType)
 
 
 def _aware(column: ColumnElement[Any]) -> bool:

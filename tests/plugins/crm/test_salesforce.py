@@ -28,7 +28,7 @@ kind = "salesforce"
 login_url = "<url>"
 client_id = "the-app"
 client_secret_env = "SF_SECRET"
-timeout_s = 0.5
+timeout_s = 5
 
 [accounts.cartera]
 connection = "crm"
