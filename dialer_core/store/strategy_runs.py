@@ -164,11 +164,13 @@ def take_due(tx: Tx, now: dt.datetime, owner: str, lease: dt.timedelta, limit: i
             msgspec.ValidationError,
             IndexError,
         ):  # one account's row is no cause to do nothing for the others
-            spoiled.append(row["id"])
+            spoiled.append(row)
     if spoiled:
-        log.error("strategies_unreadable", run_ids=spoiled)
+        ids = [row["id"] for row in spoiled]
+        log.error("strategies_unreadable", run_ids=ids)
         changes = {"state": StrategyState.STOPPED.value, "stopped_because": FAILED, "leased_by": None}
-        tx.execute(update(_TABLE).where(_TABLE.c.id.in_(spoiled)).values(**changes))
+        tx.execute(update(_TABLE).where(_TABLE.c.id.in_(ids)).values(**changes))
+        account_leads.let_go_of_strategies(tx, {row["account_id"] for row in spoiled})
     if found:
         tx.execute(
             update(_TABLE)

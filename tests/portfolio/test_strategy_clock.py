@@ -243,3 +243,18 @@ def test_one_of_a_name_runs_and_none_for_what_is_closed(
         people.update_account(tx, listed.account, {"status": "paid"})
         with pytest.raises(CommandRefusedError, match="paid"):
             strategy_clock.start(tx, account_id=listed.account, strategy="x", steps=STEPS, now=NOON)
+
+
+async def test_a_run_that_cannot_be_read_holds_nobody_back(
+    clocked: tuple[Database, VirtualClock], listed: Listed
+) -> None:
+    """Its steps were spoiled in the store: it is stopped, and whoever waited for its call is called like everybody else."""
+    database, _ = clocked
+    with database.write() as tx:
+        run = TABLES["strategy_run"]
+        tx.execute(run.update().values(steps=[{"x": 1}]))
+        assert row_of(tx, "lead", listed.lead)["waiting_for"] == account_leads.STRATEGY
+    assert await strategy_clock.run_due(database, strategy_clock.ACTIONS, "node1") == 0
+    with database.read() as tx:
+        lead = row_of(tx, "lead", listed.lead)
+    assert (lead["state"], lead["waiting_for"]) == ("dialable", None)
