@@ -6,6 +6,7 @@ It owns the hooks and the routes. What a visit is and where it stands is `states
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -42,6 +43,10 @@ PLACE: Final = {"Permissions-Policy": "camera=(), geolocation=(self), microphone
 """This page alone asks where it is."""
 HERE: Final = Path(__file__).parent
 MOST_AT_ONCE: Final = 50
+MOST_PLANNED: Final = 200
+"""Visits on the plan, of"""
+BEFORE: Final = dt.timedelta(days=7)
+"""the days before today, today and to come; `dialer visits list` has all."""
 
 
 class Told(BaseModel):
@@ -166,12 +171,10 @@ class _Routes:
         return _json(made)
 
     async def plan_page(self, request: Request) -> Response:
-        """All visits, and the form by which an account is handed over."""
-        visits = (await self._book.every())[:300]
-        known: dict[str, Any] = {}
-        for one in visits:
-            if one.account not in known:
-                known[one.account] = await self._engine.accounts.get(AccountId(one.account))
+        """The visits of the last days and those to come, and the form by which an account is handed over."""
+        today = dt.date.fromisoformat(self._book.today())
+        visits = (await self._book.since((today - BEFORE).isoformat()))[:MOST_PLANNED]
+        known = await self._engine.accounts.summaries({AccountId(one.account) for one in visits})
         return self.plans.page(
             request,
             "plan.html",

@@ -126,7 +126,7 @@ class Results:
             AccountId(visit.account),
             Channel.VISIT,
             f"visit/{visit.id}",
-            address="visit",
+            address=f"visit {visit.account}",  # each its own: no cap of an address adds them up
             happened_at=happened,
         )
         if not word.allowed and happened is None:

@@ -20,6 +20,8 @@ from plugins.field_visits.settings import FieldVisitSettings
 from plugins.field_visits.states import OPEN, Cue, VisitState, next_state
 
 MOST_A_DAY: Final = 60
+_NO_DAY: Final = "proposed"
+"""Where a visit lies that has no day; behind every day in the order of keys."""
 _NAME = re.compile(r"[^\s/]{1,64}").fullmatch
 
 
@@ -113,9 +115,11 @@ class Book:
         for one in visits:
             values[f"visit/{one.id}"] = msgspec.to_builtins(one)
             values[f"account/{one.account}/{one.id}"] = ""
+            values[f"on/{one.day or _NO_DAY}/{one.id}"] = ""
             if one.visitor and one.day:
                 values[f"day/{one.visitor}/{one.day}/{one.id}"] = ""
         await self._store.put_many(values)
+        await self._store.remove(*(f"on/{_NO_DAY}/{one.id}" for one in visits if one.day))
 
     async def every(self, state: VisitState | None = None) -> list[Visit]:
         """Return all visits, or those in a state, the latest first."""
@@ -123,6 +127,16 @@ class Book:
         return sorted(
             (one for one in found if state in (None, one.state)), key=lambda one: (one.day, one.proposed_at), reverse=True
         )  # fmt: skip
+
+    async def since(self, day: str) -> list[Visit]:
+        """Return the visits from a day on, and those without one, the latest first."""
+        keys = [key for key, _ in await self._all("on/", f"on/{day}")]
+        found = await self._store.get_many(
+            [f"visit/{one}" for one in {key.rpartition("/")[2] for key in keys}]
+        )
+        visits = [msgspec.convert(one, Visit) for one in found.values()]
+        current = [one for one in visits if one.day >= day or one.state is VisitState.PROPOSED]
+        return sorted(current, key=lambda one: (one.day, one.visitor, -one.place), reverse=True)
 
     async def of_day(self, visitor: str, day: str) -> list[Visit]:
         """Return a visitor's visits of a day, by their place; those that were taken back are left out, unless they went."""
@@ -213,9 +227,8 @@ class Book:
         """Return where a visit goes."""
         return place_of(await self.engine.accounts.get(AccountId(visit.account)), self.its)
 
-    async def _all(self, prefix: str) -> list[tuple[str, Any]]:
+    async def _all(self, prefix: str, after: str = "") -> list[tuple[str, Any]]:
         found: list[tuple[str, Any]] = []
-        after = ""
         while page := await self._store.items(prefix, after):
             found += page
             after = page[-1][0]

@@ -44,6 +44,7 @@ window.Kept = (() => {
   // The page and its files, so that both are there without a network.
   async function keepPage() {
     if (!window.caches || !navigator.serviceWorker) return;
+    await navigator.storage?.persist?.(); // so that a full telephone empties other things first
     await navigator.serviceWorker.register("/visits/worker.js", { scope: "/visits" });
     const page = await fetch("/visits", { credentials: "same-origin" });
     if (!page.ok || page.redirected) return;

@@ -9,7 +9,7 @@
   const newId = () => { const b = crypto.getRandomValues(new Uint8Array(16)); b[6] = (b[6] & 15) | 64; b[8] = (b[8] & 63) | 128; return [...b].map((one, at) => ([4, 6, 8, 10].includes(at) ? "-" : "") + one.toString(16).padStart(2, "0")).join(""); };
   const hour = (iso) => new Date(iso).toLocaleTimeString(lang, { hour: "2-digit", minute: "2-digit" });
   const far = (metres) => metres < 950 ? `${Math.round(metres / 10) * 10} m` : `${(metres / 1000).toFixed(1)} km`;
-  const ANSWER_WITHIN_MS = 6000, LOCATE_WITHIN_MS = 10000, MOST_PIXELS = 1600, MOST_BYTES = 900000, EVERY_MS = 15000;
+  const ANSWER_WITHIN_MS = 6000, LOCATE_WITHIN_MS = 10000, MOST_PIXELS = 1600, MOST_BYTES = 900000, SOON_MS = 1000, RARELY_MS = 60000;
 
   let day = null, queue = [], open = null, draft = null, reached = navigator.onLine, csrf = "";
 
@@ -274,19 +274,30 @@
     if (!(await keep([{ item }, ...draft.photos.map((one) => ({ visit: open, ...one }))], `draft ${open}`))) return;
     toast(t("kept"));
     close();
-    sync();
+    soon();
   });
 
   id("back").addEventListener("click", close);
-  addEventListener("online", sync);
+  // What a telephone says of its network is often wrong, either way: tried again soon, then ever more rarely, so that its battery lasts.
+  let pause = SOON_MS, timer;
+  function later() {
+    clearTimeout(timer);
+    timer = setTimeout(async () => {
+      if (!reached || queue.some((one) => !one.why)) await sync();
+      pause = Math.min(pause * 2, RARELY_MS);
+      later();
+    }, pause);
+  }
+  const soon = async () => { pause = SOON_MS; later(); await sync(); };
+  addEventListener("online", soon);
   addEventListener("offline", () => { reached = false; drawLink(); });
-  setInterval(() => { if (!reached || queue.some((one) => !one.why)) sync(); }, EVERY_MS);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
 
   (async () => {
     day = (await Kept.get("day")) ?? null;
     queue = await Kept.waiting();
     draw();
-    await sync();
+    await soon();
     await Kept.keepPage().catch(() => null);
     document.documentElement.dataset.kept = "yes";
   })();

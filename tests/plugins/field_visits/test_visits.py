@@ -62,7 +62,12 @@ async def test_given_to_another_and_taken_back(field: Field) -> None:
     for day, said in (("2025-03-03", "is over"), ("tomorrow", "is no day")):
         with pytest.raises(CommandRefusedError, match=said):
             await field.book.assign(visit, "vera", day)
+    tomorrow = (NOON + dt.timedelta(days=1)).date().isoformat()
+    visit = await field.book.assign(await field.book.assign(visit, "bruno", tomorrow), "bruno", DAY)
+    assert [(one.id, one.day) for one in await field.book.since(DAY)] == [(visit.id, DAY)]
+    assert await field.book.since(tomorrow) == []
     assert (await field.book.withdraw(visit)).state is VisitState.PROPOSED
+    assert [one.id for one in await field.book.since(tomorrow)] == [visit.id]  # nobody's yet: on every plan
     visit = await field.book.assign(visit, "vera", DAY)
     await field.tell(visit, "begin")
     with pytest.raises(CommandRefusedError, match="too late to cancel"):
