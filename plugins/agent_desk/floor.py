@@ -53,6 +53,7 @@ class Floor(SharedReading):
         self._away = ""
         self._inboxes: dict[str, dict[str, int]] = {}
         self._inbox_read_s = float("-inf")
+        self._inbox_changed = True
 
     def happened(
         self,
@@ -60,8 +61,8 @@ class Floor(SharedReading):
     ) -> None:  # fmt: skip
         """Note whose attempt it is; of what agents see, look at once, and of a bridge tell its agent without asking the engine first."""
         if isinstance(event, MessageReceived | ChatStateChanged):
-            self._inbox_read_s = float("-inf")
-            return  # read with the next look: a rush of texts asks the store no oftener
+            self._inbox_changed = True
+            return  # read with the next look, once a second at most: a rush of texts asks the store no oftener
         if isinstance(event, AgentNoted):
             self._noted[event.agent_id] = event.note_id
         if isinstance(event, AttemptCommitted | AttemptBridged) and event.attempt_id and event.account_id:
@@ -84,13 +85,12 @@ class Floor(SharedReading):
     def begin(self) -> None:
         """Begin with nobody known."""
         self._agents = {}
-        self._inbox_read_s = float("-inf")
 
     def watch(self, agent: str, still: Still) -> AsyncIterator[bytes]:
         """Yield server-sent events, whenever they change: `agent` with the agent as they are, `inbox` with what theirs comes to."""
         told: Any = None
         inbox: Any = None
-        self._inbox_read_s = float("-inf")  # what was seen since it was last read has no event
+        self._inbox_changed = True  # what was seen since it was last read has no event
 
         def news() -> bytes:
             nonlocal told, inbox
@@ -117,14 +117,14 @@ class Floor(SharedReading):
             self._away = ""
             self._agents = {one.id: self._view(msgspec.to_builtins(one)) for one in now.agents}
         self.tell()
-        if time.monotonic() - self._inbox_read_s > INBOX_EVERY_S:
+        if time.monotonic() - self._inbox_read_s > (EVERY_S if self._inbox_changed else INBOX_EVERY_S):
             await self._count()
             self.tell()
 
     async def _count(self) -> None:
         """Read what every agent's inbox comes to."""
         assert self.engine is not None  # noqa: S101 - set where the routes are made
-        self._inbox_read_s = time.monotonic()
+        self._inbox_read_s, self._inbox_changed = time.monotonic(), False
         try:
             counted = await self.engine.chats.counts()
         except CommandRefusedError:  # a process without messages
