@@ -11,10 +11,14 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import structlog
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from dialer_core.log_setup import place_of
 from dialer_core.web.problems import Problem
+
+log = structlog.get_logger(__name__)
 
 PING_S = 15.0
 """A comment line this often keeps proxies from closing an idle stream."""
@@ -179,10 +183,17 @@ class SharedReading(abc.ABC):
             self.viewers -= 1
 
     async def _read(self) -> None:
+        wrong = ""
         while self.viewers:
             self._hurry.clear()
             began_s = time.monotonic()
-            await self.look()
+            try:
+                await self.look()
+                wrong = ""
+            except Exception as error:  # noqa: BLE001 - the store is away, say: screens that heard pings alone would never be told that it is back
+                if (told := place_of(error)) != wrong:
+                    log.warning("screens_not_read", reading=type(self).__name__, error=told)
+                wrong = told
             await asyncio.sleep(self._pace_s)
             left_s = self._every_s - (time.monotonic() - began_s)
             if left_s > 0:

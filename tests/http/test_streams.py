@@ -9,7 +9,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import structlog.testing
 
+from dialer_core.errors import StoreError
 from dialer_core.http.access import digest_of, new_token
 from dialer_core.http.answers import MOST_STREAMS
 from dialer_core.store import access as rows
@@ -60,6 +62,28 @@ async def _next_number(viewer: AsyncIterator[bytes]) -> int:
         if not message.startswith(b":"):
             return int(message)
     raise AssertionError("it ended")
+
+
+async def test_a_reading_that_fails_is_read_again() -> None:
+    """The store away for a moment does not leave screens with pings alone: it is told once in the log, and the next reading reaches them."""
+
+    class Away(Count):
+        async def look(self) -> None:
+            self.value += 1
+            if self.value < 4:
+                self.hurry()
+                raise StoreError("the store is away")
+            self.tell()
+
+    count = Away()
+    viewer = count.watch()
+    with structlog.testing.capture_logs() as logs:
+        assert await asyncio.wait_for(_next_number(viewer), 10) >= 1
+        while count.value < 4:
+            await asyncio.wait_for(_next_number(viewer), 10)
+    assert [one["event"] for one in logs] == ["screens_not_read"]
+    await viewer.aclose()  # type: ignore[attr-defined]
+    count.hurry()
 
 
 async def test_one_reading_serves_all_viewers_and_ends_with_the_last() -> None:
