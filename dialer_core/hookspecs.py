@@ -37,8 +37,17 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 
 
 @hookspec
+def dialer_check_settings(engine: EngineHandle) -> Awaitable[None] | None:
+    """Raise `ConfigError` where settings or secrets would keep the plugin from working: what, where, and what would be right.
+
+    Called by `dialer doctor`, before the plugin is started or beside a running dialer, in a process that has neither engine nor store: it reads
+    `engine.settings` and `engine.secret`, and leaves nothing open. The start-up looks for itself: this hook is not called in the host.
+    """
+
+
+@hookspec
 def dialer_startup(engine: EngineHandle) -> Awaitable[None] | None:
-    """Begin: open what the plugin needs. Called once, before any other hook of the plugin.
+    """Begin: open what the plugin needs. Called once, before any other hook of the plugin in the host.
 
     A plugin whose start-up fails is disabled.
     """

@@ -131,7 +131,7 @@ def configure_logging(*, level: str, log_format: str, process: str, stream: Text
     Parameters
     ----------
     level
-        `debug`, `info`, `warning` or `error`: the least severe level written.
+        `debug`, `info`, `warning`, `error` or `critical`: the least severe level written.
     log_format
         `json` (an object a line) or `console` (text for people, coloured on a terminal).
     process

@@ -10,29 +10,17 @@ It owns opening that handle. How commands are found is `commands/cli.py`'s.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from dialer_core.campaign_settings import CampaignSettings
 from dialer_core.clock import SystemClock
 from dialer_core.commands.invocation import Invocation, PictureFile, example, invocation, printing
+from dialer_core.commands.plugins_apart import NoEngine
 from dialer_core.commands.store_access import campaign_of, open_store
-from dialer_core.errors import NotRunningError
 from dialer_core.event_tail import EventTail
 from dialer_core.plugin_api import EngineHandle
 from dialer_core.plugin_records import Records
 from dialer_core.portfolio.strategies import Strategies
-
-
-class _NoEngine:
-    """Where a running engine would be."""
-
-    async def command(self, name: str, args: Mapping[str, Any], *, actor: str) -> Any:
-        """Refuse."""
-        del args, actor
-        raise NotRunningError(
-            f"{name}: a command works on the store; only the host's plugins reach the engine"
-        )
 
 
 @contextlib.contextmanager
@@ -49,7 +37,7 @@ def open_handle(call: Invocation, plugin: str) -> Iterator[EngineHandle]:
     with open_store(call.settings) as database:
         clock, actor = SystemClock(), f"plugin:{plugin}"
         yield EngineHandle(
-            port=_NoEngine(),
+            port=NoEngine(),
             tail=EventTail(database),
             clock=clock,
             actor=actor,

@@ -6,6 +6,7 @@ machine.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import datetime as dt
 import enum
@@ -21,12 +22,13 @@ from pathlib import Path
 import msgspec
 
 from dialer_core.campaigns import readiness
+from dialer_core.commands.plugins_apart import plugins_apart
 from dialer_core.commands.sip_options import ask_options
 from dialer_core.compliance.packs import load_packs
 from dialer_core.edge_settings import INNER_HOST
 from dialer_core.errors import DialerError
 from dialer_core.open_files import files_allowed, files_needed
-from dialer_core.plugin_host import PluginState, list_plugins
+from dialer_core.plugin_api import PluginFailed
 from dialer_core.settings import Settings, TrunkSettings
 from dialer_core.store.database import open_database
 from dialer_core.vocabulary import SrtpUse, TrunkId
@@ -367,11 +369,19 @@ def check_limits(settings: Settings) -> Iterator[Finding]:
 
 
 def check_plugins(settings: Settings) -> Iterator[Finding]:
-    """Each enabled plugin: installed, and it loads."""
-    for view in list_plugins(settings.dialer.plugins.enabled):
-        if view.state == PluginState.DISABLED:
-            yield warn(f"plugin {view.name}", view.reason, "everything else runs without it")
-        elif view.state == PluginState.RUNNING:
+    """Each enabled plugin: installed, it loads, and its settings are right as far as it can say."""
+
+    async def unheard(event: PluginFailed) -> None:
+        del event  # the outcome has the words
+
+    with plugins_apart(settings, unheard) as host:
+        outcomes = asyncio.run(host.observe("dialer_check_settings"))
+        views = host.views()
+    wrong = {one.plugin: one.error for one in outcomes if one.error}
+    for view in views:
+        if told := wrong.get(view.name) or view.reason:
+            yield warn(f"plugin {view.name}", told, "everything else runs without it")
+        else:
             yield ok(f"plugin {view.name}", view.package)
 
 

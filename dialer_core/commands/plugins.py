@@ -17,6 +17,7 @@ import msgspec
 
 from dialer_core.commands.api_client import api
 from dialer_core.commands.invocation import Invocation, example, invocation, printing
+from dialer_core.commands.plugins_apart import quiet
 from dialer_core.errors import ConfigError, DialerError
 from dialer_core.plugin_api import ENTRY_POINT_GROUP
 from dialer_core.plugin_host import PluginView, list_plugins
@@ -46,6 +47,7 @@ def list_command(call: Invocation) -> None:
 
 
 def _list(call: Invocation) -> None:
+    quiet(call.settings)
     found = {view.name: view for view in list_plugins(call.settings.dialer.plugins.enabled)}
     try:
         with api(call.settings) as client:

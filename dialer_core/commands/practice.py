@@ -12,17 +12,15 @@ import msgspec
 
 from dialer_core.clock import SystemClock
 from dialer_core.commands.invocation import Invocation, example, invocation
+from dialer_core.commands.plugins_apart import plugins_apart
 from dialer_core.errors import ConfigError, DialerError
-from dialer_core.event_tail import EventTail
-from dialer_core.plugin_api import EngineHandle, PluginFailed, Voice
-from dialer_core.plugin_host import PluginHost, installed, load
+from dialer_core.plugin_api import PluginFailed, Voice
 from dialer_core.practice.debtor import Practice, render
 from dialer_core.practice.score import Sheet, points
 from dialer_core.practice.script import Mark, Script, read_script
 from dialer_core.settings import Settings
 from dialer_core.speech.cache import SpeechCache, name_of
 from dialer_core.speech.loudness import for_the_line
-from dialer_core.store.database import open_database
 
 _KEYS = {"i": Mark.IDENTITY, "d": Mark.DEBT, "p": Mark.PROMISE}
 _CACHE_BYTES = 64 << 20
@@ -182,44 +180,19 @@ async def _sounds(settings: Settings, script: Script) -> dict[str, bytes]:
 
 async def _voice(settings: Settings, language: str) -> Voice:
     """Return the voice that flows would have, by the same plugins."""
-    database = open_database(
-        settings.store_url, node=settings.dialer.node.name
-    )  # nothing of it is read or written
-    plugins = settings.dialer.plugins
-    handle = EngineHandle(
-        port=_NoEngine(),
-        tail=EventTail(database),
-        clock=SystemClock(),
-        actor="practice",
-        directory=settings.directory,
-    )
 
     async def report(event: PluginFailed) -> None:
         raise DialerError(f"the plugin {event.plugin} gives no voice: {event.error}")
 
-    host = PluginHost(
-        load(plugins.enabled, installed()), engine=handle, hook_limit_s=plugins.hook_limit_s, report=report
-    )
-    wanted = settings.dialer.speech.voice
-    try:
+    with plugins_apart(settings, report) as host:
         voices: list[Voice] = [v for v in await host.voices() if language in v.languages]
-    finally:
-        database.dispose()
+    wanted = settings.dialer.speech.voice
     found = next((v for v in voices if v.name == wanted), voices[0] if voices else None)
     if found is None:
         raise ConfigError(
             f"no enabled plugin has a voice for {language!r}: enable espeak, and apt-get install espeak-ng"
         )
     return found
-
-
-class _NoEngine:
-    """Practice has no engine to command."""
-
-    async def command(self, name: str, args: dict[str, object], *, actor: str) -> object:
-        """Refuse."""
-        del args, actor
-        raise DialerError(f"practice commands no engine: {name}")
 
 
 def _files(settings: Settings) -> list[Path]:

@@ -125,6 +125,12 @@ _running: list[PushedStates] = []
 
 
 @hookimpl
+def dialer_check_settings(engine: EngineHandle) -> None:
+    """Look at the settings."""
+    engine.settings(PushSettings)
+
+
+@hookimpl
 def dialer_startup(engine: EngineHandle) -> None:
     """Read the settings."""
     _running[:] = [PushedStates(engine.settings(PushSettings), engine.agent_states)]

@@ -161,6 +161,12 @@ class AsteriskQueues:
 
 
 @hookimpl
+def dialer_check_settings(engine: EngineHandle) -> None:
+    """Look at settings and secret."""
+    dialer_register_agent_states(engine)
+
+
+@hookimpl
 def dialer_register_agent_states(engine: EngineHandle) -> AgentStateSource:
     """Speak for the members of Asterisk's queues."""
     settings = engine.settings(AmiSettings)

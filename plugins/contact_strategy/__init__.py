@@ -28,6 +28,12 @@ _running: list[asyncio.Task[None]] = []
 
 
 @hookimpl
+async def dialer_check_settings(engine: EngineHandle) -> None:
+    """Look at the settings."""
+    settings_of(engine)
+
+
+@hookimpl
 async def dialer_startup(engine: EngineHandle) -> None:
     """Read the rules, and begin to look for whom they are; without a file of rules, only the step is offered."""
     its = settings_of(engine)

@@ -19,6 +19,15 @@ _running: list[asyncio.Task[None]] = []
 
 
 @hookimpl
+async def dialer_check_settings(engine: EngineHandle) -> None:
+    """Look at the mapping and at every connection's secret; `dialer crm check` asks the CRMs too."""
+    syncing = Syncing(engine, its := settings_of(engine))
+    for name in its.connections:
+        async with syncing.connection(name):
+            pass
+
+
+@hookimpl
 async def dialer_startup(engine: EngineHandle) -> None:
     """Read the mapping, and begin to sync; without one, nothing is."""
     its = settings_of(engine)

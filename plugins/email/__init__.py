@@ -51,6 +51,12 @@ def channel_of(engine: EngineHandle, its: EmailSettings) -> EmailChannel:
 
 
 @hookimpl
+async def dialer_check_settings(engine: EngineHandle) -> None:
+    """Look at settings and passwords."""
+    await channel_of(engine, settings_of(engine)).close()
+
+
+@hookimpl
 async def dialer_register_channel(engine: EngineHandle) -> MessageChannel:
     """Send and receive e-mail, and look at the clock for reports."""
     its = settings_of(engine)

@@ -69,6 +69,12 @@ class HandOver(BaseModel):
 
 
 @hookimpl
+def dialer_check_settings(engine: EngineHandle) -> None:
+    """Look at the settings."""
+    settings_of(engine)
+
+
+@hookimpl
 def dialer_register_pages() -> list[PageLink]:
     """The day for visitors, its planning for supervisors."""
     return [

@@ -161,6 +161,12 @@ def tokens_of(phonemes: str, vocabulary: dict[str, int]) -> list[int]:
 
 
 @hookimpl
+def dialer_check_settings(engine: EngineHandle) -> None:
+    """Look at the settings."""
+    engine.settings(KokoroSettings)
+
+
+@hookimpl
 def dialer_register_voices(engine: EngineHandle) -> Sequence[Voice]:
     """Offer the voice, where its extra, its files and espeak-ng are there."""
     try:

@@ -35,6 +35,12 @@ _runs: list[Runs] = []
 
 
 @hookimpl
+async def dialer_check_settings(engine: EngineHandle) -> None:
+    """Look at the settings."""
+    settings_of(engine)
+
+
+@hookimpl
 async def dialer_startup(engine: EngineHandle) -> None:
     """Begin to look at the clock."""
     its = settings_of(engine)

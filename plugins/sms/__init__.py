@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dialer_core.plugin_api import EngineHandle, MessageChannel, hookimpl
 from plugins.sms.http_mapping import MappedChannel
+from plugins.sms.kept import Store
 from plugins.sms.mapping_settings import MappedSettings
 from plugins.sms.settings import SmppSettings, SmsSettings
 from plugins.sms.smpp import SmppChannel
@@ -16,26 +17,38 @@ from plugins.sms.twilio import TwilioChannel
 _running: list[TwilioChannel | SmppChannel | MappedChannel] = []
 
 
-@hookimpl
-async def dialer_register_channel(engine: EngineHandle) -> MessageChannel:
-    """Send and receive SMS."""
+def channel_of(
+    engine: EngineHandle, store: Store | None = None
+) -> TwilioChannel | SmppChannel | MappedChannel:
+    """Return the channel of the settings, whichever kind they name; one that keeps something does so in `store`. Raises `ConfigError`."""
     settings = engine.settings(SmsSettings).root
     where = "plugins/sms.toml"
-    channel: TwilioChannel | SmppChannel | MappedChannel
     if isinstance(settings, SmppSettings):
         password = engine.secret(f"{where}: password", settings.password_env, settings.password_file)
-        channel = SmppChannel(settings, password, engine.store)
-        channel.start()
-    elif isinstance(settings, MappedSettings):
+        return SmppChannel(settings, password, store)
+    if isinstance(settings, MappedSettings):
         asks, signs = settings.request, settings.signature
         secret = engine.secret(f"{where}: request.secret", asks.secret_env, asks.secret_file)
         signing = (
             engine.secret(f"{where}: signature.secret", signs.secret_env, signs.secret_file) if signs else ""
         )
-        channel = MappedChannel(settings, secret=secret, signing=signing)
-    else:
-        token = engine.secret(f"{where}: auth_token", settings.auth_token_env, settings.auth_token_file)
-        channel = TwilioChannel(settings, token)
+        return MappedChannel(settings, secret=secret, signing=signing)
+    token = engine.secret(f"{where}: auth_token", settings.auth_token_env, settings.auth_token_file)
+    return TwilioChannel(settings, token)
+
+
+@hookimpl
+async def dialer_check_settings(engine: EngineHandle) -> None:
+    """Look at settings and secrets."""
+    await channel_of(engine).close()
+
+
+@hookimpl
+async def dialer_register_channel(engine: EngineHandle) -> MessageChannel:
+    """Send and receive SMS."""
+    channel = channel_of(engine, engine.store)
+    if isinstance(channel, SmppChannel):
+        channel.start()
     _running[:] = [channel]
     return channel
 

@@ -12,12 +12,11 @@ from plugins.whatsapp.settings import WhatsAppSettings
 _running: list[CloudChannel] = []
 
 
-@hookimpl
-async def dialer_register_channel(engine: EngineHandle) -> MessageChannel:
-    """Send and receive WhatsApp messages."""
+def channel_of(engine: EngineHandle) -> CloudChannel:
+    """Return the channel of the settings. Raises `ConfigError`."""
     settings = engine.settings(WhatsAppSettings)
     where = "plugins/whatsapp.toml"
-    channel = CloudChannel(
+    return CloudChannel(
         settings,
         access_token=engine.secret(
             f"{where}: access_token", settings.access_token_env, settings.access_token_file
@@ -27,6 +26,18 @@ async def dialer_register_channel(engine: EngineHandle) -> MessageChannel:
             f"{where}: verify_token", settings.verify_token_env, settings.verify_token_file
         ),
     )
+
+
+@hookimpl
+async def dialer_check_settings(engine: EngineHandle) -> None:
+    """Look at settings and tokens."""
+    await channel_of(engine).close()
+
+
+@hookimpl
+async def dialer_register_channel(engine: EngineHandle) -> MessageChannel:
+    """Send and receive WhatsApp messages."""
+    channel = channel_of(engine)
     _running[:] = [channel]
     return channel
 

@@ -15,6 +15,7 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
+from dialer_core import plugin_host
 from dialer_core.commands import cli
 from dialer_core.commands.cli import TABLE, main
 from dialer_core.commands.init import packaged_files
@@ -286,6 +287,21 @@ def test_run_refuses_a_plugin_that_is_not_installed(config: Path) -> None:
     assert refused.exit_code == 2
     assert "'metrisc' is not an installed plugin; installed are: " in refused.stderr
     assert not (config.parent / "state").exists()
+
+
+def test_a_plugin_that_cannot_be_loaded_is_a_row_of_the_list(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`dialer plugins --json` stays JSON beside a plugin whose import fails, and says of it why; nothing is logged between."""
+    point = importlib.metadata.EntryPoint("mine", "not_there", "dialer.plugins")
+    monkeypatch.setattr(plugin_host, "installed", lambda: {"mine": point})
+    file = config / "dialer.toml"
+    file.write_text(file.read_text().replace("[plugins]\n", '[plugins]\nenabled = ["mine"]\n'))
+    listed = invoke("plugins", "list", "--json", "--config", str(config))
+    (row,) = json.loads(listed.stdout)
+    assert (row["name"], row["state"]) == ("mine", "disabled")
+    assert "No module named 'not_there'" in row["reason"]
+    assert not listed.stderr
 
 
 class TestPluginCommands:

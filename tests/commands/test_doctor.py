@@ -170,3 +170,24 @@ def test_every_check_says_what_it_looks_at() -> None:
     """Each check has a docstring and a name of its own."""
     assert len({check.__name__ for check in CHECKS}) == len(CHECKS)
     assert all(check.__doc__ for check in CHECKS)
+
+
+def test_settings_and_secrets_of_plugins_are_looked_at(config: Path) -> None:
+    """Each enabled plugin says what is wrong with its settings, before it is started; those that are right are in order."""
+    file = config / "dialer.toml"
+    names = '["metrics", "email", "whatsapp", "crm", "contact_strategy"]'
+    file.write_text(file.read_text().replace("[plugins]\n", f"[plugins]\nenabled = {names}\n"))
+    (config / "plugins").mkdir(exist_ok=True)
+    (config / "plugins" / "email.toml").write_text('sender = "a@example.mx"\nserver = "mail"\n')
+    (config / "plugins" / "crm.toml").write_text(
+        '[connections.ours]\nkind = "rest"\nurl = "https://crm.example.mx"\n'
+        '[connections.ours.auth]\nscheme = "bearer"\nsecret_file = "crm.key"\n'
+    )
+    _, found = _findings(config)
+    assert found["plugin metrics"]["grade"] == found["plugin contact_strategy"]["grade"] == "ok"
+    wrong = {name: found[f"plugin {name}"] for name in ("email", "whatsapp", "crm")}
+    assert {one["grade"] for one in wrong.values()} == {"warn"}
+    assert "email.toml: server: unknown setting" in wrong["email"]["found"]
+    assert "whatsapp.toml" in wrong["whatsapp"]["found"]
+    assert "connections.ours.auth.secret_file" in wrong["crm"]["found"]
+    assert not (config.parent / "state").exists()

@@ -224,6 +224,7 @@ async def test_a_failed_startup_or_route_hook_disables() -> None:
 def test_every_hook_name_has_the_prefix() -> None:
     """The list of hooks is that of `hookspecs`, under the project's prefix."""
     assert hook_names() == [
+        "dialer_check_settings",
         "dialer_choose_next_step",
         "dialer_register_agent_states",
         "dialer_register_channel",
