@@ -48,7 +48,10 @@ def read_toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        msg = f"{file}: cannot be read: {error.strerror}; 'dialer init' writes a configuration to start from"
+        hint = "'dialer init' writes a configuration to start from"
+        if file.parent.name == "plugins":
+            hint = "a plugin's settings are written by hand: its page in docs/ has some to start from"
+        msg = f"{file}: cannot be read: {error.strerror}; {hint}"
         raise ConfigError(msg) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         msg = f"{file}: is not valid TOML: {error}"

@@ -13,6 +13,7 @@ from typing import Any
 from dialer_core.plugin_api import (
     CampaignId,
     CommandRefusedError,
+    ConfigError,
     EngineHandle,
     MessageRequest,
     StepSkippedError,
@@ -29,8 +30,16 @@ _running: list[asyncio.Task[None]] = []
 
 @hookimpl
 async def dialer_check_settings(engine: EngineHandle) -> None:
-    """Look at the settings."""
-    settings_of(engine)
+    """Look at the rules, and whether the campaigns and templates that they name are there."""
+    its = settings_of(engine)
+    named = [("reminders", "templates", one.template) for one in its.reminders]
+    for name, rule in its.strategies.items():
+        named.append((f"strategies.{name}.campaign", "campaigns", rule.campaign))
+        steps = [step for arm in (rule.arms or [""]) for step in steps_of(rule, arm)]
+        named += [(f"strategies.{name}.steps", "templates", step.template) for step in steps if step.template]
+    for where, folder, file in named:
+        if not (engine.config_directory / folder / f"{file}.toml").exists():
+            raise ConfigError(f"plugins/contact_strategy.toml: {where}: there is no {folder}/{file}.toml")
 
 
 @hookimpl

@@ -9,8 +9,8 @@ import asyncio
 
 import structlog
 
-from dialer_core.plugin_api import DialerError, EngineHandle, hookimpl
-from plugins.crm.settings import settings_of
+from dialer_core.plugin_api import ConfigError, DialerError, EngineHandle, hookimpl
+from plugins.crm.settings import place_of, settings_of
 from plugins.crm.syncing import Syncing
 
 log = structlog.get_logger(__name__)
@@ -20,8 +20,12 @@ _running: list[asyncio.Task[None]] = []
 
 @hookimpl
 async def dialer_check_settings(engine: EngineHandle) -> None:
-    """Look at the mapping and at every connection's secret; `dialer crm check` asks the CRMs too."""
+    """Look at the mapping, its campaigns and every connection's secret; `dialer crm check` asks the CRMs too."""
     syncing = Syncing(engine, its := settings_of(engine))
+    for name, accounts in its.accounts.items():
+        if not (engine.config_directory / "campaigns" / f"{accounts.campaign}.toml").exists():
+            where = place_of(engine, "accounts", name, "campaign")
+            raise ConfigError(f"{where}: there is no campaign {accounts.campaign!r}")
     for name in its.connections:
         async with syncing.connection(name):
             pass

@@ -175,7 +175,7 @@ def test_every_check_says_what_it_looks_at() -> None:
 def test_settings_and_secrets_of_plugins_are_looked_at(config: Path) -> None:
     """Each enabled plugin says what is wrong with its settings, before it is started; those that are right are in order."""
     file = config / "dialer.toml"
-    names = '["metrics", "email", "whatsapp", "crm", "contact_strategy"]'
+    names = '["metrics", "email", "whatsapp", "crm", "contact_strategy", "prioritization"]'
     file.write_text(file.read_text().replace("[plugins]\n", f"[plugins]\nenabled = {names}\n"))
     (config / "plugins").mkdir(exist_ok=True)
     (config / "plugins" / "email.toml").write_text('sender = "a@example.mx"\nserver = "mail"\n')
@@ -183,11 +183,18 @@ def test_settings_and_secrets_of_plugins_are_looked_at(config: Path) -> None:
         '[connections.ours]\nkind = "rest"\nurl = "https://crm.example.mx"\n'
         '[connections.ours.auth]\nscheme = "bearer"\nsecret_file = "crm.key"\n'
     )
+    (config / "plugins" / "contact_strategy.toml").write_text(
+        '[strategies.soon]\ncampaign = "cobranza"\nsteps = [{ do = "message", template = "recordatorio" }]\n'
+    )
     _, found = _findings(config)
-    assert found["plugin metrics"]["grade"] == found["plugin contact_strategy"]["grade"] == "ok"
-    wrong = {name: found[f"plugin {name}"] for name in ("email", "whatsapp", "crm")}
+    assert found["plugin metrics"]["grade"] == found["plugin prioritization"]["grade"] == "ok"
+    wrong = {name: found[f"plugin {name}"] for name in ("email", "whatsapp", "crm", "contact_strategy")}
     assert {one["grade"] for one in wrong.values()} == {"warn"}
     assert "email.toml: server: unknown setting" in wrong["email"]["found"]
-    assert "whatsapp.toml" in wrong["whatsapp"]["found"]
+    assert "whatsapp.toml: cannot be read" in wrong["whatsapp"]["found"]
+    assert "its page in docs/" in wrong["whatsapp"]["found"]
     assert "connections.ours.auth.secret_file" in wrong["crm"]["found"]
+    assert (
+        "strategies.soon.steps: there is no templates/recordatorio.toml" in wrong["contact_strategy"]["found"]
+    )
     assert not (config.parent / "state").exists()
