@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from dialer_core.clock import Clock
 from dialer_core.errors import StoreError
+from dialer_core.http.bodies import body_of
 from dialer_core.messaging.document_links import PATH, DocumentLinks, Found, LinkStanding
 from dialer_core.store.database import Database
 from dialer_core.web.login_limits import LoginLimits
@@ -144,15 +145,11 @@ def _document(found: Found) -> Response:
 
 async def _said(request: Request) -> str | None:
     """Return what they answered; None: the body is larger than any answer."""
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_BODY:
-            return None
-        parts.append(part)
+    raw = await body_of(request, MAX_BODY)
+    if raw is None:
+        return None
     try:
-        fields = parse_qs(b"".join(parts).decode("utf-8", "replace"), max_num_fields=4)
+        fields = parse_qs(raw.decode("utf-8", "replace"), max_num_fields=4)
     except ValueError:  # more fields than the page has
         return ""
     return fields.get("said", [""])[0][:64]

@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from dialer_core.errors import StoreError
+from dialer_core.http.bodies import body_of
 from dialer_core.http.document_links import LinkPages
 from dialer_core.log_setup import place_of
 from dialer_core.messaging.channel import ForgedError
@@ -40,7 +41,7 @@ def create_webhook_app(messenger: Messenger, links: LinkPages | None = None) -> 
             challenge = sender.challenge(dict(request.query_params))
             return PlainTextResponse(challenge) if challenge is not None else Response(status_code=403)
         try:
-            raw = await asyncio.wait_for(_body(request), READ_LIMIT_S)
+            raw = await asyncio.wait_for(body_of(request, MAX_BODY), READ_LIMIT_S)
         except (TimeoutError, ClientDisconnect):
             return Response(status_code=408)
         if request.method == "GET":  # some gateways tell all they have to tell in the query
@@ -63,15 +64,3 @@ def create_webhook_app(messenger: Messenger, links: LinkPages | None = None) -> 
 
     routes = [Route("/hooks/{plugin}", told, methods=["GET", "POST"])]
     return Starlette(routes=[*routes, *(links.routes() if links else ())])
-
-
-async def _body(request: Request) -> bytes | None:
-    """Return the body; None: it is larger than a webhook may be."""
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_BODY:
-            return None
-        parts.append(part)
-    return b"".join(parts)
