@@ -214,9 +214,14 @@ def _told(engine: EngineHandle, item: dict[str, Any]) -> str:
     path = tuple(str(part) for part in item["loc"])
     text = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
-        text = "unknown setting; docs/crm.md has those that there are"
+        text = "unknown setting; docs/crm-settings.md has those that there are"
     elif item["type"] == "missing":
         text = "is missing"
+    elif item["type"] == "union_tag_invalid":
+        path = (*path, "kind")
+        text = f"{item['ctx']['tag']!r} is no kind of CRM; there are: {item['ctx']['expected_tags']}"
+    elif item["type"] == "string_pattern_mismatch":
+        text += f" (given: {item['input']!r})"
     named = re.match(r"^([a-z_]+(?:\.[^\s:]+)+)(?::| is) ", text)
     where = (*path, *named[1].split(".")) if named else path
     return f"{place_of(engine, *where)}: {text.removeprefix(named[1] + ': ') if named else text}"

@@ -93,7 +93,7 @@ def test_there_and_back_from_the_command_line(at: list[str], config: Path) -> No
         ("settle_s = 0", "settle = 0", 5, "unknown setting"),
         ("balance =", "balanse =", 12, "is none of ours"),
         ('key = "id"\n', 'key = "id"\nonly.stat = ["open"]\n', 19, "there is no such place"),
-        ('kind = "files"', 'kind = "file"', 1, "files"),
+        ('kind = "files"', 'kind = "file"', 2, "'file' is no kind of CRM; there are: 'rest'"),
     ],
 )
 def test_a_mistake_is_told_with_its_line(
