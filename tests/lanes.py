@@ -8,14 +8,14 @@ pytest-xdist's groups would do the first half, but its 3.8 does not see pytest 9
 """
 
 import contextlib
-import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -27,6 +27,8 @@ LANES = {
     "rest": f"not db and not {_REAL_TIME} and not soak",
 }
 """Kinds by lane. Those of `line` share the machine's fixed ports, and therefore never run beside each other."""
+TRACKS = (("line",), ("worlds", "db"), ("rest",))
+"""What runs side by side, and within each what comes after what: whole demonstrations beside three other lanes lose sound on two cores."""
 GIVES_WAY = {"db": 10, "rest": 10}
 """Niceness of lanes that only compute, beside those in which packets are due."""
 TESTS_FAILED = 1
@@ -51,33 +53,27 @@ def pytest_run(lane: str, kinds: str, *more: str) -> list[str]:
 def side_by_side(arguments: Sequence[str]) -> dict[str, int]:
     """Run every lane, the first one's words at once and the others' when all have ended; return each lane's exit code."""
     began = time.monotonic()
-    shown, *others = LANES
+    shown = TRACKS[0][0]
     with contextlib.ExitStack() as held:
-        reports, running = {}, {}
-        for lane in others:
-            reports[lane] = held.enter_context(tempfile.TemporaryFile())
-            running[lane] = subprocess.Popen(
-                ["nice", "-n", str(GIVES_WAY.get(lane, 0)), *pytest_run(lane, LANES[lane], *arguments)],
-                stdout=reports[lane],
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            codes = {
-                shown: subprocess.run(pytest_run(shown, LANES[shown], *arguments), check=False).returncode
-            }
-            codes |= {lane: process.wait() for lane, process in running.items()}
-        finally:
-            for process in running.values():
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGINT)
-                    process.wait()
+        reports = {lane: held.enter_context(tempfile.TemporaryFile()) for lane in LANES if lane != shown}
+
+        def follow(track: Sequence[str]) -> dict[str, int]:
+            return {lane: _run(lane, arguments, reports.get(lane)) for lane in track}
+
+        with ThreadPoolExecutor(len(TRACKS)) as pool:
+            codes = {lane: code for done in pool.map(follow, TRACKS) for lane, code in done.items()}
         for lane, report in reports.items():
             report.seek(0)
             click.echo(f"\nThe lane {lane!r} ({LANES[lane]}):")
             click.echo(report.read().decode(errors="replace"))
     click.echo(f"all lanes: {time.monotonic() - began:.0f} s")
     return codes
+
+
+def _run(lane: str, arguments: Sequence[str], report: IO[bytes] | None) -> int:
+    """Run one lane, its words to a report or to the screen. A Ctrl-C reaches it by itself: it is of our process group."""
+    command = ["nice", "-n", str(GIVES_WAY.get(lane, 0)), *pytest_run(lane, LANES[lane], *arguments)]
+    return subprocess.run(command, check=False, stdout=report, stderr=report and subprocess.STDOUT).returncode
 
 
 def again(lane: str, arguments: Sequence[str]) -> int:

@@ -39,7 +39,7 @@ from tests.plugins.tryton_server import PASSWORD, tryton_server
 from tests.polling import wait_until
 from tests.skips import ROOT
 
-pytestmark = [pytest.mark.sip, pytest.mark.own_ports, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sip, pytest.mark.own_ports, pytest.mark.timeout(500)]
 
 ACCOUNTS = 1000
 TEXTED, ON_WHATSAPP = range(560), range(560, 970)
@@ -292,7 +292,7 @@ def _at_work(day: Day, portfolio: Portfolio) -> None:
             }
             return all(seen.values()) or None
 
-        wait_until(handled, 120, "every answer to be handled")
+        wait_until(handled, 240, "every answer to be handled")
         agents = [f"/agents/{one['id']}" for one in client.get("/agents")]
         for agent in agents:
             client.post(f"{agent}/login")
