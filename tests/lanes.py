@@ -28,7 +28,8 @@ LANES = {
 }
 """Kinds by lane. Those of `line` share the machine's fixed ports, and therefore never run beside each other."""
 TRACKS = (("line",), ("worlds", "db"), ("rest",))
-"""What runs side by side, and within each what comes after what: whole demonstrations beside three other lanes lose sound on two cores."""
+"""What runs side by side, and within each what comes after what. The demonstration finds its own ports too, but is of the first: its sound is
+judged to the packet, and beside the load tests of that lane the simulator's own ran late on two cores."""
 GIVES_WAY = {"db": 10, "rest": 10}
 """Niceness of lanes that only compute, beside those in which packets are due."""
 TESTS_FAILED = 1

@@ -13,7 +13,7 @@ import pytest
 
 from tests.polling import wait_until
 
-pytestmark = [pytest.mark.sip, pytest.mark.own_ports, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.sip, pytest.mark.timeout(400)]
 
 
 def test_the_demonstration_keeps_its_promises() -> None:
