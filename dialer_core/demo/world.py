@@ -51,8 +51,9 @@ SIP_WORKERS = 24
 """Ports set aside for line workers; more than 24 lines and six agents need with any pjsua2."""
 MEDIA_PORTS = 400
 SIM_PORTS = 400
-LOW_PORT, HIGH_PORT = 10_000, 22_000
-"""Below the kernel's ephemeral ports, so that nobody's outgoing socket takes one of ours, and below what the tests have for themselves."""
+LOW_PORT, HIGH_PORT = 16_000, 20_000
+"""Below the kernel's ephemeral ports, so that nobody's outgoing socket takes one of ours, and between what a dialer has by default: who runs one
+beside a demonstration keeps its line workers' ports and its sound's."""
 READY_LIMIT_S = 30.0
 DRAIN_LIMIT_S = 30.0
 STOP_LIMIT_S = 30.0
